@@ -1,0 +1,7 @@
+//! One request to one model server, streamed or not, and what kinds of servers there are.
+//! Reads: a [`ChatRequest`]. Gives: a whole [`Completion`] or one [`Failure`]. Never: retries, journalling, plan types.
+//! Start at [`Backend`].
+
+mod port;
+
+pub use port::{Backend, CallLimits, ChatRequest, Completion, Format, Message, Progress, Role, Watch};

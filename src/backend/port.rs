@@ -1,0 +1,126 @@
+//! The port that every kind of backend implements; `contract.rs` holds the tests that all of them pass.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::event::{Failure, FinishReason, Usage};
+
+/// A model server, or something that answers like one.
+pub trait Backend: Send + Sync {
+    /// Sends one request and reads the whole answer.
+    ///
+    /// Sends exactly once: no retry on any layer. Calls `watch` with [`Progress::Sent`] when the request has been
+    /// handed over, and with each piece of text as it arrives when `request.stream` is true.
+    /// Enforces `request.limits`, and nothing else that ends a call: the total limit is the caller's.
+    ///
+    /// # Errors
+    /// One [`Failure`] for everything that is not a whole answer, `finish_reason: length` excepted.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection (or frees the sequence); the server may have done the work.
+    fn chat<'a>(&'a self, request: &'a ChatRequest, watch: Watch<'a>) -> BoxFuture<'a, Result<Completion, Failure>>;
+}
+
+/// Is told of a call's progress, on the thread that drives it; must return at once.
+pub type Watch<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);
+
+/// A moment in the life of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// The request has been handed to the transport.
+    Sent,
+    /// A piece of the answer's text; the first one is the first token.
+    Text(&'a str),
+}
+
+/// Everything that is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChatRequest {
+    /// The model's name at the server.
+    pub model: Arc<str>,
+    /// In order; alternation is the caller's business.
+    pub messages: Vec<Message>,
+    /// 0 to 2.
+    pub temperature: Option<f64>,
+    /// 0 to 1.
+    pub top_p: Option<f64>,
+    /// At least 1.
+    pub max_tokens: Option<u32>,
+    /// At most 4.
+    pub stop: Vec<String>,
+    /// 31 bits.
+    pub seed: u32,
+    /// The shape of the answer.
+    pub format: Format,
+    /// Whether to ask for server-sent events.
+    pub stream: bool,
+    /// The adapter's own limits.
+    pub limits: CallLimits,
+}
+
+/// One chat message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// What.
+    pub content: Arc<str>,
+}
+
+/// Who says a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Instructions.
+    System,
+    /// The other side.
+    User,
+    /// The model itself.
+    Assistant,
+}
+
+impl Role {
+    /// Returns the word on the wire.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// The shape that the answer must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Any text.
+    Text,
+    /// A JSON object `{"choice": "<one of these>"}`, forced by `response_format: json_schema` or a grammar.
+    Choice(Vec<String>),
+}
+
+/// Time limits that only the adapter can see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Until the connection stands.
+    pub connect: Duration,
+    /// From sent to the first byte of the answer's text (not streamed: to the headers).
+    pub first_token: Duration,
+    /// Between two pieces.
+    pub idle: Duration,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completion {
+    /// The text; may be empty only when the server says so with an empty string.
+    pub text: String,
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// The model that says it answered.
+    pub model: Option<String>,
+    /// Tokens as the server counted them.
+    pub usage: Usage,
+}

@@ -1,0 +1,153 @@
+//! Content hashes: 128 bits of BLAKE3, written as 32 hexadecimal digits.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The first 16 bytes of a BLAKE3 hash.
+///
+/// Collisions are negligible up to 2^50 texts (birthday bound 2^64); not a defence against an author who
+/// builds colliding prompts on purpose beyond BLAKE3's own strength at 128 bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 16]);
+
+impl Digest {
+    /// Hashes one byte string.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::cut(blake3::hash(bytes))
+    }
+
+    /// Takes sixteen stored bytes for a digest.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the sixteen bytes, for storage.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Returns the first 64 bits, for seeds, jitter and sampling.
+    #[must_use]
+    pub fn low_bits(&self) -> u64 {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(&self.0[..8]);
+        u64::from_le_bytes(eight)
+    }
+
+    /// Returns the first eight hexadecimal digits, for people.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.to_string()[..8].to_owned()
+    }
+
+    fn cut(hash: blake3::Hash) -> Self {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.as_bytes()[..16]);
+        Self(bytes)
+    }
+}
+
+/// Hashes a sequence of fields so that no two different sequences give the same bytes.
+///
+/// Each field is written as its length (eight bytes, little endian) and then its bytes.
+#[derive(Clone, Default)]
+pub struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    /// Starts a hash whose first field is `domain`, so that hashes of different things never meet.
+    #[must_use]
+    pub fn new(domain: &str) -> Self {
+        Self::default().field(domain.as_bytes())
+    }
+
+    /// Adds one field.
+    #[must_use]
+    pub fn field(mut self, bytes: &[u8]) -> Self {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    /// Adds a number as a field of eight bytes.
+    #[must_use]
+    pub fn number(self, number: u64) -> Self {
+        self.field(&number.to_le_bytes())
+    }
+
+    /// Ends the hash.
+    #[must_use]
+    pub fn finish(&self) -> Digest {
+        Digest::cut(self.0.finalize())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is not 32 hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("a digest is 32 hexadecimal digits, this is {0:?}")]
+pub struct ParseDigestError(String);
+
+impl FromStr for Digest {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || ParseDigestError(text.to_owned());
+        if text.len() != 32 || !text.is_ascii() {
+            return Err(refuse());
+        }
+        let mut bytes = [0; 16];
+        for (place, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[place * 2..place * 2 + 2], 16).map_err(|_| refuse())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_survives_its_text() {
+        let digest = Digest::of(b"motion");
+        assert_eq!(digest.to_string().parse::<Digest>().ok(), Some(digest));
+        assert!("zz".parse::<Digest>().is_err());
+    }
+
+    #[test]
+    fn fields_do_not_run_together() {
+        let one = Hasher::new("t").field(b"ab").field(b"c").finish();
+        let other = Hasher::new("t").field(b"a").field(b"bc").finish();
+        assert_ne!(one, other);
+    }
+}

@@ -1,0 +1,11 @@
+//! Ids, quantities and hashes that every module speaks of.
+//! Never: domain rules, I/O, clocks.
+//! Start at [`Digest`] and [`Timestamp`].
+
+mod digest;
+mod name;
+mod quantity;
+
+pub use digest::{Digest, Hasher, ParseDigestError};
+pub use name::{ActorName, BackendName, CallPath, ItemId, ModelName, RunId, StepName};
+pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};

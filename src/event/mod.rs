@@ -1,0 +1,317 @@
+//! What can have happened in a run, and the words for it: the only durable schema.
+//! Readers of old journals use these types, so a change here is a change of format: see `FORMAT`.
+//! Never: behaviour, plan or spec types.
+//! Start at [`Event`].
+
+mod codec;
+mod failure;
+mod outcome;
+mod snapshot;
+
+pub use codec::DecodeError;
+use codec::codec;
+pub use failure::{Failure, FailureKind, TimeoutPhase};
+pub use outcome::{
+    Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Outcome, RunOutcome, StopCause, TaskOutput,
+    TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
+};
+pub use snapshot::{SnapBackend, SnapCall, SnapCallState, SnapCase, SnapTask, SnapTaskState, Snapshot};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, ModelName, StepName, TokenCount,
+};
+
+/// The version of everything in this module. A reader refuses a greater one by name.
+pub const FORMAT: u32 = 1;
+
+/// One fact, with when it became true.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// When the engine recorded it: wall clock at the start of the process plus monotonic time since.
+    pub at: crate::base::Timestamp,
+    /// What became true.
+    pub event: Event,
+}
+
+codec! {
+    /// A fact about a run.
+    pub enum Event {
+        /// A run began: what was promised, and by whom.
+        "run_started" => RunStarted(RunStarted),
+        /// Another process took the run up again.
+        "run_resumed" => RunResumed(RunResumed),
+        /// An item, in one of its repeats, entered.
+        "case_admitted" => CaseAdmitted(CaseAdmitted),
+        /// Every case of the input has been admitted.
+        "source_ended" => SourceEnded(SourceEnded),
+        /// A request is about to be sent.
+        "attempt_started" => AttemptStarted(AttemptStarted),
+        /// A request was answered, or will not be.
+        "attempt_ended" => AttemptEnded(AttemptEnded),
+        /// A task has its output, for ever.
+        "task_settled" => TaskSettled(TaskSettled),
+        /// A case is over.
+        "case_settled" => CaseSettled(CaseSettled),
+        /// What a backend can take changed.
+        "capacity_changed" => CapacityChanged(CapacityChanged),
+        /// The run is stopping, and how urgently.
+        "drain_stage" => DrainStage(DrainStage),
+        /// The process left the run in order.
+        "run_ended" => RunEnded(RunEnded),
+        /// A bug ended the process.
+        "run_failed" => RunFailed(RunFailed),
+    }
+}
+
+/// See [`Event::RunStarted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// The pipeline's name.
+    pub name: String,
+    /// Hash of the plan.
+    pub plan: Digest,
+    /// The text of the pipeline file, in the journal's texts.
+    pub source: Digest,
+    /// Path of the pipeline file as given, for people and for a resume.
+    pub file: String,
+    /// Parameters and overrides of the command line as JSON, so that a resume compiles the same plan.
+    pub overrides: serde_json::Value,
+    /// The run's seed.
+    pub seed: u64,
+    /// Version of `pipe` that wrote this.
+    pub version: String,
+    /// What each backend name stands for in this run.
+    pub backends: Vec<BackendResolved>,
+}
+
+/// What a backend's name stands for in a run, decided once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendResolved {
+    /// Its key under `backends`.
+    pub backend: BackendName,
+    /// Where requests go: a URL without user-info, `embedded` or `sim`.
+    pub endpoint: String,
+    /// The kind of server found: `llama.cpp`, `ollama`, `vllm`, `openai-compatible`, `embedded`, `sim`.
+    pub server: String,
+    /// How many calls may be in flight.
+    pub slots: u32,
+    /// Model asked for (`auto` included) and the name it is sent under.
+    pub models: Vec<(ModelName, ModelName)>,
+}
+
+/// See [`Event::RunResumed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResumed {
+    /// Which process this is, counted from 1; the one that started the run is 0.
+    pub segment: u32,
+    /// Version of `pipe` that wrote this.
+    pub version: String,
+    /// What each backend name stands for from here on; only slots may differ from the start.
+    pub backends: Vec<BackendResolved>,
+}
+
+/// See [`Event::CaseAdmitted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseAdmitted {
+    /// Position in admission order.
+    pub case: CaseNo,
+    /// Which item.
+    pub item: ItemId,
+    /// Which repeat, from 1.
+    pub repeat: u32,
+    /// The row as JSON, in the journal's texts.
+    pub row: Digest,
+}
+
+/// See [`Event::SourceEnded`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceEnded {
+    /// How many cases there are.
+    pub cases: u64,
+}
+
+/// Names one request: unique in a run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AttemptId {
+    /// The case.
+    pub case: CaseNo,
+    /// The step.
+    pub step: StepName,
+    /// The question inside the task.
+    pub call: CallPath,
+    /// Which request for it, from 1.
+    pub attempt: AttemptNo,
+}
+
+/// See [`Event::AttemptStarted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptStarted {
+    /// Which request.
+    pub id: AttemptId,
+    /// Who speaks.
+    pub actor: ActorName,
+    /// Where it goes.
+    pub backend: BackendName,
+}
+
+/// See [`Event::AttemptEnded`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptEnded {
+    /// Which request.
+    pub id: AttemptId,
+    /// The messages sent, in the journal's texts as a manifest of `{role, text}`; none when nothing was rendered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Digest>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Tokens as the server counted them.
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
+    pub usage: Usage,
+    /// When it was sent, first answered and over.
+    #[serde(default)]
+    pub timings: Timings,
+    /// True when it counts against `retries.attempts`.
+    pub charged: bool,
+}
+
+/// See [`Event::TaskSettled`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSettled {
+    /// The case.
+    pub case: CaseNo,
+    /// The step.
+    pub step: StepName,
+    /// How it ended.
+    pub status: TaskStatus,
+    /// What later steps read; none when failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<TaskOutput>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Sum over its answered attempts.
+    pub usage: Usage,
+    /// Sum over its attempts of the time from sent to ended, in milliseconds.
+    pub busy_ms: u64,
+}
+
+/// See [`Event::CaseSettled`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseSettled {
+    /// The case.
+    pub case: CaseNo,
+    /// How it ended.
+    pub status: CaseStatus,
+}
+
+/// See [`Event::CapacityChanged`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CapacityChanged {
+    /// Whose.
+    pub backend: BackendName,
+    /// What is true from now on.
+    pub change: Capacity,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// What may change about a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capacity {
+    /// Too many retries: nothing but single trial calls until one succeeds.
+    BreakerOpened,
+    /// A trial call succeeded.
+    BreakerClosed,
+    /// It does not take `response_format`: ask in words and read the answer.
+    FormatUnsupported,
+}
+
+/// See [`Event::DrainStage`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrainStage {
+    /// How far the stop has gone.
+    pub stage: Stage,
+    /// What asked for it.
+    pub cause: StopCause,
+}
+
+/// The steps of stopping, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// No new call starts; calls in flight may end.
+    Draining,
+    /// Calls in flight are given up.
+    Cancelling,
+}
+
+/// See [`Event::RunEnded`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEnded {
+    /// Complete, or stopped and resumable.
+    pub outcome: RunOutcome,
+    /// Cases by how they ended.
+    pub cases: CaseCounts,
+    /// Tokens over all answered attempts of the run.
+    pub usage: Usage,
+}
+
+/// See [`Event::RunFailed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunFailed {
+    /// The panic's message.
+    pub message: String,
+}
+
+impl Event {
+    /// Returns the case that the event is about.
+    #[must_use]
+    pub const fn case(&self) -> Option<CaseNo> {
+        match self {
+            Self::CaseAdmitted(event) => Some(event.case),
+            Self::AttemptStarted(event) => Some(event.id.case),
+            Self::AttemptEnded(event) => Some(event.id.case),
+            Self::TaskSettled(event) => Some(event.case),
+            Self::CaseSettled(event) => Some(event.case),
+            Self::RunStarted(_)
+            | Self::RunResumed(_)
+            | Self::SourceEnded(_)
+            | Self::CapacityChanged(_)
+            | Self::DrainStage(_)
+            | Self::RunEnded(_)
+            | Self::RunFailed(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "case {} {} {} attempt {}", self.case, self.step, self.call, self.attempt)
+    }
+}
+
+impl Usage {
+    /// Returns true when the server told nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds another attempt's tokens. Unknown counts add nothing.
+    pub fn add(&mut self, other: &Self) {
+        fn sum(mine: &mut Option<TokenCount>, theirs: Option<TokenCount>) {
+            if let Some(TokenCount(more)) = theirs {
+                *mine = Some(TokenCount(mine.map_or(0, |TokenCount(have)| have) + more));
+            }
+        }
+        sum(&mut self.input, other.input);
+        sum(&mut self.output, other.output);
+        sum(&mut self.cached, other.cached);
+        sum(&mut self.reasoning, other.reasoning);
+    }
+}

@@ -1,0 +1,261 @@
+//! The words of answers, outputs and endings.
+
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use crate::base::{ActorName, Digest, TokenCount};
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A whole answer.
+    Answered(Answer),
+    /// None.
+    Failed(Failure),
+}
+
+/// A whole answer, without its text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The text, in the journal's texts.
+    pub text: Digest,
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// The model that says it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What was read in it.
+    #[serde(default, skip_serializing_if = "Facts::is_empty")]
+    pub facts: Facts,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model was done.
+    Stop,
+    /// Cut at `max_tokens` or at the end of the context: shown, never hidden.
+    Length,
+    /// Something else that the server calls an ordinary end.
+    Other,
+}
+
+/// What the task read in an answer: all that the engine ever learns of a text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// One value per pattern of the dialogue, in the plan's order: true when this turn matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub says: Vec<bool>,
+    /// What a judge's answer says, names already mapped back from blind labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
+
+impl Facts {
+    /// Returns true when nothing was asked of the text.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.says.is_empty() && self.verdict.is_none()
+    }
+}
+
+/// One reading of a judge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// One of the options.
+    Choice(String),
+    /// Nothing that can be counted, and why.
+    Unscored(Unscored),
+}
+
+/// Why there is no verdict. Never zero, never the first option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unscored {
+    /// The answer names no option, or more than one.
+    Unreadable,
+    /// The answer was cut before it named an option.
+    CutOff,
+    /// Asked with the labels exchanged, the judge said something else, and `tie` is not an option.
+    SwapDisagreed,
+    /// No option has most votes, and `tie` is not an option.
+    VotesTied,
+}
+
+/// Tokens as a server counted them; absent is unknown, not zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Of the prompt, cached ones included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<TokenCount>,
+    /// Of the answer, reasoning included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<TokenCount>,
+    /// Of the prompt, those found in a cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<TokenCount>,
+    /// Of the answer, those spent on reasoning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<TokenCount>,
+}
+
+/// Lengths of the phases of an attempt, in microseconds, on the monotonic clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// From the start recorded to the request handed to the backend: our own queue.
+    #[serde(default)]
+    pub queued_us: u64,
+    /// From the request handed over to the first token; absent when not streamed or nothing came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_token_us: Option<u64>,
+    /// From the request handed over to the end.
+    #[serde(default)]
+    pub total_us: u64,
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    /// It has its output.
+    Ok,
+    /// A judge answered nothing that can be counted.
+    Unscored,
+    /// No answer within the retries, or a refused one.
+    Failed,
+    /// A task that it reads failed, so it was not asked.
+    Skipped,
+}
+
+/// What later steps and the results read of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskOutput {
+    /// One message.
+    Chat {
+        /// The answer.
+        text: Digest,
+    },
+    /// A talk.
+    Dialogue {
+        /// In order.
+        turns: Vec<Turn>,
+        /// The condition that ended it, as written: `rounds`, `turns`, `says`.
+        stopped_by: String,
+    },
+    /// A verdict.
+    Judge(Judgement),
+}
+
+/// One message of a dialogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Who spoke.
+    pub actor: ActorName,
+    /// What, in the journal's texts.
+    pub text: Digest,
+}
+
+/// What all votes of a judge come to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The verdict over all votes.
+    pub verdict: Verdict,
+    /// One per vote, in order.
+    pub votes: Vec<Vote>,
+    /// Votes asked in both ways whose two answers differ, of [`Self::pairs`].
+    pub flipped: u32,
+    /// Votes asked in both ways where both answers could be read.
+    pub pairs: u32,
+}
+
+/// One vote of a judge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// What it counts as.
+    pub verdict: Verdict,
+    /// The judge's words (the first asking's), in the journal's texts.
+    pub reason: Digest,
+}
+
+/// How a case ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseStatus {
+    /// Every task is ok.
+    Ok,
+    /// No task failed, and at least one is unscored.
+    Unscored,
+    /// A task failed.
+    Failed,
+}
+
+/// Cases by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseCounts {
+    /// Admitted.
+    pub admitted: u64,
+    /// Settled ok.
+    pub ok: u64,
+    /// Settled unscored.
+    pub unscored: u64,
+    /// Settled failed.
+    pub failed: u64,
+}
+
+impl CaseCounts {
+    /// Returns how many are over.
+    #[must_use]
+    pub const fn settled(&self) -> u64 {
+        self.ok + self.unscored + self.failed
+    }
+
+    /// Counts one more that is over.
+    pub const fn settle(&mut self, status: CaseStatus) {
+        match status {
+            CaseStatus::Ok => self.ok += 1,
+            CaseStatus::Unscored => self.unscored += 1,
+            CaseStatus::Failed => self.failed += 1,
+        }
+    }
+}
+
+/// How a process left a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Every case is settled.
+    Complete,
+    /// Some are not; a resume goes on.
+    Stopped(StopCause),
+}
+
+/// What stops a run before its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopCause {
+    /// Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// A backend that will refuse everything: bad key, spent account.
+    BackendUnusable {
+        /// Which.
+        backend: String,
+        /// What it said.
+        failure: Failure,
+    },
+    /// The input file differs from what the run had read of it, or cannot be read.
+    SourceUnusable {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The journal cannot be written.
+    JournalUnusable {
+        /// What the store said.
+        reason: String,
+    },
+}

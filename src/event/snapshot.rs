@@ -1,0 +1,105 @@
+//! The state of a run at one event, as stored in a checkpoint.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, CaseCounts, Failure, TaskSettled, Usage};
+use crate::base::{AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, StepName, Timestamp};
+
+/// All that a run needs to go on: what a replay of every event up to a point comes to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Cases admitted so far: where in the product items × repeats admission stands.
+    pub cases: CaseCounts,
+    /// True when every case has been admitted.
+    pub source_ended: bool,
+    /// Chained hash over the ids of admitted items: tells whether the input is still the same up to here.
+    pub admitted_chain: Option<Digest>,
+    /// Tokens over all answered attempts.
+    pub usage: Usage,
+    /// How many processes resumed the run.
+    pub segment: u32,
+    /// Cases not settled, by number.
+    pub open: Vec<SnapCase>,
+    /// What is known of backends.
+    pub backends: Vec<SnapBackend>,
+}
+
+/// A case that is not settled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SnapCase {
+    /// Its number.
+    pub case: CaseNo,
+    /// Its item.
+    pub item: ItemId,
+    /// Its repeat.
+    pub repeat: u32,
+    /// Its row.
+    pub row: Digest,
+    /// Its tasks that are settled or have begun.
+    pub tasks: Vec<SnapTask>,
+}
+
+/// A task that is settled or has begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SnapTask {
+    /// Its step.
+    pub step: StepName,
+    /// Where it stands.
+    pub state: SnapTaskState,
+}
+
+/// Where a task stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapTaskState {
+    /// It has begun: its calls so far.
+    Begun(Vec<SnapCall>),
+    /// It is over.
+    Settled(Box<TaskSettled>),
+}
+
+/// One call of a task that has begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SnapCall {
+    /// Its name.
+    pub call: CallPath,
+    /// Requests sent so far.
+    pub attempts: u32,
+    /// Those that count against `retries.attempts`.
+    pub charged: u32,
+    /// When the first was recorded.
+    pub first: Option<Timestamp>,
+    /// Tokens of its answer.
+    pub usage: Usage,
+    /// Time spent in its attempts, in microseconds.
+    pub busy_us: u64,
+    /// Where it stands.
+    pub state: SnapCallState,
+}
+
+/// Where a call stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapCallState {
+    /// May be sent from then on.
+    Ready(Timestamp),
+    /// Sent, under this attempt number.
+    InFlight(AttemptNo),
+    /// Answered.
+    Answered(Answer),
+    /// Given up.
+    Failed(Failure),
+}
+
+/// What is known of a backend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SnapBackend {
+    /// Its name.
+    pub backend: BackendName,
+    /// Since when its breaker has been open.
+    pub open_since: Option<Timestamp>,
+    /// How long it was open before that, in milliseconds.
+    pub open_ms: u64,
+    /// False when it does not take `response_format`.
+    pub takes_format: bool,
+}

@@ -1,0 +1,10 @@
+//! What we promise to run: names resolved, graph checked, limits fixed, hashed, immutable.
+//! Reads: `spec`, `prompt`. Never: clocks, running state, the file system.
+//! Start at [`Plan`].
+
+mod model;
+
+pub use model::{
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Dialogue, Items, Judge, Limits,
+    ModelChoice, Pattern, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Stop, Timeouts,
+};

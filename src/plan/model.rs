@@ -1,0 +1,343 @@
+//! The types of a plan.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use regex::Regex;
+
+use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
+use crate::prompt::{TemplateId, Templates};
+
+/// A pipeline that has passed every check.
+#[derive(Debug)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub name: String,
+    /// One sentence for people.
+    pub description: Option<String>,
+    /// Hash of everything that can change an answer or the set of cases: actors, models, backends as named, steps,
+    /// items, repeat, seed, params. Not of limits, results, descriptions, comments or key order of maps that have none.
+    pub hash: Digest,
+    /// The run's seed.
+    pub seed: u64,
+    /// Values of `params`, defaults and overrides applied.
+    pub params: serde_json::Map<String, serde_json::Value>,
+    /// Backends that an actor uses.
+    pub backends: Vec<BackendPlan>,
+    /// Actors that a step uses, in the file's order.
+    pub actors: Vec<Actor>,
+    /// Steps in an order where each comes after all that it reads; ties in the file's order.
+    pub steps: Vec<Step>,
+    /// Where cases come from.
+    pub items: Items,
+    /// Repeats of every item.
+    pub repeat: NonZeroU32,
+    /// Bounds of the run; outside identity.
+    pub limits: Limits,
+    /// Where the table of results goes, when the file says so.
+    pub results: Option<ResultsPlan>,
+    /// Every compiled template.
+    pub templates: Templates,
+}
+
+/// Position in [`Plan::backends`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendIdx(pub usize);
+
+/// Position in [`Plan::actors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActorIdx(pub usize);
+
+/// Position in [`Plan::steps`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepIdx(pub usize);
+
+/// A place where models answer.
+#[derive(Clone, Debug)]
+pub struct BackendPlan {
+    /// Its key; `auto` when the file names none.
+    pub name: BackendName,
+    /// Where.
+    pub url: BackendUrl,
+    /// Bearer token.
+    pub api_key: Option<Secret>,
+    /// Calls in flight: `backends.x.limits.concurrency`, else the run's `limits.concurrency`.
+    pub concurrency: Concurrency,
+}
+
+/// Where a backend is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackendUrl {
+    /// Found on this machine, else embedded.
+    Auto,
+    /// The in-process model.
+    Embedded,
+    /// The simulated one; the number is how many times faster than life it answers (0: at once).
+    Sim {
+        /// Real time divided by this; 0 means no wait at all.
+        speed: u32,
+    },
+    /// An OpenAI-compatible server, with or without a trailing `/v1`.
+    Url(String),
+}
+
+/// How many calls may be in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// The server's slots where it tells them, else 4.
+    Auto,
+    /// As many as this.
+    Fixed(NonZeroU32),
+}
+
+/// A value that never appears in an output: no `Display`, `Debug` prints stars, compared by value only in redaction.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<Arc<str>>) -> Self {
+        Self(value.into())
+    }
+
+    /// Returns the value, for the header it belongs in and for redaction.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// One who speaks.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Its key.
+    pub name: ActorName,
+    /// Where its model is.
+    pub backend: BackendIdx,
+    /// Which model.
+    pub model: ModelChoice,
+    /// The system prompt.
+    pub system: Option<TemplateId>,
+    /// How it samples.
+    pub sampling: Sampling,
+}
+
+/// Which model of a backend.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ModelChoice {
+    /// What the server has loaded, else its first.
+    Auto,
+    /// This one or none.
+    Named(Arc<str>),
+}
+
+/// Options of a request. Absent ones are not sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sampling {
+    /// 0 to 2.
+    pub temperature: Option<f64>,
+    /// 0 to 1.
+    pub top_p: Option<f64>,
+    /// At least 1.
+    pub max_tokens: Option<u32>,
+    /// Texts that end an answer, at most 4.
+    pub stop: Vec<String>,
+}
+
+/// One step, of exactly one kind.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its key.
+    pub name: StepName,
+    /// Steps that must be settled before it: those it reads and those under `after`.
+    pub after: Vec<StepIdx>,
+    /// Steps whose output its templates read: a subset of `after`.
+    pub reads: Vec<StepIdx>,
+    /// What it does.
+    pub kind: StepKind,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum StepKind {
+    /// One question, one answer.
+    Chat(Chat),
+    /// Several actors in turns.
+    Dialogue(Dialogue),
+    /// A choice among options.
+    Judge(Judge),
+}
+
+/// See [`StepKind::Chat`].
+#[derive(Clone, Debug)]
+pub struct Chat {
+    /// Who answers.
+    pub actor: ActorIdx,
+    /// The user message.
+    pub prompt: TemplateId,
+}
+
+/// See [`StepKind::Dialogue`].
+#[derive(Clone, Debug)]
+pub struct Dialogue {
+    /// Speakers in round-robin order; at least two.
+    pub actors: Vec<ActorIdx>,
+    /// A user message that all see.
+    pub opening: TemplateId,
+    /// Tested after each turn.
+    pub stop: Stop,
+    /// Patterns that `stop` refers to.
+    pub patterns: Vec<Pattern>,
+}
+
+/// When a dialogue is over. The compiler has made sure that `rounds` or `turns` bounds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// One of them.
+    Any(Vec<Stop>),
+    /// All of them.
+    All(Vec<Stop>),
+    /// It does not hold.
+    Not(Box<Stop>),
+    /// So many turns of each actor have been taken.
+    Rounds(NonZeroU32),
+    /// So many turns have been taken.
+    Turns(NonZeroU32),
+    /// The latest turn matches `patterns[i]`.
+    Says(usize),
+}
+
+/// What `says` looks for.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// Whose turns; none is anybody's.
+    pub actor: Option<ActorIdx>,
+    /// In the turn's text.
+    pub regex: Regex,
+}
+
+/// See [`StepKind::Judge`].
+#[derive(Clone, Debug)]
+pub struct Judge {
+    /// Who judges.
+    pub actor: ActorIdx,
+    /// The user message, before the answer instructions that the task adds.
+    pub question: TemplateId,
+    /// At least two, distinct.
+    pub choose: Vec<String>,
+    /// How often it is asked, each time with another seed.
+    pub votes: NonZeroU32,
+    /// Two options that are speakers: shown as A and B, and asked again exchanged.
+    pub blind: Option<[ActorName; 2]>,
+}
+
+/// Where cases come from.
+#[derive(Clone, Debug)]
+pub enum Items {
+    /// One empty item.
+    One,
+    /// Rows in the file itself.
+    Inline {
+        /// Objects, in order.
+        rows: Vec<serde_json::Map<String, serde_json::Value>>,
+        /// The column that is the id.
+        id: Option<String>,
+    },
+    /// A file with one JSON object a line.
+    JsonLines {
+        /// Absolute, inside the project root.
+        path: PathBuf,
+        /// The column that is the id.
+        id: Option<String>,
+    },
+}
+
+/// Bounds of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// See [`Timeouts`].
+    pub timeouts: Timeouts,
+    /// Sends per call, the first included.
+    pub attempts: NonZeroU32,
+    /// From the first send, time while a breaker is open not counted.
+    pub within: Millis,
+    /// Shortest and longest wait between attempts, before jitter.
+    pub backoff: (Millis, Millis),
+}
+
+/// Limits of one attempt. Waiting in our own queues never counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the connection stands. Default 10 s.
+    pub connect: Millis,
+    /// From the request written to the first token, the server's queue and model load included. Default 5 min.
+    pub first_token: Millis,
+    /// Between two pieces of a stream. Default 2 min.
+    pub idle: Millis,
+    /// From the request written to the last byte. Default 30 min.
+    pub total: Millis,
+}
+
+/// The table of results.
+#[derive(Clone, Debug)]
+pub struct ResultsPlan {
+    /// Absolute.
+    pub path: PathBuf,
+    /// Instead of the standard columns: name → where it comes from.
+    pub columns: IndexMap<String, Column>,
+}
+
+/// A column of the table of results: `item.x`, `repeat`, `status` or `steps.<step>.<field>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column(pub Vec<String>);
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Millis::seconds(10),
+            first_token: Millis::seconds(300),
+            idle: Millis::seconds(120),
+            total: Millis::seconds(1_800),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeouts: Timeouts::default(),
+            attempts: NonZeroU32::new(6).expect("6 is not 0"),
+            within: Millis::seconds(600),
+            backoff: (Millis::seconds(1), Millis::seconds(60)),
+        }
+    }
+}
+
+impl Plan {
+    /// Returns a step by its place.
+    #[must_use]
+    pub fn step(&self, index: StepIdx) -> &Step {
+        &self.steps[index.0]
+    }
+
+    /// Returns an actor by its place.
+    #[must_use]
+    pub fn actor(&self, index: ActorIdx) -> &Actor {
+        &self.actors[index.0]
+    }
+
+    /// Returns where a step stands.
+    #[must_use]
+    pub fn find_step(&self, name: &StepName) -> Option<StepIdx> {
+        self.steps.iter().position(|step| step.name == *name).map(StepIdx)
+    }
+}

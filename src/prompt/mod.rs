@@ -1,0 +1,7 @@
+//! Templates: data → text, with bounded effort and no way out to files, clocks or the environment.
+//! Reads: minijinja sources. Never: requests, backends.
+//! Start at [`Templates`].
+
+mod template;
+
+pub use template::{Reference, RenderError, TemplateError, TemplateId, Templates};

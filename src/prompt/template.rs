@@ -1,0 +1,164 @@
+//! Compiled templates of one plan.
+
+use std::ops::Range;
+
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
+
+/// Steps of the template machine that one rendering may take; a 5,000-turn transcript loop needs some 100,000.
+const FUEL: u64 = 2_000_000;
+/// Longest rendered text, in bytes. Longer ones are refused, not cut.
+const LONGEST: usize = 4 << 20;
+
+/// Names one template of a [`Templates`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TemplateId(usize);
+
+/// Every template of a plan, compiled once.
+///
+/// Printing what is undefined is an error, testing it is not. No template can reach files, the environment,
+/// the time or another template.
+pub struct Templates {
+    environment: Environment<'static>,
+    sources: Vec<String>,
+}
+
+/// A dotted path that a template reads: `steps.debate.transcript` is `["steps", "debate", "transcript"]`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference(pub Vec<String>);
+
+/// A source that is no template.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct TemplateError {
+    /// What is wrong, one line.
+    pub message: String,
+    /// Where in the source, in bytes, when known.
+    pub range: Option<Range<usize>>,
+}
+
+/// A template that did not render with the data of one task.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct RenderError {
+    /// What is wrong, one line.
+    pub message: String,
+}
+
+impl Default for Templates {
+    fn default() -> Self {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+        environment.set_fuel(Some(FUEL));
+        Self { environment, sources: Vec::new() }
+    }
+}
+
+impl std::fmt::Debug for Templates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.sources).finish()
+    }
+}
+
+impl Templates {
+    /// Compiles a source and keeps it.
+    ///
+    /// # Errors
+    /// A syntax error, or a tag that this language leaves out.
+    pub fn add(&mut self, source: &str) -> Result<TemplateId, TemplateError> {
+        let place = self.sources.len();
+        self.environment
+            .add_template_owned(place.to_string(), source.to_owned())
+            .map_err(|error| TemplateError { message: explain(&error), range: error.range() })?;
+        self.sources.push(source.to_owned());
+        Ok(TemplateId(place))
+    }
+
+    /// Returns the source of a template.
+    #[must_use]
+    pub fn source(&self, id: TemplateId) -> &str {
+        &self.sources[id.0]
+    }
+
+    /// Returns what a template reads from its context, sorted.
+    #[must_use]
+    pub fn references(&self, id: TemplateId) -> Vec<Reference> {
+        let template = self.template(id);
+        let mut found: Vec<Reference> = template
+            .undeclared_variables(true)
+            .into_iter()
+            .map(|path| Reference(path.split('.').map(str::to_owned).collect()))
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Renders a template with a context.
+    ///
+    /// # Errors
+    /// Printing something undefined, too much effort (2 million steps) or too long a text (4 MiB).
+    pub fn render(&self, id: TemplateId, context: &impl Serialize) -> Result<String, RenderError> {
+        let text = self.template(id).render(minijinja::value::Serde(context)).map_err(|error| RenderError { message: explain(&error) })?;
+        if text.len() > LONGEST {
+            return Err(RenderError {
+                message: format!("the rendered text is {} bytes, the limit is {LONGEST}", text.len()),
+            });
+        }
+        Ok(text)
+    }
+
+    fn template(&self, id: TemplateId) -> minijinja::Template<'_, '_> {
+        self.environment.get_template(&id.0.to_string()).expect("a TemplateId comes from `add`, which stored it")
+    }
+}
+
+fn explain(error: &minijinja::Error) -> String {
+    let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    match error.line() {
+        Some(line) if line > 1 => format!("{what} (line {line} of the template)"),
+        Some(_) | None => what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(source: &str, context: &serde_json::Value, expected: Result<&str, &str>) {
+        let mut templates = Templates::default();
+        let id = templates.add(source).expect("the source compiles");
+        let got = templates.render(id, context).map_err(|error| error.message);
+        match (got, expected) {
+            (Ok(got), Ok(expected)) => assert_eq!(got, expected),
+            (Err(got), Err(expected)) => assert!(got.contains(expected), "{got}"),
+            (got, expected) => panic!("{got:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn renders_what_is_there_and_refuses_what_is_not() {
+        check("{{ item.motion }}\n", &json!({"item": {"motion": "Tea"}}), Ok("Tea"));
+        check("{{ item.motoin }}", &json!({"item": {}}), Err("undefined"));
+        check("{{ item.language or 'English' }}", &json!({"item": {}}), Ok("English"));
+        check(
+            "{% for a in range(100000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}",
+            &json!({}),
+            Err("fuel"),
+        );
+    }
+
+    #[test]
+    fn item_text_is_never_rendered_again() {
+        check("{{ item.t }}", &json!({"item": {"t": "{{ 7 * 7 }}"}}), Ok("{{ 7 * 7 }}"));
+    }
+
+    #[test]
+    fn tells_what_it_reads() {
+        let mut templates = Templates::default();
+        let id = templates.add("{{ steps.debate.transcript }} {{ item.x }}").expect("compiles");
+        let paths: Vec<String> = templates.references(id).into_iter().map(|found| found.0.join(".")).collect();
+        assert_eq!(paths, ["item.x", "steps.debate.transcript"]);
+    }
+}
