@@ -33,6 +33,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Where cases come from.
     pub items: Items,
+    /// Only so many items from the start; outside identity.
+    pub limit: Option<u64>,
     /// Repeats of every item.
     pub repeat: NonZeroU32,
     /// Bounds of the run; outside identity.
