@@ -4,4 +4,6 @@
 
 mod port;
 
-pub use port::{Backend, CallLimits, ChatRequest, Completion, Format, Message, Progress, Role, Watch};
+pub use port::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
+
+pub use crate::prompt::{Message, Role};

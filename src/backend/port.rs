@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::event::{Failure, FinishReason, Usage};
+use crate::prompt::Message;
 
 /// A model server, or something that answers like one.
 pub trait Backend: Send + Sync {
@@ -58,38 +59,6 @@ pub struct ChatRequest {
     pub stream: bool,
     /// The adapter's own limits.
     pub limits: CallLimits,
-}
-
-/// One chat message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Who says it.
-    pub role: Role,
-    /// What.
-    pub content: Arc<str>,
-}
-
-/// Who says a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Instructions.
-    System,
-    /// The other side.
-    User,
-    /// The model itself.
-    Assistant,
-}
-
-impl Role {
-    /// Returns the word on the wire.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-        }
-    }
 }
 
 /// The shape that the answer must have.

@@ -12,15 +12,15 @@ pub use codec::DecodeError;
 use codec::codec;
 pub use failure::{Failure, FailureKind, TimeoutPhase};
 pub use outcome::{
-    Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Outcome, RunOutcome, StopCause, TaskOutput,
-    TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
+    Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Outcome, Report, RunOutcome, StopCause,
+    TaskOutput, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
 };
 pub use snapshot::{SnapBackend, SnapCall, SnapCallState, SnapCase, SnapTask, SnapTaskState, Snapshot};
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, ModelName, StepName, TokenCount,
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, ModelName, StepName, Timestamp, TokenCount,
 };
 
 /// The version of everything in this module. A reader refuses a greater one by name.
@@ -30,7 +30,7 @@ pub const FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
     /// When the engine recorded it: wall clock at the start of the process plus monotonic time since.
-    pub at: crate::base::Timestamp,
+    pub at: Timestamp,
     /// What became true.
     pub event: Event,
 }
@@ -176,6 +176,9 @@ pub struct AttemptEnded {
     pub timings: Timings,
     /// True when it counts against `retries.attempts`.
     pub charged: bool,
+    /// When failed: from when on the call may be sent again; absent when it is given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
 }
 
 /// See [`Event::TaskSettled`].

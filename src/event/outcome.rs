@@ -15,6 +15,19 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+/// What a worker says of one attempt; the engine makes an event of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The manifest of the messages sent; none when nothing was rendered.
+    pub request: Option<Digest>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Tokens as the server counted them.
+    pub usage: Usage,
+    /// Lengths of its phases.
+    pub timings: Timings,
+}
+
 /// A whole answer, without its text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {

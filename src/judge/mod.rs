@@ -1,1 +1,9 @@
-//! judge
+//! Reading a verdict out of an answer, and many verdicts into one.
+//! Reads: answers, options. Gives: `Verdict`, `Judgement`. Never: calling a model.
+//! Start at [`read_choice`] and [`judgement`].
+
+mod choice;
+mod vote;
+
+pub use choice::read_choice;
+pub use vote::{Asked, TIE, judgement};

@@ -3,8 +3,10 @@
 //! Start at [`Plan`].
 
 mod model;
+mod place;
 
 pub use model::{
     Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Dialogue, Items, Judge, Limits,
     ModelChoice, Pattern, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Stop, Timeouts,
 };
+pub use place::{Call, Input, Place, seed_of};

@@ -2,6 +2,8 @@
 //! Reads: minijinja sources. Never: requests, backends.
 //! Start at [`Templates`].
 
+mod message;
 mod template;
 
+pub use message::{Message, Role};
 pub use template::{Reference, RenderError, TemplateError, TemplateId, Templates};

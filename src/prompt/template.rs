@@ -98,7 +98,10 @@ impl Templates {
     /// # Errors
     /// Printing something undefined, too much effort (2 million steps) or too long a text (4 MiB).
     pub fn render(&self, id: TemplateId, context: &impl Serialize) -> Result<String, RenderError> {
-        let text = self.template(id).render(minijinja::value::Serde(context)).map_err(|error| RenderError { message: explain(&error) })?;
+        let text = self
+            .template(id)
+            .render(minijinja::value::Serde(context))
+            .map_err(|error| RenderError { message: explain(&error) })?;
         if text.len() > LONGEST {
             return Err(RenderError {
                 message: format!("the rendered text is {} bytes, the limit is {LONGEST}", text.len()),
