@@ -96,8 +96,11 @@ impl Compiler<'_> {
             templates: std::mem::take(&mut self.templates),
         };
         plan.hash = hash::hash(&plan, shown_path.as_deref(), self.reads.run_name);
-        self.try_out(&plan);
-        self.warn(&plan);
+        // What follows from another mistake is not said again.
+        if !has_errors(&self.report) {
+            self.try_out(&plan);
+            self.warn(&plan);
+        }
         Some(plan)
     }
 

@@ -184,6 +184,7 @@ impl Decode for Spec {
 
 impl Named for Param {
     const WORD: &'static str = "param";
+    const ONE: &'static str = "a param";
     const HYPHENS: bool = false;
 }
 
@@ -211,6 +212,7 @@ impl Decode for Param {
 
 impl Named for Backend {
     const WORD: &'static str = "backend";
+    const ONE: &'static str = "a backend";
     const HYPHENS: bool = true;
 }
 
@@ -256,6 +258,7 @@ impl Decode for BackendLimits {
 
 impl Named for Model {
     const WORD: &'static str = "model";
+    const ONE: &'static str = "a model";
     const HYPHENS: bool = true;
 }
 
@@ -270,6 +273,7 @@ impl Decode for Model {
 
 impl Named for Actor {
     const WORD: &'static str = "actor";
+    const ONE: &'static str = "an actor";
     const HYPHENS: bool = false;
 }
 

@@ -48,10 +48,6 @@ impl<'a> Compiler<'a> {
             let name = &entry.name.value;
             let actor = entry.value.as_ref().and_then(|actor| self.actor(name, actor, &backends));
             if !used.contains(name.as_str()) {
-                self.report.push(
-                    Diagnostic::warning(code::UNUSED, format!("actor `{name}` takes part in no step"))
-                        .at(&entry.name.span, "never speaks"),
-                );
                 continue;
             }
             match actor {
@@ -237,11 +233,12 @@ impl<'a> Compiler<'a> {
             Some(place) => diagnostic.at(place, "there are several"),
             None => diagnostic,
         };
-        self.report.push(diagnostic.help(format!(
-            "give it a model with one of the backends: {} (`models: {{ NAME: {{ backend: {} }} }}`)",
-            names.join(", "),
-            names[0],
-        )));
+        let listed = names.join(", ");
+        self.report.push(if who.starts_with("model") {
+            diagnostic.help(format!("add `backend: {}`, or another of: {listed}", names[0]))
+        } else {
+            diagnostic.help(format!("give it a model from `models` that names one of: {listed}"))
+        });
     }
 
     fn warn_of_near_name(&mut self, word: &Spanned<Word>) {

@@ -152,10 +152,14 @@ impl Compiler<'_> {
                 Some(kind) => diagnostic.at(&kind.span, "the type"),
                 None => diagnostic,
             };
-            self.report.push(if kind == ParamType::String {
-                diagnostic.help(format!("quotes make it text: \"{}\"", literal.value.show()))
-            } else {
-                diagnostic
+            let truth =
+                matches!(&literal.value, Literal::Text(text) if matches!(text.as_str(), "yes" | "no" | "on" | "off"));
+            self.report.push(match kind {
+                ParamType::String => diagnostic.help(format!("quotes make it text: \"{}\"", literal.value.show())),
+                ParamType::Boolean if truth => {
+                    diagnostic.help("`yes`, `no`, `on` and `off` are text here; write true or false")
+                }
+                ParamType::Boolean | ParamType::Integer | ParamType::Number => diagnostic,
             });
             return None;
         }

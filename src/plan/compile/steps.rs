@@ -142,7 +142,7 @@ impl Compiler<'_> {
                     diagnostic = diagnostic.at(&wait.at, format!("`{}` {verb} `{next}`", names[position]));
                 }
             }
-            self.report.push(diagnostic.help("one of these readings must go"));
+            self.report.push(diagnostic.help("one of these must go"));
         }
         None
     }
