@@ -9,4 +9,4 @@ pub use model::{
     Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Dialogue, Items, Judge, Limits,
     ModelChoice, Pattern, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Stop, Timeouts,
 };
-pub use place::{Call, Input, Place, seed_of};
+pub use place::{Call, Place, seed_of};
