@@ -52,6 +52,8 @@ pub(super) struct Flight {
     pub(super) deadline: Option<Timestamp>,
     /// It has been asked to come back.
     pub(super) cancelled: bool,
+    /// It may use `response_format`: a refusal of that is then news.
+    pub(super) takes_format: bool,
 }
 
 /// A stop under way.

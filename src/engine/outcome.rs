@@ -38,7 +38,8 @@ impl Engine {
             Outcome::Answered(_) => self.answered(step, backend, ticket, report),
             Outcome::Failed(failure) => {
                 let failure = failure.clone();
-                self.failed(step, backend, ticket, report, &failure);
+                let class = retry::class(&failure, flight.takes_format);
+                self.failed(step, backend, ticket, report, &failure, class);
             }
         }
         self.advance(step, key.case);
@@ -66,8 +67,15 @@ impl Engine {
         }
     }
 
-    fn failed(&mut self, step: &mut Step, backend: BackendIdx, ticket: Ticket, report: Report, failure: &Failure) {
-        let class = retry::class(failure);
+    fn failed(
+        &mut self,
+        step: &mut Step,
+        backend: BackendIdx,
+        ticket: Ticket,
+        report: Report,
+        failure: &Failure,
+        class: Class,
+    ) {
         if let Some(wait) = retry::dictated(failure) {
             let until = self.now.after(wait);
             let lane = &mut self.flow.lanes[backend.0];
@@ -116,10 +124,7 @@ impl Engine {
         match class {
             Class::Permanent => Decision { charged: true, retry_at: None },
             Class::Excused => again(self.now.after(retry::dictated(failure).unwrap_or_default())),
-            Class::Backend { .. } => again(self.now),
-            Class::Format if self.state.backends[backend.0].takes_format => again(self.now),
-            // Asked in words and still refused: the refusal is about something else.
-            Class::Format => Decision { charged: true, retry_at: None },
+            Class::Backend { .. } | Class::Format => again(self.now),
             Class::Transient { .. } if breaker_open => again(self.now),
             Class::Transient { at_most } => {
                 Decision { charged: true, retry_at: self.retry_at(backend, ticket, at_most) }

@@ -27,8 +27,8 @@ pub(super) enum Class {
     Format,
 }
 
-/// Returns the class of a failure.
-pub(super) fn class(failure: &Failure) -> Class {
+/// Returns the class of a failure; `takes_format` tells whether the request could use `response_format`.
+pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
     match failure.kind {
         FailureKind::Throttled | FailureKind::Overloaded if failure.retry_after_ms.is_some() => Class::Excused,
         FailureKind::Throttled
@@ -46,7 +46,9 @@ pub(super) fn class(failure: &Failure) -> Class {
         | FailureKind::Render => Class::Permanent,
         FailureKind::QuotaExhausted => Class::Backend { after: 1 },
         FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend { after: 3 },
-        FailureKind::FormatUnsupported => Class::Format,
+        FailureKind::FormatUnsupported if takes_format => Class::Format,
+        // Asked in words and still refused: the refusal is about something else.
+        FailureKind::FormatUnsupported => Class::Permanent,
     }
 }
 
@@ -87,9 +89,9 @@ mod tests {
     #[test]
     fn a_wait_that_the_server_dictates_is_excused() {
         let mut failure = Failure::new(FailureKind::Throttled, "429");
-        assert_eq!(class(&failure), Class::Transient { at_most: None });
+        assert_eq!(class(&failure, true), Class::Transient { at_most: None });
         failure.retry_after_ms = Some(2_000);
-        assert_eq!(class(&failure), Class::Excused);
+        assert_eq!(class(&failure, true), Class::Excused);
         assert_eq!(dictated(&failure), Some(Millis(2_000)));
     }
 }

@@ -245,7 +245,9 @@ impl Engine {
         let now = self.now;
         let lane = &mut self.flow.lanes[backend.0];
         lane.minute.sent(now);
-        lane.started.insert(key, Flight { attempt: ticket.attempt, deadline: None, cancelled: false });
+        let Ticket { attempt, .. } = ticket;
+        let takes_format = place.takes_format;
+        lane.started.insert(key, Flight { attempt, deadline: None, cancelled: false, takes_format });
         if let Some(trials) = &mut lane.trials {
             trials.begin();
         }
