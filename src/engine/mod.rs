@@ -23,5 +23,5 @@ mod tests;
 
 pub use call::{Effect, Input, Key, Offered, StartCall, Step, Ticket};
 pub use replay::Replay;
-pub use state::{CallPhase, CallState, CaseState, IllegalEvent, RunState, TaskState};
+pub use state::{CallPhase, CallState, CaseState, IllegalEvent, RunState, TaskState, chained};
 pub use step::{Engine, Options};

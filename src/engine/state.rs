@@ -298,7 +298,7 @@ impl BackendState {
 
 /// Returns the hash over admitted items with one more.
 #[must_use]
-pub(super) fn chained(chain: Digest, item: &ItemId, repeat: u32) -> Digest {
+pub fn chained(chain: Digest, item: &ItemId, repeat: u32) -> Digest {
     Hasher::new("pipe admitted 1")
         .field(chain.as_bytes())
         .field(item.as_str().as_bytes())

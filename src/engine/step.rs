@@ -184,7 +184,9 @@ impl Engine {
         }
     }
 
-    pub(super) fn backend_of(&self, key: Key) -> BackendIdx {
+    /// Returns where a call goes.
+    #[must_use]
+    pub fn backend_of(&self, key: Key) -> BackendIdx {
         let actor = frontier::speaker(&self.plan.step(key.step).kind, key.call);
         self.plan.actor(actor).backend
     }
