@@ -22,6 +22,9 @@ const CHECKPOINT_EVERY: usize = 20_000;
 /// Commit notices that may wait for the conductor; the writer waits when it is full, which only delays a commit.
 const NOTICES: usize = 256;
 
+/// Commits that a held display may fall behind before it misses some.
+const MOST_UNTOLD: usize = 4_096;
+
 /// Everything that a live run is made of.
 pub struct Conductor {
     /// New, or replayed.
@@ -57,6 +60,8 @@ pub struct Ending {
     pub commits: u64,
     /// Reports that came for requests no longer current.
     pub late_reports: u64,
+    /// The display was held for so long that it missed facts: whoever sums them up reads the journal instead.
+    pub facts_lost: bool,
 }
 
 /// A run that could not be left in order.
@@ -89,6 +94,9 @@ struct Running<'a> {
     effects: Vec<Effect>,
     since_checkpoint: usize,
     live: mpsc::Sender<Live>,
+    /// Facts that the display had no room for yet.
+    untold: VecDeque<Arc<[Recorded]>>,
+    facts_lost: bool,
     outcome: Option<RunOutcome>,
     clock: Clock,
 }
@@ -122,6 +130,8 @@ impl Conductor {
             effects: Vec::new(),
             since_checkpoint: 0,
             live: self.live,
+            untold: VecDeque::new(),
+            facts_lost: false,
             outcome: None,
             clock: self.clock,
         };
@@ -147,9 +157,9 @@ impl Conductor {
                 tokio::select! {
                     commit = committed.recv() => {
                         let Some(commit) = commit else { return Err(RunError::Bug("the writer went away".to_owned())) };
-                        run.committed(commit).await?;
+                        run.committed(commit)?;
                         while let Ok(commit) = committed.try_recv() {
-                            run.committed(commit).await?;
+                            run.committed(commit)?;
                         }
                     }
                     returned = run.dispatch.next() => {
@@ -173,18 +183,31 @@ impl Conductor {
         }
         let late_reports = run.engine.late_reports();
         let outcome = run.outcome.take();
+        let untold = std::mem::take(&mut run.untold);
+        let facts_lost = run.facts_lost;
+        let live = run.live.clone();
         drop(run);
         drop(committed);
-        let commits = close(writer).await;
+        let commits = close(writer).await?;
+        for facts in untold {
+            drop(live.send(Live::Facts(facts)).await);
+        }
         result?;
         let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
-        Ok(Ending { outcome, commits, late_reports })
+        Ok(Ending { outcome, commits, late_reports, facts_lost })
     }
 }
 
 /// Closes the journal off the runtime's threads: it syncs.
-async fn close(writer: Writer) -> u64 {
-    tokio::task::spawn_blocking(move || writer.close()).await.unwrap_or(0)
+async fn close(writer: Writer) -> Result<u64, RunError> {
+    let closed = tokio::task::spawn_blocking(move || {
+        let commits = writer.commits();
+        writer.close().map(|()| commits)
+    });
+    match closed.await {
+        Ok(closed) => closed.map_err(|error| RunError::Journal(Arc::new(error))),
+        Err(panic) => Err(RunError::Bug(panic.to_string())),
+    }
 }
 
 async fn next_case(intake: &mut Option<Intake>) -> Option<Result<(Offered, Arc<str>), IntakeError>> {
@@ -236,7 +259,7 @@ impl Running<'_> {
     }
 
     /// Performs what waited for a commit, and tells the display.
-    async fn committed(&mut self, commit: Committed) -> Result<(), RunError> {
+    fn committed(&mut self, commit: Committed) -> Result<(), RunError> {
         commit.result.map_err(RunError::Journal)?;
         while let Some(waiting) = self.waiting.front() {
             if waiting.ticket > commit.through {
@@ -246,10 +269,24 @@ impl Running<'_> {
             for effect in effects {
                 self.perform(effect)?;
             }
-            // Facts are never lost, so a display that is slow is waited for; a display that is gone is not.
-            drop(self.live.send(Live::Facts(facts)).await);
+            self.tell(facts);
         }
         Ok(())
+    }
+
+    /// Tells the display; a slow one never holds the run up, and one that is held for very long misses facts.
+    fn tell(&mut self, facts: Arc<[Recorded]>) {
+        self.untold.push_back(facts);
+        while let Some(facts) = self.untold.front() {
+            match self.live.try_send(Live::Facts(Arc::clone(facts))) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => drop(self.untold.pop_front()),
+                Err(mpsc::error::TrySendError::Full(_)) => break,
+            }
+        }
+        while self.untold.len() > MOST_UNTOLD {
+            self.untold.pop_front();
+            self.facts_lost = true;
+        }
     }
 
     fn perform(&mut self, effect: Effect) -> Result<(), RunError> {

@@ -99,7 +99,8 @@ impl Station {
             stream: self.stream,
             limits: CallLimits {
                 connect: timeouts.connect.duration(),
-                first_token: timeouts.first_token.duration(),
+                // Without a stream the first byte comes with the last one, so only the total limit can tell.
+                first_token: if self.stream { timeouts.first_token } else { timeouts.total }.duration(),
                 idle: timeouts.idle.duration(),
             },
         }
