@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::number::{grouped, per, percent};
-use super::wrap::cut;
+use super::number::{counted, grouped, per, percent};
 use super::{Tally, duration, rate};
 use crate::base::{Millis, Timestamp};
 
@@ -52,10 +51,9 @@ impl Progress {
         }
     }
 
-    /// Writes where the run stands, in one line of at most `width` columns.
+    /// Writes where the run stands, in one line.
     #[must_use]
-    pub fn line(&self, tally: &Tally, now: Timestamp, width: usize) -> String {
-        let settled = tally.cases.settled();
+    pub fn line(&self, tally: &Tally, now: Timestamp) -> String {
         let mut parts = vec![self.done(tally)];
         if let Some((cases, tokens, micros)) = self.moved(tally, now) {
             parts.extend(rate(cases, micros, 60_000_000).map(|speed| format!("{speed} items/min")));
@@ -68,8 +66,16 @@ impl Progress {
         if in_flight > 0 {
             parts.push(format!("{} in flight", grouped(in_flight)));
         }
+        parts.join("  ")
+    }
+
+    /// Writes what went wrong so far, in one line; none when nothing did.
+    #[must_use]
+    pub fn trouble(tally: &Tally) -> Option<String> {
+        let mut parts = Vec::new();
         if tally.cases.failed > 0 {
-            parts.push(format!("{} failed ({})", grouped(tally.cases.failed), share(tally.cases.failed, settled)));
+            let share = share(tally.cases.failed, tally.cases.settled());
+            parts.push(format!("{} failed ({share})", counted(tally.cases.failed, "case")));
         }
         if !tally.failures.is_empty() {
             let kinds = tally.failures.ranked();
@@ -77,7 +83,7 @@ impl Progress {
                 kinds.iter().map(|(kind, count)| format!("{} {}", kind.word(), grouped(*count))).collect();
             parts.push(format!("without an answer: {}", kinds.join(", ")));
         }
-        cut(&parts.join("  "), width)
+        (!parts.is_empty()).then(|| parts.join("  "))
     }
 
     /// Returns how many cases there are, by the source when it has ended.
