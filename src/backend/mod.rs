@@ -2,7 +2,11 @@
 //! Reads: a [`ChatRequest`]. Gives: a whole [`Completion`] or one [`Failure`]. Never: retries, journalling, plan types.
 //! Start at [`Backend`].
 
+mod http;
+pub mod openai;
 mod port;
+
+pub use http::{BaseUrl, UrlError};
 
 pub use port::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
 
