@@ -2,7 +2,10 @@
 //! Reads: a [`ChatRequest`]. Gives: a whole [`Completion`] or one [`Failure`]. Never: retries, journalling, plan types.
 //! Start at [`Backend`].
 
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod port;
+pub mod weights;
 
 pub use port::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
 
