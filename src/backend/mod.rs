@@ -4,8 +4,12 @@
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
+mod http;
+pub mod openai;
 mod port;
 pub mod weights;
+
+pub use http::{BaseUrl, UrlError};
 
 pub use port::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
 

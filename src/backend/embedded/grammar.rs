@@ -17,8 +17,10 @@ impl ChoiceGrammar {
         if options.is_empty() {
             return None;
         }
-        let objects: Vec<String> =
-            options.iter().map(|option| format!("{{\"choice\": {}}}", serde_json::Value::from(option.as_str()))).collect();
+        let objects: Vec<String> = options
+            .iter()
+            .map(|option| format!("{{\"choice\": {}}}", serde_json::Value::from(option.as_str())))
+            .collect();
         let alternatives: Vec<String> = objects.iter().map(|object| terminal(object)).collect();
         Some(Self { gbnf: format!("root ::= {}\n", alternatives.join(" | ")), objects })
     }

@@ -13,7 +13,6 @@
 
 mod adapter;
 mod batch;
-mod connect;
 mod grammar;
 mod model;
 mod prompt;
@@ -25,5 +24,4 @@ mod text;
 mod tests;
 
 pub use adapter::{Embedded, EmbeddedConfig, open};
-pub use connect::{DEFAULT_SLOTS, connect};
 pub use model::EmbeddedError;

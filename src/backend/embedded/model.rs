@@ -89,7 +89,8 @@ impl LoadedModel {
         check_processor()?;
         check_magic(path)?;
         let refused = || EmbeddedError::NotLoaded { path: path.to_owned() };
-        let model = LlamaModel::load_from_file(llama()?, path, &LlamaModelParams::default()).map_err(|_| refused())?;
+        let model =
+            LlamaModel::load_from_file(llama()?, path, &LlamaModelParams::default()).map_err(|_| refused())?;
         let no_template = || EmbeddedError::NoTemplate { path: path.to_owned() };
         let template = model.chat_template(None).map_err(|_| no_template())?;
         prompt::probe(&model, &template).map_err(|_| no_template())?;

@@ -61,7 +61,20 @@ impl Sequence {
                 let limit = request.max_tokens.unwrap_or(sampling::DEFAULT_MAX_TOKENS).clamp(1, room);
                 let text = AnswerText::new(&request.stop);
                 let unsent = String::new();
-                Some(Self { slot, sampler, prompt, read: 0, last: None, answered: 0, limit, choice, text, unsent, news, end })
+                Some(Self {
+                    slot,
+                    sampler,
+                    prompt,
+                    read: 0,
+                    last: None,
+                    answered: 0,
+                    limit,
+                    choice,
+                    text,
+                    unsent,
+                    news,
+                    end,
+                })
             }
             Err(failure) => {
                 tell(end, Err(failure));
@@ -73,7 +86,10 @@ impl Sequence {
     fn prepare(loaded: &LoadedModel, request: &ChatRequest, context: u32) -> Result<Prepared, Failure> {
         let model = &loaded.model;
         let prompt = prompt::tokens(model, &loaded.template, &request.messages).map_err(|error| {
-            Failure::new(FailureKind::Refused, format!("the model's chat template does not take these messages: {error}"))
+            Failure::new(
+                FailureKind::Refused,
+                format!("the model's chat template does not take these messages: {error}"),
+            )
         })?;
         if prompt.is_empty() {
             return Err(Failure::new(FailureKind::Refused, "there are no messages to answer"));
@@ -105,7 +121,11 @@ impl Sequence {
         let from = self.read;
         let to = self.prompt.len().min(from + longest);
         self.read = to;
-        (from < to).then(|| Piece { tokens: &self.prompt[from..to], from: place(from), is_last: to == self.prompt.len() })
+        (from < to).then(|| Piece {
+            tokens: &self.prompt[from..to],
+            from: place(from),
+            is_last: to == self.prompt.len(),
+        })
     }
 
     /// Tells whether parts of the prompt are still to be read.
@@ -166,7 +186,9 @@ impl Sequence {
         if self.unsent.is_empty() {
             return;
         }
-        if let Err(TrySendError::Full(News::Text(text))) = self.news.try_send(News::Text(std::mem::take(&mut self.unsent))) {
+        if let Err(TrySendError::Full(News::Text(text))) =
+            self.news.try_send(News::Text(std::mem::take(&mut self.unsent)))
+        {
             self.unsent = text;
         }
     }
@@ -189,7 +211,8 @@ struct Prepared {
 // refused before; the caller then asks without a format.
 fn choice(loaded: &LoadedModel, options: &[String]) -> Result<ChoiceGrammar, Failure> {
     let unsupported = |detail: String| Failure::new(FailureKind::FormatUnsupported, detail);
-    let choice = ChoiceGrammar::new(options).ok_or_else(|| unsupported("there are no options to choose from".into()))?;
+    let choice =
+        ChoiceGrammar::new(options).ok_or_else(|| unsupported("there are no options to choose from".into()))?;
     let vocabulary = loaded.model.vocab();
     for (object, option) in choice.objects.iter().zip(options) {
         let tokens = vocabulary.tokenize(object.as_bytes(), false, false);

@@ -44,7 +44,9 @@ pub enum WeightsError {
         path: PathBuf,
     },
     /// The cache holds something of another length.
-    #[error("{path} has {found} bytes instead of {expected}: delete it and run ./try or `pipe doctor --fetch-model URL`")]
+    #[error(
+        "{path} has {found} bytes instead of {expected}: delete it and run ./try or `pipe doctor --fetch-model URL`"
+    )]
     WrongLength {
         /// The file.
         path: PathBuf,
@@ -90,15 +92,14 @@ pub enum WeightsError {
         expected: u64,
     },
     /// The URL cannot be asked for.
-    #[error("{url:?} is not an http or https URL of a file")]
-    BadUrl {
-        /// As given.
-        url: String,
-    },
+    #[error(
+        "that is not the URL of a file: it must begin with http:// or https:// and hold no user name or password"
+    )]
+    BadUrl,
     /// The server did not hand the file over.
     #[error("cannot fetch {url}: {reason}")]
     NotFetched {
-        /// Which, without user-info.
+        /// Which, without its query: that may be a signature.
         url: String,
         /// What happened.
         reason: String,
@@ -114,7 +115,11 @@ pub enum WeightsError {
 pub fn locate(environment: Environment<'_>) -> Result<Located, WeightsError> {
     if let Some(named) = set(environment, VARIABLE) {
         let path = PathBuf::from(named);
-        return if path.is_file() { Ok(Located { path, is_demo: false }) } else { Err(WeightsError::NamedMissing { path }) };
+        return if path.is_file() {
+            Ok(Located { path, is_demo: false })
+        } else {
+            Err(WeightsError::NamedMissing { path })
+        };
     }
     let path = cache_path(environment)?;
     check_length(&path)?;
