@@ -18,6 +18,7 @@ mod port;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod sim;
+pub mod weights;
 
 pub use connect::{Connected, Target, Wanted, connect};
 pub use connect_error::ConnectError;
