@@ -4,6 +4,7 @@
 
 pub mod args;
 mod check;
+mod command;
 mod connect;
 pub mod diagnostics;
 mod engage;
@@ -21,5 +22,6 @@ pub(crate) mod testing;
 pub mod value;
 
 pub use args::Arguments;
+pub use command::execute;
 pub use exit::{CommandError, Exit};
 pub use printer::Printer;
