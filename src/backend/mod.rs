@@ -2,7 +2,16 @@
 //! Reads: a [`ChatRequest`]. Gives: a whole [`Completion`] or one [`Failure`]. Never: retries, journalling, plan types.
 //! Start at [`Backend`].
 
+#[cfg(test)]
+pub(crate) mod contract;
+mod http;
+pub mod openai;
 mod port;
+#[cfg(test)]
+pub(crate) mod scripted;
+pub mod sim;
+
+pub use http::{BaseUrl, UrlError};
 
 pub use port::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
 

@@ -57,13 +57,15 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let talk = total <= TALK_UP_TO && printer.err().is_terminal() && !session.quiet;
     let display = match () {
         () if session.quiet => Display::Silent(Box::new(tally)),
-        () if talk => Display::Talk(Box::new(TalkDisplay::new(printer.stderr_again(), tally, lookup(&texts)))),
-        () => Display::Line(Box::new(LineDisplay::new(printer.stderr_again(), tally, total))),
+        () if talk => Display::Talk(Box::new(TalkDisplay::new(printer.err_again(), tally, Box::new(lookup(&texts))))),
+        () => Display::Line(Box::new(LineDisplay::new(printer.err_again(), tally))),
     };
     let (live, listener) = mpsc::channel(live::CHANNEL);
     let display = live::start(display, listener)
         .map_err(|error| CommandError::new(Exit::Bug, format!("no thread for the display: {error}")))?;
 
+    // The display has just started and its channel is empty, so this cannot be lost.
+    drop(live.try_send(crate::run::Live::Total(Some(total))));
     let state = engine.state();
     let intake = Intake::start(Arc::clone(&plan), state.cases.admitted, state.admitted_chain)
         .map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;

@@ -107,6 +107,14 @@ impl Printer {
         &mut self.err
     }
 
+    /// Opens the stream for talk once more, for a display on a thread of its own.
+    #[must_use]
+    pub fn err_again(&self) -> Stream {
+        let err = io::stderr();
+        let choice = AutoStream::choice(&err);
+        Stream::new(Box::new(err), choice, self.err.is_terminal, self.err.width)
+    }
+
     /// Gives the stream for talk away, to a display.
     #[must_use]
     pub fn into_err(self) -> Stream {

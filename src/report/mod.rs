@@ -3,7 +3,6 @@
 //! Start at [`Tally`] for a whole run, at [`CaseRecord`] for one case.
 
 mod case;
-mod live;
 mod number;
 mod progress;
 mod results;
@@ -18,7 +17,6 @@ mod transcript;
 mod wrap;
 
 pub use case::{CaseRecord, MissingText, Texts, status_word, task_status_word, unscored_phrase};
-pub use live::Live;
 pub use number::{duration, grouped, percent, rate};
 pub use progress::{Milestones, Progress};
 pub use results::{Layout, Shape, row};

@@ -25,6 +25,8 @@ pub enum Live {
         /// What.
         text: String,
     },
+    /// How many cases there will be; none when that is not known.
+    Total(Option<u64>),
     /// How many requests the backends work on now.
     InFlight(u32),
 }

@@ -29,9 +29,6 @@ pub enum ResumeError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The journal stops before anything was promised: the process died at once.
-    #[error("the run has no first event: it was killed before it began; start it again")]
-    NeverBegan,
     /// The text of the pipeline is missing.
     #[error("the journal does not hold the pipeline's text")]
     NoSource,
@@ -52,15 +49,14 @@ pub enum ResumeError {
 /// See [`ResumeError`]; nothing is changed.
 pub fn load(journal: &Path) -> Result<Resumable, ResumeError> {
     let reader = Reader::open(journal)?;
-    let started = reader.run_started()?.ok_or(ResumeError::NeverBegan)?;
+    let (_, started) = reader.run_started()?;
     let source = reader.text(&started.source)?.ok_or(ResumeError::NoSource)?;
-    let (latest, complete) = match reader.last_event()? {
-        Some((_, last)) => {
-            let complete = matches!(&last.event, Event::RunEnded(ended) if ended.outcome == RunOutcome::Complete);
-            (last.at, complete)
-        }
-        None => return Err(ResumeError::NeverBegan),
-    };
+    let last = reader.last_event()?.map(|(_, last)| last);
+    let complete = matches!(
+        last.as_ref().map(|last| &last.event),
+        Some(Event::RunEnded(ended)) if ended.outcome == RunOutcome::Complete
+    );
+    let latest = last.map_or(Timestamp(0), |last| last.at);
     let checkpoint = reader.latest_checkpoint()?;
     Ok(Resumable { started, source, latest, complete, reader, checkpoint })
 }

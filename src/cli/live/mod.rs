@@ -1,5 +1,5 @@
 //! What a terminal shows while a run goes. Displays are readers: nothing that they do or fail to do changes the run.
-//! Reads: [`crate::report::Live`]. Gives: text on stderr, and at the end a tally.
+//! Reads: [`crate::run::Live`]. Gives: text on stderr, and at the end a tally.
 //! Start at [`Display`] and [`start`].
 
 mod ending;
@@ -16,7 +16,8 @@ pub use talk::{TalkDisplay, TextLookup};
 pub use thread::{CHANNEL, start};
 
 use crate::base::Timestamp;
-use crate::report::{Live, Tally};
+use crate::report::Tally;
+use crate::run::Live;
 
 /// A display of a run.
 pub enum Display {

@@ -8,7 +8,8 @@ use tokio::sync::mpsc::Receiver;
 
 use super::Display;
 use crate::base::Timestamp;
-use crate::report::{Live, Tally};
+use crate::report::Tally;
+use crate::run::Live;
 
 /// Messages that may wait for the display: some seconds of pieces of a fast model. When it is full, pieces are left
 /// out (`try_send`), facts wait for room.
