@@ -111,12 +111,13 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let tally = if ended.facts_lost { tally_of(&journal)? } else { tally };
     let complete = ended.outcome == RunOutcome::Complete;
     let results = if complete { output.write(&dir, &plan, printer)? } else { None };
+    let results = results.map(|path| shown(&path));
     let summary = tally.summary(&dir.id);
     if session.json {
         let summary = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
         printer.line(&summary)?;
     }
-    let kept = place_shown(&dir);
+    let kept = shown(dir.path());
     say_ending(printer, &summary, &Ending { results, kept });
     drop(lock);
     Ok(exit_of(&ended.outcome, &tally))
@@ -185,8 +186,8 @@ pub(super) fn tally_of(journal: &std::path::Path) -> Result<Tally, CommandError>
     Ok(tally)
 }
 
-fn place_shown(dir: &RunDir) -> String {
-    let path = dir.path();
+/// Returns a path as short as it can be from here.
+fn shown(path: &std::path::Path) -> String {
     let here = std::env::current_dir().ok();
     let relative = here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
     relative.display().to_string()

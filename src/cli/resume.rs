@@ -83,7 +83,7 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
             return Ok(Exit::InvalidPipeline);
         }
     };
-    let output = Output::plan(&plan, kept.out.as_deref(), kept.force, Some(dir))?;
+    let output = Output::plan(&plan, kept.out.as_deref(), kept.force, Some(dir), session.json)?;
     let earlier = found.started.backends.clone();
     let connected = connect::backends(&plan, Some(&earlier)).await?;
     connect::same_models(&earlier, &connected)?;
