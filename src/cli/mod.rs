@@ -10,6 +10,7 @@ pub mod diagnostics;
 mod engage;
 pub mod exit;
 pub mod files;
+mod glance;
 pub mod live;
 mod output;
 mod pipeline;
@@ -17,8 +18,14 @@ mod place;
 pub mod printer;
 mod resume;
 mod run;
+mod runs;
+mod show;
+mod show_case;
+mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod value;
 
 pub use args::Arguments;
