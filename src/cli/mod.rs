@@ -4,8 +4,10 @@
 
 pub mod args;
 mod check;
+mod command;
 mod connect;
 pub mod diagnostics;
+mod doctor;
 mod engage;
 pub mod exit;
 pub mod files;
@@ -15,6 +17,7 @@ mod output;
 mod pipeline;
 mod place;
 pub mod printer;
+mod results;
 mod resume;
 mod run;
 mod runs;
@@ -28,5 +31,6 @@ mod tests;
 pub mod value;
 
 pub use args::Arguments;
+pub use command::execute;
 pub use exit::{CommandError, Exit};
 pub use printer::Printer;
