@@ -57,7 +57,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let talk = total <= TALK_UP_TO && printer.err().is_terminal() && !session.quiet;
     let display = match () {
         () if session.quiet => Display::Silent(Box::new(tally)),
-        () if talk => Display::Talk(Box::new(TalkDisplay::new(printer.err_again(), tally, Box::new(lookup(&texts))))),
+        () if talk => Display::Talk(Box::new(TalkDisplay::new(printer.err_again(), tally, boxed_lookup(&texts)))),
         () => Display::Line(Box::new(LineDisplay::new(printer.err_again(), tally))),
     };
     let (live, listener) = mpsc::channel(live::CHANNEL);
@@ -117,7 +117,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         let summary = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
         printer.line(&summary)?;
     }
-    let kept = shown(dir.path());
+    let kept = shown(&dir.path);
     say_ending(printer, &summary, &Ending { results, kept });
     drop(lock);
     Ok(exit_of(&ended.outcome, &tally))
@@ -159,6 +159,11 @@ type Lookup = dyn Fn(&Digest) -> Option<Arc<str>> + Send + Sync;
 fn lookup(texts: &Arc<TextCache>) -> Arc<Lookup> {
     let texts = Arc::clone(texts);
     Arc::new(move |digest| texts.get(digest))
+}
+
+fn boxed_lookup(texts: &Arc<TextCache>) -> Box<dyn Fn(&Digest) -> Option<Arc<str>> + Send> {
+    let texts = Arc::clone(texts);
+    Box::new(move |digest| texts.get(digest))
 }
 
 /// Returns a reading of the journal's texts on a connection of its own.

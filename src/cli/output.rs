@@ -77,7 +77,7 @@ impl Output {
             }
             Self::File(path) => {
                 replace(path, &reader, &layout)?;
-                let mut list = File::options().create(true).append(true).open(run.path().join(WRITTEN))?;
+                let mut list = File::options().create(true).append(true).open(run.path.join(WRITTEN))?;
                 writeln!(list, "{}", path.display())?;
                 Ok(Some(path.clone()))
             }
@@ -86,7 +86,7 @@ impl Output {
 }
 
 fn written(run: &RunDir) -> Vec<PathBuf> {
-    let list = std::fs::read_to_string(run.path().join(WRITTEN)).unwrap_or_default();
+    let list = std::fs::read_to_string(run.path.join(WRITTEN)).unwrap_or_default();
     list.lines().map(PathBuf::from).collect()
 }
 

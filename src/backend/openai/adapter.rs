@@ -122,7 +122,8 @@ impl OpenAi {
         }
         if request.stream && !content_type.contains("json") {
             let mut body = response.into_body();
-            return stream::read(&mut body, request, sent_at, watch, &self.scrub).await;
+            let read = stream::read(&mut body, request, sent_at, watch, &self.scrub).await;
+            return read.map_err(|failure| known(failure, status));
         }
         // Asked for a stream, some servers answer whole; asked for a whole answer, none may stream.
         let completion = self.whole(response, request).await?;
@@ -134,12 +135,11 @@ impl OpenAi {
 
     async fn whole(&self, response: Response<Incoming>, request: &ChatRequest) -> Result<Completion, Failure> {
         let content_type = content_type(&response);
-        let status = response.status().as_u16();
+        let status = response.status();
         let mut body = response.into_body();
         let read = read_all(&mut body, BODY_LIMIT, request.limits.idle).await;
-        let read = read.map_err(|trouble| Failure { status: Some(status), ..cut(trouble, request) })?;
-        answer::read(&read, &content_type, request, &self.scrub)
-            .map_err(|failure| Failure { status: failure.status.or(Some(status)), ..failure })
+        let read = read.map_err(|trouble| known(cut(trouble, request), status))?;
+        answer::read(&read, &content_type, request, &self.scrub).map_err(|failure| known(failure, status))
     }
 
     async fn refused(&self, response: Response<Incoming>, request: &ChatRequest, sent_at: Instant) -> Failure {
@@ -151,11 +151,10 @@ impl OpenAi {
     }
 
     async fn not_json(&self, response: Response<Incoming>, request: &ChatRequest, content_type: &str) -> Failure {
-        let status = response.status().as_u16();
+        let status = response.status();
         let mut body = response.into_body();
         let read = read_all(&mut body, REFUSAL_LIMIT, request.limits.idle).await.unwrap_or_default();
-        let failure = Failure::new(FailureKind::Malformed, answer::not_json(content_type, &read, &self.scrub));
-        Failure { status: Some(status), ..failure }
+        known(Failure::new(FailureKind::Malformed, answer::not_json(content_type, &read, &self.scrub)), status)
     }
 }
 
@@ -169,6 +168,11 @@ impl Backend for OpenAi {
         }
         .boxed()
     }
+}
+
+/// Adds the status of the answer, unless an error inside of it names its own.
+fn known(failure: Failure, status: StatusCode) -> Failure {
+    Failure { status: failure.status.or(Some(status.as_u16())), ..failure }
 }
 
 fn content_type<B>(response: &Response<B>) -> String {
