@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, paint};
-use super::{check, resume, run};
+use super::{check, doctor, place, results, resume, run, runs, show};
 
 /// Does what the command line asks for.
 ///
@@ -19,6 +19,10 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Check(args) => check::check(&args, printer),
         Command::Run(args) => run::run(&args, printer).await,
         Command::Resume(args) => resume::resume(&args, printer).await,
+        Command::Show(args) => show::show(&args, &place::home_here(), printer),
+        Command::Runs(args) => runs::runs(&args, &place::home_here(), printer),
+        Command::Results(args) => results::results(&args, &place::home_here(), printer),
+        Command::Doctor(args) => doctor::doctor(&args, &place::home_here(), printer).await,
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&crate::spec::schema()).map_err(std::io::Error::from)?;
             printer.line(&schema)?;
