@@ -192,7 +192,7 @@ async fn auto(wanted: &Wanted, env: Env<'_>, notice: &(dyn Fn(&str) + Sync)) -> 
 fn passed_over(looked: &[Looked], chosen: &BaseUrl) -> String {
     let before = looked.iter().take_while(|looked| looked.place.url.as_ref() != Ok(chosen));
     let explicit = before.filter(|looked| looked.place.why.is_explicit());
-    explicit.map(|looked| format!("; passed over {looked}")).collect()
+    explicit.fold(String::new(), |text, looked| format!("{text}; passed over {looked}"))
 }
 
 /// No server will do: the embedded model, unless a server lacks just the model that is asked for by name.
