@@ -16,4 +16,4 @@ pub use model::{
     ModelChoice, Pattern, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Stop, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
-pub use place::{Call, Input, Place, seed_of};
+pub use place::{Call, Place, seed_of};

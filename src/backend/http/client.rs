@@ -1,0 +1,195 @@
+//! Sending one request, once.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::body::{ReadTrouble, read_all};
+use super::route::Route;
+use super::trouble;
+use crate::event::{Failure, FailureKind, TimeoutPhase};
+
+/// Servers close idle connections after 5 s by default (llama.cpp, uvicorn, Node.js); a shorter life of ours keeps
+/// requests from being written into a connection that is just being closed.
+const IDLE_LIFE: Duration = Duration::from_secs(4);
+/// Largest head of an answer, in bytes.
+const HEAD_LIMIT: usize = 64 << 10;
+/// Most headers of an answer.
+const HEADER_LIMIT: usize = 100;
+
+/// A pool of connections and the way to open more.
+#[derive(Clone)]
+pub(crate) struct Client {
+    inner: legacy::Client<HttpsConnector<Route>, Full<Bytes>>,
+    route: Route,
+}
+
+/// One request with its limits.
+pub(crate) struct Sending {
+    /// GET, or POST with a JSON body.
+    pub(crate) method: Method,
+    /// Where.
+    pub(crate) uri: Uri,
+    /// `Authorization`, already marked as sensitive.
+    pub(crate) authorization: Option<HeaderValue>,
+    /// More headers.
+    pub(crate) headers: HeaderMap,
+    /// What is sent.
+    pub(crate) body: Bytes,
+    /// Until the connection stands.
+    pub(crate) connect: Duration,
+    /// From then to the end of the answer's headers.
+    pub(crate) head: Duration,
+}
+
+/// A whole small answer.
+pub(crate) struct Page {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Client {
+    /// Makes a client that keeps up to `pool` idle connections to a host, with proxies from the environment.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up on this machine.
+    pub(crate) fn new(pool: usize) -> Result<Self, rustls::Error> {
+        let route = Route::new(Matcher::from_env());
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(route.clone());
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .retry_canceled_requests(false)
+            .pool_max_idle_per_host(pool)
+            .pool_idle_timeout(IDLE_LIFE)
+            .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(HEAD_LIMIT)
+            .http1_max_headers(HEADER_LIMIT)
+            .build(connector);
+        Ok(Self { inner, route })
+    }
+
+    /// Sends a request once and reads the answer's headers; calls `sent` when a connection has taken it.
+    ///
+    /// Returns also when that was.
+    pub(crate) async fn send(
+        &self,
+        sending: Sending,
+        sent: impl Fn() + Send,
+    ) -> Result<(Response<Incoming>, Instant), Failure> {
+        let Sending { method, uri, authorization, headers, body, connect, head } = sending;
+        let proxy_authorization = self.route.proxy_authorization(&uri);
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let fixed = [
+            (AUTHORIZATION, authorization),
+            (PROXY_AUTHORIZATION, proxy_authorization),
+            (USER_AGENT, Some(HeaderValue::from_static(concat!("pipe/", env!("CARGO_PKG_VERSION"))))),
+            (ACCEPT_ENCODING, Some(HeaderValue::from_static("identity"))),
+        ];
+        for (name, value) in fixed {
+            if let Some(value) = value {
+                request.headers_mut().insert(name, value);
+            }
+        }
+
+        let mut connection = capture_connection(&mut request);
+        let mut answer = pin!(self.inner.request(request));
+        let connecting = async {
+            tokio::select! {
+                biased;
+                answer = &mut answer => Some(answer),
+                _ = connection.wait_for_connection_metadata() => None,
+            }
+        };
+        let early = timeout(connect, connecting).await.map_err(|_| {
+            let detail = format!("no connection within {} s", seconds(connect));
+            Failure::new(FailureKind::TimedOut(TimeoutPhase::Connect), detail)
+        })?;
+        if early.is_none() || connection.connection_metadata().is_some() {
+            sent();
+        }
+        let sent_at = Instant::now();
+        let answer = match early {
+            Some(answer) => answer,
+            None => timeout_at(sent_at + head, answer).await.map_err(|_| {
+                let detail = format!("no answer within {} s", seconds(head));
+                Failure::new(FailureKind::TimedOut(TimeoutPhase::FirstToken), detail)
+            })?,
+        };
+        let response = answer.map_err(|error| {
+            let (kind, detail) = trouble::explain(&error);
+            Failure::new(kind, detail)
+        })?;
+        refuse_compressed(&response)?;
+        Ok((response, sent_at))
+    }
+
+    /// Fetches a small page; all of it must be there within `limit`.
+    pub(crate) async fn get(
+        &self,
+        uri: Uri,
+        authorization: Option<HeaderValue>,
+        limit: Duration,
+        size: usize,
+    ) -> Result<Page, Failure> {
+        let sending = Sending {
+            method: Method::GET,
+            uri,
+            authorization,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            connect: limit,
+            head: limit,
+        };
+        let fetch = async {
+            let (response, _) = self.send(sending, || {}).await?;
+            let (head, mut body) = response.into_parts();
+            let body = read_all(&mut body, size, limit).await.map_err(|trouble| match trouble {
+                ReadTrouble::Late => late(limit),
+                ReadTrouble::TooLarge => {
+                    Failure::new(FailureKind::TooLarge, format!("answered more than {size} bytes"))
+                }
+                ReadTrouble::Cut(why) => Failure::new(FailureKind::CutOff, why),
+            })?;
+            Ok(Page { status: head.status, headers: head.headers, body })
+        };
+        timeout(limit, fetch).await.unwrap_or_else(|_| Err(late(limit)))
+    }
+}
+
+fn late(limit: Duration) -> Failure {
+    let detail = format!("no answer within {} s", seconds(limit));
+    Failure::new(FailureKind::TimedOut(TimeoutPhase::FirstToken), detail)
+}
+
+fn refuse_compressed(response: &Response<Incoming>) -> Result<(), Failure> {
+    let Some(encoding) = response.headers().get(CONTENT_ENCODING) else { return Ok(()) };
+    if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
+        return Ok(());
+    }
+    let detail = format!("answered in encoding {encoding:?}, though none was asked for");
+    let status = Some(response.status().as_u16());
+    Err(Failure { status, ..Failure::new(FailureKind::Malformed, detail) })
+}
+
+/// Returns a limit in seconds for people, without needless digits.
+pub(crate) fn seconds(limit: Duration) -> f64 {
+    (limit.as_secs_f64() * 1_000.0).round() / 1_000.0
+}

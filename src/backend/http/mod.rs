@@ -1,0 +1,17 @@
+//! One HTTP/1.1 client for every backend that is reached by a URL: bounded, proxied where the environment says so.
+//! Reads: a request and its limits. Gives: a response or one [`crate::event::Failure`].
+//! Never: retries (not of cancelled requests either), redirects followed, compressed answers, credentials to
+//! anybody but the host that they were given for.
+//! Start at [`Client`].
+
+mod base_url;
+mod body;
+mod client;
+mod route;
+mod scrub;
+mod trouble;
+
+pub use base_url::{BaseUrl, UrlError};
+pub(crate) use body::{BODY_LIMIT, ReadTrouble, read_all, read_some};
+pub(crate) use client::{Client, Page, Sending, seconds};
+pub(crate) use scrub::Scrub;

@@ -1,0 +1,86 @@
+//! What may be shown of a server's words: no key, one line, not long.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use crate::event::Failure;
+
+/// Longest [`Failure::detail`], in characters.
+const DETAIL_LIMIT: usize = 400;
+/// How much of a body is looked at for an excerpt, in bytes.
+const EVIDENCE: usize = 2 << 10;
+/// Shorter keys are placeholders such as `x`; replacing them would only spoil messages.
+const SHORTEST_SECRET: usize = 4;
+
+/// Removes a backend's key by value, and everything that would break a line or a terminal.
+#[derive(Clone, Default)]
+pub(crate) struct Scrub {
+    key: Option<Arc<str>>,
+}
+
+impl Scrub {
+    /// Takes the key that must never be shown.
+    pub(crate) fn new(key: Option<Arc<str>>) -> Self {
+        Self { key: key.filter(|key| key.len() >= SHORTEST_SECRET) }
+    }
+
+    /// Returns the start of a body on one line, the key replaced before anything is cut.
+    pub(crate) fn excerpt(&self, body: &[u8], characters: usize) -> String {
+        let window = &body[..body.len().min(EVIDENCE)];
+        cut(&self.line(&String::from_utf8_lossy(window)), characters)
+    }
+
+    /// Returns a text on one line without the key.
+    pub(crate) fn line(&self, text: &str) -> String {
+        let redacted = match &self.key {
+            Some(key) => text.replace(&**key, "***"),
+            None => text.to_owned(),
+        };
+        let mut line = String::with_capacity(redacted.len());
+        for word in redacted.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        line
+    }
+
+    /// Makes what a failure says fit to be recorded and shown, after the name of `place`.
+    pub(crate) fn failure(&self, place: &dyn Display, failure: Failure) -> Failure {
+        let Failure { kind, status, retry_after_ms, detail } = failure;
+        let detail = cut(&self.line(&format!("{place}: {detail}")), DETAIL_LIMIT);
+        Failure { kind, status, retry_after_ms, detail }
+    }
+}
+
+fn cut(line: &str, characters: usize) -> String {
+    if line.chars().count() <= characters {
+        return line.to_owned();
+    }
+    let mut short: String = line.chars().take(characters.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::FailureKind;
+
+    #[test]
+    fn a_detail_is_one_short_line_without_the_key() {
+        let scrub = Scrub::new(Some("sk-secret".into()));
+        let long = format!("bad key\n\tsk-secret \u{1b}[31m {}", "é".repeat(1_000));
+        let failure = scrub.failure(&"here", Failure::new(FailureKind::Refused, long));
+        assert!(failure.detail.starts_with("here: bad key *** [31m é"), "{}", failure.detail);
+        assert_eq!(failure.detail.chars().count(), 400);
+        assert!(failure.detail.ends_with('…'));
+    }
+
+    #[test]
+    fn a_key_at_the_edge_of_an_excerpt_is_not_half_shown() {
+        let scrub = Scrub::new(Some("sk-secret-of-some-length".into()));
+        assert_eq!(scrub.excerpt(b"12345678 sk-secret-of-some-length tail", 14), "12345678 *** …");
+    }
+}

@@ -1,0 +1,60 @@
+//! What went wrong below HTTP, in the words of [`FailureKind`].
+
+use std::error::Error;
+use std::io;
+
+use hyper_util::client::legacy;
+
+use crate::event::FailureKind;
+
+/// Says what kind of failure an error before the end of the headers is, and describes it without the address.
+pub(super) fn explain(error: &legacy::Error) -> (FailureKind, String) {
+    if let Some(hyper) = find::<hyper::Error>(error) {
+        // hyper offers a question for this only to its servers; a test against a real socket holds the words.
+        if hyper.is_parse() && hyper.to_string().contains("too large") {
+            return (
+                FailureKind::TooLarge,
+                "the answer's headers are larger than 64 KiB or more than 100".to_owned(),
+            );
+        }
+        if hyper.is_parse() {
+            return (FailureKind::Malformed, format!("does not answer in HTTP ({})", innermost(hyper)));
+        }
+        if hyper.is_incomplete_message() {
+            return (FailureKind::Unreachable, "the connection was closed before an answer".to_owned());
+        }
+    }
+    (FailureKind::Unreachable, innermost(error))
+}
+
+/// Returns the deepest cause's words, for people.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    let Some(io) = deepest.downcast_ref::<io::Error>() else { return deepest.to_string() };
+    match io.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".to_owned(),
+        io::ErrorKind::UnexpectedEof => "the connection ended too early".to_owned(),
+        _ => {
+            let text = io.to_string();
+            match text.split_once(" (os error") {
+                Some((words, _)) => words.to_owned(),
+                None => text,
+            }
+        }
+    }
+}
+
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}

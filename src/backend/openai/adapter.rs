@@ -1,0 +1,191 @@
+//! The adapter: one request out, one answer or failure back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::refusal::Refusal;
+use super::{answer, request, stream};
+use crate::backend::http::{BODY_LIMIT, BaseUrl, Client, ReadTrouble, Scrub, Sending, UrlError, read_all, seconds};
+use crate::backend::port::{Backend, ChatRequest, Completion, Progress, Watch};
+use crate::event::{Failure, FailureKind, TimeoutPhase};
+
+/// Most that is read of an answer that refuses, in bytes.
+const REFUSAL_LIMIT: usize = 64 << 10;
+
+/// What [`OpenAi::new`] needs.
+#[derive(Clone)]
+pub struct OpenAiConfig {
+    /// See [`BaseUrl`].
+    pub base_url: String,
+    /// Bearer token; an empty one counts as none.
+    pub api_key: Option<Arc<str>>,
+    /// Idle connections kept: at least as many as calls in flight.
+    pub pool: usize,
+}
+
+/// A configuration that cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The base URL.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The key holds something that no header may.
+    #[error(
+        "the api key for {base_url} holds a line break or another character that no HTTP header may; check the variable it comes from"
+    )]
+    Key {
+        /// Whose key.
+        base_url: BaseUrl,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up on this machine")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A server that speaks OpenAI's chat completions. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct OpenAi {
+    base: BaseUrl,
+    authorization: Option<HeaderValue>,
+    scrub: Scrub,
+    client: Client,
+}
+
+impl OpenAi {
+    /// Makes an adapter; opens no connection. Proxies come from the environment, never for this machine itself.
+    pub fn new(config: OpenAiConfig) -> Result<Self, ConfigError> {
+        let base = BaseUrl::parse(&config.base_url)?;
+        let key = config.api_key.filter(|key| !key.is_empty());
+        let authorization = match &key {
+            None => None,
+            Some(key) => match HeaderValue::try_from(format!("Bearer {key}")) {
+                Ok(mut value) => {
+                    value.set_sensitive(true);
+                    Some(value)
+                }
+                Err(_) => return Err(ConfigError::Key { base_url: base }),
+            },
+        };
+        Ok(Self { base, authorization, scrub: Scrub::new(key), client: Client::new(config.pool.max(1))? })
+    }
+
+    /// Returns where requests go.
+    #[must_use]
+    pub fn base_url(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    async fn ask(&self, request: &ChatRequest, watch: Watch<'_>) -> Result<Completion, Failure> {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let accept = if request.stream { "text/event-stream, application/json" } else { "application/json" };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        let sending = Sending {
+            method: Method::POST,
+            uri: self.base.api("/chat/completions"),
+            authorization: self.authorization.clone(),
+            headers,
+            body: Bytes::from(request::encode(request, self.base.host())),
+            connect: request.limits.connect,
+            head: request.limits.first_token,
+        };
+        let (response, sent_at) = self.client.send(sending, || watch(Progress::Sent)).await?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(redirected(&response));
+        }
+        if !status.is_success() {
+            return Err(self.refused(response, request, sent_at).await);
+        }
+        let content_type = content_type(&response);
+        if content_type.contains("html") {
+            return Err(self.not_json(response, request, &content_type).await);
+        }
+        if request.stream && !content_type.contains("json") {
+            let mut body = response.into_body();
+            let read = stream::read(&mut body, request, sent_at, watch, &self.scrub).await;
+            return read.map_err(|failure| known(failure, status));
+        }
+        // Asked for a stream, some servers answer whole; asked for a whole answer, none may stream.
+        let completion = self.whole(response, request).await?;
+        if request.stream && !completion.text.is_empty() {
+            watch(Progress::Text(&completion.text));
+        }
+        Ok(completion)
+    }
+
+    async fn whole(&self, response: Response<Incoming>, request: &ChatRequest) -> Result<Completion, Failure> {
+        let content_type = content_type(&response);
+        let status = response.status();
+        let mut body = response.into_body();
+        let read = read_all(&mut body, BODY_LIMIT, request.limits.idle).await;
+        let read = read.map_err(|trouble| known(cut(trouble, request), status))?;
+        answer::read(&read, &content_type, request, &self.scrub).map_err(|failure| known(failure, status))
+    }
+
+    async fn refused(&self, response: Response<Incoming>, request: &ChatRequest, sent_at: Instant) -> Failure {
+        let (head, mut body) = response.into_parts();
+        // A refusal that cannot be read to its end is still a refusal: what came of it is what there is to show.
+        let limit = request.limits.idle.min(request.limits.first_token.saturating_sub(sent_at.elapsed()));
+        let read = read_all(&mut body, REFUSAL_LIMIT, limit).await.unwrap_or_default();
+        Refusal::of_body(head.status, &read, &self.scrub).failure(request, &head.headers)
+    }
+
+    async fn not_json(&self, response: Response<Incoming>, request: &ChatRequest, content_type: &str) -> Failure {
+        let status = response.status();
+        let mut body = response.into_body();
+        let read = read_all(&mut body, REFUSAL_LIMIT, request.limits.idle).await.unwrap_or_default();
+        known(Failure::new(FailureKind::Malformed, answer::not_json(content_type, &read, &self.scrub)), status)
+    }
+}
+
+impl Backend for OpenAi {
+    fn chat<'a>(&'a self, request: &'a ChatRequest, watch: Watch<'a>) -> BoxFuture<'a, Result<Completion, Failure>> {
+        async move { self.ask(request, watch).await.map_err(|failure| self.scrub.failure(&self.base, failure)) }
+            .boxed()
+    }
+}
+
+/// Adds the status of the answer, unless an error inside of it names its own.
+fn known(failure: Failure, status: StatusCode) -> Failure {
+    Failure { status: failure.status.or(Some(status.as_u16())), ..failure }
+}
+
+fn content_type<B>(response: &Response<B>) -> String {
+    let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn redirected<B>(response: &Response<B>) -> Failure {
+    let status: StatusCode = response.status();
+    let place = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let place = place.map(|place| place.split(['?', '#']).next().unwrap_or_default());
+    let detail = match place.filter(|place| !place.contains('@')) {
+        Some(place) => {
+            format!("answered {}: it points to {place}; if that is the server, give its URL", status.as_u16())
+        }
+        None => format!("answered {}: it points elsewhere", status.as_u16()),
+    };
+    Failure { status: Some(status.as_u16()), ..Failure::new(FailureKind::Redirected, detail) }
+}
+
+/// Says what ended a body too early.
+pub(super) fn cut(trouble: ReadTrouble, request: &ChatRequest) -> Failure {
+    match trouble {
+        ReadTrouble::Late => {
+            let detail = format!("the answer stood still for {} s", seconds(request.limits.idle));
+            Failure::new(FailureKind::TimedOut(TimeoutPhase::Idle), detail)
+        }
+        ReadTrouble::TooLarge => {
+            Failure::new(FailureKind::TooLarge, format!("the answer is larger than {} MiB", BODY_LIMIT >> 20))
+        }
+        ReadTrouble::Cut(why) => Failure::new(FailureKind::CutOff, format!("the answer was cut off: {why}")),
+    }
+}

@@ -1,0 +1,19 @@
+//! Any server that speaks OpenAI's chat completions over HTTP.
+//! Reads: a [`super::ChatRequest`]. Gives: a [`super::Completion`] or a [`crate::event::Failure`].
+//!
+//! What servers send is read leniently where it cannot mislead (unknown fields, finish reasons, shapes of errors)
+//! and strictly where it can: half an answer, no content, another protocol are failures.
+//! Never: a second try; whether to try again is decided from [`crate::event::FailureKind`] by others.
+//! Start at [`OpenAi`].
+
+mod adapter;
+mod answer;
+mod events;
+mod refusal;
+mod request;
+mod retry_after;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use adapter::{ConfigError, OpenAi, OpenAiConfig};
