@@ -194,7 +194,7 @@ fn schema_and_reader_agree_on_actors_and_steps() {
         (dialogue("3"), false),
     ];
     for (step, expected) in steps {
-        judges.check(&format!("{BASE}").replace("chat: { actor: a, prompt: Hello }", &step), expected);
+        judges.check(&BASE.replace("chat: { actor: a, prompt: Hello }", &step), expected);
     }
     for missing in
         ["version: 1\n", "actors: { a: {}, b: {} }\n", "steps: { s: { chat: { actor: a, prompt: Hello } } }\n"]

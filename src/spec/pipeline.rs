@@ -128,6 +128,7 @@ pub fn parse(file: Arc<str>, text: &str) -> (Option<Spec>, Vec<Diagnostic>) {
 
 /// Reads a file in which some values are replaced first: pairs of a dotted path and a value in YAML.
 #[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "a name that is shared anyway; callers have it at hand as such")]
 pub fn parse_with(file: Arc<str>, text: &str, replace: &[(String, String)]) -> (Option<Spec>, Vec<Diagnostic>) {
     let (mut root, mut report) = match load::load(&file, 0, text) {
         Ok(loaded) => loaded,

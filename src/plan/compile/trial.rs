@@ -43,7 +43,7 @@ impl Compiler<'_> {
     }
 
     /// Warns of columns that no row has, where rows are written out and no error says so already.
-    pub(super) fn check_columns(&mut self, items: &Option<Items>) {
+    pub(super) fn check_columns(&mut self, items: Option<&Items>) {
         if !matches!(items, Some(Items::Inline { .. })) {
             return;
         }
