@@ -13,5 +13,7 @@ mod refusal;
 mod request;
 mod retry_after;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use adapter::{ConfigError, OpenAi, OpenAiConfig};
