@@ -1,1 +1,41 @@
-//! cli
+//! The command line: one file per command, terminal rendering, exit codes.
+//! Never: logic that another surface would need.
+//! Start at [`Arguments`]; [`Exit`] has the numbers that the shell sees.
+
+pub mod args;
+#[cfg(test)]
+mod args_tests;
+mod check;
+mod command;
+mod connect;
+pub mod diagnostics;
+mod doctor;
+mod doctor_report;
+#[cfg(test)]
+mod doctor_tests;
+mod engage;
+pub mod exit;
+pub mod files;
+mod glance;
+pub mod live;
+mod output;
+mod pipeline;
+mod place;
+pub mod printer;
+mod results;
+mod resume;
+mod run;
+mod runs;
+mod show;
+mod show_case;
+mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+pub mod value;
+
+pub use args::Arguments;
+pub use command::execute;
+pub use exit::{CommandError, Exit};
+pub use printer::Printer;

@@ -1,1 +1,27 @@
-//! engine
+//! The run itself, as a pure step function: told the time and what happened, it answers with events and effects.
+//! Reads: `Plan`, events. Gives: `Step { events, effects }`. Never: clocks, randomness, threads, files, prompt text.
+//! Start at [`Engine::step`].
+//!
+//! The driver's side of the contract: make a step's events durable in order, only then perform its effects; never let
+//! `now` go backwards; sleep until [`Engine::next_wakeup`] and then give [`Input::Tick`]; answer each
+//! [`Effect::StartCall`] with exactly one [`Input::Returned`], soon after [`Effect::CancelCall`] asked for it; offer
+//! as many cases as [`Engine::wants_cases`] says.
+
+mod breaker;
+mod call;
+mod flow;
+mod frontier;
+mod invariants;
+mod outcome;
+mod replay;
+mod retry;
+mod state;
+mod step;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+pub use call::{Effect, Input, Key, Offered, StartCall, Step, Ticket};
+pub use replay::Replay;
+pub use state::{CallPhase, CallState, CaseState, IllegalEvent, RunState, TaskState, chained};
+pub use step::{Engine, Options};

@@ -68,7 +68,7 @@ pub struct SnapCall {
     /// Those that count against `retries.attempts`.
     pub charged: u32,
     /// When the first was recorded.
-    pub first: Option<Timestamp>,
+    pub first: Timestamp,
     /// Time that does not count against `retries.within`: waits that the server dictated, in milliseconds.
     pub excused_ms: u64,
     /// How long the backend's breaker had been open when the call was first sent, in milliseconds.

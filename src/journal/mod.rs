@@ -1,1 +1,130 @@
-//! journal
+//! Keeps what happened in a run: events in order, texts by content, checkpoints; and where runs lie on disk.
+//! Reads: `Event`, `Snapshot`. Gives: the [`EventLog`] port (a file, or memory), the [`Writer`] thread, [`Reader`]s,
+//! run folders with their lock. Never: decisions about tasks.
+//! Start at [`EventLog`] and [`Writer`]; the file's layout is `schema.sql`.
+
+mod error;
+mod home;
+mod lock;
+mod memory;
+mod reader;
+mod records;
+mod run_dir;
+mod schema;
+mod sqlite;
+mod utc;
+mod writer;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use error::{JournalError, Place};
+pub use home::{Home, HomeError};
+pub use lock::{LockError, RunLock};
+pub use memory::Memory;
+pub use reader::{AttemptRecord, CaseRecord, Meta, Reader};
+pub use run_dir::RunDir;
+pub use sqlite::{Durability, Sqlite};
+pub use writer::{Committed, Writer};
+
+use crate::base::Digest;
+use crate::event::{Recorded, Snapshot};
+
+/// The place of an event in its run: 1, 2, 3, … without gaps. 0 stands for "before the first".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventSeq(pub u64);
+
+impl EventSeq {
+    /// Returns the place after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for EventSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A text that events name by its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// [`Digest::of`] the body's bytes.
+    pub digest: Digest,
+    /// The text.
+    pub body: Arc<str>,
+}
+
+impl Text {
+    /// Names a text by its content.
+    pub fn of(body: impl Into<Arc<str>>) -> Self {
+        let body = body.into();
+        Self { digest: Digest::of(body.as_bytes()), body }
+    }
+}
+
+/// What must become durable together: one step of the engine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// In the order in which they became true.
+    pub events: Vec<Recorded>,
+    /// The texts that these events are the first to name; one that is already stored costs nothing more.
+    pub texts: Vec<Text>,
+    /// The state after `events`.
+    pub checkpoint: Option<Snapshot>,
+}
+
+/// What is called for every event read. An error ends the reading and is handed through.
+pub type EventVisit<'a> = dyn FnMut(EventSeq, Recorded) -> Result<(), JournalError> + 'a;
+
+/// The one ordered record of a run.
+///
+/// Whatever the implementation (one contract suite runs for all):
+/// - events are numbered from 1 without gaps, in the order of appending;
+/// - a checkpoint is stored with the events of its batch, at the number of the last event so far;
+/// - a text is stored once, whoever appends it again;
+/// - after an append failed, every later one fails too.
+pub trait EventLog: Send {
+    /// Makes all the batches durable in one transaction and returns the number of the last event.
+    ///
+    /// All or nothing: after an error or a crash no part of them is there, unless the crash came after the
+    /// transaction was complete and before this returned. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The log cannot be written. The caller stops: nothing can be appended any more.
+    fn append(&mut self, batches: &[Batch]) -> Result<EventSeq, JournalError>;
+
+    /// Returns the number of the last event, 0 when there is none.
+    fn last_seq(&self) -> EventSeq;
+
+    /// Calls `visit` for every event after `seq`, in order, holding no more than a page of them in memory.
+    ///
+    /// # Errors
+    /// Damage, named by event; trouble of the store; whatever `visit` returns.
+    fn events_after(&self, seq: EventSeq, visit: &mut EventVisit<'_>) -> Result<(), JournalError>;
+
+    /// Returns the newest checkpoint and the number of the event that it stands after.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    fn latest_checkpoint(&self) -> Result<Option<(EventSeq, Snapshot)>, JournalError>;
+
+    /// Returns the text with this digest, if it was appended.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    fn text(&self, digest: &Digest) -> Result<Option<Arc<str>>, JournalError>;
+
+    /// Leaves the log so that the next opening has nothing to recover. Nothing is lost without it.
+    ///
+    /// # Errors
+    /// Trouble of the store.
+    fn finish(&mut self) -> Result<(), JournalError>;
+}

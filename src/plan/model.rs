@@ -324,6 +324,38 @@ impl Default for Limits {
     }
 }
 
+impl Dialogue {
+    /// Returns how many turns it can take at most.
+    #[must_use]
+    pub fn most_turns(&self) -> u64 {
+        self.stop.most_turns(self.actors.len() as u64).unwrap_or(u64::MAX)
+    }
+
+    /// Returns true when it always takes [`Self::most_turns`].
+    #[must_use]
+    pub const fn is_exact(&self) -> bool {
+        matches!(self.stop, Stop::Rounds(_) | Stop::Turns(_))
+    }
+}
+
+impl Stop {
+    /// Returns after how many turns it certainly holds; none when it may never.
+    #[must_use]
+    pub fn most_turns(&self, speakers: u64) -> Option<u64> {
+        match self {
+            Self::Rounds(rounds) => Some(u64::from(rounds.get()) * speakers),
+            Self::Turns(turns) => Some(u64::from(turns.get())),
+            Self::Says(_) | Self::Not(_) => None,
+            Self::Any(stops) => stops.iter().filter_map(|stop| stop.most_turns(speakers)).min(),
+            // All of them hold from the latest on; one that may never hold keeps the others waiting for ever.
+            Self::All(stops) => {
+                let each: Option<Vec<u64>> = stops.iter().map(|stop| stop.most_turns(speakers)).collect();
+                each?.into_iter().max()
+            }
+        }
+    }
+}
+
 impl Plan {
     /// Returns a step by its place.
     #[must_use]

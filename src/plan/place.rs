@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{ActorIdx, Plan, StepIdx};
 use crate::base::{CallPath, CaseNo, Digest, Hasher, ItemId};
-use crate::event::{TaskOutput, TaskStatus, Turn};
+use crate::event::{TaskSettled, Turn};
 
 /// One question inside a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,18 +69,9 @@ pub struct Place {
     /// Earlier turns of the same dialogue.
     pub turns: Vec<Turn>,
     /// Settled tasks that the step's templates read.
-    pub inputs: Vec<(StepIdx, Input)>,
+    pub inputs: Vec<(StepIdx, Arc<TaskSettled>)>,
     /// False when the backend does not take `response_format`.
     pub takes_format: bool,
-}
-
-/// A settled task as a later step reads it.
-#[derive(Clone, Debug)]
-pub struct Input {
-    /// How it ended.
-    pub status: TaskStatus,
-    /// Its output; none unless ok or unscored.
-    pub output: Option<Arc<TaskOutput>>,
 }
 
 /// Returns the seed that a call is sent: 31 bits of a hash over run seed, item, repeat, step and call.

@@ -1,1 +1,27 @@
-//! report
+//! Events → what people and programs read: tallies, summaries, progress lines, tables of results, transcripts.
+//! Reads: `event`, `stats`. Gives: strings and values. Never: printing, colours, terminals, exit codes.
+//! Start at [`Tally`] for a whole run, at [`CaseRecord`] for one case.
+
+mod case;
+mod number;
+mod progress;
+mod results;
+mod summary;
+mod summary_text;
+mod tally;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod transcript;
+mod wrap;
+
+pub use case::{CaseRecord, MissingText, Texts, status_word, task_status_word, unscored_phrase};
+pub use number::{duration, grouped, percent, rate};
+pub use progress::{Milestones, Progress};
+pub use results::{Layout, Shape, row};
+pub use summary::{Choice, FailureCount, JudgeSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase};
+pub use summary_text::text as summary_text;
+pub use tally::{JudgeTally, StepTally, Tally};
+pub use transcript::{Part, transcript, transcript_text, verdict_line};
+pub use wrap::{Wrapper, columns, cut, wrapped};

@@ -1,1 +1,20 @@
-//! run
+//! The real-time driver: engine, journal, workers and clock, joined in one owner.
+//! Reads: `Plan`, a log, a source of cases. Gives: a finished or resumable run. Never: HTTP, terminal output, policy.
+//! Start at [`Conductor::conduct`].
+
+mod clock;
+mod conductor;
+mod dispatch;
+mod intake;
+mod items;
+mod live;
+mod resume;
+mod texts;
+
+pub use clock::Clock;
+pub use conductor::{Conductor, Ending, RunError};
+pub use intake::{Intake, IntakeError};
+pub use items::{ItemProblem, Survey, survey};
+pub use live::Live;
+pub use resume::{Resumable, ResumeError, load};
+pub use texts::TextCache;

@@ -1,1 +1,30 @@
-//! spec
+//! What the user wrote: YAML with source positions, every mistake of shape reported.
+//! Reads: text. Never: name resolution, the file system, the environment.
+//! Start at [`parse`] and [`Spec`].
+
+mod decode;
+mod load;
+mod node;
+mod pipeline;
+mod quantity;
+mod run;
+mod schema;
+mod set;
+mod setting;
+mod steps;
+mod table;
+mod text;
+mod traps;
+mod words;
+
+pub use decode::Required;
+pub use node::{Kind, Literal, Node, Spanned};
+pub use pipeline::{Actor, Backend, BackendLimits, Model, Param, Spec, parse, parse_with};
+pub use quantity::{Backoff, Count, Length, Number, Seed, Slots, Temperature, Tokens, TopP, Version};
+pub use run::{Columns, Items, Limits, Results, Retries, Rows, Timeouts};
+pub use schema::schema;
+pub use setting::{FromScalar, Refusal, Setting, reference};
+pub use steps::{Chat, Dialogue, Judge, Says, Step, Stop};
+pub use table::{Entry, Table};
+pub use text::{Style, Text};
+pub use words::{BaseUrl, JsonLinesPath, ParamType, PipelineName, Scalar, Word};

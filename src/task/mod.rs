@@ -1,1 +1,21 @@
-//! task
+//! A place in a pipeline → messages; an answer → facts. Pure: the worker uses it in real time, `sim` in virtual time.
+//! Reads: `Plan`, `Place`, texts by digest. Gives: messages, `Facts`. Never: queues, clocks, calling a model.
+//! Start at [`compose`] and [`read`].
+
+mod blind;
+mod compose;
+mod context;
+mod dialogue;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use compose::{ComposeError, Composed, Models, compose};
+pub use read::read;
+
+use std::sync::Arc;
+
+use crate::base::Digest;
+
+/// Finds a text by its digest; none is a bug or damage, never an empty text.
+pub type Texts<'a> = &'a dyn Fn(&Digest) -> Option<Arc<str>>;

@@ -1,1 +1,7 @@
-//! worker
+//! Does one call: makes the prompt, asks the backend, reads the facts, reports back.
+//! Reads: `Place`, texts. Gives: a `Report` and the texts it speaks of. Never: queues, retries, the journal.
+//! Start at [`Station::call`].
+
+mod station;
+
+pub use station::{Station, TextLookup, Worked};

@@ -1,0 +1,276 @@
+//! The command line: every command, option and help text.
+//! Start at [`Arguments`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::value::{Assignment, SeedChoice, grace};
+use crate::base::Millis;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    a gate or too many cases failed
+  2    the command line is wrong
+  3    the pipeline is wrong
+  4    a backend or model cannot be used
+  5    the journal cannot be used (resumable)
+  6    stopped by a budget (resumable)
+  70   a bug in pipe
+  130  interrupted by Ctrl-C (resumable)
+  143  interrupted by SIGTERM (resumable)
+
+Examples:
+  pipe run pipelines/debate.yaml         a debate, by whatever model is found here
+  pipe check pipelines/*.yaml            every mistake at once, before any call
+  pipe show last                         what the latest run came to
+";
+
+/// Runs experiments and batches made of language-model calls, declared in YAML.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "pipe", version, about, after_help = EXIT_CODES, propagate_version = true)]
+#[command(max_term_width = 100, disable_help_subcommand = true, subcommand_required = true)]
+pub struct Arguments {
+    /// When to colour.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorWhen,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal, unless `NO_COLOR` is set; anywhere when `CLICOLOR_FORCE` is.
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Say everything that is wrong with pipeline files, without any call.
+    Check(CheckArgs),
+    /// Check, plan and execute a pipeline.
+    Run(Box<RunArgs>),
+    /// Go on with a run that was stopped, interrupted or killed.
+    Resume(ResumeArgs),
+    /// Show what a run came to, or one of its cases down to prompts and answers.
+    Show(ShowArgs),
+    /// List the runs of this project.
+    Runs(RunsArgs),
+    /// Write the results of a run, one row per case.
+    Results(ResultsArgs),
+    /// Say what is found here: backends, models, devices, project; and what would be used.
+    Doctor(DoctorArgs),
+    /// Print the JSON Schema of pipeline files.
+    Schema,
+    /// Print a script that completes commands and options in a shell.
+    Completions(CompletionsArgs),
+}
+
+/// Options of `pipe check`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  pipe check debate.yaml\n  pipe check pipelines/*.yaml --json")]
+pub struct CheckArgs {
+    /// Pipeline files.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// What may differ from the file.
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Print diagnostics as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a command line changes in a file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Overrides {
+    /// Give a parameter of the file a value; may be repeated.
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<Assignment>,
+    /// Replace a value of the file, by its path; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub sets: Vec<Assignment>,
+    /// Let files outside the project root be read.
+    #[arg(long)]
+    pub allow_outside: bool,
+}
+
+/// Options of `pipe run`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe run debate.yaml
+  pipe run debate.yaml -p rounds=5 --set actors.pro.temperature=0.2
+  pipe run debate.yaml --backend http://127.0.0.1:8080/v1 --model llama3.2
+  pipe run monte_carlo.yaml --backend sim --repeat 50 --out results.jsonl
+  pipe run triage.yaml --limit 100        the first hundred items only")]
+pub struct RunArgs {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What may differ from the file.
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Use this backend for everything: a URL, `auto`, `embedded` or `sim`.
+    #[arg(long, value_name = "BACKEND")]
+    pub backend: Option<String>,
+    /// Use this model for everything.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// The run's seed, or `random`.
+    #[arg(long, value_name = "N|random")]
+    pub seed: Option<SeedChoice>,
+    /// How often to repeat every item.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: Option<u32>,
+    /// Only so many items, from the start.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// How many calls may be in flight.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrency: Option<u32>,
+    /// Write the results here instead of where the file says.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Overwrite a results file that another run wrote.
+    #[arg(long)]
+    pub force: bool,
+    /// Start a new run, though one of this file is not finished.
+    #[arg(long, conflicts_with = "resume")]
+    pub new: bool,
+    /// Go on with the unfinished run of this file.
+    #[arg(long)]
+    pub resume: bool,
+    /// Stop after the plan, before any call.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How the process ends and what it prints.
+    #[command(flatten)]
+    pub session: Session,
+    /// What a settled task survives.
+    #[arg(long, value_name = "WHAT", default_value = "power")]
+    pub durability: DurabilityChoice,
+}
+
+/// How a working process behaves.
+#[derive(Clone, Debug, Args)]
+pub struct Session {
+    /// How long calls in flight may go on after Ctrl-C.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = grace)]
+    pub grace: Millis,
+    /// Print the summary as JSON on stdout.
+    #[arg(long)]
+    pub json: bool,
+    /// Say nothing but errors and the results.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// What a settled task survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DurabilityChoice {
+    /// A power cut.
+    Power,
+    /// `kill -9` of the process; faster on slow disks.
+    Process,
+}
+
+/// Options of `pipe resume`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  pipe resume\n  pipe resume debate-20261121 --grace 2m")]
+pub struct ResumeArgs {
+    /// The run: `last`, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// How the process ends and what it prints.
+    #[command(flatten)]
+    pub session: Session,
+}
+
+/// Options of `pipe show`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe show                   the latest run
+  pipe show last 0            its first case: every call with prompt, answer and times
+  pipe show last m17/2        item m17, repeat 2")]
+pub struct ShowArgs {
+    /// The run: `last`, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// The case: its number, or its item's id, with `/` and the repeat when there are several.
+    #[arg(value_name = "CASE")]
+    pub case: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `pipe runs`.
+#[derive(Clone, Debug, Args)]
+pub struct RunsArgs {
+    /// Print JSON, one run a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `pipe results`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe results                          the latest run's rows, on stdout
+  pipe results last --out rows.jsonl
+  pipe results | jq -r '.\"verdict.choice\"' | sort | uniq -c")]
+pub struct ResultsArgs {
+    /// The run: `last`, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// Write here instead of to stdout.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Overwrite the file if it exists.
+    #[arg(long)]
+    pub force: bool,
+    /// How rows are written.
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
+    pub format: RowFormat,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowFormat {
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// Options of `pipe doctor`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe doctor
+  pipe doctor --fetch-model https://example.org/model.gguf")]
+pub struct DoctorArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Download weights for the embedded model first.
+    #[arg(long, value_name = "URL")]
+    pub fetch_model: Option<String>,
+}
+
+/// Options of `pipe completions`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  pipe completions bash > ~/.local/share/bash-completion/completions/pipe")]
+pub struct CompletionsArgs {
+    /// Which shell.
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}

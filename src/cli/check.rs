@@ -1,0 +1,59 @@
+//! `pipe check`: everything that is wrong with pipeline files, all at once, without any call.
+
+use serde_json::json;
+
+use super::args::CheckArgs;
+use super::exit::{CommandError, Exit};
+use super::pipeline::{self, Loaded};
+use super::printer::Printer;
+use crate::plan;
+
+/// Checks each file and its input.
+///
+/// # Errors
+/// Output that cannot be written; a wrong file is an exit code.
+pub fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let mut exit = Exit::Done;
+    let mut reports = Vec::new();
+    for file in &args.files {
+        let overrides = pipeline::overrides(&args.overrides);
+        let Loaded { plan, diagnostics, text } = pipeline::load(file, &overrides, args.overrides.allow_outside)?;
+        let problems = plan.as_deref().map(crate::run::survey);
+        let wrong = plan.is_none() || matches!(problems, Some(Err(_)));
+        if args.json {
+            reports.push(pipeline::report_json(file, &diagnostics, problems.as_ref(), &text));
+        } else {
+            pipeline::say_diagnostics(&diagnostics, &text, printer);
+            match (&plan, &problems) {
+                (Some(plan), Some(Ok(survey))) => printer.line(&one_line(file, plan, survey.cases))?,
+                (_, Some(Err(problems))) => pipeline::say_problems(problems, printer),
+                _ => {}
+            }
+        }
+        if wrong {
+            exit = Exit::InvalidPipeline;
+        }
+    }
+    if args.json {
+        printer.line(&json!({ "files": reports }).to_string())?;
+    }
+    Ok(exit)
+}
+
+fn one_line(file: &std::path::Path, plan: &plan::Plan, cases: u64) -> String {
+    let (steps, actors) = (plan.steps.len(), plan.actors.len());
+    format!(
+        "{}: ok: {} ({}, {}, {})",
+        file.display(),
+        plan.name,
+        counted(steps as u64, "step"),
+        counted(actors as u64, "actor"),
+        counted(cases, "case")
+    )
+}
+
+/// Returns `1 step`, `2 steps`, `0 cases`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", crate::report::grouped(count))
+}

@@ -1,0 +1,115 @@
+//! From the plan's backends to connected ones, the same ones on a resume.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::exit::{CommandError, Exit};
+use super::printer::Printer;
+use crate::backend::{self, Connected, Target, Wanted};
+use crate::base::BackendName;
+use crate::event::BackendResolved;
+use crate::plan::{BackendIdx, BackendUrl, Concurrency, ModelChoice, Plan};
+
+/// Connects every backend of a plan; `earlier` is what a resumed run was promised, and is used or refused.
+///
+/// # Errors
+/// A backend or a model that is not there, all of them named.
+pub(super) async fn backends(
+    plan: &Plan,
+    earlier: Option<&[BackendResolved]>,
+    printer: &Printer,
+) -> Result<Vec<Connected>, CommandError> {
+    let wanted: Vec<Wanted> = (0..plan.backends.len()).map(|place| wanted(plan, place, earlier)).collect();
+    let talk = Mutex::new(printer.err_again());
+    let notice = |line: &str| {
+        let mut talk = talk.lock().unwrap_or_else(PoisonError::into_inner);
+        // A stderr that is gone is nobody's loss.
+        drop(talk.write(&format!("{line}\n")));
+    };
+    let connected = backend::connect(&wanted, &|name| std::env::var(name).ok(), &notice).await;
+    connected.map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(|error| super::exit::with_causes(error)).collect();
+        CommandError::new(Exit::BackendUnusable, lines.join("\n"))
+    })
+}
+
+fn wanted(plan: &Plan, place: usize, earlier: Option<&[BackendResolved]>) -> Wanted {
+    let backend = &plan.backends[place];
+    let earlier = earlier.and_then(|list| list.iter().find(|one| one.backend == backend.name));
+    let target = match (&backend.url, earlier) {
+        (BackendUrl::Auto, Some(earlier)) => match earlier.endpoint.as_str() {
+            "embedded" => Target::Embedded,
+            url => Target::Url(url.to_owned()),
+        },
+        (BackendUrl::Auto, None) => Target::Auto,
+        (BackendUrl::Embedded, _) => Target::Embedded,
+        (BackendUrl::Sim { speed }, _) => Target::Sim { speed: *speed },
+        (BackendUrl::Url(url), _) => Target::Url(url.clone()),
+    };
+    let mut models: Vec<Option<Arc<str>>> = Vec::new();
+    for actor in plan.actors.iter().filter(|actor| actor.backend == BackendIdx(place)) {
+        let asked = match (&actor.model, earlier) {
+            (ModelChoice::Named(name), _) => Some(Arc::clone(name)),
+            (ModelChoice::Auto, None) => None,
+            (ModelChoice::Auto, Some(earlier)) => auto_model(earlier),
+        };
+        if !models.contains(&asked) {
+            models.push(asked);
+        }
+    }
+    let concurrency = match backend.concurrency {
+        Concurrency::Auto => None,
+        Concurrency::Fixed(number) => Some(number),
+    };
+    let api_key = backend.api_key.as_ref().map(|key| Arc::from(key.expose()));
+    Wanted { name: BackendName::clone(&backend.name), target, api_key, models, concurrency }
+}
+
+fn auto_model(earlier: &BackendResolved) -> Option<Arc<str>> {
+    let (_, sent) = earlier.models.iter().find(|(asked, _)| asked.as_str() == "auto")?;
+    Some(Arc::from(sent.as_str()))
+}
+
+/// Returns the model behind each actor, as its server names it.
+pub(super) fn models(plan: &Plan, connected: &[Connected], earlier: Option<&[BackendResolved]>) -> Vec<Arc<str>> {
+    let sent = |actor: &crate::plan::Actor| {
+        let BackendIdx(place) = actor.backend;
+        let name = &plan.backends[place].name;
+        let earlier = earlier.and_then(|list| list.iter().find(|one| one.backend == *name));
+        let asked = match &actor.model {
+            ModelChoice::Named(name) => Arc::clone(name),
+            ModelChoice::Auto => earlier.and_then(auto_model).unwrap_or_else(|| Arc::from("auto")),
+        };
+        let pairs = &connected[place].resolved.models;
+        let found = pairs.iter().find(|(want, _)| want.as_str() == &*asked);
+        found.map_or(asked, |(_, sent)| Arc::from(sent.as_str()))
+    };
+    plan.actors.iter().map(sent).collect()
+}
+
+/// Makes sure that a resumed run is asked of the same models as before.
+///
+/// # Errors
+/// A backend that now stands for another model.
+pub(super) fn same_models(earlier: &[BackendResolved], connected: &[Connected]) -> Result<(), CommandError> {
+    for one in connected {
+        let now = &one.resolved;
+        let Some(before) = earlier.iter().find(|before| before.backend == now.backend) else { continue };
+        let sent = |resolved: &BackendResolved| {
+            let mut names: Vec<String> = resolved.models.iter().map(|(_, sent)| sent.to_string()).collect();
+            names.sort();
+            names.dedup();
+            names
+        };
+        if sent(before) != sent(now) {
+            let message = format!(
+                "backend {:?} stood for {} when the run began, and stands for {} now",
+                now.backend.as_str(),
+                sent(before).join(", "),
+                sent(now).join(", ")
+            );
+            let help = "models are never swapped within a run: serve the same model again, or start a new run";
+            return Err(CommandError::new(Exit::BackendUnusable, message).help(help));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! The part that `run` and `resume` share: conduct, show, write the results, say the end.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+
+use super::args::Session;
+use super::connect;
+use super::exit::{CommandError, Exit, with_causes};
+use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
+use super::output::Output;
+use super::printer::{DIM, Printer, paint};
+use crate::backend::Connected;
+use crate::base::Digest;
+use crate::engine::{Engine, Input};
+use crate::event::{BackendResolved, RunOutcome, StopCause};
+use crate::journal::{EventLog, EventSeq, Reader, RunDir, RunLock, Text};
+use crate::plan::Plan;
+use crate::report::Tally;
+use crate::run::{Clock, Conductor, Intake, RunError, TextCache};
+use crate::worker::Station;
+
+/// Cases up to which a terminal shows the talk itself.
+const TALK_UP_TO: u64 = 3;
+
+/// Everything that is ready before the first call.
+pub(super) struct Engagement {
+    pub(super) plan: Arc<Plan>,
+    pub(super) connected: Vec<Connected>,
+    pub(super) earlier: Option<Vec<BackendResolved>>,
+    pub(super) dir: RunDir,
+    pub(super) lock: RunLock,
+    pub(super) log: Box<dyn EventLog>,
+    pub(super) engine: Engine,
+    pub(super) first: Input,
+    pub(super) first_texts: Vec<Text>,
+    /// What the run came to before this process.
+    pub(super) tally: Tally,
+    pub(super) total: u64,
+    pub(super) output: Output,
+    pub(super) session: Session,
+    pub(super) clock: Clock,
+}
+
+/// Runs to the end or to a stop.
+///
+/// # Errors
+/// The journal, a thread or an output that cannot be used; how the run ends is an exit code.
+pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, .. } = engagement;
+    let Engagement { tally, total, output, session, clock, .. } = engagement;
+    for one in &connected {
+        printer.say(&paint(DIM, &one.says));
+    }
+    let journal = dir.journal_path();
+    let texts = Arc::new(TextCache::new(journal_lookup(&journal)?));
+    let talk = total <= TALK_UP_TO && printer.err().is_terminal() && !session.quiet;
+    let display = match () {
+        () if session.quiet => Display::Silent(Box::new(tally)),
+        () if talk => Display::Talk(Box::new(TalkDisplay::new(printer.err_again(), tally, boxed_lookup(&texts)))),
+        () => Display::Line(Box::new(LineDisplay::new(printer.err_again(), tally))),
+    };
+    let (live, listener) = mpsc::channel(live::CHANNEL);
+    let display = live::start(display, listener)
+        .map_err(|error| CommandError::new(Exit::Bug, format!("no thread for the display: {error}")))?;
+
+    // The display has just started and its channel is empty, so this cannot be lost.
+    drop(live.try_send(crate::run::Live::Total(Some(total))));
+    let state = engine.state();
+    let intake = Intake::start(Arc::clone(&plan), state.cases.admitted, state.admitted_chain)
+        .map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;
+    let models = connect::models(&plan, &connected, earlier.as_deref());
+    let station = Station {
+        plan: Arc::clone(&plan),
+        backends: connected.iter().map(|one| Arc::clone(&one.backend)).collect(),
+        models,
+        stream: talk,
+        texts: lookup(&texts),
+    };
+    let (stop, stops) = mpsc::channel(4);
+    let conductor = Conductor {
+        engine,
+        first,
+        first_texts,
+        log,
+        station: Arc::new(station),
+        texts,
+        slots: connected.iter().map(|one| one.resolved.slots).collect(),
+        intake,
+        live,
+        stops,
+        clock,
+    };
+    let ended = tokio::select! {
+        ended = conductor.conduct() => ended,
+        error = signals(stop) => return Err(CommandError::new(Exit::Bug, format!("signals cannot be heard: {error}"))),
+    };
+    let tally = tokio::task::spawn_blocking(move || display.join())
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| CommandError::new(Exit::Bug, "the display died"))?;
+
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(RunError::Bug(message)) => return Err(CommandError::new(Exit::Bug, message).help(KEPT)),
+        Err(error @ RunError::Journal(_)) => {
+            return Err(CommandError::new(Exit::JournalUnusable, with_causes(&error)).help(KEPT));
+        }
+    };
+    let tally = if ended.facts_lost { tally_of(&journal)? } else { tally };
+    let complete = ended.outcome == RunOutcome::Complete;
+    let results = if complete { output.write(&dir, &plan, printer)? } else { None };
+    let results = results.map(|path| shown(&path));
+    let summary = tally.summary(&dir.id);
+    if session.json {
+        let summary = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
+        printer.line(&summary)?;
+    }
+    let kept = shown(&dir.path);
+    say_ending(printer, &summary, &Ending { results, kept });
+    drop(lock);
+    Ok(exit_of(&ended.outcome, &tally))
+}
+
+const KEPT: &str = "everything acknowledged is kept; `pipe resume` goes on from there";
+
+/// Waits for signals for ever and hands them on; ends only when signals cannot be heard.
+async fn signals(stop: mpsc::Sender<StopCause>) -> std::io::Error {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(error), _) | (_, Err(error)) => return error,
+    };
+    loop {
+        let cause = tokio::select! {
+            _ = interrupt.recv() => StopCause::Interrupt,
+            _ = terminate.recv() => StopCause::Terminate,
+        };
+        // When four stops wait already, a fifth says nothing new.
+        drop(stop.try_send(cause));
+    }
+}
+
+fn exit_of(outcome: &RunOutcome, tally: &Tally) -> Exit {
+    match outcome {
+        RunOutcome::Complete if tally.cases.failed > 0 => Exit::GateFailed,
+        RunOutcome::Complete => Exit::Done,
+        RunOutcome::Stopped(StopCause::Interrupt) => Exit::Interrupted,
+        RunOutcome::Stopped(StopCause::Terminate) => Exit::Terminated,
+        RunOutcome::Stopped(StopCause::BackendUnusable { .. }) => Exit::BackendUnusable,
+        RunOutcome::Stopped(StopCause::SourceUnusable { .. }) => Exit::InvalidPipeline,
+        RunOutcome::Stopped(StopCause::JournalUnusable { .. }) => Exit::JournalUnusable,
+    }
+}
+
+type Lookup = dyn Fn(&Digest) -> Option<Arc<str>> + Send + Sync;
+
+fn lookup(texts: &Arc<TextCache>) -> Arc<Lookup> {
+    let texts = Arc::clone(texts);
+    Arc::new(move |digest| texts.get(digest))
+}
+
+fn boxed_lookup(texts: &Arc<TextCache>) -> Box<dyn Fn(&Digest) -> Option<Arc<str>> + Send> {
+    let texts = Arc::clone(texts);
+    Box::new(move |digest| texts.get(digest))
+}
+
+/// Returns a reading of the journal's texts on a connection of its own.
+fn journal_lookup(journal: &std::path::Path) -> Result<Box<Lookup>, CommandError> {
+    let reader = Mutex::new(Reader::open(journal).map_err(|error| CommandError::journal(&error))?);
+    Ok(Box::new(move |digest| {
+        let reader = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        reader.text(digest).ok().flatten()
+    }))
+}
+
+/// Returns what a journal's events come to.
+///
+/// # Errors
+/// The journal cannot be read.
+pub(super) fn tally_of(journal: &std::path::Path) -> Result<Tally, CommandError> {
+    let reader = Reader::open(journal).map_err(|error| CommandError::journal(&error))?;
+    let mut tally = Tally::default();
+    reader
+        .events_after(EventSeq::default(), &mut |_, recorded| {
+            tally.add(&recorded);
+            Ok(())
+        })
+        .map_err(|error| CommandError::journal(&error))?;
+    Ok(tally)
+}
+
+/// Returns a path as short as it can be from here.
+fn shown(path: &std::path::Path) -> String {
+    let here = std::env::current_dir().ok();
+    let relative = here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
+    relative.display().to_string()
+}

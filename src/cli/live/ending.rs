@@ -1,0 +1,30 @@
+//! The last lines of a run: the summary, and where to look.
+
+use crate::cli::printer::{BOLD, Printer, paint};
+use crate::report::{RunStatus, Summary, summary_text};
+
+/// Where to look after a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The results file; none when no file was written.
+    pub results: Option<String>,
+    /// The folder of the run.
+    pub kept: String,
+}
+
+/// Says what a run came to: the summary, then where results, details and the run itself are.
+pub fn say_ending(printer: &mut Printer, summary: &Summary, ending: &Ending) {
+    let width = printer.err().reading_width();
+    let text = summary_text(summary, width);
+    let (head, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    printer.say("");
+    printer.say(&paint(BOLD, head));
+    printer.say(rest);
+    printer.say("");
+    printer.say(&format!("  results    {}", ending.results.as_deref().unwrap_or("pipe results last")));
+    printer.say("  details    pipe show last");
+    printer.say(&format!("  kept in    {}", ending.kept));
+    if summary.status != RunStatus::Complete {
+        printer.say("  go on      pipe resume");
+    }
+}

@@ -1,0 +1,108 @@
+//! The display of many cases: one line that is rewritten, or a plain line every so many cases.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::speech::happening;
+use crate::base::Timestamp;
+use crate::cli::printer::{DIM, Stream, paint};
+use crate::report::{Milestones, Progress, Tally, cut};
+use crate::run::Live;
+
+/// Rewrites per second: readable, and cheap over ssh.
+const HERTZ: u8 = 8;
+
+/// See [`super::Display::Line`].
+pub struct LineDisplay {
+    stream: Stream,
+    tally: Tally,
+    progress: Progress,
+    milestones: Milestones,
+    bar: Option<ProgressBar>,
+}
+
+impl LineDisplay {
+    /// Starts with what the run came to before this process.
+    #[must_use]
+    pub fn new(stream: Stream, tally: Tally) -> Self {
+        let bar = stream.is_terminal().then(bar);
+        let mut milestones = Milestones::default();
+        milestones.is_due(tally.cases.settled(), tally.total);
+        Self { stream, tally, progress: Progress::default(), milestones, bar }
+    }
+
+    pub(super) fn take(&mut self, live: &Live, now: Timestamp) {
+        match live {
+            Live::Facts(facts) => {
+                self.progress.sample(&self.tally, now);
+                for fact in facts.iter() {
+                    self.tally.add(fact);
+                    if let Some(line) = happening(&fact.event) {
+                        self.tell(&line);
+                    }
+                }
+                self.milestone(now);
+            }
+            Live::Piece { .. } => return,
+            Live::Total(total) => self.progress.expect(*total),
+            Live::InFlight(calls) => self.progress.fly(*calls),
+        }
+        self.draw(now);
+    }
+
+    pub(super) fn tick(&mut self, now: Timestamp) {
+        self.progress.sample(&self.tally, now);
+        self.draw(now);
+    }
+
+    pub(super) fn finish(self) -> Tally {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+        self.tally
+    }
+
+    fn draw(&self, now: Timestamp) {
+        let Some(bar) = &self.bar else {
+            return;
+        };
+        let width = self.stream.width();
+        let mut text = cut(&self.progress.line(&self.tally, now), width);
+        if let Some(trouble) = Progress::trouble(&self.tally) {
+            text.push('\n');
+            text.push_str(&cut(&trouble, width));
+        }
+        bar.set_message(text);
+    }
+
+    fn milestone(&mut self, now: Timestamp) {
+        if self.bar.is_some() || !self.milestones.is_due(self.tally.cases.settled(), self.progress.total(&self.tally))
+        {
+            return;
+        }
+        let mut line = self.progress.line(&self.tally, now);
+        if let Some(trouble) = Progress::trouble(&self.tally) {
+            line.push_str("  ");
+            line.push_str(&trouble);
+        }
+        line.push('\n');
+        drop(self.stream.write(&line));
+    }
+
+    fn tell(&mut self, line: &str) {
+        let line = format!("{}\n", paint(DIM, line));
+        match &self.bar {
+            Some(bar) => bar.suspend(|| drop(self.stream.write(&line))),
+            None => drop(self.stream.write(&line)),
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(HERTZ));
+    bar.set_style(ProgressStyle::with_template("{msg}").expect("a template without options"));
+    // Rewrites skipped for being too many in a second are made up for.
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}

@@ -1,0 +1,63 @@
+//! What a terminal shows while a run goes. Displays are readers: nothing that they do or fail to do changes the run.
+//! Reads: [`crate::run::Live`]. Gives: text on stderr, and at the end a tally.
+//! Start at [`Display`] and [`start`].
+
+mod ending;
+mod line;
+mod speech;
+mod talk;
+#[cfg(test)]
+mod tests;
+mod thread;
+
+pub use ending::{Ending, say_ending};
+pub use line::LineDisplay;
+pub use talk::{TalkDisplay, TextLookup};
+pub use thread::{CHANNEL, start};
+
+use crate::base::Timestamp;
+use crate::report::Tally;
+use crate::run::Live;
+
+/// A display of a run.
+pub enum Display {
+    /// Turns as they are spoken, for one case or very few.
+    Talk(Box<TalkDisplay>),
+    /// One line that is kept up to date, or plain lines where none can be.
+    Line(Box<LineDisplay>),
+    /// Nothing but the tally.
+    Silent(Box<Tally>),
+}
+
+impl Display {
+    /// Takes the next message.
+    pub fn take(&mut self, live: &Live, now: Timestamp) {
+        match self {
+            Self::Talk(talk) => talk.take(live),
+            Self::Line(line) => line.take(live, now),
+            Self::Silent(tally) => {
+                if let Live::Facts(facts) = live {
+                    facts.iter().for_each(|fact| tally.add(fact));
+                }
+            }
+        }
+    }
+
+    /// Brings up to date what depends on the time alone.
+    pub fn tick(&mut self, now: Timestamp) {
+        match self {
+            Self::Talk(_) | Self::Silent(_) => {}
+            Self::Line(line) => line.tick(now),
+        }
+    }
+
+    /// Leaves the screen in order and returns what the run came to.
+    #[must_use]
+    pub fn finish(self) -> Tally {
+        match self {
+            Self::Talk(talk) => talk.finish(),
+            Self::Line(line) => line.finish(),
+            Self::Silent(tally) => *tally,
+        }
+    }
+}

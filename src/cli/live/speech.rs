@@ -1,0 +1,211 @@
+//! One answer on its way to the screen, and the words for what happens beside answers.
+
+use std::sync::Arc;
+
+use crate::base::ActorName;
+use crate::cli::printer::inert;
+use crate::event::{AttemptId, Capacity, Event, Failure, FailureKind, FinishReason, Stage, Verdict};
+use crate::report::{Wrapper, unscored_phrase};
+
+/// How far texts stand in from their speaker's name.
+const INDENT: usize = 2;
+/// Of an answer that has to wait its turn, at most so many bytes are kept; the settled text makes up for the rest.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// One request for a call, as far as it has been heard and shown.
+pub(super) struct Speech {
+    pub(super) id: AttemptId,
+    pub(super) actor: ActorName,
+    pub(super) end: Option<SpeechEnd>,
+    pub(super) opened: bool,
+    heard: String,
+    shown: usize,
+    /// True when the next text begins a line, so that its leading space has nothing to part.
+    is_fresh: bool,
+    wrapper: Wrapper,
+    width: usize,
+}
+
+/// How a request ended.
+pub(super) enum SpeechEnd {
+    /// Said: the settled text, what a judge's words were read as, and whether it was cut.
+    Said { text: Option<Arc<str>>, verdict: Option<Verdict>, finish: FinishReason },
+    /// Not answered, and whether it is asked again.
+    Failed { failure: Failure, again: bool },
+}
+
+impl Speech {
+    pub(super) fn new(id: AttemptId, actor: ActorName, width: usize) -> Self {
+        let wrapper = Wrapper::new(width, INDENT);
+        Self { id, actor, end: None, opened: false, heard: String::new(), shown: 0, is_fresh: true, wrapper, width }
+    }
+
+    /// Takes a piece as it comes.
+    pub(super) fn hear(&mut self, piece: &str) {
+        if self.end.is_some() || self.heard.len() + piece.len() > KEPT_BYTES {
+            return;
+        }
+        let piece = if self.heard.is_empty() { piece.trim_start() } else { piece };
+        self.heard.push_str(&inert(piece));
+    }
+
+    /// Returns what stands beside the speaker's name; empty in a dialogue, where the name says all.
+    pub(super) fn place(&self) -> String {
+        let is_turn = self.id.call.as_str().starts_with("turn/");
+        let mut parts = Vec::new();
+        if !is_turn {
+            parts.push(self.id.step.to_string());
+        }
+        if self.id.attempt.0 > 1 && !self.is_vote() {
+            parts.push(format!("attempt {}", self.id.attempt));
+        }
+        parts.join(", ")
+    }
+
+    /// A judge answers in a form for programs: what it was read as is shown instead, votes of a step together.
+    pub(super) fn is_vote(&self) -> bool {
+        self.id.call.as_str().starts_with("vote/")
+    }
+
+    /// Names a vote: `vote/2/exchanged` is "vote 2, names exchanged".
+    fn vote(&self) -> String {
+        let call = self.id.call.as_str();
+        let mut parts = call.splitn(3, '/').skip(1);
+        match (parts.next(), parts.next()) {
+            (Some(vote), None) => format!("vote {vote}"),
+            (Some(vote), Some("exchanged")) => format!("vote {vote}, names exchanged"),
+            _ => call.replace('/', " "),
+        }
+    }
+
+    /// Returns what can be shown now of what was heard. Blank space at the end waits for what follows it.
+    pub(super) fn more(&mut self) -> String {
+        if self.is_vote() {
+            return String::new();
+        }
+        let end = self.heard.trim_end().len();
+        if end <= self.shown {
+            return String::new();
+        }
+        let more = self.heard[self.shown..end].to_owned();
+        self.shown = end;
+        self.flow(&more)
+    }
+
+    fn flow(&mut self, text: &str) -> String {
+        let text = if self.is_fresh { text.trim_start() } else { text };
+        self.is_fresh = text.is_empty() && self.is_fresh;
+        self.wrapper.push(text)
+    }
+
+    /// Ends the line, so that something else can be said; what follows begins a new one.
+    pub(super) fn pause(&mut self) -> String {
+        let mut rest = self.wrapper.finish();
+        if !self.wrapper.is_at_line_start() {
+            rest.push('\n');
+        }
+        self.wrapper = Wrapper::new(self.width, INDENT);
+        self.is_fresh = true;
+        rest
+    }
+
+    /// Returns the rest of an answer, with notes in lines of their own.
+    pub(super) fn close(&mut self, end: &SpeechEnd) -> Closing {
+        match end {
+            SpeechEnd::Said { verdict: Some(verdict), .. } => Closing {
+                rest: String::new(),
+                said: Some(format!("{}: {}", self.vote(), verdict_words(verdict))),
+                note: None,
+            },
+            SpeechEnd::Said { text, finish, .. } => {
+                let rest = self.settle(text.as_deref());
+                let note = (*finish == FinishReason::Length).then(|| "(cut at its limit of tokens)".to_owned());
+                Closing { rest, said: None, note }
+            }
+            SpeechEnd::Failed { failure, again } => {
+                let mut closing = Closing { rest: self.more() + &self.pause(), said: None, note: None };
+                closing.note = Some(failure_line(failure, *again));
+                closing
+            }
+        }
+    }
+
+    /// Completes what was shown to the settled text. Where pieces were lost, the whole text is shown once more.
+    fn settle(&mut self, text: Option<&str>) -> String {
+        let settled = text.map(|text| inert(text.trim()).into_owned());
+        if let Some(settled) = settled.as_ref().filter(|_| self.shown == 0) {
+            // Nothing of it is on the screen yet: no reason to begin with what may have holes.
+            self.heard.clone_from(settled);
+        }
+        let mut rest = self.more();
+        if let Some(settled) = settled.filter(|settled| *settled != self.heard.trim_end()) {
+            let shown = &self.heard[..self.shown];
+            if settled.starts_with(shown) {
+                let missing = settled[shown.len()..].to_owned();
+                rest.push_str(&self.flow(&missing));
+            } else {
+                rest.push_str(&self.pause());
+                rest.push_str("  […]\n");
+                rest.push_str(&self.flow(&settled));
+            }
+        }
+        rest.push_str(&self.pause());
+        rest
+    }
+}
+
+/// The end of a speech in three styles.
+pub(super) struct Closing {
+    /// The rest of the text, its last line ended.
+    pub(super) rest: String,
+    /// What a judge was read as.
+    pub(super) said: Option<String>,
+    /// What went wrong, for a line of its own.
+    pub(super) note: Option<String>,
+}
+
+fn verdict_words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Choice(option) => option.clone(),
+        Verdict::Unscored(reason) => format!("cannot be counted: {}", unscored_phrase(*reason)),
+    }
+}
+
+pub(super) fn failure_line(failure: &Failure, again: bool) -> String {
+    let detail = inert(&failure.detail).replace('\n', " ");
+    match (failure.kind, again) {
+        (FailureKind::Cancelled, _) => "(given up: the run is stopping)".to_owned(),
+        (kind, true) => format!("({}: {detail}; asking again)", kind.word()),
+        (kind, false) => format!("({}: {detail})", kind.word()),
+    }
+}
+
+/// Says in one line what happened to the run as a whole; none for what a display shows otherwise.
+pub(super) fn happening(event: &Event) -> Option<String> {
+    match event {
+        Event::CapacityChanged(changed) => Some(match changed.change {
+            Capacity::BreakerOpened => {
+                format!("{}: too many failures, trying one call at a time ({})", changed.backend, changed.reason)
+            }
+            Capacity::BreakerClosed => format!("{}: answers again", changed.backend),
+            Capacity::FormatUnsupported => format!(
+                "{}: takes no response_format; choices are asked for in words ({})",
+                changed.backend, changed.reason
+            ),
+        }),
+        Event::DrainStage(drain) => Some(match drain.stage {
+            Stage::Draining => "stopping: calls in flight may end; Ctrl-C again gives them up".to_owned(),
+            Stage::Cancelling => "giving up calls in flight".to_owned(),
+        }),
+        Event::RunFailed(_)
+        | Event::RunStarted(_)
+        | Event::RunResumed(_)
+        | Event::CaseAdmitted(_)
+        | Event::SourceEnded(_)
+        | Event::AttemptStarted(_)
+        | Event::AttemptEnded(_)
+        | Event::TaskSettled(_)
+        | Event::CaseSettled(_)
+        | Event::RunEnded(_) => None,
+    }
+}

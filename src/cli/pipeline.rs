@@ -1,0 +1,113 @@
+//! A pipeline file from disk to a plan, and what is wrong with it onto the screen.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::args;
+use super::diagnostics;
+use super::exit::{CommandError, Exit};
+use super::files::ProjectFiles;
+use super::printer::{Printer, RED, paint};
+use crate::diag::Diagnostic;
+use crate::plan::{self, Compiled, Overrides, Plan, Surroundings};
+use crate::run::{ItemProblem, Survey};
+
+/// A file that was read and checked.
+pub(super) struct Loaded {
+    pub(super) plan: Option<Arc<Plan>>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) text: String,
+}
+
+/// Reads and compiles a pipeline file.
+///
+/// # Errors
+/// The file cannot be read; what is wrong inside of it is in the diagnostics.
+pub(super) fn load(file: &Path, overrides: &Overrides, allow_outside: bool) -> Result<Loaded, CommandError> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let help = match error.kind() {
+            std::io::ErrorKind::NotFound => "check the path; `ls pipelines/` shows the ones that come with pipe",
+            std::io::ErrorKind::InvalidData => "a pipeline is UTF-8 text",
+            _ => "check the file and its permissions",
+        };
+        CommandError::new(Exit::Usage, format!("cannot read {}: {error}", file.display())).help(help)
+    })?;
+    compile(file, text, overrides, allow_outside)
+}
+
+/// Compiles a text as if it were the file's.
+///
+/// # Errors
+/// The file's folder cannot be found.
+pub(super) fn compile(
+    file: &Path,
+    text: String,
+    overrides: &Overrides,
+    allow_outside: bool,
+) -> Result<Loaded, CommandError> {
+    let files = ProjectFiles::around(file)
+        .map(|files| if allow_outside { files.allow_outside() } else { files })
+        .map_err(|error| CommandError::new(Exit::Usage, format!("cannot find {}: {error}", file.display())))?;
+    let around = Surroundings {
+        env: &|name| std::env::var(name).ok(),
+        read_text: &|path| files.read_text(path),
+        resolve: &|path| files.resolve(path),
+    };
+    let name: Arc<str> = Arc::from(file.display().to_string());
+    let Compiled { plan, diagnostics } = plan::compile(name, &text, overrides, &around);
+    Ok(Loaded { plan: plan.map(Arc::new), diagnostics, text })
+}
+
+/// Returns what the options shared by all commands change in a file.
+pub(super) fn overrides(args: &args::Overrides) -> Overrides {
+    let pair = |assignment: &super::value::Assignment| (assignment.name.clone(), assignment.value.clone());
+    Overrides {
+        params: args.params.iter().map(pair).collect(),
+        set: args.sets.iter().map(pair).collect(),
+        ..Overrides::default()
+    }
+}
+
+/// Prints diagnostics on stderr.
+pub(super) fn say_diagnostics(diagnostics: &[Diagnostic], text: &str, printer: &mut Printer) {
+    if diagnostics.is_empty() {
+        return;
+    }
+    let rendered = diagnostics::render(diagnostics, &|_| Some(text.to_owned()), true);
+    printer.complain(rendered.trim_end());
+}
+
+/// Prints what is wrong with the input on stderr.
+pub(super) fn say_problems(problems: &[ItemProblem], printer: &mut Printer) {
+    for ItemProblem { place, message, help } in problems {
+        printer.complain(&format!("{} {message}", paint(RED, "error:")));
+        printer.complain(&format!("  --> {place}"));
+        printer.complain(&format!("   = help: {help}"));
+    }
+}
+
+/// Returns what `check --json` says of one file.
+pub(super) fn report_json(
+    file: &Path,
+    found: &[Diagnostic],
+    survey: Option<&Result<Survey, Vec<ItemProblem>>>,
+    text: &str,
+) -> Value {
+    let (cases, problems) = match survey {
+        Some(Ok(survey)) => (json!(survey.cases), Vec::new()),
+        Some(Err(problems)) => (Value::Null, problems.clone()),
+        None => (Value::Null, Vec::new()),
+    };
+    let problems: Vec<Value> = problems
+        .iter()
+        .map(|problem| json!({ "place": problem.place, "message": problem.message, "help": problem.help }))
+        .collect();
+    json!({
+        "file": file.display().to_string(),
+        "diagnostics": diagnostics::to_json(found, &|_| Some(text.to_owned())),
+        "items": problems,
+        "cases": cases,
+    })
+}

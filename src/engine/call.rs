@@ -1,0 +1,92 @@
+//! What the world may tell the engine, and what the engine may ask of it.
+
+use crate::base::{AttemptNo, CaseNo, Digest, ItemId};
+use crate::event::{FailureKind, Recorded, Report, RunOutcome, RunResumed, RunStarted, StopCause};
+use crate::plan::{BackendIdx, Call, Place, StepIdx, Timeouts};
+
+/// Names a call while the process lives. The order is the order of sending: oldest case first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The case.
+    pub case: CaseNo,
+    /// The step.
+    pub step: StepIdx,
+    /// The question.
+    pub call: Call,
+}
+
+/// Names a request while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket {
+    /// The call.
+    pub key: Key,
+    /// Which request for it.
+    pub attempt: AttemptNo,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A new run starts.
+    Begin(Box<RunStarted>),
+    /// A replayed run goes on: requests that were in flight are closed as interrupted.
+    Resume(Box<RunResumed>),
+    /// Cases enter, in admission order.
+    Offer(Vec<Offered>),
+    /// There are no more cases.
+    SourceEnded,
+    /// A request has been handed to the transport: its total limit starts.
+    Sent(Ticket),
+    /// A request is over.
+    Returned(Ticket, Box<Report>),
+    /// Someone wants the run to stop; a second time skips ahead.
+    Stop(StopCause),
+    /// Time passed.
+    Tick,
+}
+
+/// A case that may enter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// Its item.
+    pub item: ItemId,
+    /// Its repeat, from 1.
+    pub repeat: u32,
+    /// Its row, already among the journal's texts or handed over with the same batch.
+    pub row: Digest,
+}
+
+/// What became true, and what to do once that is durable.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// In order.
+    pub events: Vec<Recorded>,
+    /// In order, after the events are durable.
+    pub effects: Vec<Effect>,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send a request when its backend has a free slot; the driver queues it until then.
+    StartCall(Box<StartCall>),
+    /// Give a request up at once and return it as failed in this way.
+    CancelCall(Ticket, FailureKind),
+    /// Return every request that is still queued as cancelled.
+    RecallUnsent,
+    /// Nothing more will come; the driver closes the journal.
+    Finish(RunOutcome),
+}
+
+/// A request to make.
+#[derive(Debug)]
+pub struct StartCall {
+    /// Its name.
+    pub ticket: Ticket,
+    /// What its prompt is made from.
+    pub place: Place,
+    /// Where it goes.
+    pub backend: BackendIdx,
+    /// Limits that the adapter keeps.
+    pub timeouts: Timeouts,
+}

@@ -1,0 +1,113 @@
+//! What is waiting and what is in flight: everything about a run that dies with the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::breaker::{Minute, Trials};
+use super::call::{Key, Ticket};
+use crate::base::{AttemptNo, Timestamp};
+use crate::event::{Stage, StopCause};
+
+/// Queues and requests of a live run.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// One per backend of the plan.
+    pub(super) lanes: Vec<Lane>,
+    /// Calls that must wait, by when and which.
+    pub(super) delayed: BTreeSet<(Timestamp, Key)>,
+    /// Total limits of requests that have been sent.
+    pub(super) deadlines: BTreeSet<(Timestamp, Ticket)>,
+    /// How far a stop has gone.
+    pub(super) stopping: Option<Stopping>,
+    /// Nothing more will be said.
+    pub(super) finished: bool,
+    /// Reports for requests that were not current.
+    pub(super) late: u64,
+}
+
+/// One backend's queue.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// Requests that the backend may work on at once.
+    pub(super) slots: usize,
+    /// Calls that may be sent now, oldest case first.
+    pub(super) ready: BTreeSet<Key>,
+    /// Requests recorded and not returned.
+    pub(super) started: BTreeMap<Key, Flight>,
+    /// The server asked everyone to wait until then.
+    pub(super) hold_until: Option<Timestamp>,
+    /// Retries over the last minute.
+    pub(super) minute: Minute,
+    /// Present while the breaker is open.
+    pub(super) trials: Option<Trials>,
+    /// Failures in a row that concern the whole backend.
+    pub(super) refusals: u32,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flight {
+    /// Which.
+    pub(super) attempt: AttemptNo,
+    /// When it must be over, once it has been sent.
+    pub(super) deadline: Option<Timestamp>,
+    /// It has been asked to come back.
+    pub(super) cancelled: bool,
+    /// It may use `response_format`: a refusal of that is then news.
+    pub(super) takes_format: bool,
+}
+
+/// A stop under way.
+#[derive(Clone, Debug)]
+pub(super) struct Stopping {
+    /// How far.
+    pub(super) stage: Stage,
+    /// Why.
+    pub(super) cause: StopCause,
+    /// When it goes further by itself.
+    pub(super) deadline: Timestamp,
+}
+
+impl Flow {
+    pub(super) fn new(slots: &[u32]) -> Self {
+        let lane = |&slots: &u32| Lane {
+            slots: (slots as usize).max(1),
+            ready: BTreeSet::new(),
+            started: BTreeMap::new(),
+            hold_until: None,
+            minute: Minute::default(),
+            trials: None,
+            refusals: 0,
+        };
+        Self {
+            lanes: slots.iter().map(lane).collect(),
+            delayed: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            stopping: None,
+            finished: false,
+            late: 0,
+        }
+    }
+
+    /// Returns how many requests are recorded and not returned.
+    pub(super) fn in_flight(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.started.len()).sum()
+    }
+}
+
+impl Lane {
+    /// Returns how many requests may be recorded and not returned: those the backend works on, and as many again, so
+    /// that a slot never waits for a commit.
+    pub(super) const fn limit(&self) -> usize {
+        self.slots * 2
+    }
+
+    /// Returns when the lane may send next; none when only a return can open it.
+    pub(super) fn opens(&self, now: Timestamp) -> Option<Timestamp> {
+        let held = self.hold_until.unwrap_or(now).max(now);
+        match &self.trials {
+            None if self.started.len() < self.limit() => Some(held),
+            None => None,
+            Some(trials) => trials.due().map(|due| due.max(held)),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What follows from a request that is over: settled, retried, given up, or the backend's end.
+
+use super::breaker::Trials;
+use super::call::{Step, Ticket};
+use super::retry::{self, Class};
+use super::state::CallPhase;
+use super::step::Engine;
+use crate::base::{Millis, Timestamp};
+use crate::event::{
+    AttemptEnded, Capacity, CapacityChanged, Event, Failure, FailureKind, Outcome, Report, StopCause, Timings, Usage,
+};
+use crate::plan::BackendIdx;
+
+/// What is decided about a failed request.
+struct Decision {
+    charged: bool,
+    retry_at: Option<Timestamp>,
+}
+
+impl Engine {
+    /// Takes a report in; one for any but the current attempt is counted and dropped.
+    pub(super) fn returned(&mut self, step: &mut Step, ticket: Ticket, report: Report) {
+        let key = ticket.key;
+        let current = self.state.call(key.case, key.step, key.call);
+        let backend = self.backend_of(key);
+        let flight = self.flow.lanes[backend.0].started.get(&key).copied();
+        let is_current = flight.is_some_and(|flight| flight.attempt == ticket.attempt)
+            && current.is_some_and(|call| call.phase == CallPhase::InFlight(ticket.attempt));
+        let Some(flight) = flight.filter(|_| is_current) else {
+            self.flow.late += 1;
+            return;
+        };
+        self.flow.lanes[backend.0].started.remove(&key);
+        if let Some(deadline) = flight.deadline {
+            self.flow.deadlines.remove(&(deadline, ticket));
+        }
+        match &report.outcome {
+            Outcome::Answered(_) => self.answered(step, backend, ticket, report),
+            Outcome::Failed(failure) => {
+                let failure = failure.clone();
+                let class = retry::class(&failure, flight.takes_format);
+                self.failed(step, backend, ticket, report, &failure, class);
+            }
+        }
+        self.advance(step, key.case);
+    }
+
+    /// Closes a request that was in flight when an earlier process died.
+    pub(super) fn interrupt(&mut self, step: &mut Step, ticket: Ticket) {
+        let failure = Failure::new(FailureKind::Interrupted, "the process ended while the call was in flight");
+        let report = Report {
+            request: None,
+            outcome: Outcome::Failed(failure),
+            usage: Usage::default(),
+            timings: Timings::default(),
+        };
+        self.end(step, ticket, report, &Decision { charged: false, retry_at: Some(self.now) });
+    }
+
+    fn answered(&mut self, step: &mut Step, backend: BackendIdx, ticket: Ticket, report: Report) {
+        self.end(step, ticket, report, &Decision { charged: true, retry_at: None });
+        let lane = &mut self.flow.lanes[backend.0];
+        lane.refusals = 0;
+        if lane.trials.take().is_some() {
+            lane.minute.clear();
+            self.change(step, backend, Capacity::BreakerClosed, "a trial call was answered");
+        }
+    }
+
+    fn failed(
+        &mut self,
+        step: &mut Step,
+        backend: BackendIdx,
+        ticket: Ticket,
+        report: Report,
+        failure: &Failure,
+        class: Class,
+    ) {
+        if let Some(wait) = retry::dictated(failure) {
+            let until = self.now.after(wait);
+            let lane = &mut self.flow.lanes[backend.0];
+            lane.hold_until = Some(lane.hold_until.map_or(until, |held| held.max(until)));
+        }
+        let decision = self.decide(backend, ticket, failure, class);
+        self.end(step, ticket, report, &decision);
+
+        let now = self.now;
+        let lane = &mut self.flow.lanes[backend.0];
+        let was_open = lane.trials.is_some();
+        match (&mut lane.trials, class) {
+            (Some(trials), Class::Transient { .. } | Class::Backend { .. }) => trials.failed(now),
+            (Some(trials), Class::Excused | Class::Permanent | Class::Format) => trials.returned(),
+            (None, _) => {}
+        }
+        match class {
+            Class::Transient { .. } if decision.retry_at.is_some() && !was_open && lane.minute.retried(now) => {
+                lane.trials = Some(Trials::new(now));
+                let reason = format!("too many retries within a minute; the latest: {}", failure.detail);
+                self.change(step, backend, Capacity::BreakerOpened, &reason);
+            }
+            Class::Backend { after } => {
+                lane.refusals += 1;
+                if lane.refusals >= after {
+                    let backend = self.plan.backends[backend.0].name.to_string();
+                    self.stop_unusable(step, backend, failure.clone());
+                }
+            }
+            Class::Format if self.state.backends[backend.0].takes_format => {
+                self.change(step, backend, Capacity::FormatUnsupported, &failure.detail);
+            }
+            Class::Transient { .. } | Class::Excused | Class::Permanent | Class::Format => {}
+        }
+    }
+
+    fn stop_unusable(&mut self, step: &mut Step, backend: String, failure: Failure) {
+        if self.flow.stopping.is_none() {
+            self.stop(step, StopCause::BackendUnusable { backend, failure });
+        }
+    }
+
+    fn decide(&self, backend: BackendIdx, ticket: Ticket, failure: &Failure, class: Class) -> Decision {
+        let again = |retry_at| Decision { charged: false, retry_at: Some(retry_at) };
+        let breaker_open = self.flow.lanes[backend.0].trials.is_some();
+        match class {
+            Class::Permanent => Decision { charged: true, retry_at: None },
+            Class::Excused => again(self.now.after(retry::dictated(failure).unwrap_or_default())),
+            Class::Backend { .. } | Class::Format => again(self.now),
+            Class::Transient { .. } if breaker_open => again(self.now),
+            Class::Transient { at_most } => {
+                Decision { charged: true, retry_at: self.retry_at(backend, ticket, at_most) }
+            }
+        }
+    }
+
+    /// Returns when to try again after a failure that counts; none when the limits are reached.
+    fn retry_at(&self, backend: BackendIdx, ticket: Ticket, at_most: Option<u32>) -> Option<Timestamp> {
+        let key = ticket.key;
+        let call = self.state.call(key.case, key.step, key.call)?;
+        let limits = &self.plan.limits;
+        let failed = call.charged + 1;
+        let allowed = at_most.map_or(limits.attempts.get(), |few| few.min(limits.attempts.get()));
+        if failed >= allowed {
+            return None;
+        }
+        let (base, cap) = limits.backoff;
+        let wait = retry::backoff(failed, base, cap);
+        let at = retry::jittered(self.now, wait, self.plan.hash, &self.id(ticket).to_string());
+        let open_ms = self.state.backends[backend.0].open_ms_until(self.now) - call.open_ms_before;
+        let counted = at.since(call.first).0.saturating_sub(open_ms + call.excused_ms);
+        (Millis(counted) <= limits.within).then_some(at)
+    }
+
+    fn end(&mut self, step: &mut Step, ticket: Ticket, report: Report, decision: &Decision) {
+        let id = self.id(ticket);
+        let Report { request, outcome, usage, timings } = report;
+        let Decision { charged, retry_at } = *decision;
+        let ended = AttemptEnded { id, request, outcome, usage, timings, charged, retry_at };
+        self.record(step, Event::AttemptEnded(ended));
+    }
+
+    fn change(&mut self, step: &mut Step, backend: BackendIdx, change: Capacity, reason: &str) {
+        let backend = self.plan.backends[backend.0].name.clone();
+        let reason = reason.to_owned();
+        self.record(step, Event::CapacityChanged(CapacityChanged { backend, change, reason }));
+    }
+}

@@ -1,0 +1,164 @@
+//! A run from its checkpoint and the events after it; and the checkpoint from a run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::state::{BackendState, CallPhase, CallState, CaseState, IllegalEvent, RunState, TaskState};
+use super::step::{Engine, Options};
+use crate::event::{Recorded, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapTask, SnapTaskState, Snapshot};
+use crate::plan::{Call, Plan, StepIdx};
+
+/// Rebuilds a run event by event.
+#[derive(Debug)]
+pub struct Replay {
+    plan: Arc<Plan>,
+    state: RunState,
+}
+
+impl Replay {
+    /// Starts before the first event.
+    #[must_use]
+    pub fn from_zero(plan: Arc<Plan>) -> Self {
+        let state = RunState::new(&plan);
+        Self { plan, state }
+    }
+
+    /// Starts at a checkpoint.
+    ///
+    /// # Errors
+    /// The checkpoint speaks of steps, calls or backends that the plan does not have.
+    pub fn from_checkpoint(plan: Arc<Plan>, snapshot: Snapshot) -> Result<Self, IllegalEvent> {
+        let state = RunState::restore(&plan, snapshot).map_err(|why| IllegalEvent { kind: "checkpoint", why })?;
+        Ok(Self { plan, state })
+    }
+
+    /// Takes one event in, in the journal's order.
+    ///
+    /// # Errors
+    /// The event cannot follow the ones before it.
+    pub fn apply(&mut self, recorded: &Recorded) -> Result<(), IllegalEvent> {
+        self.state.apply(&self.plan, recorded)
+    }
+
+    /// Returns the state reached so far.
+    #[must_use]
+    pub const fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// Returns an engine that goes on from here; the driver's first input must be `Resume`.
+    #[must_use]
+    pub fn engine(self, options: Options) -> Engine {
+        Engine::at(self.plan, self.state, options)
+    }
+}
+
+impl RunState {
+    /// Returns the state in the durable form.
+    #[must_use]
+    pub fn snapshot(&self, plan: &Plan) -> Snapshot {
+        let open = self.open.iter().map(|(&case, state)| SnapCase {
+            case,
+            item: state.item.clone(),
+            repeat: state.repeat,
+            row: state.row,
+            tasks: state.tasks.iter().enumerate().filter_map(|(step, task)| snap_task(plan, step, task)).collect(),
+        });
+        let backends = plan.backends.iter().zip(&self.backends).map(|(plan, state)| SnapBackend {
+            backend: plan.name.clone(),
+            open_since: state.open_since,
+            open_ms: state.open_ms,
+            takes_format: state.takes_format,
+        });
+        Snapshot {
+            cases: self.cases,
+            source_ended: self.source_ended,
+            admitted_chain: Some(self.admitted_chain),
+            usage: self.usage,
+            segment: self.segment,
+            open: open.collect(),
+            backends: backends.collect(),
+        }
+    }
+
+    fn restore(plan: &Plan, snapshot: Snapshot) -> Result<Self, String> {
+        let mut state = Self::new(plan);
+        state.cases = snapshot.cases;
+        state.source_ended = snapshot.source_ended;
+        state.admitted_chain = snapshot.admitted_chain.unwrap_or(state.admitted_chain);
+        state.usage = snapshot.usage;
+        state.segment = snapshot.segment;
+        for stored in snapshot.backends {
+            let place = plan.backends.iter().position(|backend| backend.name == stored.backend);
+            let place = place.ok_or_else(|| format!("the plan has no backend {}", stored.backend))?;
+            let SnapBackend { backend: _, open_since, open_ms, takes_format } = stored;
+            state.backends[place] = BackendState { open_since, open_ms, takes_format };
+        }
+        for stored in snapshot.open {
+            let mut tasks = vec![TaskState::Open(BTreeMap::new()); plan.steps.len()];
+            for SnapTask { step, state } in stored.tasks {
+                let StepIdx(place) = plan.find_step(&step).ok_or_else(|| format!("the plan has no step {step}"))?;
+                tasks[place] = match state {
+                    SnapTaskState::Settled(record) => TaskState::Settled(Arc::from(record)),
+                    SnapTaskState::Begun(calls) => {
+                        TaskState::Open(calls.into_iter().map(restore_call).collect::<Result<_, _>>()?)
+                    }
+                };
+            }
+            let case = CaseState { item: stored.item, repeat: stored.repeat, row: stored.row, tasks };
+            state.open.insert(stored.case, case);
+        }
+        Ok(state)
+    }
+}
+
+fn snap_task(plan: &Plan, step: usize, task: &TaskState) -> Option<SnapTask> {
+    let state = match task {
+        TaskState::Open(calls) if calls.is_empty() => return None,
+        TaskState::Open(calls) => {
+            SnapTaskState::Begun(calls.iter().map(|(&call, state)| snap_call(call, state)).collect())
+        }
+        TaskState::Settled(record) => SnapTaskState::Settled(Box::new((**record).clone())),
+    };
+    Some(SnapTask { step: plan.steps[step].name.clone(), state })
+}
+
+fn snap_call(call: Call, state: &CallState) -> SnapCall {
+    SnapCall {
+        call: call.path(),
+        attempts: state.attempts,
+        charged: state.charged,
+        first: state.first,
+        excused_ms: state.excused_ms,
+        open_ms_before: state.open_ms_before,
+        usage: state.usage,
+        busy_us: state.busy_us,
+        state: match &state.phase {
+            CallPhase::Ready(at) => SnapCallState::Ready(*at),
+            CallPhase::InFlight(attempt) => SnapCallState::InFlight(*attempt),
+            CallPhase::Answered(answer) => SnapCallState::Answered(answer.clone()),
+            CallPhase::Failed(failure) => SnapCallState::Failed(failure.clone()),
+        },
+    }
+}
+
+fn restore_call(stored: SnapCall) -> Result<(Call, CallState), String> {
+    let call = Call::parse(&stored.call).ok_or_else(|| format!("unknown call {}", stored.call))?;
+    let phase = match stored.state {
+        SnapCallState::Ready(at) => CallPhase::Ready(at),
+        SnapCallState::InFlight(attempt) => CallPhase::InFlight(attempt),
+        SnapCallState::Answered(answer) => CallPhase::Answered(answer),
+        SnapCallState::Failed(failure) => CallPhase::Failed(failure),
+    };
+    let state = CallState {
+        attempts: stored.attempts,
+        charged: stored.charged,
+        first: stored.first,
+        excused_ms: stored.excused_ms,
+        open_ms_before: stored.open_ms_before,
+        usage: stored.usage,
+        busy_us: stored.busy_us,
+        phase,
+    };
+    Ok((call, state))
+}

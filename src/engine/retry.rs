@@ -1,0 +1,97 @@
+//! What a failure means: again or not, charged or not, and when.
+
+use crate::base::{Digest, Hasher, Millis, Timestamp};
+use crate::event::{Failure, FailureKind};
+
+/// Broken answers are worth few questions: a server that answers HTML will do so again (`design/reliability.md` 5, "T few").
+const MALFORMED_ATTEMPTS: u32 = 3;
+
+/// What a failure kind asks for, whatever the counts say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Try again after a back-off; counts.
+    Transient {
+        /// Fewer attempts than the plan's, when the kind is worth only so many.
+        at_most: Option<u32>,
+    },
+    /// Try again when the server said, or at once; does not count.
+    Excused,
+    /// Never again: the same request will fail the same way.
+    Permanent,
+    /// The whole backend is of no use to anyone, at once or after a few.
+    Backend {
+        /// In a row, before the run stops.
+        after: u32,
+    },
+    /// The backend cannot do `response_format`.
+    Format,
+}
+
+/// Returns the class of a failure; `takes_format` tells whether the request could use `response_format`.
+pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
+    match failure.kind {
+        FailureKind::Throttled | FailureKind::Overloaded if failure.retry_after_ms.is_some() => Class::Excused,
+        FailureKind::Throttled
+        | FailureKind::Overloaded
+        | FailureKind::TimedOut(_)
+        | FailureKind::Unreachable
+        | FailureKind::CutOff => Class::Transient { at_most: None },
+        FailureKind::Malformed => Class::Transient { at_most: Some(MALFORMED_ATTEMPTS) },
+        FailureKind::Loading | FailureKind::Interrupted | FailureKind::Cancelled => Class::Excused,
+        FailureKind::Refused
+        | FailureKind::ContextOverflow
+        | FailureKind::ContentFiltered
+        | FailureKind::TooLarge
+        | FailureKind::Redirected
+        | FailureKind::Render => Class::Permanent,
+        FailureKind::QuotaExhausted => Class::Backend { after: 1 },
+        FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend { after: 3 },
+        FailureKind::FormatUnsupported if takes_format => Class::Format,
+        // Asked in words and still refused: the refusal is about something else.
+        FailureKind::FormatUnsupported => Class::Permanent,
+    }
+}
+
+/// Returns how long the server asks everyone to wait.
+pub(super) fn dictated(failure: &Failure) -> Option<Millis> {
+    match failure.kind {
+        FailureKind::Loading => Some(Millis(failure.retry_after_ms.unwrap_or(1_000))),
+        _ => failure.retry_after_ms.map(Millis),
+    }
+}
+
+/// Returns the longest wait before attempt `charged + 1`, before jitter: doubles from `base`, never above `cap`.
+pub(super) fn backoff(charged: u32, base: Millis, cap: Millis) -> Millis {
+    let doubled = base.0.saturating_mul(2_u64.saturating_pow(charged.saturating_sub(1)));
+    Millis(doubled.min(cap.0))
+}
+
+/// Returns when to try again: full jitter over `[0, wait]`, drawn from a hash so that order of arrival cannot change it.
+///
+/// Full jitter: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+pub(super) fn jittered(now: Timestamp, wait: Millis, plan: Digest, name: &str) -> Timestamp {
+    let draw = Hasher::new("pipe jitter 1").field(plan.as_bytes()).field(name.as_bytes()).finish().low_bits();
+    now.after(Millis(draw % (wait.0 + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_up_to_its_cap() {
+        let waits: Vec<u64> =
+            (1..=8).map(|n| backoff(n, Millis::seconds(1), Millis::seconds(60)).0 / 1_000).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(backoff(4_000_000_000, Millis::seconds(1), Millis::seconds(60)), Millis::seconds(60));
+    }
+
+    #[test]
+    fn a_wait_that_the_server_dictates_is_excused() {
+        let mut failure = Failure::new(FailureKind::Throttled, "429");
+        assert_eq!(class(&failure, true), Class::Transient { at_most: None });
+        failure.retry_after_ms = Some(2_000);
+        assert_eq!(class(&failure, true), Class::Excused);
+        assert_eq!(dictated(&failure), Some(Millis(2_000)));
+    }
+}

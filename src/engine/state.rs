@@ -1,0 +1,307 @@
+//! What has happened so far: changed by events alone, live and in replay.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::{AttemptNo, CaseNo, Digest, Hasher, ItemId, Timestamp};
+use crate::event::{
+    Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseAdmitted, CaseCounts, Event, Failure, Outcome,
+    Recorded, TaskSettled, Usage,
+};
+use crate::plan::{Call, Plan, StepIdx};
+
+/// A run at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunState {
+    /// Cases by how they stand.
+    pub cases: CaseCounts,
+    /// Every case has been admitted.
+    pub source_ended: bool,
+    /// Hash over the admitted items in order.
+    pub admitted_chain: Digest,
+    /// Tokens over all answered attempts.
+    pub usage: Usage,
+    /// Which process this is, from 0.
+    pub segment: u32,
+    /// Cases that are not settled.
+    pub open: BTreeMap<CaseNo, CaseState>,
+    /// By the plan's order of backends.
+    pub backends: Vec<BackendState>,
+}
+
+/// A case that is not settled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaseState {
+    /// Its item.
+    pub item: ItemId,
+    /// Its repeat.
+    pub repeat: u32,
+    /// Its row.
+    pub row: Digest,
+    /// By the plan's order of steps.
+    pub tasks: Vec<TaskState>,
+}
+
+/// Where a task stands. Whether a task without calls may begin follows from the others.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskState {
+    /// It has the calls sent so far; none before its first.
+    Open(BTreeMap<Call, CallState>),
+    /// It is over.
+    Settled(Arc<TaskSettled>),
+}
+
+/// A call that has been sent at least once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallState {
+    /// Requests so far.
+    pub attempts: u32,
+    /// Those that failed and count against the limit.
+    pub charged: u32,
+    /// When the first was recorded.
+    pub first: Timestamp,
+    /// Waits that the server dictated, in milliseconds.
+    pub excused_ms: u64,
+    /// How long the breaker had been open before the first, in milliseconds.
+    pub open_ms_before: u64,
+    /// Tokens of the answer.
+    pub usage: Usage,
+    /// Time spent in all its requests, in microseconds.
+    pub busy_us: u64,
+    /// Where it stands.
+    pub phase: CallPhase,
+}
+
+/// Where a call stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallPhase {
+    /// To be sent again, not before then.
+    Ready(Timestamp),
+    /// Sent, or about to be.
+    InFlight(AttemptNo),
+    /// Answered.
+    Answered(Answer),
+    /// Given up.
+    Failed(Failure),
+}
+
+/// What is known of a backend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackendState {
+    /// Since when the breaker has been open.
+    pub open_since: Option<Timestamp>,
+    /// How long it was open before that, in milliseconds.
+    pub open_ms: u64,
+    /// Whether it takes `response_format`, as far as is known.
+    pub takes_format: bool,
+}
+
+/// An event that cannot follow what happened before it: a bug, damage, or a journal of another plan.
+#[derive(Debug, thiserror::Error)]
+#[error("event {kind} cannot follow what the journal says before it: {why}")]
+pub struct IllegalEvent {
+    /// Which kind.
+    pub kind: &'static str,
+    /// What does not fit.
+    pub why: String,
+}
+
+impl BackendState {
+    /// Returns how long the breaker has been open in all, up to `now`.
+    pub(super) fn open_ms_until(&self, now: Timestamp) -> u64 {
+        self.open_ms + self.open_since.map_or(0, |since| now.since(since).0)
+    }
+}
+
+impl CaseState {
+    /// Returns a task's calls; none when it is settled.
+    pub(super) fn calls(&self, step: StepIdx) -> Option<&BTreeMap<Call, CallState>> {
+        match &self.tasks[step.0] {
+            TaskState::Open(calls) => Some(calls),
+            TaskState::Settled(_) => None,
+        }
+    }
+
+    /// Returns a task's record; none when it is not settled.
+    #[must_use]
+    pub fn settled(&self, step: StepIdx) -> Option<&Arc<TaskSettled>> {
+        match &self.tasks[step.0] {
+            TaskState::Settled(record) => Some(record),
+            TaskState::Open(_) => None,
+        }
+    }
+}
+
+impl RunState {
+    /// Returns the state before the first event.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        let fresh = BackendState { open_since: None, open_ms: 0, takes_format: true };
+        Self {
+            cases: CaseCounts::default(),
+            source_ended: false,
+            admitted_chain: Hasher::new("pipe admitted 1").finish(),
+            usage: Usage::default(),
+            segment: 0,
+            open: BTreeMap::new(),
+            backends: vec![fresh; plan.backends.len()],
+        }
+    }
+
+    /// Takes one event in: the only road into the state.
+    ///
+    /// # Errors
+    /// The event cannot follow; the state is then of no use.
+    pub fn apply(&mut self, plan: &Plan, recorded: &Recorded) -> Result<(), IllegalEvent> {
+        let at = recorded.at;
+        let done = match &recorded.event {
+            Event::RunResumed(event) => {
+                self.segment = event.segment;
+                Ok(())
+            }
+            Event::CaseAdmitted(event) => self.admit(plan, event),
+            Event::SourceEnded(_) => {
+                self.source_ended = true;
+                Ok(())
+            }
+            Event::AttemptStarted(event) => self.start(plan, at, event),
+            Event::AttemptEnded(event) => self.end(plan, at, event),
+            Event::TaskSettled(event) => self.settle(plan, event),
+            Event::CaseSettled(event) => match self.open.remove(&event.case) {
+                Some(_) => {
+                    self.cases.settle(event.status);
+                    Ok(())
+                }
+                None => Err(format!("case {} is not open", event.case)),
+            },
+            Event::CapacityChanged(event) => {
+                let place = plan.backends.iter().position(|backend| backend.name == event.backend);
+                match place {
+                    Some(place) => {
+                        self.backends[place].change(at, event.change);
+                        Ok(())
+                    }
+                    None => Err(format!("the plan has no backend {}", event.backend)),
+                }
+            }
+            Event::RunStarted(_) | Event::DrainStage(_) | Event::RunEnded(_) | Event::RunFailed(_) => Ok(()),
+        };
+        done.map_err(|why| IllegalEvent { kind: recorded.event.kind(), why })
+    }
+
+    /// Returns a call that has been sent.
+    #[must_use]
+    pub fn call(&self, case: CaseNo, step: StepIdx, call: Call) -> Option<&CallState> {
+        self.open.get(&case)?.calls(step)?.get(&call)
+    }
+
+    fn admit(&mut self, plan: &Plan, event: &CaseAdmitted) -> Result<(), String> {
+        if event.case.0 != self.cases.admitted {
+            return Err(format!("case {} comes after {} cases", event.case, self.cases.admitted));
+        }
+        self.cases.admitted += 1;
+        self.admitted_chain = chained(self.admitted_chain, &event.item, event.repeat);
+        let case = CaseState {
+            item: event.item.clone(),
+            repeat: event.repeat,
+            row: event.row,
+            tasks: vec![TaskState::Open(BTreeMap::new()); plan.steps.len()],
+        };
+        self.open.insert(event.case, case);
+        Ok(())
+    }
+
+    fn task(&mut self, plan: &Plan, id: &AttemptId) -> Result<(Call, &mut BTreeMap<Call, CallState>), String> {
+        let step = plan.find_step(&id.step).ok_or_else(|| format!("the plan has no step {}", id.step))?;
+        let call = Call::parse(&id.call).ok_or_else(|| format!("unknown call {}", id.call))?;
+        let case = self.open.get_mut(&id.case).ok_or_else(|| format!("case {} is not open", id.case))?;
+        match &mut case.tasks[step.0] {
+            TaskState::Open(calls) => Ok((call, calls)),
+            TaskState::Settled(_) => Err(format!("{} of case {} is settled", id.step, id.case)),
+        }
+    }
+
+    fn start(&mut self, plan: &Plan, at: Timestamp, event: &AttemptStarted) -> Result<(), String> {
+        let backend = plan.backends.iter().position(|backend| backend.name == event.backend);
+        let backend = backend.ok_or_else(|| format!("the plan has no backend {}", event.backend))?;
+        let open_ms_before = self.backends[backend].open_ms_until(at);
+        let (call, calls) = self.task(plan, &event.id)?;
+        let state = calls.entry(call).or_insert_with(|| CallState {
+            attempts: 0,
+            charged: 0,
+            first: at,
+            excused_ms: 0,
+            open_ms_before,
+            usage: Usage::default(),
+            busy_us: 0,
+            phase: CallPhase::Ready(at),
+        });
+        if !matches!(state.phase, CallPhase::Ready(_)) || event.id.attempt.0 != state.attempts + 1 {
+            return Err(format!("{} cannot start while the call is {:?}", event.id, state.phase));
+        }
+        state.attempts = event.id.attempt.0;
+        state.phase = CallPhase::InFlight(event.id.attempt);
+        Ok(())
+    }
+
+    fn end(&mut self, plan: &Plan, at: Timestamp, event: &AttemptEnded) -> Result<(), String> {
+        let (call, calls) = self.task(plan, &event.id)?;
+        let Some(state) = calls.get_mut(&call) else { return Err(format!("{} never started", event.id)) };
+        if state.phase != CallPhase::InFlight(event.id.attempt) {
+            return Err(format!("{} is not in flight", event.id));
+        }
+        state.busy_us += event.timings.total_us;
+        match (&event.outcome, event.retry_at) {
+            (Outcome::Answered(answer), _) => {
+                state.usage = event.usage;
+                state.phase = CallPhase::Answered(answer.clone());
+                self.usage.add(&event.usage);
+            }
+            (Outcome::Failed(_), Some(retry_at)) => {
+                state.charged += u32::from(event.charged);
+                if !event.charged {
+                    state.excused_ms += retry_at.since(at).0;
+                }
+                state.phase = CallPhase::Ready(retry_at);
+            }
+            (Outcome::Failed(failure), None) => {
+                state.charged += u32::from(event.charged);
+                state.phase = CallPhase::Failed(failure.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, plan: &Plan, event: &TaskSettled) -> Result<(), String> {
+        let step = plan.find_step(&event.step).ok_or_else(|| format!("the plan has no step {}", event.step))?;
+        let case = self.open.get_mut(&event.case).ok_or_else(|| format!("case {} is not open", event.case))?;
+        if matches!(case.tasks[step.0], TaskState::Settled(_)) {
+            return Err(format!("{} of case {} is settled already", event.step, event.case));
+        }
+        case.tasks[step.0] = TaskState::Settled(Arc::new(event.clone()));
+        Ok(())
+    }
+}
+
+impl BackendState {
+    fn change(&mut self, at: Timestamp, change: Capacity) {
+        match change {
+            Capacity::BreakerOpened => self.open_since = Some(at),
+            Capacity::BreakerClosed => {
+                self.open_ms = self.open_ms_until(at);
+                self.open_since = None;
+            }
+            Capacity::FormatUnsupported => self.takes_format = false,
+        }
+    }
+}
+
+/// Returns the hash over admitted items with one more.
+#[must_use]
+pub fn chained(chain: Digest, item: &ItemId, repeat: u32) -> Digest {
+    Hasher::new("pipe admitted 1")
+        .field(chain.as_bytes())
+        .field(item.as_str().as_bytes())
+        .number(u64::from(repeat))
+        .finish()
+}

@@ -1,0 +1,364 @@
+//! The step function: inputs in, events and effects out.
+
+use std::sync::Arc;
+
+use super::call::{Effect, Input, Key, Offered, StartCall, Step, Ticket};
+use super::flow::{Flight, Flow, Stopping};
+use super::frontier::{self, Frontier};
+use super::state::{CallPhase, RunState};
+use crate::base::{AttemptNo, CaseNo, Millis, Timestamp};
+use crate::event::{
+    AttemptId, AttemptStarted, CaseAdmitted, CaseSettled, DrainStage, Event, FailureKind, Recorded, RunEnded,
+    RunOutcome, SourceEnded, Stage, StopCause, TimeoutPhase,
+};
+use crate::plan::{BackendIdx, Place, Plan, StepIdx, StepKind};
+
+/// Most cases that are open at once; memory depends on this, not on the size of the input.
+const MOST_OPEN: usize = 4_096;
+
+/// What the engine is told about this process.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Calls that each backend works on at once, by the plan's order.
+    pub slots: Vec<u32>,
+    /// How long calls in flight may go on after a stop was asked for.
+    pub grace: Millis,
+}
+
+/// A run: its state, and what is under way.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) plan: Arc<Plan>,
+    pub(super) state: RunState,
+    pub(super) flow: Flow,
+    pub(super) now: Timestamp,
+    grace: Millis,
+}
+
+impl Engine {
+    /// Returns a run before its first event; the driver's first input must be `Begin`.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, options: Options) -> Self {
+        let state = RunState::new(&plan);
+        Self::at(plan, state, options)
+    }
+
+    pub(super) fn at(plan: Arc<Plan>, state: RunState, options: Options) -> Self {
+        let Options { slots, grace } = options;
+        assert_eq!(slots.len(), plan.backends.len(), "bug: one number of slots per backend of the plan");
+        Self { plan, state, flow: Flow::new(&slots), now: Timestamp(i64::MIN), grace }
+    }
+
+    /// Takes in one thing that happened and says what follows from it.
+    ///
+    /// `now` must not go backwards; an earlier one is taken for the latest seen. Cost: independent of the number of cases.
+    pub fn step(&mut self, now: Timestamp, input: Input) -> Step {
+        self.now = self.now.max(now);
+        let mut step = Step::default();
+        match input {
+            Input::Begin(begun) => self.record(&mut step, Event::RunStarted(*begun)),
+            Input::Resume(resumed) => self.resume(&mut step, Event::RunResumed(*resumed)),
+            Input::Offer(cases) => cases.into_iter().for_each(|case| self.admit(&mut step, case)),
+            Input::SourceEnded => {
+                if !self.state.source_ended {
+                    let cases = self.state.cases.admitted;
+                    self.record(&mut step, Event::SourceEnded(SourceEnded { cases }));
+                }
+            }
+            Input::Sent(ticket) => self.sent(ticket),
+            Input::Returned(ticket, report) => self.returned(&mut step, ticket, *report),
+            Input::Stop(cause) => self.stop(&mut step, cause),
+            Input::Tick => {}
+        }
+        self.pass_time(&mut step);
+        self.dispatch(&mut step);
+        self.finish(&mut step);
+        self.debug_check();
+        step
+    }
+
+    /// Returns when to give a [`Input::Tick`] if nothing else happens before.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        let delayed = self.flow.delayed.first().map(|&(at, _)| at);
+        let deadline = self.flow.deadlines.first().map(|&(at, _)| at);
+        let stopping = self.flow.stopping.as_ref();
+        let stop = stopping.filter(|stopping| stopping.stage == Stage::Draining).map(|stopping| stopping.deadline);
+        let lanes = self.flow.lanes.iter().filter(|lane| !lane.ready.is_empty() && stopping.is_none());
+        let opens = lanes.filter_map(|lane| lane.opens(self.now)).min();
+        [delayed, deadline, stop, opens].into_iter().flatten().min()
+    }
+
+    /// Returns how many more cases would keep every slot busy; those already asked for and not yet offered included.
+    #[must_use]
+    pub fn wants_cases(&self) -> usize {
+        if self.state.source_ended || self.flow.stopping.is_some() || self.flow.finished {
+            return 0;
+        }
+        let lanes = self.flow.lanes.iter();
+        let (target, backlog) = lanes.fold((0, 0), |(target, backlog), lane| {
+            (target + lane.slots * 3, backlog + lane.ready.len() + lane.started.len())
+        });
+        // A plan whose first step waits at one backend must not starve the others, hence the sum over lanes.
+        target.saturating_sub(backlog).min(MOST_OPEN.saturating_sub(self.state.open.len()))
+    }
+
+    /// Returns what has happened so far.
+    #[must_use]
+    pub const fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// Returns how many requests are recorded and not returned.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.flow.in_flight()
+    }
+
+    /// Returns how many reports came for requests that were no longer current.
+    #[must_use]
+    pub const fn late_reports(&self) -> u64 {
+        self.flow.late
+    }
+
+    /// The only road into the state: live runs and resumes both take it.
+    pub(super) fn record(&mut self, step: &mut Step, event: Event) {
+        let recorded = Recorded { at: self.now, event };
+        if let Err(illegal) = self.state.apply(&self.plan, &recorded) {
+            panic!("bug: the engine made an illegal event: {illegal}");
+        }
+        step.events.push(recorded);
+    }
+
+    fn admit(&mut self, step: &mut Step, offered: Offered) {
+        let case = CaseNo(self.state.cases.admitted);
+        let Offered { item, repeat, row } = offered;
+        self.record(step, Event::CaseAdmitted(CaseAdmitted { case, item, repeat, row }));
+        self.advance(step, case);
+    }
+
+    fn resume(&mut self, step: &mut Step, event: Event) {
+        self.record(step, event);
+        for (lane, state) in self.flow.lanes.iter_mut().zip(&self.state.backends) {
+            lane.trials = state.open_since.map(|_| super::breaker::Trials::new(self.now));
+        }
+        let interrupted: Vec<Ticket> =
+            self.state.open.iter().flat_map(|(&case, state)| tickets(case, state)).collect();
+        for ticket in interrupted {
+            self.interrupt(step, ticket);
+        }
+        let cases: Vec<CaseNo> = self.state.open.keys().copied().collect();
+        cases.into_iter().for_each(|case| self.advance(step, case));
+    }
+
+    /// Settles what can be settled in a case and queues the calls that may be sent.
+    pub(super) fn advance(&mut self, step: &mut Step, number: CaseNo) {
+        for place in 0..self.plan.steps.len() {
+            let index = StepIdx(place);
+            let Some(case) = self.state.open.get(&number) else { return };
+            match frontier::frontier(&self.plan, number, case, index) {
+                Frontier::Waits => {}
+                Frontier::Settles(record) => self.record(step, Event::TaskSettled(*record)),
+                Frontier::Calls(calls) => {
+                    for (call, not_before) in calls {
+                        self.queue(Key { case: number, step: index, call }, not_before);
+                    }
+                }
+            }
+        }
+        let status = self.state.open.get(&number).and_then(frontier::case_status);
+        if let Some(status) = status {
+            self.record(step, Event::CaseSettled(CaseSettled { case: number, status }));
+        }
+    }
+
+    fn queue(&mut self, key: Key, not_before: Option<Timestamp>) {
+        match not_before.filter(|&at| at > self.now) {
+            Some(at) => {
+                self.flow.delayed.insert((at, key));
+            }
+            None => {
+                let BackendIdx(lane) = self.backend_of(key);
+                self.flow.lanes[lane].ready.insert(key);
+            }
+        }
+    }
+
+    /// Returns where a call goes.
+    #[must_use]
+    pub fn backend_of(&self, key: Key) -> BackendIdx {
+        let actor = frontier::speaker(&self.plan.step(key.step).kind, key.call);
+        self.plan.actor(actor).backend
+    }
+
+    fn pass_time(&mut self, step: &mut Step) {
+        while let Some(&(at, key)) = self.flow.delayed.first() {
+            if at > self.now {
+                break;
+            }
+            self.flow.delayed.pop_first();
+            self.queue(key, None);
+        }
+        while let Some(&(at, ticket)) = self.flow.deadlines.first() {
+            if at > self.now {
+                break;
+            }
+            self.flow.deadlines.pop_first();
+            self.cancel(step, ticket, FailureKind::TimedOut(TimeoutPhase::Total));
+        }
+        let late = self.flow.stopping.as_ref().filter(|stopping| stopping.deadline <= self.now);
+        if let Some(Stopping { stage: Stage::Draining, cause, .. }) = late.cloned() {
+            self.cancel_all(step, cause);
+        }
+    }
+
+    fn dispatch(&mut self, step: &mut Step) {
+        if self.flow.stopping.is_some() {
+            return;
+        }
+        for lane in 0..self.flow.lanes.len() {
+            while self.flow.lanes[lane].opens(self.now).is_some_and(|at| at <= self.now) {
+                let Some(key) = self.flow.lanes[lane].ready.pop_first() else { break };
+                if self.is_wanted(key) {
+                    self.start(step, BackendIdx(lane), key);
+                }
+            }
+        }
+    }
+
+    /// A call may have been queued and then lost its purpose, when another vote of the same judge failed.
+    fn is_wanted(&self, key: Key) -> bool {
+        let Some(case) = self.state.open.get(&key.case) else { return false };
+        match frontier::frontier(&self.plan, key.case, case, key.step) {
+            Frontier::Calls(calls) => calls.iter().any(|&(call, _)| call == key.call),
+            Frontier::Waits | Frontier::Settles(_) => false,
+        }
+    }
+
+    fn start(&mut self, step: &mut Step, backend: BackendIdx, key: Key) {
+        let sent = self.state.call(key.case, key.step, key.call).map_or(0, |call| call.attempts);
+        let ticket = Ticket { key, attempt: AttemptNo(sent + 1) };
+        let place = self.place(key, backend);
+        let id = self.id(ticket);
+        let actor = self.plan.actor(place.actor).name.clone();
+        let name = self.plan.backends[backend.0].name.clone();
+        self.record(step, Event::AttemptStarted(AttemptStarted { id, actor, backend: name }));
+
+        let now = self.now;
+        let lane = &mut self.flow.lanes[backend.0];
+        lane.minute.sent(now);
+        let Ticket { attempt, .. } = ticket;
+        let takes_format = place.takes_format;
+        lane.started.insert(key, Flight { attempt, deadline: None, cancelled: false, takes_format });
+        if let Some(trials) = &mut lane.trials {
+            trials.begin();
+        }
+        let timeouts = self.plan.limits.timeouts;
+        step.effects.push(Effect::StartCall(Box::new(StartCall { ticket, place, backend, timeouts })));
+    }
+
+    fn place(&self, key: Key, backend: BackendIdx) -> Place {
+        let case = &self.state.open[&key.case];
+        let step = self.plan.step(key.step);
+        let turns = match (&step.kind, case.calls(key.step)) {
+            (StepKind::Dialogue(dialogue), Some(calls)) => frontier::turns(&self.plan, dialogue, calls),
+            _ => Vec::new(),
+        };
+        let inputs = step.reads.iter().filter_map(|&read| Some((read, Arc::clone(case.settled(read)?)))).collect();
+        Place {
+            case: key.case,
+            item: case.item.clone(),
+            repeat: case.repeat,
+            row: case.row,
+            step: key.step,
+            call: key.call,
+            actor: frontier::speaker(&step.kind, key.call),
+            turns,
+            inputs,
+            takes_format: self.state.backends[backend.0].takes_format,
+        }
+    }
+
+    pub(super) fn id(&self, ticket: Ticket) -> AttemptId {
+        let Key { case, step, call } = ticket.key;
+        AttemptId { case, step: self.plan.step(step).name.clone(), call: call.path(), attempt: ticket.attempt }
+    }
+
+    fn sent(&mut self, ticket: Ticket) {
+        let BackendIdx(lane) = self.backend_of(ticket.key);
+        let deadline = self.now.after(self.plan.limits.timeouts.total);
+        if let Some(flight) = self.flow.lanes[lane].started.get_mut(&ticket.key)
+            && flight.attempt == ticket.attempt
+            && flight.deadline.is_none()
+        {
+            flight.deadline = Some(deadline);
+            self.flow.deadlines.insert((deadline, ticket));
+        }
+    }
+
+    fn cancel(&mut self, step: &mut Step, ticket: Ticket, why: FailureKind) {
+        let BackendIdx(lane) = self.backend_of(ticket.key);
+        if let Some(flight) = self.flow.lanes[lane].started.get_mut(&ticket.key)
+            && flight.attempt == ticket.attempt
+            && !flight.cancelled
+        {
+            flight.cancelled = true;
+            step.effects.push(Effect::CancelCall(ticket, why));
+        }
+    }
+
+    /// Stops the run, or skips ahead when it is stopping already.
+    pub(super) fn stop(&mut self, step: &mut Step, cause: StopCause) {
+        match &self.flow.stopping {
+            None if !self.flow.finished => {
+                let stage = Stage::Draining;
+                self.record(step, Event::DrainStage(DrainStage { stage, cause: cause.clone() }));
+                self.flow.stopping = Some(Stopping { stage, cause, deadline: self.now.after(self.grace) });
+                step.effects.push(Effect::RecallUnsent);
+            }
+            Some(Stopping { stage: Stage::Draining, cause, .. }) => {
+                let cause = cause.clone();
+                self.cancel_all(step, cause);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn cancel_all(&mut self, step: &mut Step, cause: StopCause) {
+        let stage = Stage::Cancelling;
+        self.record(step, Event::DrainStage(DrainStage { stage, cause: cause.clone() }));
+        self.flow.stopping = Some(Stopping { stage, cause, deadline: self.now });
+        let flights = self.flow.lanes.iter().flat_map(|lane| &lane.started);
+        let tickets: Vec<Ticket> = flights.map(|(&key, flight)| Ticket { key, attempt: flight.attempt }).collect();
+        tickets.into_iter().for_each(|ticket| self.cancel(step, ticket, FailureKind::Cancelled));
+    }
+
+    fn finish(&mut self, step: &mut Step) {
+        let complete = self.state.source_ended && self.state.open.is_empty();
+        let stopped = self.flow.stopping.as_ref().map(|stopping| stopping.cause.clone());
+        let outcome = match stopped {
+            _ if self.flow.finished || self.flow.in_flight() > 0 => return,
+            _ if complete => RunOutcome::Complete,
+            Some(cause) => RunOutcome::Stopped(cause),
+            None => return,
+        };
+        self.flow.finished = true;
+        let RunState { cases, usage, .. } = self.state;
+        self.record(step, Event::RunEnded(RunEnded { outcome: outcome.clone(), cases, usage }));
+        step.effects.push(Effect::Finish(outcome));
+    }
+}
+
+/// Returns the requests of a case that were in flight.
+fn tickets(case: CaseNo, state: &super::state::CaseState) -> Vec<Ticket> {
+    let mut found = Vec::new();
+    for place in 0..state.tasks.len() {
+        let step = StepIdx(place);
+        for (&call, state) in state.calls(step).into_iter().flatten() {
+            if let CallPhase::InFlight(attempt) = state.phase {
+                found.push(Ticket { key: Key { case, step, call }, attempt });
+            }
+        }
+    }
+    found
+}

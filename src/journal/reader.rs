@@ -1,0 +1,268 @@
+//! Reads a journal beside its writer, on a connection of its own that cannot write.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::records::{COLUMNS, PAGE, Store};
+use super::{EventSeq, EventVisit, JournalError, Place, schema};
+use crate::base::{CaseNo, Digest, ItemId, Timestamp};
+use crate::event::{
+    AttemptEnded, AttemptStarted, CaseAdmitted, CaseCounts, CaseSettled, Event, Recorded, RunStarted, Snapshot,
+    TaskSettled,
+};
+
+/// Must stand in a query word for word as in `schema.sql`, or the index is not used.
+const RESULTS: &str = "kind in ('case_admitted', 'task_settled', 'case_settled')";
+const ATTEMPTS: &str = "kind in ('attempt_started', 'attempt_ended')";
+
+/// What the file says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// The version of layout and bodies, at most [`crate::event::FORMAT`].
+    pub format: u32,
+    /// The version of `pipe` that began the run.
+    pub version: String,
+}
+
+/// One case, as far as it has come: what a row of the results is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaseRecord {
+    /// Which.
+    pub admitted: CaseAdmitted,
+    /// Its settled tasks, in the order of settling.
+    pub tasks: Vec<TaskSettled>,
+    /// How it ended; none while it is open.
+    pub settled: Option<CaseSettled>,
+}
+
+/// One request, as far as it has come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptRecord {
+    /// When it was recorded, before it was sent.
+    pub started_at: Timestamp,
+    /// Which, and to whom.
+    pub started: AttemptStarted,
+    /// What came of it, and when; none while it is in flight, or when the process died meanwhile.
+    pub ended: Option<(Timestamp, AttemptEnded)>,
+}
+
+/// A journal open for reading, while the run is live or after.
+///
+/// Each call sees what is committed when it is made; calls that stream look again page by page, so a live run
+/// may add to what they have not reached yet. Never holds up the writer.
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+    meta: Meta,
+}
+
+impl Reader {
+    /// Opens a journal.
+    ///
+    /// # Errors
+    /// No journal there, a newer format, damage: each by name.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let (connection, meta) = schema::open_to_read(path)?;
+        Ok(Self { connection, path: path.to_owned(), meta })
+    }
+
+    fn store(&self) -> Store<'_> {
+        Store { connection: &self.connection, path: &self.path }
+    }
+
+    /// Returns what the file says of itself.
+    #[must_use]
+    pub const fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Returns how the run began, and when.
+    ///
+    /// # Errors
+    /// [`JournalError::Unbegun`] when it has not; damage; trouble of the store.
+    pub fn run_started(&self) -> Result<(Timestamp, RunStarted), JournalError> {
+        let query = format!("select {COLUMNS} from events where seq = 1");
+        let Some(first) = self.store().page(&query, [])?.pop() else {
+            return match self.store().ends()? {
+                (EventSeq(0), _) => Err(JournalError::Unbegun { path: self.path.clone() }),
+                _ => Err(JournalError::damaged(&self.path, Place::Event(EventSeq(1)), "it is not there")),
+            };
+        };
+        match first.decode(&self.path)? {
+            Recorded { at, event: Event::RunStarted(started) } => Ok((at, started)),
+            Recorded { event, .. } => {
+                let what = format!("a run begins with run_started, this is {}", event.kind());
+                Err(JournalError::damaged(&self.path, Place::Event(EventSeq(1)), what))
+            }
+        }
+    }
+
+    /// Calls `visit` for every event after `seq`, in order.
+    ///
+    /// # Errors
+    /// As [`super::EventLog::events_after`].
+    pub fn events_after(&self, seq: EventSeq, visit: &mut EventVisit<'_>) -> Result<(), JournalError> {
+        self.store().events_after(seq, visit)
+    }
+
+    /// Returns the newest event. Cost: one row.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn last_event(&self) -> Result<Option<(EventSeq, Recorded)>, JournalError> {
+        self.store().last_event()
+    }
+
+    /// Returns the newest checkpoint and the number of the event that it stands after.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn latest_checkpoint(&self) -> Result<Option<(EventSeq, Snapshot)>, JournalError> {
+        self.store().latest_checkpoint()
+    }
+
+    /// Returns the text with this digest, if it is there.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn text(&self, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
+        self.store().text(digest)
+    }
+
+    /// Returns how many cases were admitted and how they ended. Cost: the events since the newest checkpoint.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn case_counts(&self) -> Result<CaseCounts, JournalError> {
+        let (seq, mut counts) = match self.latest_checkpoint()? {
+            Some((seq, snapshot)) => (seq, snapshot.cases),
+            None => (EventSeq(0), CaseCounts::default()),
+        };
+        let query = format!(
+            "select {COLUMNS} from events where seq > ?1 and kind in ('case_admitted', 'case_settled')
+             order by seq limit {PAGE}"
+        );
+        let mut last = seq;
+        loop {
+            let page = self.store().page(&query, [last.0.cast_signed()])?;
+            let is_last_page = page.len() < PAGE;
+            for stored in page {
+                last = stored.seq;
+                let recorded = stored.decode(&self.path)?;
+                if matches!(recorded.event, Event::CaseAdmitted(_)) {
+                    counts.admitted += 1;
+                } else if let Event::CaseSettled(settled) = recorded.event {
+                    counts.settle(settled.status);
+                }
+            }
+            if is_last_page {
+                return Ok(counts);
+            }
+        }
+    }
+
+    /// Calls `visit` for every case from number `from` on, open ones too, in admission order.
+    ///
+    /// Holds one page of rows and one case in memory.
+    ///
+    /// # Errors
+    /// Damage, trouble of the store, whatever `visit` returns.
+    pub fn cases(
+        &self,
+        from: CaseNo,
+        visit: &mut dyn FnMut(CaseRecord) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let query = format!(
+            "select {COLUMNS} from events where {RESULTS} and (case_no, seq) > (?1, ?2)
+             order by case_no, seq limit {PAGE}"
+        );
+        let mut open: Option<CaseRecord> = None;
+        let mut cursor = (from.0.cast_signed(), 0);
+        loop {
+            let page = self.store().page(&query, cursor)?;
+            let is_last_page = page.len() < PAGE;
+            for stored in page {
+                let seq = stored.seq;
+                let recorded = stored.decode(&self.path)?;
+                let case = recorded.event.case().unwrap_or(from);
+                cursor = (case.0.cast_signed(), seq.0.cast_signed());
+                if open.as_ref().is_some_and(|record| record.admitted.case != case)
+                    && let Some(record) = open.take()
+                {
+                    visit(record)?;
+                }
+                self.add(&mut open, case, recorded.event)?;
+            }
+            if is_last_page {
+                return open.map_or(Ok(()), visit);
+            }
+        }
+    }
+
+    /// Returns one case, as far as it has come; none when no case has that number. Cost: its own rows.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn case(&self, case: CaseNo) -> Result<Option<CaseRecord>, JournalError> {
+        let query = format!("select {COLUMNS} from events where {RESULTS} and case_no = ?1 order by seq");
+        let mut record = None;
+        for stored in self.store().page(&query, [case.0.cast_signed()])? {
+            let recorded = stored.decode(&self.path)?;
+            self.add(&mut record, case, recorded.event)?;
+        }
+        Ok(record)
+    }
+
+    /// Returns the number of the case of an item in one of its repeats. Cost: a look at every case.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn find_case(&self, item: &ItemId, repeat: u32) -> Result<Option<CaseNo>, JournalError> {
+        let query = format!(
+            "select {COLUMNS} from events where {RESULTS} and kind = 'case_admitted'
+             and json_extract(body, '$.item') = ?1 and json_extract(body, '$.repeat') = ?2 limit 1"
+        );
+        let found = self.store().page(&query, (item.as_str(), repeat))?.pop();
+        found.map_or(Ok(None), |stored| Ok(stored.decode(&self.path)?.event.case()))
+    }
+
+    fn add(&self, open: &mut Option<CaseRecord>, case: CaseNo, event: Event) -> Result<(), JournalError> {
+        let damaged = |what: &str| JournalError::damaged(&self.path, Place::Case(case), what);
+        match (event, open) {
+            (Event::CaseAdmitted(admitted), open @ None) => {
+                *open = Some(CaseRecord { admitted, tasks: Vec::new(), settled: None });
+            }
+            (Event::CaseAdmitted(_), Some(_)) => return Err(damaged("it was admitted twice")),
+            (_, None) => return Err(damaged("it was never admitted")),
+            (Event::TaskSettled(task), Some(record)) => record.tasks.push(task),
+            (Event::CaseSettled(settled), Some(record)) => record.settled = Some(settled),
+            (other, Some(_)) => return Err(damaged(&format!("{} is no part of a result", other.kind()))),
+        }
+        Ok(())
+    }
+
+    /// Returns the requests made for one case, in the order of their start.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn attempts_of(&self, case: CaseNo) -> Result<Vec<AttemptRecord>, JournalError> {
+        let query = format!("select {COLUMNS} from events where {ATTEMPTS} and case_no = ?1 order by seq");
+        let mut attempts: Vec<AttemptRecord> = Vec::new();
+        for stored in self.store().page(&query, [case.0.cast_signed()])? {
+            let recorded = stored.decode(&self.path)?;
+            if let Event::AttemptStarted(started) = recorded.event {
+                attempts.push(AttemptRecord { started_at: recorded.at, started, ended: None });
+            } else if let Event::AttemptEnded(ended) = recorded.event {
+                let begun = attempts.iter_mut().rev().find(|attempt| attempt.started.id == ended.id);
+                let Some(attempt) = begun else {
+                    let what = format!("attempt {} of {} ended and never began", ended.id.attempt, ended.id.call);
+                    return Err(JournalError::damaged(&self.path, Place::Case(case), what));
+                };
+                attempt.ended = Some((recorded.at, ended));
+            }
+        }
+        Ok(attempts)
+    }
+}

@@ -1,0 +1,209 @@
+//! Rows ↔ events, texts, checkpoints, with the checksum of each verified at every read.
+//! Every way of reading a journal goes through here, so nothing damaged is ever read as data.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, Params, Row};
+
+use super::{EventSeq, EventVisit, JournalError, Place, Text};
+use crate::base::{Digest, Hasher, Timestamp};
+use crate::event::{DecodeError, Event, Recorded, Snapshot};
+
+/// Rows read at a time: a reader holds the file's snapshot only while it fills a page, never while its caller
+/// thinks, so the writer can fold the write-ahead log.
+pub(super) const PAGE: usize = 512;
+
+/// The columns that [`Stored`] is read from.
+pub(super) const COLUMNS: &str = "seq, at, kind, case_no, body, sum";
+
+/// An open file and its path, for messages.
+pub(super) struct Store<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) path: &'a Path,
+}
+
+/// A row of `events`, as stored.
+pub(super) struct Stored {
+    pub(super) seq: EventSeq,
+    at: Timestamp,
+    kind: String,
+    case: Option<u64>,
+    body: String,
+    sum: i64,
+}
+
+fn event_sum(seq: EventSeq, at: Timestamp, kind: &str, body: &str) -> i64 {
+    let fields = Hasher::new("event").number(seq.0).number(at.0.cast_unsigned());
+    fields.field(kind.as_bytes()).field(body.as_bytes()).finish().low_bits().cast_signed()
+}
+
+fn checkpoint_sum(seq: EventSeq, body: &str) -> i64 {
+    Hasher::new("checkpoint").number(seq.0).field(body.as_bytes()).finish().low_bits().cast_signed()
+}
+
+impl Stored {
+    /// Takes a row of [`COLUMNS`] apart; a column of the wrong type is damage of that event.
+    fn read(row: &Row<'_>, path: &Path) -> Result<Self, JournalError> {
+        let read = |source| JournalError::store(path, "read", source);
+        let seq = EventSeq(row.get::<_, i64>(0).map_err(read)?.cast_unsigned());
+        let odd = |source: rusqlite::Error| JournalError::damaged(path, Place::Event(seq), source.to_string());
+        Ok(Self {
+            seq,
+            at: Timestamp(row.get(1).map_err(odd)?),
+            kind: row.get(2).map_err(odd)?,
+            case: row.get::<_, Option<i64>>(3).map_err(odd)?.map(i64::cast_unsigned),
+            body: row.get(4).map_err(odd)?,
+            sum: row.get(5).map_err(odd)?,
+        })
+    }
+
+    /// Verifies the row and reads the event in it.
+    pub(super) fn decode(self, path: &Path) -> Result<Recorded, JournalError> {
+        let damaged = |what: String| JournalError::damaged(path, Place::Event(self.seq), what);
+        if event_sum(self.seq, self.at, &self.kind, &self.body) != self.sum {
+            return Err(damaged("its checksum does not fit its content".to_owned()));
+        }
+        let event = Event::decode(&self.kind, &self.body).map_err(|error| match &error {
+            DecodeError::UnknownKind(_) => damaged(error.to_string()),
+            DecodeError::Body { source, .. } => damaged(format!("{error}: {source}")),
+        })?;
+        if event.case().map(|case| case.0) != self.case {
+            return Err(damaged("its column case_no does not fit its content".to_owned()));
+        }
+        Ok(Recorded { at: self.at, event })
+    }
+}
+
+impl Store<'_> {
+    fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> JournalError {
+        let path = self.path;
+        move |source| JournalError::store(path, doing, source)
+    }
+
+    /// Writes one event. Inside a transaction of the caller.
+    pub(super) fn insert_event(&self, seq: EventSeq, recorded: &Recorded) -> Result<(), JournalError> {
+        let (kind, body) = (recorded.event.kind(), recorded.event.encode());
+        let sum = event_sum(seq, recorded.at, kind, &body);
+        let case = recorded.event.case().map(|case| case.0.cast_signed());
+        self.execute(
+            "insert into events (seq, at, kind, case_no, body, sum) values (?1, ?2, ?3, ?4, ?5, ?6)",
+            (seq.0.cast_signed(), recorded.at.0, kind, case, body, sum),
+        )
+    }
+
+    /// Writes one text unless it is there. Inside a transaction of the caller.
+    ///
+    /// Bodies are stored as text. A later format may store a long one packed, as a blob in the same column:
+    /// this and [`Self::text`] are the only two places that know.
+    pub(super) fn insert_text(&self, text: &Text) -> Result<(), JournalError> {
+        debug_assert_eq!(text.digest, Digest::of(text.body.as_bytes()), "bug: a text under another's digest");
+        self.execute(
+            "insert into texts (digest, body) values (?1, ?2) on conflict (digest) do nothing",
+            (text.digest.to_string(), &*text.body),
+        )
+    }
+
+    /// Writes a checkpoint and forgets all but the one before it. Inside a transaction of the caller.
+    pub(super) fn insert_checkpoint(&self, seq: EventSeq, snapshot: &Snapshot) -> Result<(), JournalError> {
+        let body = serde_json::to_string(snapshot).expect("a snapshot has text keys and finite numbers only");
+        self.execute(
+            "delete from checkpoints where seq < (select max(seq) from checkpoints where seq < ?1)",
+            [seq.0.cast_signed()],
+        )?;
+        self.execute(
+            "insert into checkpoints (seq, body, sum) values (?1, ?2, ?3)
+             on conflict (seq) do update set body = excluded.body, sum = excluded.sum",
+            (seq.0.cast_signed(), &body, checkpoint_sum(seq, &body)),
+        )
+    }
+
+    fn execute(&self, statement: &'static str, values: impl Params) -> Result<(), JournalError> {
+        let failed = self.failed("write");
+        self.connection.prepare_cached(statement).map_err(&failed)?.execute(values).map_err(&failed)?;
+        Ok(())
+    }
+
+    /// Reads rows of [`COLUMNS`].
+    pub(super) fn page(&self, query: &str, values: impl Params) -> Result<Vec<Stored>, JournalError> {
+        let failed = self.failed("read");
+        let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
+        let mut rows = statement.query(values).map_err(&failed)?;
+        let mut page = Vec::new();
+        while let Some(row) = rows.next().map_err(&failed)? {
+            page.push(Stored::read(row, self.path)?);
+        }
+        Ok(page)
+    }
+
+    /// See [`super::EventLog::events_after`].
+    pub(super) fn events_after(&self, seq: EventSeq, visit: &mut EventVisit<'_>) -> Result<(), JournalError> {
+        let query = format!("select {COLUMNS} from events where seq > ?1 order by seq limit {PAGE}");
+        let mut last = seq;
+        loop {
+            let page = self.page(&query, [last.0.cast_signed()])?;
+            let is_last_page = page.len() < PAGE;
+            for stored in page {
+                let expected = last.next();
+                if stored.seq != expected {
+                    let what = format!("it is not there, event {} is", stored.seq);
+                    return Err(JournalError::damaged(self.path, Place::Event(expected), what));
+                }
+                last = expected;
+                visit(expected, stored.decode(self.path)?)?;
+            }
+            if is_last_page {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns the newest event.
+    pub(super) fn last_event(&self) -> Result<Option<(EventSeq, Recorded)>, JournalError> {
+        let query = format!("select {COLUMNS} from events order by seq desc limit 1");
+        let newest = self.page(&query, [])?.pop();
+        newest.map(|stored| Ok((stored.seq, stored.decode(self.path)?))).transpose()
+    }
+
+    /// Returns the number of the newest event and of the newest checkpoint, 0 for none.
+    pub(super) fn ends(&self) -> Result<(EventSeq, EventSeq), JournalError> {
+        let query =
+            "select (select coalesce(max(seq), 0) from events), (select coalesce(max(seq), 0) from checkpoints)";
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let (event, checkpoint) = self.connection.query_row(query, [], read).map_err(self.failed("read"))?;
+        Ok((EventSeq(event.cast_unsigned()), EventSeq(checkpoint.cast_unsigned())))
+    }
+
+    /// See [`super::EventLog::latest_checkpoint`].
+    pub(super) fn latest_checkpoint(&self) -> Result<Option<(EventSeq, Snapshot)>, JournalError> {
+        let failed = self.failed("read");
+        let query = "select seq, body, sum from checkpoints order by seq desc limit 1";
+        let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
+        let mut rows = statement.query([]).map_err(&failed)?;
+        let Some(row) = rows.next().map_err(&failed)? else { return Ok(None) };
+        let seq = EventSeq(row.get::<_, i64>(0).map_err(&failed)?.cast_unsigned());
+        let damaged = |what: String| JournalError::damaged(self.path, Place::Checkpoint(seq), what);
+        let odd = |source: rusqlite::Error| damaged(source.to_string());
+        let (body, sum): (String, i64) = (row.get(1).map_err(odd)?, row.get(2).map_err(odd)?);
+        if checkpoint_sum(seq, &body) != sum {
+            return Err(damaged("its checksum does not fit its content".to_owned()));
+        }
+        let snapshot = serde_json::from_str(&body).map_err(|error| damaged(format!("it cannot be read: {error}")))?;
+        Ok(Some((seq, snapshot)))
+    }
+
+    /// See [`super::EventLog::text`].
+    pub(super) fn text(&self, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
+        let failed = self.failed("read");
+        let mut statement =
+            self.connection.prepare_cached("select body from texts where digest = ?1").map_err(&failed)?;
+        let mut rows = statement.query([digest.to_string()]).map_err(&failed)?;
+        let Some(row) = rows.next().map_err(&failed)? else { return Ok(None) };
+        let damaged = |what: String| JournalError::damaged(self.path, Place::Text(*digest), what);
+        let body: Arc<str> = row.get(0).map_err(|error| damaged(error.to_string()))?;
+        if Digest::of(body.as_bytes()) != *digest {
+            return Err(damaged("it is not the text that its digest names".to_owned()));
+        }
+        Ok(Some(body))
+    }
+}

@@ -1,0 +1,35 @@
+//! The folder of one run.
+
+use std::path::PathBuf;
+
+use super::lock::{LockError, RunLock};
+use crate::base::RunId;
+
+/// A run's folder. Deleting the folder deletes the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDir {
+    /// Its name: `<pipeline>-<time>-<short id>`.
+    pub id: RunId,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl RunDir {
+    pub(super) fn of(path: PathBuf, name: &str) -> Self {
+        Self { id: RunId::from(name), path }
+    }
+
+    /// Returns where the journal is, or will be.
+    #[must_use]
+    pub fn journal_path(&self) -> PathBuf {
+        self.path.join("journal.db")
+    }
+
+    /// Takes the right to write to this run; at once, or within a second the answer who has it.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] by another process, or by this one.
+    pub fn lock(&self) -> Result<RunLock, LockError> {
+        RunLock::take(&self.path.join("lock"))
+    }
+}

@@ -1,0 +1,225 @@
+//! What a person sees in any `SQLite` shell.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use super::{admitted, batch, given, row, started};
+use crate::base::Digest;
+use crate::event::{CaseStatus, Failure, FailureKind, Judgement, TimeoutPhase, Unscored, Verdict, Vote};
+use crate::journal::{Batch, Durability, EventLog, Sqlite, Text};
+
+fn written(path: &Path) {
+    let id = |call, attempt| given::attempt(0, call, attempt);
+    let pro = || Verdict::Choice("pro".to_owned());
+    let judgement = Judgement {
+        verdict: pro(),
+        votes: vec![
+            Vote { verdict: pro(), reason: Text::of("Better put.").digest },
+            Vote { verdict: Verdict::Unscored(Unscored::SwapDisagreed), reason: Digest::of(b"nowhere") },
+        ],
+        flipped: 1,
+        pairs: 2,
+    };
+    let timed_out = Failure::new(FailureKind::TimedOut(TimeoutPhase::FirstToken), "no token within 30 s");
+    let batches = [
+        Batch {
+            texts: vec![Text::of(row(0)), Text::of("Better put.")],
+            ..batch([started(), admitted(0), admitted(1)])
+        },
+        batch([given::attempt_started(id("turn/1", 1)), given::failed(id("turn/1", 1), timed_out)]),
+        batch([given::attempt_started(id("turn/1", 2))]),
+        given::answered(id("turn/1", 2), "You argue for it.", "Cats rule."),
+        batch([given::attempt_started(given::attempt(1, "turn/1", 1))]),
+        batch([given::judged(0, "verdict", judgement), given::case_settled(0, CaseStatus::Ok)]),
+    ];
+    Sqlite::create(path, Durability::Process).unwrap().append(&batches).unwrap();
+}
+
+/// Compares a query's rows, one `column: value` a line.
+fn check(query: &str, expected: &Expect) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path);
+    let connection = Connection::open(&path).unwrap();
+    let mut statement = connection.prepare(query).unwrap();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let (mut rows, mut shown) = (statement.query([]).unwrap(), String::new());
+    while let Some(row) = rows.next().unwrap() {
+        for (place, column) in columns.iter().enumerate() {
+            let value = match row.get(place).unwrap() {
+                Value::Null => "-".to_owned(),
+                Value::Integer(number) => number.to_string(),
+                Value::Real(number) => number.to_string(),
+                Value::Text(text) => text,
+                Value::Blob(bytes) => format!("{bytes:?}"),
+            };
+            writeln!(shown, "{column}: {value}").unwrap();
+        }
+        shown.push('\n');
+    }
+    expected.assert_eq(&shown);
+}
+
+#[test]
+fn cases_are_shown() {
+    check(
+        "select * from cases order by case_no",
+        &expect![[r#"
+        case_no: 0
+        item: item-0
+        repeat: 1
+        status: ok
+        admitted_at: 2023-11-14T22:13:20.000Z
+        settled_at: 2023-11-14T22:13:20.000Z
+        row: {"motion":"number 0"}
+
+        case_no: 1
+        item: item-1
+        repeat: 1
+        status: -
+        admitted_at: 2023-11-14T22:13:20.000Z
+        settled_at: -
+        row: -
+
+    "#]],
+    );
+}
+
+#[test]
+fn calls_are_shown_with_what_was_said() {
+    check(
+        "select * from calls order by case_no, call, attempt",
+        &expect![[r"
+        case_no: 0
+        item: item-0
+        repeat: 1
+        step: talk
+        call: turn/1
+        attempt: 1
+        actor: ada
+        backend: local
+        model: -
+        outcome: failed
+        failure: timed out (first token)
+        detail: no token within 30 s
+        finish: -
+        input_tokens: 11
+        output_tokens: -
+        ms: 2.5
+        started_at: 2023-11-14T22:13:20.000Z
+        prompt: -
+        answer: -
+
+        case_no: 0
+        item: item-0
+        repeat: 1
+        step: talk
+        call: turn/1
+        attempt: 2
+        actor: ada
+        backend: local
+        model: tiny
+        outcome: answered
+        failure: -
+        detail: -
+        finish: stop
+        input_tokens: 11
+        output_tokens: -
+        ms: 2.5
+        started_at: 2023-11-14T22:13:20.000Z
+        prompt: system: You argue for it.
+
+        user: Cats rule.
+        answer: Cats rule.
+
+        case_no: 1
+        item: item-1
+        repeat: 1
+        step: talk
+        call: turn/1
+        attempt: 1
+        actor: ada
+        backend: local
+        model: -
+        outcome: -
+        failure: -
+        detail: -
+        finish: -
+        input_tokens: -
+        output_tokens: -
+        ms: -
+        started_at: 2023-11-14T22:13:20.000Z
+        prompt: -
+        answer: -
+
+    "]],
+    );
+}
+
+#[test]
+fn verdicts_are_shown_per_vote() {
+    check(
+        "select * from verdicts order by case_no, step, vote",
+        &expect![[r"
+        case_no: 0
+        item: item-0
+        repeat: 1
+        step: verdict
+        vote: 1
+        verdict: pro
+        unscored: -
+        reason: Better put.
+        judgement: pro
+        judgement_unscored: -
+        flipped: 1
+        pairs: 2
+
+        case_no: 0
+        item: item-0
+        repeat: 1
+        step: verdict
+        vote: 2
+        verdict: -
+        unscored: swap_disagreed
+        reason: -
+        judgement: pro
+        judgement_unscored: -
+        flipped: 1
+        pairs: 2
+
+    "]],
+    );
+}
+
+#[test]
+fn failures_have_the_same_words_as_in_reports() {
+    use FailureKind as Kind;
+    let kinds = [
+        Kind::Throttled,
+        Kind::QuotaExhausted,
+        Kind::ModelMissing,
+        Kind::FormatUnsupported,
+        Kind::CutOff,
+        Kind::TooLarge,
+        Kind::TimedOut(TimeoutPhase::Connect),
+        Kind::TimedOut(TimeoutPhase::FirstToken),
+        Kind::TimedOut(TimeoutPhase::Idle),
+        Kind::TimedOut(TimeoutPhase::Total),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let mut log = Sqlite::create(&path, Durability::Process).unwrap();
+    for (kind, case) in kinds.iter().zip(0..) {
+        let id = given::attempt(case, "say", 1);
+        let ended = given::failed(id.clone(), Failure::new(*kind, ""));
+        log.append(&[batch([given::attempt_started(id), ended])]).unwrap();
+    }
+    let connection = Connection::open(&path).unwrap();
+    let mut statement = connection.prepare("select failure from calls order by case_no").unwrap();
+    let words: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(words, kinds.map(FailureKind::word));
+}

@@ -1,0 +1,68 @@
+//! Moments as UTC text, for folder names and messages.
+
+use crate::base::Timestamp;
+
+/// A moment taken apart on the Gregorian calendar, UTC.
+pub(super) struct Utc {
+    pub(super) year: i64,
+    pub(super) month: i64,
+    pub(super) day: i64,
+    pub(super) hour: i64,
+    pub(super) minute: i64,
+    pub(super) second: i64,
+    pub(super) micros: i64,
+}
+
+impl Utc {
+    pub(super) const fn of(moment: Timestamp) -> Self {
+        let (seconds, micros) = (moment.0.div_euclid(1_000_000), moment.0.rem_euclid(1_000_000));
+        let (days, second_of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        // Counted in eras of 400 years from 1 March of year 0, so that the leap day is the last of its year.
+        let days = days + 719_468;
+        let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        Self {
+            year: era * 400 + year_of_era + if month <= 2 { 1 } else { 0 },
+            month,
+            day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
+            hour: second_of_day / 3_600,
+            minute: second_of_day / 60 % 60,
+            second: second_of_day % 60,
+            micros,
+        }
+    }
+
+    /// Returns `YYYYMMDD-HHMMSS`.
+    pub(super) fn compact(&self) -> String {
+        let Self { year, month, day, hour, minute, second, .. } = self;
+        format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+    }
+
+    /// Returns `YYYY-MM-DD HH:MM:SS UTC`.
+    pub(super) fn plain(&self) -> String {
+        let Self { year, month, day, hour, minute, second, .. } = self;
+        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(seconds: i64, expected: &str) {
+        assert_eq!(Utc::of(Timestamp(seconds * 1_000_000)).plain(), expected);
+    }
+
+    #[test]
+    fn moments_fall_on_their_days() {
+        check(0, "1970-01-01 00:00:00 UTC");
+        check(-1, "1969-12-31 23:59:59 UTC");
+        check(951_782_400, "2000-02-29 00:00:00 UTC");
+        check(1_000_000_000, "2001-09-09 01:46:40 UTC");
+        check(4_107_542_399, "2100-02-28 23:59:59 UTC");
+        check(4_107_542_400, "2100-03-01 00:00:00 UTC");
+    }
+}

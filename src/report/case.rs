@@ -1,0 +1,78 @@
+//! One settled case, and the words for how things end.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::base::{Digest, StepName};
+use crate::event::{CaseAdmitted, CaseStatus, TaskSettled, TaskStatus, Unscored};
+
+/// Finds a text of the journal.
+pub type Texts<'a> = &'a dyn Fn(&Digest) -> Option<Arc<str>>;
+
+/// A text that the journal should have and has not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal has no text {digest}, which step {step:?} refers to")]
+pub struct MissingText {
+    /// Where it is missing.
+    pub step: StepName,
+    /// The text.
+    pub digest: Digest,
+}
+
+/// A settled case with all that its events say of it.
+#[derive(Clone, Copy, Debug)]
+pub struct CaseRecord<'a> {
+    /// How it entered.
+    pub admitted: &'a CaseAdmitted,
+    /// The item's fields.
+    pub item: &'a Map<String, Value>,
+    /// Its settled tasks, in any order.
+    pub tasks: &'a [TaskSettled],
+    /// How it ended.
+    pub status: CaseStatus,
+}
+
+impl CaseRecord<'_> {
+    /// Returns the settled task of a step.
+    #[must_use]
+    pub fn task(&self, step: &StepName) -> Option<&TaskSettled> {
+        self.tasks.iter().find(|task| task.step == *step)
+    }
+}
+
+pub(super) fn text_of(texts: Texts<'_>, step: &StepName, digest: &Digest) -> Result<Arc<str>, MissingText> {
+    texts(digest).ok_or_else(|| MissingText { step: step.clone(), digest: *digest })
+}
+
+/// Returns the word for how a case ended.
+#[must_use]
+pub const fn status_word(status: CaseStatus) -> &'static str {
+    match status {
+        CaseStatus::Ok => "ok",
+        CaseStatus::Unscored => "unscored",
+        CaseStatus::Failed => "failed",
+    }
+}
+
+/// Returns the word for how a task ended.
+#[must_use]
+pub const fn task_status_word(status: TaskStatus) -> &'static str {
+    match status {
+        TaskStatus::Ok => "ok",
+        TaskStatus::Unscored => "unscored",
+        TaskStatus::Failed => "failed",
+        TaskStatus::Skipped => "skipped",
+    }
+}
+
+/// Says why there is no verdict.
+#[must_use]
+pub const fn unscored_phrase(reason: Unscored) -> &'static str {
+    match reason {
+        Unscored::Unreadable => "the answer names no option, or more than one",
+        Unscored::CutOff => "the answer was cut before it named an option",
+        Unscored::SwapDisagreed => "asked with the names exchanged, the judge said something else",
+        Unscored::VotesTied => "no option has most votes",
+    }
+}

@@ -1,0 +1,162 @@
+//! How a run goes right now: rates over a sliding window, and when a line is due.
+
+use std::collections::VecDeque;
+
+use super::number::{counted, grouped, per, percent};
+use super::{Tally, duration, rate};
+use crate::base::{Millis, Timestamp};
+
+/// Rates are taken over so much time: long enough to smooth a batch of slow calls, short enough to show a change.
+const WINDOW: Millis = Millis::seconds(60);
+/// At most one sample in so much time, so that a window holds few.
+const SAMPLE: Millis = Millis(500);
+/// No rate before so much time has passed: it would be noise.
+const SOONEST: Millis = Millis::seconds(2);
+
+/// Samples of a tally over the last minute.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    total: Option<u64>,
+    in_flight: Option<u32>,
+    samples: VecDeque<Sample>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: Timestamp,
+    settled: u64,
+    tokens: u64,
+}
+
+impl Progress {
+    /// Takes notice of how many cases there will be.
+    pub const fn expect(&mut self, total: Option<u64>) {
+        self.total = total;
+    }
+
+    /// Takes notice of how many calls are in flight.
+    pub const fn fly(&mut self, calls: u32) {
+        self.in_flight = Some(calls);
+    }
+
+    /// Takes a sample. Call it as often as you like; it keeps about two a second.
+    pub fn sample(&mut self, tally: &Tally, now: Timestamp) {
+        let sample = Sample { at: now, settled: tally.cases.settled(), tokens: output_tokens(tally) };
+        if self.samples.back().is_some_and(|latest| now.since(latest.at) < SAMPLE) {
+            return;
+        }
+        self.samples.push_back(sample);
+        while self.samples.len() > 2 && self.samples.front().is_some_and(|oldest| now.since(oldest.at) > WINDOW) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Writes where the run stands, in one line.
+    #[must_use]
+    pub fn line(&self, tally: &Tally, now: Timestamp) -> String {
+        let mut parts = vec![self.done(tally)];
+        if let Some((cases, tokens, micros)) = self.moved(tally, now) {
+            parts.extend(rate(cases, micros, 60_000_000).map(|speed| format!("{speed} items/min")));
+            if tokens > 0 {
+                parts.extend(rate(tokens, micros, 1_000_000).map(|speed| format!("{speed} tokens/s")));
+            }
+            parts.extend(self.remaining(tally, cases, micros).map(|time| format!("ETA {time}")));
+        }
+        let in_flight = self.in_flight.map_or_else(|| tally.in_flight(), u64::from);
+        if in_flight > 0 {
+            parts.push(format!("{} in flight", grouped(in_flight)));
+        }
+        parts.join("  ")
+    }
+
+    /// Writes what went wrong so far, in one line; none when nothing did.
+    #[must_use]
+    pub fn trouble(tally: &Tally) -> Option<String> {
+        let mut parts = Vec::new();
+        if tally.cases.failed > 0 {
+            let share = share(tally.cases.failed, tally.cases.settled());
+            parts.push(format!("{} failed ({share})", counted(tally.cases.failed, "case")));
+        }
+        if !tally.failures.is_empty() {
+            let kinds = tally.failures.ranked();
+            let kinds: Vec<_> =
+                kinds.iter().map(|(kind, count)| format!("{} {}", kind.word(), grouped(*count))).collect();
+            parts.push(format!("without an answer: {}", kinds.join(", ")));
+        }
+        (!parts.is_empty()).then(|| parts.join("  "))
+    }
+
+    /// Returns how many cases there are, by the source when it has ended.
+    #[must_use]
+    pub fn total(&self, tally: &Tally) -> Option<u64> {
+        tally.total.or(self.total)
+    }
+
+    fn done(&self, tally: &Tally) -> String {
+        let settled = tally.cases.settled();
+        match self.total(tally) {
+            Some(total) => format!("{} of {}  {}", grouped(settled), grouped(total), share(settled, total)),
+            None => format!("{} done", grouped(settled)),
+        }
+    }
+
+    fn moved(&self, tally: &Tally, now: Timestamp) -> Option<(u64, u64, u64)> {
+        let oldest = self.samples.front()?;
+        let cases = tally.cases.settled().saturating_sub(oldest.settled);
+        let tokens = output_tokens(tally).saturating_sub(oldest.tokens);
+        (now.since(oldest.at) >= SOONEST).then(|| (cases, tokens, now.micros_since(oldest.at)))
+    }
+
+    fn remaining(&self, tally: &Tally, cases: u64, micros: u64) -> Option<String> {
+        let left = self.total(tally)?.saturating_sub(tally.cases.settled());
+        if left == 0 || cases == 0 {
+            return None;
+        }
+        let micros = u128::from(left) * u128::from(micros) / u128::from(cases);
+        let micros = u64::try_from(micros).ok()?;
+        // Tenths of a second would pretend to know.
+        Some(duration(micros.div_ceil(1_000_000) * 1_000_000).replace(".0 s", " s"))
+    }
+}
+
+fn output_tokens(tally: &Tally) -> u64 {
+    tally.usage.output.map_or(0, |tokens| tokens.0)
+}
+
+fn share(part: u64, whole: u64) -> String {
+    percent(per(part, whole, 1).unwrap_or(0.0))
+}
+
+/// Says when a line is due where lines cannot be rewritten: by cases done, not by time, so that two equal runs print
+/// equally many.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Milestones {
+    reached: u64,
+}
+
+impl Milestones {
+    /// Returns true when a new step was reached: every 5 % of a known total, else 1, 2, 5, 10, 20, 50, … cases.
+    pub fn is_due(&mut self, settled: u64, total: Option<u64>) -> bool {
+        let step = match total {
+            Some(total) => {
+                let twentieth = total.div_ceil(20).max(1);
+                if settled >= total { total } else { settled / twentieth * twentieth }
+            }
+            None => round_below(settled),
+        };
+        let due = step > self.reached;
+        self.reached = self.reached.max(step);
+        due
+    }
+}
+
+fn round_below(count: u64) -> u64 {
+    let Some(power) = count.checked_ilog10().map(|digits| 10u64.pow(digits)) else {
+        return 0;
+    };
+    match count / power {
+        0..=1 => power,
+        2..=4 => 2 * power,
+        _ => 5 * power,
+    }
+}

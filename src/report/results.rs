@@ -1,0 +1,190 @@
+//! The table of results: one row per settled case, equal for equal plans whatever the timing.
+
+use serde_json::{Map, Value, json};
+
+use super::case::{CaseRecord, MissingText, Texts, status_word, task_status_word, text_of, unscored_phrase};
+use crate::base::StepName;
+use crate::event::{Judgement, TaskOutput, TaskSettled, Turn, Verdict};
+
+/// Which columns a table has, and in which order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// The steps with the kind of their output, in the order of their columns.
+    pub steps: Vec<(StepName, Shape)>,
+    /// Instead of the standard columns: a name and the path of its value (`item.x`, `id`, `repeat`, `status`,
+    /// `error`, `steps.<step>.<field>`), split at the points.
+    pub columns: Option<Vec<(String, Vec<String>)>>,
+}
+
+/// What fields a step's output has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `text`.
+    Chat,
+    /// `transcript`, `turns`, `stopped_by`.
+    Dialogue,
+    /// `choice`, `votes`, `flipped`.
+    Judge,
+}
+
+impl Shape {
+    const fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Chat => &["text"],
+            Self::Dialogue => &["transcript", "turns", "stopped_by"],
+            Self::Judge => &["choice", "votes", "flipped"],
+        }
+    }
+}
+
+/// Returns the row of a settled case.
+///
+/// Standard columns: `id`, `repeat`, the item's fields, `<step>.<field>`, `status`, `error`. What a failed or skipped
+/// step would have said is null, so every row has the same columns. An item's field that is named like a standard
+/// column goes under `item.<field>`, unless it is the id itself.
+///
+/// # Errors
+/// The journal lacks a text: it is damaged.
+pub fn row(case: &CaseRecord<'_>, layout: &Layout, texts: Texts<'_>) -> Result<Map<String, Value>, MissingText> {
+    let columns = layout.columns.as_ref();
+    columns.map_or_else(|| standard_row(case, layout, texts), |columns| custom_row(case, columns, layout, texts))
+}
+
+fn standard_row(case: &CaseRecord<'_>, layout: &Layout, texts: Texts<'_>) -> Result<Map<String, Value>, MissingText> {
+    let mut row = Map::new();
+    row.insert("id".to_owned(), json!(case.admitted.item));
+    row.insert("repeat".to_owned(), json!(case.admitted.repeat));
+    let standard = standard_names(layout);
+    for (name, value) in case.item {
+        if name == "id" && is_id(case, value) {
+            continue;
+        }
+        let mut key = name.clone();
+        while standard.contains(&key) || (key != *name && case.item.contains_key(&key)) {
+            key.insert_str(0, "item.");
+        }
+        row.insert(key, value.clone());
+    }
+    for (step, shape) in &layout.steps {
+        for field in shape.fields() {
+            row.insert(format!("{step}.{field}"), field_value(case, step, field, texts)?);
+        }
+    }
+    row.insert("status".to_owned(), json!(status_word(case.status)));
+    row.insert("error".to_owned(), error_value(case, layout));
+    Ok(row)
+}
+
+fn custom_row(
+    case: &CaseRecord<'_>,
+    columns: &[(String, Vec<String>)],
+    layout: &Layout,
+    texts: Texts<'_>,
+) -> Result<Map<String, Value>, MissingText> {
+    let mut row = Map::new();
+    for (name, path) in columns {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let value = match path.as_slice() {
+            ["id"] => json!(case.admitted.item),
+            ["repeat"] => json!(case.admitted.repeat),
+            ["status"] => json!(status_word(case.status)),
+            ["error"] => error_value(case, layout),
+            ["item", inner @ ..] => inside(case.item, inner),
+            ["steps", step, field] => field_value(case, &StepName::from(*step), field, texts)?,
+            _ => Value::Null,
+        };
+        row.insert(name.clone(), value);
+    }
+    Ok(row)
+}
+
+fn standard_names(layout: &Layout) -> Vec<String> {
+    let fixed = ["id", "repeat", "status", "error"].map(str::to_owned);
+    let steps = layout.steps.iter();
+    let fields = steps.flat_map(|(step, shape)| shape.fields().iter().map(move |field| format!("{step}.{field}")));
+    fixed.into_iter().chain(fields).collect()
+}
+
+fn is_id(case: &CaseRecord<'_>, value: &Value) -> bool {
+    let id = case.admitted.item.as_str();
+    value.as_str().map_or_else(|| value.is_number() && value.to_string() == id, |text| text == id)
+}
+
+fn inside(item: &Map<String, Value>, path: &[&str]) -> Value {
+    let Some((first, rest)) = path.split_first() else {
+        return Value::Object(item.clone());
+    };
+    let deeper = |value: &Value, key: &&str| value.get(key).cloned();
+    let found = item.get(*first).cloned();
+    rest.iter().fold(found, |value, key| deeper(&value?, key)).unwrap_or(Value::Null)
+}
+
+fn field_value(case: &CaseRecord<'_>, step: &StepName, field: &str, texts: Texts<'_>) -> Result<Value, MissingText> {
+    let Some(task) = case.task(step) else {
+        return Ok(Value::Null);
+    };
+    if field == "status" {
+        return Ok(json!(task_status_word(task.status)));
+    }
+    let text = |digest| text_of(texts, step, digest).map(|text| json!(&*text));
+    match (&task.output, field) {
+        (Some(TaskOutput::Chat { text: digest }), "text") => text(digest),
+        (Some(TaskOutput::Dialogue { turns, .. }), "transcript") => transcript(step, turns, texts).map(Value::from),
+        (Some(TaskOutput::Dialogue { turns, .. }), "turns") => Ok(json!(turns.len())),
+        (Some(TaskOutput::Dialogue { turns, .. }), "last") => {
+            turns.last().map_or(Ok(Value::Null), |turn| text(&turn.text))
+        }
+        (Some(TaskOutput::Dialogue { stopped_by, .. }), "stopped_by") => Ok(json!(stopped_by)),
+        (Some(TaskOutput::Judge(judgement)), "reason") => {
+            judgement.votes.first().map_or(Ok(Value::Null), |vote| text(&vote.reason))
+        }
+        (Some(TaskOutput::Judge(judgement)), field) => Ok(judge_field(judgement, field)),
+        (Some(_) | None, _) => Ok(Value::Null),
+    }
+}
+
+fn judge_field(judgement: &Judgement, field: &str) -> Value {
+    match field {
+        "choice" => choice(&judgement.verdict),
+        "votes" => judgement.votes.iter().map(|vote| choice(&vote.verdict)).collect(),
+        // Never asked both ways is not the same as never flipped.
+        "flipped" if judgement.pairs > 0 => json!(judgement.flipped),
+        _ => Value::Null,
+    }
+}
+
+fn choice(verdict: &Verdict) -> Value {
+    match verdict {
+        Verdict::Choice(option) => json!(option),
+        Verdict::Unscored(_) => Value::Null,
+    }
+}
+
+/// Writes a dialogue as `name: text` with blank lines between.
+fn transcript(step: &StepName, turns: &[Turn], texts: Texts<'_>) -> Result<String, MissingText> {
+    let mut lines = Vec::with_capacity(turns.len());
+    for turn in turns {
+        lines.push(format!("{}: {}", turn.actor, text_of(texts, step, &turn.text)?));
+    }
+    Ok(lines.join("\n\n"))
+}
+
+fn error_value(case: &CaseRecord<'_>, layout: &Layout) -> Value {
+    let in_order = layout.steps.iter().filter_map(|(step, _)| case.task(step));
+    let mut reasons: Vec<(&TaskSettled, String)> = in_order.filter_map(|task| Some((task, reason(task)?))).collect();
+    // What failed says more than what could not be counted.
+    reasons.sort_by_key(|(task, _)| task.failure.is_none());
+    reasons.into_iter().next().map_or(Value::Null, |(task, reason)| json!(format!("{}: {reason}", task.step)))
+}
+
+fn reason(task: &TaskSettled) -> Option<String> {
+    if let Some(failure) = &task.failure {
+        return Some(format!("{}: {}", failure.kind.word(), failure.detail));
+    }
+    match &task.output {
+        Some(TaskOutput::Judge(Judgement { verdict: Verdict::Unscored(reason), .. })) => {
+            Some(format!("unscored: {}", unscored_phrase(*reason)))
+        }
+        Some(_) | None => None,
+    }
+}

@@ -1,0 +1,261 @@
+//! A tally as a report: shares with intervals, rates, failures. `summary_text` writes it for people, serde as JSON.
+
+use serde::Serialize;
+
+use super::number::per;
+use super::{JudgeTally, StepTally, Tally};
+use crate::base::{RunId, StepName, TokenCount};
+use crate::event::{BackendResolved, CaseCounts, RunOutcome, StopCause, Unscored};
+use crate::stats::{Categories, wilson_95};
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The run.
+    pub run: RunId,
+    /// The pipeline's name.
+    pub name: String,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// What stopped it, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<String>,
+    /// Cases by how they ended.
+    pub cases: CaseCounts,
+    /// How many cases there are; none until the source has ended.
+    pub total: Option<u64>,
+    /// How long processes worked on it.
+    pub seconds: f64,
+    /// Of all answered requests.
+    pub tokens: Tokens,
+    /// Requests sent, the repeated ones included.
+    pub requests: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests after the first of their call.
+    pub retries: u64,
+    /// Requests without an answer, by why, most frequent first.
+    pub failures: Vec<FailureCount>,
+    /// Tasks given up, by why, most frequent first.
+    pub given_up: Vec<FailureCount>,
+    /// Answers cut at `max_tokens` or at the end of the context.
+    pub cut: u64,
+    /// What was settled of each step.
+    pub steps: Vec<StepSummary>,
+    /// What each backend stands for.
+    pub backends: Vec<BackendResolved>,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Every case is settled.
+    Complete,
+    /// It was stopped in order and can go on.
+    Stopped,
+    /// A bug ended its process; it can go on.
+    Failed,
+    /// Its process is gone without a word; it can go on.
+    Interrupted,
+    /// A process works on it.
+    Running,
+}
+
+/// Tokens as servers counted them; absent is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Tokens {
+    /// Of prompts.
+    pub input: Option<u64>,
+    /// Of answers.
+    pub output: Option<u64>,
+    /// Of prompts, found in a cache.
+    pub cached: Option<u64>,
+    /// Of answers, spent on reasoning.
+    pub reasoning: Option<u64>,
+    /// Of answers, in a second of work on the run.
+    pub output_per_second: Option<f64>,
+}
+
+/// How often something failed in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailureCount {
+    /// The word for it.
+    pub kind: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// What was settled of one step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepSummary {
+    /// The step.
+    pub step: StepName,
+    /// Tasks with an output that counts.
+    pub ok: u64,
+    /// Judgements that cannot be counted.
+    pub unscored: u64,
+    /// Tasks given up.
+    pub failed: u64,
+    /// Tasks not asked, because one that they read failed.
+    pub skipped: u64,
+    /// What its judge said; none when it is no judge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeSummary>,
+}
+
+/// What a judge said over all cases.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JudgeSummary {
+    /// Cases with a verdict: what shares are shares of.
+    pub scored: u64,
+    /// Verdicts by option, most frequent first; options that nobody chose are absent.
+    pub choices: Vec<Choice>,
+    /// Cases without a verdict, by why.
+    pub unscored: Vec<FailureCount>,
+    /// Single votes by option; empty when cases have one vote.
+    pub votes: Vec<Choice>,
+    /// Votes asked in both ways whose answers differ, of `pairs`.
+    pub flipped: u64,
+    /// Votes asked in both ways.
+    pub pairs: u64,
+    /// `flipped` through `pairs`, with its interval; none without pairs.
+    pub flip_rate: Option<Choice>,
+}
+
+/// How often one thing came, with its share and the 95 % Wilson interval of the share.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Choice {
+    /// What.
+    pub option: String,
+    /// How often.
+    pub count: u64,
+    /// Of the whole, 0 to 1.
+    pub share: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+impl Tally {
+    /// Returns what the run came to. A run whose process has not left it counts as interrupted: only who can see
+    /// the lock knows better.
+    #[must_use]
+    pub fn summary(&self, run: &RunId) -> Summary {
+        let micros = self.active_us();
+        let count = |tokens: Option<TokenCount>| tokens.map(|TokenCount(count)| count);
+        let output = count(self.usage.output);
+        Summary {
+            run: run.clone(),
+            name: self.started.as_ref().map(|started| started.name.clone()).unwrap_or_default(),
+            status: self.status(),
+            stopped_by: self.stopped_by(),
+            cases: self.cases,
+            total: self.total,
+            seconds: per(micros, 1_000_000, 1).unwrap_or(0.0),
+            tokens: Tokens {
+                input: count(self.usage.input),
+                output,
+                cached: count(self.usage.cached),
+                reasoning: count(self.usage.reasoning),
+                output_per_second: output.and_then(|output| per(output, micros, 1_000_000)),
+            },
+            requests: self.sent,
+            answered: self.answered,
+            retries: self.retries,
+            failures: named(&self.failures, |kind| kind.word()),
+            given_up: named(&self.given_up, |kind| kind.word()),
+            cut: self.cut,
+            steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
+            backends: self.backends.clone(),
+            seed: self.started.as_ref().map_or(0, |started| started.seed),
+        }
+    }
+
+    fn status(&self) -> RunStatus {
+        match (&self.bug, &self.outcome) {
+            (Some(_), _) => RunStatus::Failed,
+            (None, Some(RunOutcome::Complete)) => RunStatus::Complete,
+            (None, Some(RunOutcome::Stopped(_))) => RunStatus::Stopped,
+            (None, None) => RunStatus::Interrupted,
+        }
+    }
+
+    fn stopped_by(&self) -> Option<String> {
+        match (&self.bug, &self.outcome) {
+            (Some(message), _) => Some(format!("a bug: {message}")),
+            (None, Some(RunOutcome::Stopped(cause))) => Some(stop_phrase(cause)),
+            (None, Some(RunOutcome::Complete) | None) => None,
+        }
+    }
+}
+
+impl StepSummary {
+    fn of(name: &StepName, step: &StepTally) -> Self {
+        Self {
+            step: name.clone(),
+            ok: step.ok,
+            unscored: step.unscored,
+            failed: step.failed,
+            skipped: step.skipped,
+            judge: step.judge.as_ref().map(JudgeSummary::of),
+        }
+    }
+}
+
+impl JudgeSummary {
+    fn of(judge: &JudgeTally) -> Self {
+        Self {
+            scored: judge.choices.total(),
+            choices: shares(&judge.choices),
+            unscored: named(&judge.unscored, unscored_word),
+            votes: shares(&judge.votes),
+            flipped: judge.flipped,
+            pairs: judge.pairs,
+            flip_rate: Choice::of("flipped".to_owned(), judge.flipped, judge.pairs),
+        }
+    }
+}
+
+impl Choice {
+    fn of(option: String, count: u64, whole: u64) -> Option<Self> {
+        let share = wilson_95(count, whole)?;
+        Some(Self { option, count, share: share.point, low: share.low, high: share.high })
+    }
+}
+
+fn shares(counts: &Categories) -> Vec<Choice> {
+    let whole = counts.total();
+    counts.ranked().into_iter().filter_map(|(option, count)| Choice::of(option, count, whole)).collect()
+}
+
+fn named<K: Ord + Copy>(counts: &Categories<K>, word: impl Fn(K) -> &'static str) -> Vec<FailureCount> {
+    let count = |(kind, count)| FailureCount { kind: word(kind).to_owned(), count };
+    counts.ranked().into_iter().map(count).collect()
+}
+
+const fn unscored_word(reason: Unscored) -> &'static str {
+    match reason {
+        Unscored::Unreadable => "unreadable",
+        Unscored::CutOff => "cut off",
+        Unscored::SwapDisagreed => "disagreed when exchanged",
+        Unscored::VotesTied => "votes tied",
+    }
+}
+
+/// Says what stopped a run, for people.
+#[must_use]
+pub fn stop_phrase(cause: &StopCause) -> String {
+    match cause {
+        StopCause::Interrupt => "Ctrl-C".to_owned(),
+        StopCause::Terminate => "SIGTERM".to_owned(),
+        StopCause::BackendUnusable { backend, failure } => {
+            format!("backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
+        }
+        StopCause::SourceUnusable { reason } => format!("the items cannot be read on: {reason}"),
+        StopCause::JournalUnusable { reason } => format!("the journal cannot be written: {reason}"),
+    }
+}

@@ -1,0 +1,208 @@
+//! A summary for people: verdicts as bars with intervals, then what it took.
+
+use std::fmt::Write as _;
+
+use super::number::counted;
+use super::wrap::{columns, cut, wrapped};
+use super::{Choice, FailureCount, JudgeSummary, RunStatus, StepSummary, Summary, duration, grouped, percent, rate};
+
+/// Below so many scored cases an interval says nothing that the counts do not.
+const FEWEST_FOR_BARS: u64 = 2;
+/// Longest name that is given a column of its own.
+const LONGEST_LABEL: usize = 20;
+/// What stands beside a bar: share, interval and counts.
+const BESIDE_BAR: usize = 45;
+
+/// Writes a summary in lines of at most `width` columns (40 or more), without a line break at the end.
+#[must_use]
+pub fn text(summary: &Summary, width: usize) -> String {
+    let mut rows = Rows { label: label_width(summary), width, lines: Vec::new() };
+    rows.lines.push(headline(summary));
+    rows.lines.push(String::new());
+    if summary.cases.admitted != 1 {
+        rows.add("cases", &cases(summary));
+    }
+    for step in &summary.steps {
+        if let Some(judge) = &step.judge {
+            rows.judge(step, judge);
+        }
+    }
+    rows.add("tokens", &tokens(summary));
+    rows.add("requests", &requests(summary));
+    if !summary.given_up.is_empty() {
+        rows.add("given up", &kinds(&summary.given_up));
+    }
+    if summary.cut > 0 {
+        rows.add("cut short", &format!("{} at max_tokens or the end of the context", counted(summary.cut, "answer")));
+    }
+    for backend in &summary.backends {
+        rows.add("backend", &backend_line(backend));
+    }
+    rows.lines.join("\n")
+}
+
+struct Rows {
+    label: usize,
+    width: usize,
+    lines: Vec<String>,
+}
+
+impl Rows {
+    fn add(&mut self, label: &str, text: &str) {
+        let label = pad(&cut(label, self.label), self.label);
+        let lines = wrapped(text, self.width, self.label + 4);
+        self.lines.push(format!("  {label}  {}", lines.trim_start()));
+    }
+
+    fn judge(&mut self, step: &StepSummary, judge: &JudgeSummary) {
+        let asked = step.ok + step.unscored;
+        let unscored = kinds(&judge.unscored);
+        if asked == 1 {
+            let verdict = judge.choices.first().map_or("unscored", |choice| choice.option.as_str());
+            let votes = votes(judge).map_or(String::new(), |votes| format!("  ({votes})"));
+            let reason = if unscored.is_empty() { String::new() } else { format!(": {unscored}") };
+            self.add(step.step.as_str(), &format!("{verdict}{reason}{votes}"));
+            return;
+        }
+        let scored = format!("{} of {} scored", grouped(judge.scored), counted(asked, "case"));
+        let reason = if unscored.is_empty() { String::new() } else { format!("; unscored: {unscored}") };
+        self.lines.push(cut(&format!("  {}: {scored}{reason}", step.step), self.width));
+        for choice in &judge.choices {
+            self.share(choice, judge.scored);
+        }
+        if let Some(votes) = votes(judge) {
+            self.add("  votes", &votes);
+        }
+        if let Some(rate) = &judge.flip_rate {
+            let counts = format!("{} of {}", grouped(judge.flipped), grouped(judge.pairs));
+            let text = format!("{counts} when asked both ways, {}  {}", percent(rate.share), interval(rate));
+            self.add("  flipped", &text);
+        }
+        if judge.scored >= FEWEST_FOR_BARS {
+            self.lines.push(cut("    shares of the scored cases with 95 % Wilson intervals", self.width));
+        }
+        self.lines.push(String::new());
+    }
+
+    fn share(&mut self, choice: &Choice, whole: u64) {
+        let counts = format!("{} of {}", grouped(choice.count), grouped(whole));
+        if whole < FEWEST_FOR_BARS {
+            self.add(&format!("  {}", choice.option), &counts);
+            return;
+        }
+        let length = self.width.saturating_sub(self.label + BESIDE_BAR).clamp(8, 30);
+        let bar = pad(&bar(choice.share, length), length);
+        let share = format!("{:>7}", percent(choice.share));
+        // Not wrapped: the bar's length is chosen so that the line fits.
+        let label = pad(&cut(&format!("  {}", choice.option), self.label), self.label);
+        self.lines.push(cut(&format!("  {label}  {bar} {share}  {}  {counts}", interval(choice)), self.width));
+    }
+}
+
+fn label_width(summary: &Summary) -> usize {
+    let steps = summary.steps.iter().filter(|step| step.judge.is_some());
+    let names = steps.clone().map(|step| columns(step.step.as_str()));
+    let options = steps.filter_map(|step| step.judge.as_ref()).flat_map(|judge| &judge.choices);
+    let options = options.map(|choice| columns(&choice.option) + 2);
+    names.chain(options).max().unwrap_or(0).clamp("cut short".len(), LONGEST_LABEL)
+}
+
+fn headline(summary: &Summary) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length of time is positive")]
+    let time = duration((summary.seconds * 1_000_000.0) as u64);
+    let done = || match summary.total {
+        Some(total) => format!("{} of {} done", grouped(summary.cases.settled()), counted(total, "case")),
+        None => format!("{} done", counted(summary.cases.settled(), "case")),
+    };
+    let by = summary.stopped_by.as_deref().unwrap_or("no reason recorded");
+    match summary.status {
+        RunStatus::Complete => format!("{}: complete in {time}", summary.name),
+        RunStatus::Stopped => format!("{}: stopped after {time} by {by}; {}", summary.name, done()),
+        RunStatus::Failed => format!("{}: ended after {time} by {by}; {}", summary.name, done()),
+        RunStatus::Interrupted => format!("{}: interrupted after {time}; {}", summary.name, done()),
+        RunStatus::Running => format!("{}: running for {time}; {}", summary.name, done()),
+    }
+}
+
+fn cases(summary: &Summary) -> String {
+    let cases = summary.cases;
+    let parts = [(cases.ok, "ok"), (cases.unscored, "unscored"), (cases.failed, "failed")];
+    let parts = parts.iter().filter(|&&(count, word)| count > 0 || word == "ok");
+    let parts: Vec<_> = parts.map(|(count, word)| format!("{} {word}", grouped(*count))).collect();
+    let all = grouped(cases.admitted);
+    let open = cases.admitted.saturating_sub(cases.settled());
+    let open = if open == 0 { String::new() } else { format!(" · {} not over", grouped(open)) };
+    format!("{all}: {}{open}", parts.join(" · "))
+}
+
+fn tokens(summary: &Summary) -> String {
+    let known = |count: Option<u64>, word: &str| count.map(|count| format!("{} {word}", grouped(count)));
+    let cached =
+        summary.tokens.cached.filter(|&cached| cached > 0).map(|cached| format!("{} cached", grouped(cached)));
+    let input = match (known(summary.tokens.input, "in"), cached) {
+        (Some(input), Some(cached)) => Some(format!("{input} ({cached})")),
+        (input, _) => input,
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length of time is positive")]
+    let micros = (summary.seconds * 1_000_000.0) as u64;
+    let speed = summary.tokens.output.and_then(|output| rate(output, micros, 1_000_000));
+    let parts = [input, known(summary.tokens.output, "out"), speed.map(|speed| format!("{speed} out/s"))];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "not told by the server".to_owned() } else { parts.join(" · ") }
+}
+
+fn requests(summary: &Summary) -> String {
+    let answered = format!("{} answered", grouped(summary.answered));
+    if summary.failures.is_empty() {
+        return answered;
+    }
+    let failed: u64 = summary.failures.iter().map(|failure| failure.count).sum();
+    format!("{answered} · {} without an answer: {}", grouped(failed), kinds(&summary.failures))
+}
+
+fn votes(judge: &JudgeSummary) -> Option<String> {
+    if judge.votes.is_empty() {
+        return None;
+    }
+    let votes: Vec<_> = judge.votes.iter().map(|vote| format!("{} {}", vote.option, grouped(vote.count))).collect();
+    Some(format!("votes: {}", votes.join(", ")))
+}
+
+fn kinds(counts: &[FailureCount]) -> String {
+    let parts: Vec<_> = counts.iter().map(|count| format!("{} {}", count.kind, grouped(count.count))).collect();
+    parts.join(", ")
+}
+
+fn interval(choice: &Choice) -> String {
+    format!("[{:>4.1}, {:>4.1}]", choice.low * 100.0, choice.high * 100.0)
+}
+
+/// Says what a backend's name stands for: `auto: llama.cpp at http://127.0.0.1:8080, qwen2.5, 4 slots`.
+pub(super) fn backend_line(backend: &crate::event::BackendResolved) -> String {
+    let mut line = format!("{}: {}", backend.backend, backend.server);
+    if backend.endpoint != backend.server {
+        let _ = write!(line, " at {}", backend.endpoint);
+    }
+    for (_, model) in &backend.models {
+        let _ = write!(line, ", {model}");
+    }
+    let _ = write!(line, ", {}", counted(u64::from(backend.slots), "slot"));
+    line
+}
+
+/// Draws a share in eighths of a column.
+fn bar(share: f64, length: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of some dozens of columns"
+    )]
+    let eighths = (share.clamp(0.0, 1.0) * length as f64 * 8.0).round() as usize;
+    format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
+}
+
+fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
+}

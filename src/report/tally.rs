@@ -1,0 +1,201 @@
+//! One pass over the events of a run, in memory that does not grow with it.
+
+use indexmap::IndexMap;
+
+use crate::base::{StepName, Timestamp};
+use crate::event::{
+    AttemptEnded, BackendResolved, CaseCounts, Event, Failure, FailureKind, FinishReason, Outcome, Recorded,
+    RunOutcome, RunStarted, Stage, StopCause, TaskOutput, TaskSettled, TaskStatus, Unscored, Usage, Verdict,
+};
+use crate::stats::Categories;
+
+/// What a run's events come to so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// How the run began.
+    pub started: Option<Box<RunStarted>>,
+    /// What each backend stands for, as last said.
+    pub backends: Vec<BackendResolved>,
+    /// How many times another process took the run up.
+    pub resumed: u32,
+    /// Cases by how they ended.
+    pub cases: CaseCounts,
+    /// How many cases there are, once the source has ended.
+    pub total: Option<u64>,
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests that were not, by why.
+    pub failures: Categories<FailureKind>,
+    /// Requests after the first of their call.
+    pub retries: u64,
+    /// Tasks given up for good, by why.
+    pub given_up: Categories<FailureKind>,
+    /// Answers cut at `max_tokens` or at the end of the context.
+    pub cut: u64,
+    /// Tokens of all answered requests.
+    pub usage: Usage,
+    /// What was settled of each step, in the order in which steps first settled.
+    pub steps: IndexMap<StepName, StepTally>,
+    /// When the first event became true.
+    pub first: Option<Timestamp>,
+    /// When the latest event became true.
+    pub last: Option<Timestamp>,
+    /// How far a stop has gone in the present process, and what asked for it.
+    pub draining: Option<(Stage, StopCause)>,
+    /// How the latest process left; none while it has not.
+    pub outcome: Option<RunOutcome>,
+    /// The message of the bug that ended the latest process.
+    pub bug: Option<String>,
+    /// Time under way before the present process, in microseconds.
+    earlier_us: u64,
+    /// When the present process took over.
+    segment_start: Option<Timestamp>,
+    /// Requests that are over.
+    ended: u64,
+}
+
+/// What was settled of one step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepTally {
+    /// Tasks with an output that counts.
+    pub ok: u64,
+    /// Judgements that cannot be counted.
+    pub unscored: u64,
+    /// Tasks given up.
+    pub failed: u64,
+    /// Tasks not asked, because one that they read failed.
+    pub skipped: u64,
+    /// Tokens of its answers.
+    pub usage: Usage,
+    /// What its judge said; none when it is no judge.
+    pub judge: Option<JudgeTally>,
+}
+
+/// What a judge said over all cases.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JudgeTally {
+    /// Verdicts over the votes of a case, by option.
+    pub choices: Categories,
+    /// Cases without a verdict, by why.
+    pub unscored: Categories<Unscored>,
+    /// Single votes by option, when cases have more than one.
+    pub votes: Categories,
+    /// Single votes without a verdict.
+    pub unscored_votes: u64,
+    /// Votes asked in both ways whose answers differ.
+    pub flipped: u64,
+    /// Votes asked in both ways.
+    pub pairs: u64,
+}
+
+impl Tally {
+    /// Takes the next event of the run. Events must come in the order of the log. Cost: constant.
+    pub fn add(&mut self, recorded: &Recorded) {
+        let before = self.last;
+        self.first.get_or_insert(recorded.at);
+        self.last = Some(before.map_or(recorded.at, |last| last.max(recorded.at)));
+        match &recorded.event {
+            Event::RunStarted(started) => {
+                self.backends.clone_from(&started.backends);
+                self.segment_start = Some(recorded.at);
+                self.started = Some(Box::new(started.clone()));
+            }
+            Event::RunResumed(resumed) => {
+                self.take_over(before, recorded.at);
+                self.resumed = self.resumed.max(resumed.segment);
+                self.backends.clone_from(&resumed.backends);
+            }
+            Event::CaseAdmitted(_) => self.cases.admitted += 1,
+            Event::SourceEnded(ended) => self.total = Some(ended.cases),
+            Event::AttemptStarted(started) => {
+                self.sent += 1;
+                self.retries += u64::from(started.id.attempt.0 > 1);
+            }
+            Event::AttemptEnded(ended) => self.end_attempt(ended),
+            Event::TaskSettled(settled) => self.settle_task(settled),
+            Event::CaseSettled(settled) => self.cases.settle(settled.status),
+            Event::CapacityChanged(_) => {}
+            Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
+            Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
+            Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),
+        }
+    }
+
+    /// Returns how many requests are under way, those of a process that died included until a resume ends them.
+    #[must_use]
+    pub const fn in_flight(&self) -> u64 {
+        self.sent.saturating_sub(self.ended)
+    }
+
+    /// Returns how long processes worked on the run, the time between two of them left out, in microseconds.
+    #[must_use]
+    pub fn active_us(&self) -> u64 {
+        self.earlier_us + self.segment_us(self.last)
+    }
+
+    fn take_over(&mut self, before: Option<Timestamp>, at: Timestamp) {
+        self.earlier_us += self.segment_us(before);
+        self.segment_start = Some(at);
+        self.draining = None;
+        self.outcome = None;
+        self.bug = None;
+    }
+
+    fn segment_us(&self, until: Option<Timestamp>) -> u64 {
+        match (self.segment_start, until) {
+            (Some(start), Some(until)) => until.micros_since(start),
+            (None, _) | (_, None) => 0,
+        }
+    }
+
+    fn end_attempt(&mut self, ended: &AttemptEnded) {
+        self.ended += 1;
+        match &ended.outcome {
+            Outcome::Answered(answer) => {
+                self.answered += 1;
+                self.usage.add(&ended.usage);
+                self.cut += u64::from(answer.finish == FinishReason::Length);
+            }
+            Outcome::Failed(Failure { kind, .. }) => self.failures.add(*kind),
+        }
+    }
+
+    fn settle_task(&mut self, settled: &TaskSettled) {
+        let step = self.steps.entry(settled.step.clone()).or_default();
+        step.usage.add(&settled.usage);
+        match settled.status {
+            TaskStatus::Ok => step.ok += 1,
+            TaskStatus::Unscored => step.unscored += 1,
+            TaskStatus::Failed => step.failed += 1,
+            TaskStatus::Skipped => step.skipped += 1,
+        }
+        if let Some(TaskOutput::Judge(judgement)) = &settled.output {
+            step.judge.get_or_insert_default().add(judgement);
+        }
+        if let Some(failure) = &settled.failure {
+            self.given_up.add(failure.kind);
+        }
+    }
+}
+
+impl JudgeTally {
+    fn add(&mut self, judgement: &crate::event::Judgement) {
+        match &judgement.verdict {
+            Verdict::Choice(option) => self.choices.add(option.clone()),
+            Verdict::Unscored(reason) => self.unscored.add(*reason),
+        }
+        self.flipped += u64::from(judgement.flipped);
+        self.pairs += u64::from(judgement.pairs);
+        if judgement.votes.len() < 2 {
+            return;
+        }
+        for vote in &judgement.votes {
+            match &vote.verdict {
+                Verdict::Choice(option) => self.votes.add(option.clone()),
+                Verdict::Unscored(_) => self.unscored_votes += 1,
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A settled case as people read it: who said what, and the verdict.
+
+use super::case::{CaseRecord, MissingText, Texts, text_of, unscored_phrase};
+use super::results::Layout;
+use super::wrap::wrapped;
+use crate::base::{ActorName, StepName};
+use crate::event::{Failure, Judgement, TaskOutput, TaskSettled, TaskStatus, Verdict};
+use crate::stats::Categories;
+
+/// How far texts stand in from their speaker's name.
+const INDENT: usize = 2;
+
+/// A piece of a transcript, in reading order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A turn of a dialogue.
+    Turn(ActorName, String),
+    /// The answer of a chat step.
+    Answer(StepName, String),
+    /// What a judge came to, as one line.
+    Verdict(String),
+    /// A step without an output, and why, as one line.
+    Missing(String),
+}
+
+/// Returns what was said in a case, step after step in the layout's order.
+///
+/// # Errors
+/// The journal lacks a text: it is damaged.
+pub fn transcript(case: &CaseRecord<'_>, layout: &Layout, texts: Texts<'_>) -> Result<Vec<Part>, MissingText> {
+    let mut parts = Vec::new();
+    for task in layout.steps.iter().filter_map(|(step, _)| case.task(step)) {
+        add_task(&mut parts, task, texts)?;
+    }
+    Ok(parts)
+}
+
+/// Writes a transcript in lines of at most `width` columns, without a line break at the end.
+#[must_use]
+pub fn transcript_text(parts: &[Part], width: usize) -> String {
+    let blocks = parts.iter().map(|part| match part {
+        Part::Turn(actor, text) => format!("{actor}\n{}", wrapped(text, width, INDENT)),
+        Part::Answer(step, text) => format!("{step}\n{}", wrapped(text, width, INDENT)),
+        Part::Verdict(line) | Part::Missing(line) => wrapped(line, width, 0),
+    });
+    blocks.collect::<Vec<_>>().join("\n\n")
+}
+
+fn add_task(parts: &mut Vec<Part>, task: &TaskSettled, texts: Texts<'_>) -> Result<(), MissingText> {
+    match &task.output {
+        Some(TaskOutput::Chat { text }) => {
+            let text = text_of(texts, &task.step, text)?.to_string();
+            parts.push(Part::Answer(task.step.clone(), text));
+        }
+        Some(TaskOutput::Dialogue { turns, .. }) => {
+            for turn in turns {
+                let text = text_of(texts, &task.step, &turn.text)?.to_string();
+                parts.push(Part::Turn(turn.actor.clone(), text));
+            }
+        }
+        Some(TaskOutput::Judge(judgement)) => parts.push(Part::Verdict(verdict_line(&task.step, judgement))),
+        None => parts.push(Part::Missing(missing_line(task))),
+    }
+    Ok(())
+}
+
+fn missing_line(task: &TaskSettled) -> String {
+    match (&task.failure, task.status) {
+        (Some(Failure { kind, detail, .. }), _) => format!("{} failed, {}: {detail}", task.step, kind.word()),
+        (None, TaskStatus::Skipped) => format!("{} was not asked: a step that it reads failed", task.step),
+        (None, TaskStatus::Ok | TaskStatus::Unscored | TaskStatus::Failed) => format!("{} has no output", task.step),
+    }
+}
+
+/// Says a verdict in one line: `verdict: pro  (votes: pro 2, con 1)`.
+#[must_use]
+pub fn verdict_line(step: &StepName, judgement: &Judgement) -> String {
+    let verdict = match &judgement.verdict {
+        Verdict::Choice(option) => option.clone(),
+        Verdict::Unscored(reason) => format!("unscored, {}", unscored_phrase(*reason)),
+    };
+    let mut notes = Vec::new();
+    if judgement.votes.len() > 1 {
+        let mut votes = Categories::default();
+        for vote in &judgement.votes {
+            votes.add(match &vote.verdict {
+                Verdict::Choice(option) => option.clone(),
+                Verdict::Unscored(_) => "unscored".to_owned(),
+            });
+        }
+        let votes: Vec<_> = votes.ranked().iter().map(|(option, count)| format!("{option} {count}")).collect();
+        notes.push(format!("votes: {}", votes.join(", ")));
+    }
+    if judgement.flipped > 0 {
+        notes.push(format!("{} of {} changed when names were exchanged", judgement.flipped, judgement.pairs));
+    }
+    let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join("; ")) };
+    format!("{step}: {verdict}{notes}")
+}

@@ -1,0 +1,375 @@
+//! The one owner of a live run: every input goes through it in one order.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::clock::Clock;
+use super::dispatch::{Dispatch, Returned};
+use super::intake::{Intake, IntakeError};
+use super::live::Live;
+use super::texts::TextCache;
+use crate::base::Timestamp;
+use crate::engine::{Effect, Engine, Input, Offered, Step, Ticket};
+use crate::event::{Event, Recorded, RunFailed, RunOutcome, StopCause};
+use crate::journal::{Batch, Committed, EventLog, JournalError, Text, Writer};
+use crate::worker::Station;
+
+/// Events between two checkpoints (`design/engine.md`).
+const CHECKPOINT_EVERY: usize = 20_000;
+/// Commit notices that may wait for the conductor; the writer waits when it is full, which only delays a commit.
+const NOTICES: usize = 256;
+
+/// Commits that a held display may fall behind before it misses some.
+const MOST_UNTOLD: usize = 4_096;
+
+/// Everything that a live run is made of.
+pub struct Conductor {
+    /// New, or replayed.
+    pub engine: Engine,
+    /// `Begin` or `Resume`.
+    pub first: Input,
+    /// Texts that the first event speaks of.
+    pub first_texts: Vec<Text>,
+    /// Where events go.
+    pub log: Box<dyn EventLog>,
+    /// Where calls are made.
+    pub station: Arc<Station>,
+    /// Texts of open cases.
+    pub texts: Arc<TextCache>,
+    /// Calls that each backend works on at once.
+    pub slots: Vec<u32>,
+    /// Where cases come from.
+    pub intake: Intake,
+    /// Where a display listens.
+    pub live: mpsc::Sender<Live>,
+    /// Where someone asks for a stop.
+    pub stops: mpsc::Receiver<StopCause>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// How a process left a run.
+#[derive(Debug)]
+pub struct Ending {
+    /// Complete, or stopped and resumable.
+    pub outcome: RunOutcome,
+    /// Transactions that the journal took.
+    pub commits: u64,
+    /// Reports that came for requests no longer current.
+    pub late_reports: u64,
+    /// The display was held for so long that it missed facts: whoever sums them up reads the journal instead.
+    pub facts_lost: bool,
+}
+
+/// A run that could not be left in order.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The journal cannot be written; what is acknowledged is safe.
+    #[error("the journal cannot be written")]
+    Journal(#[source] Arc<JournalError>),
+    /// A bug.
+    #[error("bug: {0}")]
+    Bug(String),
+}
+
+/// What waits for a commit.
+struct Waiting {
+    ticket: u64,
+    effects: Vec<Effect>,
+    facts: Arc<[Recorded]>,
+}
+
+struct Running<'a> {
+    engine: Engine,
+    station: Arc<Station>,
+    texts: &'a TextCache,
+    dispatch: Dispatch,
+    writer: &'a Writer,
+    waiting: VecDeque<Waiting>,
+    /// Facts and effects of steps not yet handed to the writer.
+    batch: Batch,
+    effects: Vec<Effect>,
+    since_checkpoint: usize,
+    live: mpsc::Sender<Live>,
+    /// Facts that the display had no room for yet.
+    untold: VecDeque<Arc<[Recorded]>>,
+    facts_lost: bool,
+    outcome: Option<RunOutcome>,
+    clock: Clock,
+}
+
+impl Conductor {
+    /// Runs until every case is settled or a stop is complete.
+    ///
+    /// Record first, act second: an effect is performed when the events of its step are on disk.
+    ///
+    /// # Errors
+    /// The journal cannot be written, or a bug. Both leave a journal that a resume can take up.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: send on `stops` instead of dropping the future.
+    pub async fn conduct(self) -> Result<Ending, RunError> {
+        let (notice, mut committed) = mpsc::channel(NOTICES);
+        let on_commit = move |commit: Committed| {
+            // A conductor that is gone has nothing left to do with it.
+            drop(notice.blocking_send(commit));
+        };
+        let writer =
+            Writer::start(self.log, Box::new(on_commit)).map_err(|error| RunError::Journal(Arc::new(error)))?;
+        let dispatch = Dispatch::new(Arc::clone(&self.station), &self.slots, self.live.clone());
+        let mut run = Running {
+            engine: self.engine,
+            station: self.station,
+            texts: &self.texts,
+            dispatch,
+            writer: &writer,
+            waiting: VecDeque::new(),
+            batch: Batch { texts: self.first_texts, ..Batch::default() },
+            effects: Vec::new(),
+            since_checkpoint: 0,
+            live: self.live,
+            untold: VecDeque::new(),
+            facts_lost: false,
+            outcome: None,
+            clock: self.clock,
+        };
+        let mut intake = Some(self.intake);
+        let mut stops = self.stops;
+        let mut last_busy = 0;
+
+        let result = async {
+            run.give(self.first)?;
+            loop {
+                run.admit(&mut intake)?;
+                run.submit();
+                if run.outcome.is_some() && run.waiting.is_empty() {
+                    return Ok(());
+                }
+                let busy = run.dispatch.busy();
+                if busy != last_busy {
+                    last_busy = busy;
+                    drop(run.live.try_send(Live::InFlight(u32::try_from(busy).unwrap_or(u32::MAX))));
+                }
+                let wakeup = run.engine.next_wakeup();
+                let wants_case = run.engine.wants_cases() > 0;
+                tokio::select! {
+                    commit = committed.recv() => {
+                        let Some(commit) = commit else { return Err(RunError::Bug("the writer went away".to_owned())) };
+                        run.committed(commit)?;
+                        while let Ok(commit) = committed.try_recv() {
+                            run.committed(commit)?;
+                        }
+                    }
+                    returned = run.dispatch.next() => {
+                        run.returned(returned.map_err(RunError::Bug)?)?;
+                        while let Some(returned) = run.dispatch.ready() {
+                            run.returned(returned.map_err(RunError::Bug)?)?;
+                        }
+                    }
+                    case = next_case(&mut intake), if wants_case => run.offer(&mut intake, case)?,
+                    Some(cause) = stops.recv() => run.give(Input::Stop(cause))?,
+                    () = sleep_until(&run.clock, wakeup), if wakeup.is_some() => run.give(Input::Tick)?,
+                }
+            }
+        }
+        .await;
+
+        if let Err(RunError::Bug(message)) = &result {
+            let at = run.clock.now();
+            let event = Event::RunFailed(RunFailed { message: message.clone() });
+            run.writer.submit(Batch { events: vec![Recorded { at, event }], ..Batch::default() });
+        }
+        let late_reports = run.engine.late_reports();
+        let outcome = run.outcome.take();
+        let untold = std::mem::take(&mut run.untold);
+        let facts_lost = run.facts_lost;
+        let live = run.live.clone();
+        drop(run);
+        drop(committed);
+        let commits = close(writer).await?;
+        for facts in untold {
+            drop(live.send(Live::Facts(facts)).await);
+        }
+        result?;
+        let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
+        Ok(Ending { outcome, commits, late_reports, facts_lost })
+    }
+}
+
+/// Closes the journal off the runtime's threads: it syncs.
+async fn close(writer: Writer) -> Result<u64, RunError> {
+    let closed = tokio::task::spawn_blocking(move || {
+        let commits = writer.commits();
+        writer.close().map(|()| commits)
+    });
+    match closed.await {
+        Ok(closed) => closed.map_err(|error| RunError::Journal(Arc::new(error))),
+        Err(panic) => Err(RunError::Bug(panic.to_string())),
+    }
+}
+
+async fn next_case(intake: &mut Option<Intake>) -> Option<Result<(Offered, Arc<str>), IntakeError>> {
+    match intake {
+        Some(intake) => intake.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(clock: &Clock, wakeup: Option<Timestamp>) {
+    match wakeup {
+        Some(at) => tokio::time::sleep_until(clock.instant(at)).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Running<'_> {
+    /// Gives one input to the engine and keeps what follows for the next commit.
+    fn give(&mut self, input: Input) -> Result<(), RunError> {
+        let now = self.clock.now();
+        let engine = &mut self.engine;
+        let step = catch_unwind(AssertUnwindSafe(|| engine.step(now, input)))
+            .map_err(|panic| RunError::Bug(panic_text(&*panic)))?;
+        let Step { events, effects } = step;
+        self.since_checkpoint += events.len();
+        self.batch.events.extend(events);
+        self.effects.extend(effects);
+        if self.since_checkpoint >= CHECKPOINT_EVERY {
+            self.since_checkpoint = 0;
+            self.batch.checkpoint = Some(self.engine.state().snapshot(&self.station.plan));
+            self.submit();
+        }
+        Ok(())
+    }
+
+    /// Hands what was kept to the writer.
+    fn submit(&mut self) {
+        if self.batch.events.is_empty() && self.effects.is_empty() {
+            return;
+        }
+        if self.effects.iter().any(|effect| matches!(effect, Effect::Finish(_))) {
+            self.batch.checkpoint = Some(self.engine.state().snapshot(&self.station.plan));
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let effects = std::mem::take(&mut self.effects);
+        let facts: Arc<[Recorded]> = Arc::from(batch.events.as_slice());
+        let ticket = self.writer.submit(batch);
+        self.waiting.push_back(Waiting { ticket, effects, facts });
+    }
+
+    /// Performs what waited for a commit, and tells the display.
+    fn committed(&mut self, commit: Committed) -> Result<(), RunError> {
+        commit.result.map_err(RunError::Journal)?;
+        while let Some(waiting) = self.waiting.front() {
+            if waiting.ticket > commit.through {
+                break;
+            }
+            let Some(Waiting { effects, facts, .. }) = self.waiting.pop_front() else { break };
+            for effect in effects {
+                self.perform(effect)?;
+            }
+            self.tell(facts);
+        }
+        Ok(())
+    }
+
+    /// Tells the display; a slow one never holds the run up, and one that is held for very long misses facts.
+    fn tell(&mut self, facts: Arc<[Recorded]>) {
+        self.untold.push_back(facts);
+        while let Some(facts) = self.untold.front() {
+            match self.live.try_send(Live::Facts(Arc::clone(facts))) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => drop(self.untold.pop_front()),
+                Err(mpsc::error::TrySendError::Full(_)) => break,
+            }
+        }
+        while self.untold.len() > MOST_UNTOLD {
+            self.untold.pop_front();
+            self.facts_lost = true;
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<(), RunError> {
+        match effect {
+            Effect::StartCall(call) => {
+                if let Some(ticket) = self.dispatch.start(call) {
+                    self.give(Input::Sent(ticket))?;
+                }
+            }
+            Effect::CancelCall(ticket, why) => {
+                if let Some(returned) = self.dispatch.cancel(ticket, why) {
+                    self.report(returned)?;
+                }
+            }
+            Effect::RecallUnsent => {
+                for returned in self.dispatch.recall() {
+                    self.report(returned)?;
+                }
+            }
+            Effect::Finish(outcome) => self.outcome = Some(outcome),
+        }
+        Ok(())
+    }
+
+    /// A call under way is over: its slot goes to the next one at once.
+    fn returned(&mut self, returned: Returned) -> Result<(), RunError> {
+        let backend = self.backend_of(returned.ticket);
+        let next = self.dispatch.free(returned.ticket, backend);
+        self.report(returned)?;
+        if let Some(ticket) = next {
+            self.give(Input::Sent(ticket))?;
+        }
+        Ok(())
+    }
+
+    fn backend_of(&self, ticket: Ticket) -> usize {
+        self.engine.backend_of(ticket.key).0
+    }
+
+    fn report(&mut self, returned: Returned) -> Result<(), RunError> {
+        let Returned { ticket, worked } = returned;
+        for (digest, text) in worked.texts {
+            self.texts.put(digest, &text);
+            self.batch.texts.push(Text { digest, body: text });
+        }
+        self.give(Input::Returned(ticket, Box::new(worked.report)))
+    }
+
+    /// Admits the cases that have been read already and would be worked on.
+    fn admit(&mut self, intake: &mut Option<Intake>) -> Result<(), RunError> {
+        while self.engine.wants_cases() > 0
+            && let Some(case) = intake.as_mut().and_then(Intake::ready)
+        {
+            self.offer(intake, Some(case))?;
+        }
+        Ok(())
+    }
+
+    fn offer(
+        &mut self,
+        intake: &mut Option<Intake>,
+        case: Option<Result<(Offered, Arc<str>), IntakeError>>,
+    ) -> Result<(), RunError> {
+        match case {
+            Some(Ok((offered, row))) => {
+                self.texts.put(offered.row, &row);
+                self.batch.texts.push(Text { digest: offered.row, body: row });
+                self.give(Input::Offer(vec![offered]))
+            }
+            Some(Err(error)) => {
+                *intake = None;
+                self.give(Input::Stop(StopCause::SourceUnusable { reason: error.to_string() }))
+            }
+            None => {
+                *intake = None;
+                self.give(Input::SourceEnded)
+            }
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").to_owned()
+}

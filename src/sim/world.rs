@@ -1,0 +1,375 @@
+//! A world where calls take time by formula.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use crate::backend::{CallLimits, ChatRequest, Format, sim};
+use crate::base::{Digest, Hasher, ItemId, Millis, Timestamp};
+use crate::engine::{Effect, Engine, IllegalEvent, Input, Offered, Options, Replay, StartCall, Step, Ticket};
+use crate::event::{
+    Answer, CaseCounts, Failure, FailureKind, Outcome, Report, RunResumed, RunStarted, TimeoutPhase, Timings, Usage,
+};
+use crate::journal::{Batch, EventLog, EventSeq, JournalError, Text};
+use crate::plan::Plan;
+use crate::task::{self, ComposeError};
+
+/// What goes wrong, decided by hashes so that the same seed goes wrong in the same way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Which world.
+    pub seed: u64,
+    /// Of 1,000 requests, how many fail for a while: throttled, cut off, overloaded, unreachable, silent.
+    pub failing_per_mille: u64,
+    /// After so many commits the process dies and is resumed; 0 is never.
+    pub dies_every: u64,
+}
+
+/// What a run would have come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Simulated {
+    /// Virtual time from the first event to the last.
+    pub makespan: Millis,
+    /// Requests made.
+    pub requests: u64,
+    /// Times the process died.
+    pub deaths: u64,
+    /// Cases by how they ended.
+    pub cases: CaseCounts,
+    /// Tokens.
+    pub usage: Usage,
+}
+
+/// A simulation that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// The log cannot be written or read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The log does not replay.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// A prompt cannot be made: the world holds every text, so this is a bug.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    /// The run neither ends nor waits for anything.
+    #[error("bug: the run stands still with {open} open cases")]
+    Stuck {
+        /// How many.
+        open: usize,
+    },
+}
+
+/// Runs a plan in virtual time, to its end.
+///
+/// `rows` gives the cases in admission order, as item id, repeat and row; it is started anew after each death.
+/// Cost: some 10 µs of real time a call.
+///
+/// # Errors
+/// See [`SimError`].
+pub fn simulate<I>(
+    plan: &Arc<Plan>,
+    slots: &[u32],
+    faults: Faults,
+    rows: &dyn Fn() -> I,
+    log: &mut dyn EventLog,
+) -> Result<Simulated, SimError>
+where
+    I: Iterator<Item = (ItemId, u32, Arc<str>)>,
+{
+    let options = Options { slots: slots.to_vec(), grace: Millis::seconds(30) };
+    let mut world = World {
+        plan: Arc::clone(plan),
+        engine: Engine::new(Arc::clone(plan), options.clone()),
+        rows: rows(),
+        lanes: slots.iter().map(|&slots| Lane { slots: slots as usize, busy: 0, waiting: VecDeque::new() }).collect(),
+        faults,
+        texts: BTreeMap::new(),
+        coming: BinaryHeap::new(),
+        returns: BTreeMap::new(),
+        arrivals: 0,
+        now: Timestamp(0),
+        requests: 0,
+        deaths: 0,
+        finished: false,
+    };
+    let models = plan.backends.iter().map(|backend| crate::event::BackendResolved {
+        backend: backend.name.clone(),
+        endpoint: "sim".to_owned(),
+        server: "sim".to_owned(),
+        slots: 0,
+        models: Vec::new(),
+    });
+    let backends: Vec<_> = models.collect();
+    let begun = RunStarted {
+        format: crate::event::FORMAT,
+        name: plan.name.clone(),
+        plan: plan.hash,
+        source: Digest::of(b""),
+        file: String::new(),
+        overrides: serde_json::Value::Null,
+        seed: plan.seed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        backends: backends.clone(),
+    };
+    world.give(log, Input::Begin(Box::new(begun)))?;
+    let mut commits = 0;
+    while !world.finished {
+        world.admit(log)?;
+        world.advance(log)?;
+        commits += 1;
+        if faults.dies_every > 0 && commits % faults.dies_every == 0 && !world.finished {
+            world.die(log, &options, rows(), &backends)?;
+        }
+    }
+    let state = world.engine.state();
+    Ok(Simulated {
+        makespan: world.now.since(Timestamp(0)),
+        requests: world.requests,
+        deaths: world.deaths,
+        cases: state.cases,
+        usage: state.usage,
+    })
+}
+
+struct World<I> {
+    plan: Arc<Plan>,
+    engine: Engine,
+    rows: I,
+    lanes: Vec<Lane>,
+    faults: Faults,
+    texts: BTreeMap<Digest, Arc<str>>,
+    /// When a call ends, and in which order calls that end together began.
+    coming: BinaryHeap<Reverse<(Timestamp, u64, Ticket)>>,
+    returns: BTreeMap<Ticket, (usize, Outcome, Usage, Timings)>,
+    arrivals: u64,
+    now: Timestamp,
+    requests: u64,
+    deaths: u64,
+    finished: bool,
+}
+
+struct Lane {
+    slots: usize,
+    busy: usize,
+    waiting: VecDeque<Box<StartCall>>,
+}
+
+impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
+    /// Gives one input and performs what follows: here a commit takes no time.
+    fn give(&mut self, log: &mut dyn EventLog, input: Input) -> Result<(), SimError> {
+        let mut inputs = VecDeque::from([(input, Vec::new())]);
+        while let Some((input, texts)) = inputs.pop_front() {
+            let Step { events, effects } = self.engine.step(self.now, input);
+            if !events.is_empty() {
+                log.append(&[Batch { events, texts, checkpoint: None }])?;
+            }
+            for effect in effects {
+                match effect {
+                    Effect::StartCall(call) => {
+                        let lane = call.backend.0;
+                        self.lanes[lane].waiting.push_back(call);
+                        inputs.extend(self.fill(lane)?.map(|input| (input, Vec::new())));
+                    }
+                    Effect::CancelCall(ticket, why) => {
+                        let back = self.take_back(ticket, why)?;
+                        inputs.extend(back.into_iter().map(|input| (input, Vec::new())));
+                    }
+                    Effect::RecallUnsent => {}
+                    Effect::Finish(_) => self.finished = true,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, log: &mut dyn EventLog) -> Result<(), SimError> {
+        while self.engine.wants_cases() > 0 {
+            let Some((item, repeat, row)) = self.rows.next() else {
+                return self.give(log, Input::SourceEnded);
+            };
+            let digest = self.keep(&row);
+            let text = Text { digest, body: row };
+            log.append(&[Batch { texts: vec![text], ..Batch::default() }])?;
+            self.give(log, Input::Offer(vec![Offered { item, repeat, row: digest }]))?;
+        }
+        Ok(())
+    }
+
+    /// Goes to the next thing that happens.
+    fn advance(&mut self, log: &mut dyn EventLog) -> Result<(), SimError> {
+        if self.finished {
+            return Ok(());
+        }
+        let arrival = self.coming.peek().map(|Reverse((at, ..))| *at);
+        let wakeup = self.engine.next_wakeup();
+        match (arrival, wakeup) {
+            (Some(arrival), wakeup) if wakeup.is_none_or(|wakeup| arrival <= wakeup) => {
+                self.now = self.now.max(arrival);
+                let Some(Reverse((_, _, ticket))) = self.coming.pop() else { return Ok(()) };
+                self.arrive(log, ticket)
+            }
+            (_, Some(wakeup)) => {
+                self.now = self.now.max(wakeup);
+                self.give(log, Input::Tick)
+            }
+            (None, None) => Err(SimError::Stuck { open: self.engine.state().open.len() }),
+            (Some(_), None) => Ok(()),
+        }
+    }
+
+    fn arrive(&mut self, log: &mut dyn EventLog, ticket: Ticket) -> Result<(), SimError> {
+        // A call that was taken back has no return any more.
+        let Some((lane, outcome, usage, timings)) = self.returns.remove(&ticket) else { return Ok(()) };
+        self.lanes[lane].busy -= 1;
+        if let Outcome::Answered(answer) = &outcome
+            && let Some(body) = self.texts.get(&answer.text)
+        {
+            let text = Text { digest: answer.text, body: Arc::clone(body) };
+            log.append(&[Batch { texts: vec![text], ..Batch::default() }])?;
+        }
+        let report = Report { request: None, outcome, usage, timings };
+        self.give(log, Input::Returned(ticket, Box::new(report)))?;
+        match self.fill(lane)? {
+            Some(sent) => self.give(log, sent),
+            None => Ok(()),
+        }
+    }
+
+    fn take_back(&mut self, ticket: Ticket, why: FailureKind) -> Result<Vec<Input>, SimError> {
+        let mut inputs = Vec::new();
+        if let Some((lane, ..)) = self.returns.remove(&ticket) {
+            self.lanes[lane].busy -= 1;
+            let outcome = Outcome::Failed(Failure::new(why, "no answer in time"));
+            let report = Report { request: None, outcome, usage: Usage::default(), timings: Timings::default() };
+            inputs.push(Input::Returned(ticket, Box::new(report)));
+            inputs.extend(self.fill(lane)?);
+        }
+        Ok(inputs)
+    }
+
+    fn fill(&mut self, lane: usize) -> Result<Option<Input>, SimError> {
+        if self.lanes[lane].busy >= self.lanes[lane].slots {
+            return Ok(None);
+        }
+        let Some(call) = self.lanes[lane].waiting.pop_front() else { return Ok(None) };
+        self.lanes[lane].busy += 1;
+        self.requests += 1;
+        let ticket = call.ticket;
+        let (outcome, usage, timings) = self.answer(&call)?;
+        let ends = Timestamp(self.now.0.saturating_add_unsigned(timings.total_us));
+        self.returns.insert(ticket, (lane, outcome, usage, timings));
+        self.arrivals += 1;
+        self.coming.push(Reverse((ends, self.arrivals, ticket)));
+        Ok(Some(Input::Sent(ticket)))
+    }
+
+    fn answer(&mut self, call: &StartCall) -> Result<(Outcome, Usage, Timings), SimError> {
+        if let Some(failure) = self.trouble(call) {
+            let total_us = 1_000 * failure.retry_after_ms.unwrap_or(250);
+            let timings = Timings { total_us, ..Timings::default() };
+            return Ok((Outcome::Failed(failure), Usage::default(), timings));
+        }
+        let models = vec![Arc::from("sim"); self.plan.actors.len()];
+        let composed = task::compose(&self.plan, &call.place, &models, &|digest| self.texts.get(digest).cloned())?;
+        let sampling = &self.plan.actor(call.place.actor).sampling;
+        let simulated = sim::answer(&ChatRequest {
+            model: Arc::from("sim"),
+            messages: composed.messages,
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            max_tokens: sampling.max_tokens,
+            stop: sampling.stop.clone(),
+            seed: composed.seed,
+            format: if composed.options.is_empty() { Format::Text } else { Format::Choice(composed.options) },
+            stream: false,
+            limits: CallLimits {
+                connect: call.timeouts.connect.duration(),
+                first_token: call.timeouts.first_token.duration(),
+                idle: call.timeouts.idle.duration(),
+            },
+        });
+        let completion = simulated.completion;
+        let facts = task::read(&self.plan, &call.place, &completion.text, completion.finish);
+        let text = self.keep(&Arc::from(completion.text));
+        let answer = Answer { text, finish: completion.finish, model: completion.model, facts };
+        let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let timings = Timings {
+            queued_us: 0,
+            first_token_us: Some(micros(simulated.first_token)),
+            total_us: micros(simulated.total),
+        };
+        Ok((Outcome::Answered(answer), completion.usage, timings))
+    }
+
+    /// Troubles pass: the third request for a call is always answered.
+    fn trouble(&self, call: &StartCall) -> Option<Failure> {
+        let ticket = call.ticket;
+        if ticket.attempt.0 > 2 {
+            return None;
+        }
+        let draw = Hasher::new("pipe sim fault 1")
+            .number(self.faults.seed)
+            .number(ticket.key.case.0)
+            .number(ticket.key.step.0 as u64)
+            .field(ticket.key.call.path().as_str().as_bytes())
+            .number(u64::from(ticket.attempt.0))
+            .finish()
+            .low_bits();
+        if draw % 1_000 >= self.faults.failing_per_mille {
+            return None;
+        }
+        let kinds = [
+            FailureKind::Throttled,
+            FailureKind::CutOff,
+            FailureKind::Overloaded,
+            FailureKind::Unreachable,
+            FailureKind::TimedOut(TimeoutPhase::Idle),
+        ];
+        let which = usize::try_from(draw / 1_000 % 5).expect("below 5");
+        let mut failure = Failure::new(kinds[which], "simulated");
+        failure.retry_after_ms = (kinds[which] == FailureKind::Throttled).then_some(500);
+        Some(failure)
+    }
+
+    fn keep(&mut self, text: &Arc<str>) -> Digest {
+        let digest = Digest::of(text.as_bytes());
+        self.texts.insert(digest, Arc::clone(text));
+        digest
+    }
+
+    /// Loses everything but the log and starts again from it.
+    fn die(
+        &mut self,
+        log: &mut dyn EventLog,
+        options: &Options,
+        rows: I,
+        backends: &[crate::event::BackendResolved],
+    ) -> Result<(), SimError> {
+        self.deaths += 1;
+        let mut replay = Replay::from_zero(Arc::clone(&self.plan));
+        let mut illegal = None;
+        log.events_after(EventSeq::default(), &mut |_, recorded| {
+            illegal = illegal.take().or(replay.apply(&recorded).err());
+            Ok(())
+        })?;
+        if let Some(illegal) = illegal {
+            return Err(illegal.into());
+        }
+        let segment = replay.state().segment + 1;
+        let admitted = usize::try_from(replay.state().cases.admitted).unwrap_or(usize::MAX);
+        self.engine = replay.engine(options.clone());
+        self.rows = rows;
+        if admitted > 0 {
+            self.rows.nth(admitted - 1);
+        }
+        self.coming.clear();
+        self.returns.clear();
+        for lane in &mut self.lanes {
+            lane.busy = 0;
+            lane.waiting.clear();
+        }
+        let resumed = RunResumed { segment, version: String::new(), backends: backends.to_vec() };
+        self.give(log, Input::Resume(Box::new(resumed)))
+    }
+}

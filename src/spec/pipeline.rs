@@ -1,0 +1,297 @@
+//! The whole file, and those who speak in it.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+
+use super::decode::{Decode, Fields, Place};
+use super::node::{Kind, Node, Spanned};
+use super::table::{Named, filled};
+use super::{
+    BaseUrl, Count, Items, Limits, Number, ParamType, PipelineName, Required, Results, Scalar, Seed, Setting, Slots,
+    Step, Table, Temperature, Text, Tokens, TopP, Version, Word, load, set,
+};
+use crate::diag::{Diagnostic, Span, code};
+
+/// A pipeline of language-model calls: who speaks, in which steps, over which items.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(title = "pipe pipeline, version 1")]
+pub struct Spec {
+    /// The version of this language. Always 1.
+    pub version: Required<Spanned<Version>>,
+    /// The pipeline's name, part of the names of its runs. Default: the file's name.
+    #[schemars(example = &"debate")]
+    pub name: Option<Spanned<PipelineName>>,
+    /// One sentence for people.
+    pub description: Option<Spanned<String>>,
+    /// The seed of the run; each call gets one derived from it.
+    #[schemars(extend("default" = 0))]
+    pub seed: Option<Setting<Seed>>,
+    /// Values that the command line may change: `pipe run FILE -p rounds=5`. Templates read them as `params.rounds`.
+    pub params: Option<Table<Param>>,
+    /// Where models answer. Omitted: one backend, `auto`.
+    pub backends: Option<Table<Backend>>,
+    /// Names for a backend and a model on it.
+    pub models: Option<Table<Model>>,
+    /// Those who speak.
+    #[schemars(extend("minProperties" = 1))]
+    pub actors: Required<Table<Actor>>,
+    /// The steps run once for each item. Omitted: one empty item.
+    pub items: Option<Items>,
+    /// How often each item is run, each time with other seeds.
+    #[schemars(extend("default" = 1))]
+    pub repeat: Option<Setting<Count>>,
+    /// What is done, in the order in which steps read each other.
+    #[schemars(extend("minProperties" = 1))]
+    pub steps: Required<Table<Step>>,
+    /// Bounds of the run.
+    pub limits: Option<Limits>,
+    /// Where the table of results goes. Omitted: to standard output.
+    pub results: Option<Results>,
+}
+
+/// A value that the command line may change.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Param {
+    /// What values it takes. Omitted: those of the default's type.
+    #[schemars(rename = "type")]
+    pub kind: Option<Spanned<ParamType>>,
+    /// Its value when nothing else is said. Omitted: it must be given.
+    pub default: Option<Setting<Scalar>>,
+    /// The least number it takes.
+    pub minimum: Option<Spanned<Number>>,
+    /// The greatest number it takes.
+    pub maximum: Option<Spanned<Number>>,
+    /// One sentence for people.
+    pub description: Option<Spanned<String>>,
+}
+
+/// A place where models answer.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Backend {
+    /// `auto` (found on this machine, else embedded), `embedded`, `sim`, `sim:SPEED`, or the URL of an
+    /// OpenAI-compatible server.
+    #[schemars(extend("default" = "auto"), example = &"http://127.0.0.1:8080/v1")]
+    pub base_url: Option<Setting<BaseUrl>>,
+    /// The key that the server asks for, from the environment only.
+    #[schemars(example = &"${OPENAI_API_KEY:-}")]
+    pub api_key: Option<Text>,
+    /// What it may be asked for at once.
+    pub limits: Option<BackendLimits>,
+}
+
+/// What a backend may be asked for at once.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct BackendLimits {
+    /// Calls in flight. `auto`: as many as the server serves at once.
+    #[schemars(extend("default" = "auto"))]
+    pub concurrency: Option<Setting<Slots>>,
+}
+
+/// A name for a backend and a model on it.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Model {
+    /// A name from `backends`. May be omitted when there is only one.
+    pub backend: Option<Setting<Word>>,
+    /// The model as the server names it. `auto`: what it has loaded, else its first.
+    #[schemars(extend("default" = "auto"))]
+    pub model: Option<Setting<Word>>,
+}
+
+/// One who speaks.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Actor {
+    /// A name from `models`, or a model of the only backend, or `auto`.
+    #[schemars(extend("default" = "auto"))]
+    pub model: Option<Setting<Word>>,
+    /// The system prompt, a template; or `file://` and the path of one.
+    #[schemars(example = &"You argue FOR the motion.", example = &"file://prompts/con.md")]
+    pub system: Option<Text>,
+    /// How freely it chooses its words. Omitted: as the server likes.
+    pub temperature: Option<Setting<Temperature>>,
+    /// The share of likely words it chooses among. Omitted: as the server likes.
+    pub top_p: Option<Setting<TopP>>,
+    /// The longest answer.
+    pub max_tokens: Option<Setting<Tokens>>,
+    /// Texts that end an answer, at most four.
+    #[schemars(extend("maxItems" = 4))]
+    pub stop: Option<Vec<Spanned<String>>>,
+}
+
+/// Reads a file.
+///
+/// The specification is there whenever the text is YAML, so that later checks can go on beside what is reported here.
+#[must_use]
+pub fn parse(file: Arc<str>, text: &str) -> (Option<Spec>, Vec<Diagnostic>) {
+    parse_with(file, text, &[])
+}
+
+/// Reads a file in which some values are replaced first: pairs of a dotted path and a value in YAML.
+#[must_use]
+pub fn parse_with(file: Arc<str>, text: &str, replace: &[(String, String)]) -> (Option<Spec>, Vec<Diagnostic>) {
+    let (mut root, mut report) = match load::load(&file, 0, text) {
+        Ok(loaded) => loaded,
+        Err(diagnostic) => return (None, vec![diagnostic]),
+    };
+    let start = Span::new(&file, 0..0);
+    if matches!(&root.kind, Kind::Scalar(text) if text.value.is_empty()) {
+        let diagnostic = Diagnostic::error(code::MISSING_KEY, "the file is empty")
+            .at(&start, "")
+            .help("start with `version: 1`, `actors:` and `steps:`");
+        return (None, vec![diagnostic]);
+    }
+    for (path, value) in replace {
+        set::replace(&mut root, path, value, &mut report);
+    }
+    let place = Place { what: String::new(), at: first_key(&root).unwrap_or(start) };
+    if !matches!(root.kind, Kind::Map(_)) {
+        let whole = Place { what: "a pipeline".to_owned(), at: place.at };
+        report.push(super::decode::wrong_type(&root, &whole, "a map of keys and values"));
+        return (None, report);
+    }
+    (Spec::decode(&root, &place, &mut report), report)
+}
+
+fn first_key(root: &Node) -> Option<Span> {
+    match &root.kind {
+        Kind::Map(entries) => entries.first().map(|(name, _)| name.span.clone()),
+        Kind::Scalar(_) | Kind::List(_) | Kind::Invalid => None,
+    }
+}
+
+impl Decode for Spec {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let spec = Self {
+            version: fields.required("version", report),
+            name: fields.optional("name", report),
+            description: fields.optional("description", report),
+            seed: fields.optional("seed", report),
+            params: fields.optional("params", report),
+            backends: fields.optional("backends", report),
+            models: fields.optional("models", report),
+            actors: filled(&mut fields, "actors", report),
+            items: fields.optional("items", report),
+            repeat: fields.optional("repeat", report),
+            steps: filled(&mut fields, "steps", report),
+            limits: fields.optional("limits", report),
+            results: fields.optional("results", report),
+        };
+        fields.finish(report);
+        Some(spec)
+    }
+}
+
+impl Named for Param {
+    const WORD: &'static str = "param";
+    const HYPHENS: bool = false;
+}
+
+impl Decode for Param {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        if let Kind::Scalar(text) = &node.kind {
+            report.push(
+                super::decode::wrong_type(node, place, "a map of keys and values")
+                    .help(format!("write {{ default: {} }}", text.value)),
+            );
+            return None;
+        }
+        let mut fields = Fields::of(node, place, report)?;
+        let param = Self {
+            kind: fields.optional("type", report),
+            default: fields.optional("default", report),
+            minimum: fields.optional("minimum", report),
+            maximum: fields.optional("maximum", report),
+            description: fields.optional("description", report),
+        };
+        fields.finish(report);
+        Some(param)
+    }
+}
+
+impl Named for Backend {
+    const WORD: &'static str = "backend";
+    const HYPHENS: bool = true;
+}
+
+impl Decode for Backend {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let backend = Self {
+            base_url: fields.optional("base_url", report),
+            api_key: fields.optional("api_key", report),
+            limits: fields.optional("limits", report),
+        };
+        fields.finish(report);
+        if let Some(key) = &backend.api_key {
+            check_secret(key, place, report);
+        }
+        Some(backend)
+    }
+}
+
+fn check_secret(key: &Text, place: &Place, report: &mut Vec<Diagnostic>) {
+    let whole = key.value.trim();
+    if whole.starts_with("${") && whole.find('}') == Some(whole.len() - 1) {
+        return;
+    }
+    report.push(
+        Diagnostic::error(
+            code::LITERAL_SECRET,
+            format!("`api_key` of {} must come from the environment", place.what),
+        )
+        .at(&key.span, "this is in the file, where others read it")
+        .help("write ${NAME} and set the variable, for instance ${OPENAI_API_KEY}"),
+    );
+}
+
+impl Decode for BackendLimits {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let limits = Self { concurrency: fields.optional("concurrency", report) };
+        fields.finish(report);
+        Some(limits)
+    }
+}
+
+impl Named for Model {
+    const WORD: &'static str = "model";
+    const HYPHENS: bool = true;
+}
+
+impl Decode for Model {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let model = Self { backend: fields.optional("backend", report), model: fields.optional("model", report) };
+        fields.finish(report);
+        Some(model)
+    }
+}
+
+impl Named for Actor {
+    const WORD: &'static str = "actor";
+    const HYPHENS: bool = false;
+}
+
+impl Decode for Actor {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let actor = Self {
+            model: fields.optional("model", report),
+            system: fields.optional("system", report),
+            temperature: fields.optional("temperature", report),
+            top_p: fields.optional("top_p", report),
+            max_tokens: fields.optional("max_tokens", report),
+            stop: fields.optional("stop", report),
+        };
+        if let Some(fifth) = actor.stop.as_ref().and_then(|texts| texts.get(4)) {
+            report.push(
+                Diagnostic::error(code::BAD_LIST, format!("`stop` of {} has more than four entries", place.what))
+                    .at(&fifth.span, "the fifth")
+                    .help("servers take at most four"),
+            );
+        }
+        fields.finish(report);
+        Some(actor)
+    }
+}

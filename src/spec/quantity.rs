@@ -1,0 +1,295 @@
+//! The types of settings: numbers with their ranges, quantities with their units.
+
+use std::num::NonZeroU32;
+
+use super::{FromScalar, Literal, Refusal};
+use crate::base::Millis;
+use crate::diag::code;
+
+/// A whole number from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count(pub NonZeroU32);
+
+/// The seed of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(pub u64);
+
+/// How freely a model chooses among words: 0 to 2.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Temperature(pub f64);
+
+/// The share of likely words that a model chooses among: 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TopP(pub f64);
+
+/// A number of tokens from 1, written `160` or `2k`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens(pub u32);
+
+/// A length of time over 0, written with its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Length(pub Millis);
+
+/// The shortest and the longest wait between attempts, written `1s..60s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff(pub Millis, pub Millis);
+
+/// How many calls may be in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slots {
+    /// As many as the server serves at once.
+    Auto,
+    /// So many.
+    Fixed(NonZeroU32),
+}
+
+/// A number, whole or not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Number(pub f64);
+
+/// The version of the language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version;
+
+impl FromScalar for Count {
+    const EXPECTED: &'static str = "a whole number from 1";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        whole(literal, 1, i128::from(u32::MAX)).map(|number| {
+            Self(u32::try_from(number).ok().and_then(NonZeroU32::new).expect("`whole` has checked the range"))
+        })
+    }
+}
+
+impl FromScalar for Seed {
+    const EXPECTED: &'static str = "a whole number from 0";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let number = whole(literal, 0, i128::from(u64::MAX))?;
+        Ok(Self(u64::try_from(number).expect("`whole` has checked the range")))
+    }
+}
+
+impl FromScalar for Temperature {
+    const EXPECTED: &'static str = "a number from 0 to 2";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        number(literal, 0.0, 2.0).map(Self)
+    }
+}
+
+impl FromScalar for TopP {
+    const EXPECTED: &'static str = "a number from 0 to 1";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        number(literal, 0.0, 1.0).map(Self)
+    }
+}
+
+impl FromScalar for Number {
+    const EXPECTED: &'static str = "a number";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        number(literal, f64::MIN, f64::MAX).map(Self)
+    }
+}
+
+impl FromScalar for Tokens {
+    const EXPECTED: &'static str = "a number of tokens from 1, such as 160 or 2k";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let Literal::Text(text) = literal else {
+            let number = whole(literal, 1, i128::from(u32::MAX))?;
+            return Ok(Self(u32::try_from(number).expect("`whole` has checked the range")));
+        };
+        let refuse = || Refusal {
+            code: code::UNIT,
+            reason: "this is no number of tokens".to_owned(),
+            help: Some("k stands for 1,000 and M for 1,000,000".to_owned()),
+        };
+        let (amount, unit) = split(text).ok_or_else(refuse)?;
+        let factor = match unit {
+            "k" => 1e3,
+            "M" => 1e6,
+            "" => return Err(Refusal::wrong_type(literal)),
+            _ => return Err(refuse()),
+        };
+        whole_u32(amount * factor).map(Self).ok_or_else(|| Refusal::out_of_range("out of range"))
+    }
+}
+
+impl FromScalar for Length {
+    const EXPECTED: &'static str = "a length of time such as 500ms, 90s, 15m or 6h";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        match literal {
+            Literal::Text(text) => length(text).map(Self),
+            Literal::Integer(_) | Literal::Float(_) => Err(Refusal {
+                code: code::UNIT,
+                reason: "no unit".to_owned(),
+                help: Some(format!("write {0}ms, {0}s, {0}m, {0}h or {0}d", literal.show())),
+            }),
+            Literal::Null | Literal::Bool(_) => Err(Refusal::wrong_type(literal)),
+        }
+    }
+}
+
+impl FromScalar for Backoff {
+    const EXPECTED: &'static str = "two lengths of time such as 1s..60s";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let Literal::Text(text) = literal else { return Err(Refusal::wrong_type(literal)) };
+        let Some((shortest, longest)) = text.split_once("..") else {
+            return Err(Refusal { code: code::UNIT, reason: "no `..` in it".to_owned(), help: None });
+        };
+        let (shortest, longest) = (length(shortest)?, length(longest)?);
+        if shortest > longest {
+            return Err(Refusal::out_of_range("the first is longer than the second"));
+        }
+        Ok(Self(shortest, longest))
+    }
+}
+
+impl FromScalar for Slots {
+    const EXPECTED: &'static str = "auto or a whole number from 1";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        match literal {
+            Literal::Text(text) if text == "auto" => Ok(Self::Auto),
+            Literal::Text(text) if matches!(Literal::of_plain(text), Literal::Text(_)) => {
+                Err(Refusal { code: code::OUT_OF_RANGE, reason: format!("{text:?} is neither"), help: None })
+            }
+            literal => Count::from_scalar(literal).map(|Count(count)| Self::Fixed(count)),
+        }
+    }
+}
+
+impl FromScalar for Version {
+    const EXPECTED: &'static str = "1";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        match literal {
+            Literal::Integer(1) => Ok(Self),
+            Literal::Integer(other) => Err(Refusal {
+                code: code::VERSION,
+                reason: format!("version {other} is unknown to this program"),
+                help: Some("this program reads version 1 of the language".to_owned()),
+            }),
+            Literal::Null | Literal::Bool(_) | Literal::Float(_) | Literal::Text(_) => Err(Refusal {
+                code: code::VERSION,
+                reason: "not a version of the language".to_owned(),
+                help: Some("write `version: 1`: it is the version of the language, not of the pipeline".to_owned()),
+            }),
+        }
+    }
+}
+
+fn whole(literal: &Literal, least: i128, most: i128) -> Result<i128, Refusal> {
+    match literal {
+        Literal::Integer(number) if (least..=most).contains(number) => Ok(*number),
+        Literal::Integer(number) if *number < least => Err(Refusal::out_of_range(format!("the least is {least}"))),
+        Literal::Integer(_) => Err(Refusal::out_of_range(format!("the most is {most}"))),
+        Literal::Float(_) => Err(Refusal::out_of_range("this is not whole")),
+        Literal::Null | Literal::Bool(_) | Literal::Text(_) => Err(Refusal::wrong_type(literal)),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number this large is out of every range that calls this")]
+fn number(literal: &Literal, least: f64, most: f64) -> Result<f64, Refusal> {
+    let number = match literal {
+        Literal::Integer(number) => *number as f64,
+        Literal::Float(number) => *number,
+        Literal::Null | Literal::Bool(_) | Literal::Text(_) => return Err(Refusal::wrong_type(literal)),
+    };
+    if number < least {
+        return Err(Refusal::out_of_range(format!("the least is {least}")));
+    }
+    if number > most {
+        return Err(Refusal::out_of_range(format!("the most is {most}")));
+    }
+    Ok(number)
+}
+
+fn length(text: &str) -> Result<Millis, Refusal> {
+    let refuse = |reason: String| Refusal {
+        code: code::UNIT,
+        reason,
+        help: Some("the units are ms, s, m, h and d".to_owned()),
+    };
+    let (amount, unit) = split(text.trim()).ok_or_else(|| refuse(format!("{text:?} is no length of time")))?;
+    let factor = match unit {
+        "ms" => 1.0,
+        "s" => 1e3,
+        "m" => 60e3,
+        "h" => 3_600e3,
+        "d" => 86_400e3,
+        "" => return Err(refuse("no unit".to_owned())),
+        unit => return Err(refuse(format!("there is no unit {unit:?}"))),
+    };
+    let millis = (amount * factor).ceil();
+    if millis < 1.0 {
+        return Err(Refusal::out_of_range("it must be longer than nothing"));
+    }
+    // Ten years: beyond it a typing error is certain, and sums of times stay far from the end of the numbers.
+    if millis > 315_360_000e3 {
+        return Err(Refusal::out_of_range("the most is ten years"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and ten years, and whole")]
+    Ok(Millis(millis as u64))
+}
+
+/// Splits `1.5h` into amount and unit.
+fn split(text: &str) -> Option<(f64, &str)> {
+    let end = text.find(|letter: char| !(letter.is_ascii_digit() || letter == '.')).unwrap_or(text.len());
+    let digits = &text[..end];
+    if !digits.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    Some((digits.parse().ok()?, &text[end..]))
+}
+
+fn whole_u32(amount: f64) -> Option<u32> {
+    let rounded = amount.round();
+    if !(1.0..=f64::from(u32::MAX)).contains(&rounded) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range has just been checked")]
+    Some(rounded as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: FromScalar>(text: &str) -> Result<T, String> {
+        T::from_scalar(&Literal::of_plain(text)).map_err(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn lengths_of_time_need_a_unit() {
+        let check =
+            |text: &str, expected: u64| assert_eq!(read::<Length>(text), Ok(Length(Millis(expected))), "{text}");
+        check("500ms", 500);
+        check("90s", 90_000);
+        check("1.5h", 5_400_000);
+        check("2d", 172_800_000);
+        for text in ["90", "0s", "5 s", "s", "1y", "-1s", "1e3s", "99999d"] {
+            assert!(read::<Length>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_other_quantities() {
+        assert_eq!(read("1s..60s"), Ok(Backoff(Millis(1_000), Millis(60_000))));
+        assert!(read::<Backoff>("60s..1s").is_err());
+        assert_eq!(read("2k"), Ok(Tokens(2_000)));
+        assert_eq!(read("160"), Ok(Tokens(160)));
+        assert!(read::<Tokens>("0").is_err());
+        assert_eq!(read("auto"), Ok(Slots::Auto));
+        assert!(read::<Slots>("0").is_err());
+        assert!(read::<Temperature>("2.1").is_err());
+        assert_eq!(read("18446744073709551615"), Ok(Seed(u64::MAX)));
+        assert!(read::<Seed>("-1").is_err());
+        assert!(read::<Version>("8.10").is_err());
+    }
+}

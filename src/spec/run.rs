@@ -1,0 +1,218 @@
+//! Items, limits, results.
+
+use schemars::JsonSchema;
+
+use super::decode::{Decode, Fields, Place, wrong_type};
+use super::node::{Kind, Node, Spanned};
+use super::{Backoff, Count, JsonLinesPath, Length, Setting, Slots};
+use crate::diag::{Diagnostic, Span, code};
+
+/// What the steps run over: rows in this file or in a file of their own.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(extend("oneOf" = [{"required": ["path"]}, {"required": ["values"]}]))]
+pub struct Items {
+    /// A `.jsonl` file, one JSON object a line, relative to this file.
+    #[schemars(example = &"motions.jsonl")]
+    pub path: Option<Setting<JsonLinesPath>>,
+    /// Rows written out here.
+    pub values: Option<Rows>,
+    /// The column that identifies a row. Default: a hash of the row.
+    pub id: Option<Spanned<String>>,
+}
+
+/// Rows written out: each a map from column to value.
+#[derive(Clone, Debug)]
+pub struct Rows(pub Vec<Node>);
+
+/// Bounds of the run.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Limits {
+    /// Calls in flight at each backend that does not say otherwise. `auto`: as many as the server serves at once.
+    #[schemars(extend("default" = "auto"))]
+    pub concurrency: Option<Setting<Slots>>,
+    /// How long one request may take.
+    pub timeouts: Option<Timeouts>,
+    /// How failed requests are repeated.
+    pub retries: Option<Retries>,
+}
+
+/// How long one request may take; waiting in our own queues never counts.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Timeouts {
+    /// Until the connection stands.
+    #[schemars(extend("default" = "10s"))]
+    pub connect: Option<Setting<Length>>,
+    /// From the request written to the first token, the server's queue and the loading of the model included.
+    #[schemars(extend("default" = "5m"))]
+    pub first_token: Option<Setting<Length>>,
+    /// Between two pieces of an answer.
+    #[schemars(extend("default" = "2m"))]
+    pub idle: Option<Setting<Length>>,
+    /// From the request written to the end of the answer.
+    #[schemars(extend("default" = "30m"))]
+    pub total: Option<Setting<Length>>,
+}
+
+/// How failed requests are repeated.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Retries {
+    /// Requests per call, the first included.
+    #[schemars(extend("default" = 6))]
+    pub attempts: Option<Setting<Count>>,
+    /// No further request after this long.
+    #[schemars(extend("default" = "10m"))]
+    pub within: Option<Setting<Length>>,
+    /// The shortest and the longest wait before the next one.
+    #[schemars(extend("default" = "1s..60s"))]
+    pub backoff: Option<Setting<Backoff>>,
+}
+
+/// The table of results: one row for each case.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Results {
+    /// A `.jsonl` file, relative to this file. `--out` beats it.
+    pub path: super::Required<Setting<JsonLinesPath>>,
+    /// The columns, each with what it shows: `item.<column>`, `repeat`, `status` or `steps.<step>.<field>`.
+    /// Omitted: everything.
+    pub columns: Option<Columns>,
+}
+
+/// Columns of the table of results.
+#[derive(Clone, Debug)]
+pub struct Columns(pub Vec<(Spanned<String>, Spanned<String>)>);
+
+impl Decode for Items {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        if let Kind::List(_) = node.kind {
+            report.push(wrong_type(node, place, "a map").help("rows written out go under `items.values`"));
+            return None;
+        }
+        let mut fields = Fields::of(node, place, report)?;
+        if fields.has("path") || fields.has("values") || !fields.has_unknown(&["path", "values", "id"]) {
+            fields.exactly_one(&["path", "values"], "", report);
+        }
+        let items = Self {
+            path: fields.optional("path", report),
+            values: fields.optional("values", report),
+            id: fields.optional("id", report),
+        };
+        fields.finish(report);
+        Some(items)
+    }
+}
+
+impl Decode for Rows {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let Kind::List(rows) = &node.kind else {
+            if !matches!(node.kind, Kind::Invalid) {
+                report.push(wrong_type(node, place, "a list of rows"));
+            }
+            return None;
+        };
+        if rows.is_empty() {
+            report.push(
+                Diagnostic::error(code::BAD_LIST, format!("{} is empty", place.what))
+                    .at(&place.at, "there is nothing to run over")
+                    .help("remove `items` to run once with an empty item"),
+            );
+        }
+        for row in rows {
+            match &row.kind {
+                Kind::Map(_) | Kind::Invalid => {}
+                Kind::Scalar(_) | Kind::List(_) => {
+                    let each = Place { what: format!("each entry of {}", place.what), at: row.span.clone() };
+                    report.push(
+                        wrong_type(row, &each, "a map from column to value")
+                            .help("write - { text: … } and read it as item.text"),
+                    );
+                }
+            }
+        }
+        Some(Self(rows.clone()))
+    }
+}
+
+impl Decode for Limits {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let limits = Self {
+            concurrency: fields.optional("concurrency", report),
+            timeouts: fields.optional("timeouts", report),
+            retries: fields.optional("retries", report),
+        };
+        fields.finish(report);
+        Some(limits)
+    }
+}
+
+impl Decode for Timeouts {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let timeouts = Self {
+            connect: fields.optional("connect", report),
+            first_token: fields.optional("first_token", report),
+            idle: fields.optional("idle", report),
+            total: fields.optional("total", report),
+        };
+        fields.finish(report);
+        Some(timeouts)
+    }
+}
+
+impl Decode for Retries {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let retries = Self {
+            attempts: fields.optional("attempts", report),
+            within: fields.optional("within", report),
+            backoff: fields.optional("backoff", report),
+        };
+        fields.finish(report);
+        Some(retries)
+    }
+}
+
+impl Decode for Results {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let results = Self { path: fields.required("path", report), columns: fields.optional("columns", report) };
+        fields.finish(report);
+        Some(results)
+    }
+}
+
+impl Decode for Columns {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let Kind::Map(entries) = &node.kind else {
+            if !matches!(node.kind, Kind::Invalid) {
+                report.push(
+                    wrong_type(node, place, "a map from column to what it shows")
+                        .help("write { winner: steps.verdict.choice }"),
+                );
+            }
+            return None;
+        };
+        if entries.is_empty() {
+            report.push(
+                Diagnostic::error(code::BAD_LIST, format!("{} is empty", place.what))
+                    .at(&place.at, "at least one column must be given"),
+            );
+        }
+        let mut columns = Vec::new();
+        for (name, node) in entries {
+            let column = Place { what: format!("column `{}`", name.value), at: name.span.clone() };
+            if let Some(source) = <Spanned<String>>::decode(node, &column, report) {
+                columns.push((name.clone(), source));
+            }
+        }
+        Some(Self(columns))
+    }
+}
+
+impl Rows {
+    /// Returns where the rows start.
+    #[must_use]
+    pub fn span(&self) -> Option<&Span> {
+        self.0.first().map(|row| &row.span)
+    }
+}

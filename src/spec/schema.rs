@@ -1,0 +1,195 @@
+//! The JSON Schema of the language, from the types that read it.
+
+use std::borrow::Cow;
+
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde_json::{Value, json};
+
+use super::table::Named;
+use super::{
+    Backoff, BaseUrl, Columns, Count, JsonLinesPath, Length, Number, ParamType, PipelineName, Required, Rows, Scalar,
+    Seed, Setting, Slots, Spanned, Spec, Table, Temperature, Text, Tokens, TopP, Version, Word,
+};
+
+/// A positive amount and a unit of time.
+const LENGTH: &str = r"([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)(ms|s|m|h|d)";
+
+/// Returns the JSON Schema (draft 2020-12) of a pipeline file.
+#[must_use]
+pub fn schema() -> Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<Spec>();
+    Strict.transform(&mut schema);
+    schema.to_value()
+}
+
+/// Refuses unknown keys but `x-…`, blank texts and nulls, as the decoder does.
+struct Strict;
+
+impl Transform for Strict {
+    fn transform(&mut self, schema: &mut Schema) {
+        transform_subschemas(self, schema);
+        let Some(object) = schema.as_object_mut() else { return };
+        if object.contains_key("properties") {
+            object.insert("additionalProperties".to_owned(), json!(false));
+            object.insert("patternProperties".to_owned(), json!({ "^x-": true }));
+        }
+        remove_null(object);
+        let any_text = object.get("type") == Some(&json!("string"))
+            && ["pattern", "enum", "const"].iter().all(|key| !object.contains_key(*key));
+        if any_text {
+            object.insert("pattern".to_owned(), json!(r"\S"));
+        }
+    }
+}
+
+/// An optional field may be left out, but not be null.
+fn remove_null(object: &mut serde_json::Map<String, Value>) {
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            object.insert("type".to_owned(), only);
+        }
+    }
+    let Some(Value::Array(branches)) = object.get_mut("anyOf") else { return };
+    branches.retain(|branch| *branch != json!({ "type": "null" }));
+    if let [Value::Object(only)] = branches.as_slice() {
+        let only = only.clone();
+        object.shift_remove("anyOf");
+        for (key, value) in only {
+            object.entry(key).or_insert(value);
+        }
+    }
+}
+
+/// What a setting may be instead of a literal.
+struct Reference;
+
+impl JsonSchema for Reference {
+    fn schema_name() -> Cow<'static, str> {
+        "Reference".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "One whole `{{ … }}` that reads only params, or text with `${NAME}` or `${NAME:-default}` \
+                            from the environment.",
+            "anyOf": [
+                { "pattern": r"^\s*\{\{((?!\{\{|\}\})[\s\S])*\S((?!\{\{|\}\})[\s\S])*\}\}\s*$" },
+                { "pattern": r"\$\{", "not": { "pattern": r"\{\{" } },
+            ],
+        })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Setting<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("SettingOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let literal = generator.subschema_for::<T>();
+        let reference = generator.subschema_for::<Reference>();
+        json_schema!({ "anyOf": [literal, reference] })
+    }
+}
+
+impl<T: Named + JsonSchema> JsonSchema for Table<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("TableOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let name = if T::HYPHENS { "^[A-Za-z_][A-Za-z0-9_-]{0,63}$" } else { "^[A-Za-z_][A-Za-z0-9_]{0,63}$" };
+        // A name with a hyphen may start with `x-` in form only: those keys are always the author's own.
+        let entry = generator.subschema_for::<T>();
+        json_schema!({
+            "type": "object",
+            "patternProperties": { "^x-": true },
+            "additionalProperties": entry,
+            "propertyNames": { "anyOf": [{ "pattern": name }, { "pattern": "^x-" }] },
+        })
+    }
+}
+
+macro_rules! transparent {
+    ($($wrapper:ident),*) => {$(
+        impl<T: JsonSchema> JsonSchema for $wrapper<T> {
+            fn inline_schema() -> bool {
+                T::inline_schema()
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                T::schema_name()
+            }
+
+            fn schema_id() -> Cow<'static, str> {
+                T::schema_id()
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                T::json_schema(generator)
+            }
+        }
+    )*};
+}
+
+transparent!(Spanned, Required);
+
+macro_rules! inline {
+    ($($name:ident => $schema:tt)*) => {$(
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )*};
+}
+
+inline! {
+    Text => { "type": "string" }
+    Version => { "type": "integer", "const": 1 }
+    Count => { "type": "integer", "minimum": 1, "maximum": u32::MAX }
+    Seed => { "type": "integer", "minimum": 0, "maximum": u64::MAX }
+    Temperature => { "type": "number", "minimum": 0, "maximum": 2 }
+    TopP => { "type": "number", "minimum": 0, "maximum": 1 }
+    Number => { "type": "number" }
+    Tokens => { "anyOf": [
+        { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+        { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?[kM]$" },
+    ] }
+    Length => { "type": "string", "pattern": format!("^{LENGTH}$") }
+    Backoff => { "type": "string", "pattern": format!(r"^{LENGTH}\.\.{LENGTH}$") }
+    Slots => { "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1, "maximum": u32::MAX }] }
+    Word => { "type": "string", "pattern": r"^\s*\S[^\u0000-\u001f]*$", "not": { "pattern": r"\{\{" } }
+    Scalar => { "type": ["string", "number", "boolean"] }
+    PipelineName => { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$" }
+    JsonLinesPath => { "type": "string", "pattern": r"[^/]\.jsonl$", "not": { "pattern": r"\{\{" } }
+    BaseUrl => { "anyOf": [
+        { "enum": ["auto", "embedded", "sim"] },
+        { "type": "string", "pattern": "^sim:[0-9]+$" },
+        { "type": "string", "pattern": r"^https?://[^/:?\s][^\s]*$" },
+    ] }
+    ParamType => { "type": "string", "enum": ["integer", "number", "string", "boolean"] }
+    Rows => { "type": "array", "minItems": 1, "items": { "type": "object" } }
+    Columns => { "type": "object", "minProperties": 1, "additionalProperties": { "type": "string" } }
+}

@@ -1,0 +1,240 @@
+//! The steps, one key per kind.
+
+use schemars::JsonSchema;
+
+use super::decode::{Decode, Fields, Place};
+use super::node::{Node, Spanned};
+use super::table::Named;
+use super::{Count, Required, Setting, Text};
+use crate::diag::{Diagnostic, Span, code};
+
+/// The kinds of a step.
+const KINDS: &[&str] = &["chat", "dialogue", "judge"];
+/// The conditions of a stop.
+const CONDITIONS: &[&str] = &["rounds", "turns", "says", "any", "all", "not"];
+
+/// One step: exactly one of `chat`, `dialogue`, `judge`.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(extend("oneOf" = [{"required": ["chat"]}, {"required": ["dialogue"]}, {"required": ["judge"]}]))]
+pub struct Step {
+    /// One question, one answer. Later steps read `text`, `json` and `status`.
+    pub chat: Option<Chat>,
+    /// Several actors in turns. Later steps read `transcript`, `turns`, `last`, `stopped_by` and `status`.
+    pub dialogue: Option<Dialogue>,
+    /// A choice among options. Later steps read `choice`, `votes`, `flipped` and `status`.
+    pub judge: Option<Judge>,
+    /// Steps to wait for. Those that templates read are waited for anyway.
+    pub after: Option<Vec<Spanned<String>>>,
+}
+
+/// One question, one answer.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Chat {
+    /// Who answers: a name from `actors`.
+    pub actor: Required<Spanned<String>>,
+    /// What is asked: a template.
+    #[schemars(example = &"Summarise: {{ item.text }}")]
+    pub prompt: Required<Text>,
+}
+
+/// Several actors in turns.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Dialogue {
+    /// Who speaks, in turn: at least two names from `actors`.
+    #[schemars(extend("minItems" = 2, "uniqueItems" = true))]
+    pub actors: Required<Vec<Spanned<String>>>,
+    /// A message that all see first: a template.
+    #[schemars(example = &"The motion: {{ item.motion }}")]
+    pub opening: Required<Text>,
+    /// When it is over, tested after each turn. `rounds` or `turns` must bound it.
+    pub stop: Required<Stop>,
+}
+
+/// A choice among options.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Judge {
+    /// Who judges: a name from `actors`.
+    pub actor: Required<Spanned<String>>,
+    /// What is asked: a template. How to answer is added to it.
+    #[schemars(example = &"Who argued better?\n{{ steps.debate.transcript }}")]
+    pub question: Required<Text>,
+    /// The options, at least two.
+    #[schemars(extend("minItems" = 2, "uniqueItems" = true))]
+    pub choose: Required<Vec<Spanned<String>>>,
+    /// How often it is asked, each time with another seed.
+    #[schemars(extend("default" = 1))]
+    pub votes: Option<Setting<Count>>,
+    /// Two speakers among the options: shown as A and B, and asked again exchanged.
+    #[schemars(extend("minItems" = 2, "maxItems" = 2, "uniqueItems" = true))]
+    pub blind: Option<Vec<Spanned<String>>>,
+}
+
+/// When a dialogue is over: exactly one condition.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(extend("oneOf" = [
+    {"required": ["rounds"]}, {"required": ["turns"]}, {"required": ["says"]},
+    {"required": ["any"]}, {"required": ["all"]}, {"required": ["not"]},
+]))]
+pub struct Stop {
+    /// So many turns of each actor have been taken.
+    pub rounds: Option<Setting<Count>>,
+    /// So many turns have been taken.
+    pub turns: Option<Setting<Count>>,
+    /// The latest turn matches a pattern.
+    pub says: Option<Says>,
+    /// One of these holds.
+    #[schemars(extend("minItems" = 1))]
+    pub any: Option<Vec<Stop>>,
+    /// All of these hold.
+    #[schemars(extend("minItems" = 1))]
+    pub all: Option<Vec<Stop>>,
+    /// This does not hold.
+    pub not: Option<Box<Stop>>,
+    /// Where it is written.
+    #[schemars(skip)]
+    pub span: Span,
+}
+
+/// What the latest turn is searched for.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Says {
+    /// Whose turns: one of the dialogue's actors. Omitted: anybody's.
+    pub actor: Option<Spanned<String>>,
+    /// A regular expression.
+    #[schemars(example = &"(?i)i concede")]
+    pub pattern: Required<Text>,
+}
+
+impl Named for Step {
+    const WORD: &'static str = "step";
+    const HYPHENS: bool = false;
+}
+
+impl Decode for Step {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        // A misspelt kind is reported as an unknown key; that none is there would only repeat it.
+        if KINDS.iter().any(|kind| fields.has(kind)) || !fields.has_unknown(&["chat", "dialogue", "judge", "after"]) {
+            fields.exactly_one(KINDS, "", report);
+        }
+        let step = Self {
+            chat: fields.optional("chat", report),
+            dialogue: fields.optional("dialogue", report),
+            judge: fields.optional("judge", report),
+            after: fields.optional("after", report),
+        };
+        fields.finish(report);
+        Some(step)
+    }
+}
+
+impl Decode for Chat {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let chat = Self { actor: fields.required("actor", report), prompt: fields.required("prompt", report) };
+        fields.finish(report);
+        Some(chat)
+    }
+}
+
+impl Decode for Dialogue {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let dialogue = Self {
+            actors: fields.required("actors", report),
+            opening: fields.required("opening", report),
+            stop: fields.required("stop", report),
+        };
+        if let Some(actors) = dialogue.actors.as_ref() {
+            let place = fields.place_of("actors", &fields.span_of("actors"));
+            distinct(actors, 2, &place, report);
+        }
+        fields.finish(report);
+        Some(dialogue)
+    }
+}
+
+impl Decode for Judge {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let judge = Self {
+            actor: fields.required("actor", report),
+            question: fields.required("question", report),
+            choose: fields.required("choose", report),
+            votes: fields.optional("votes", report),
+            blind: fields.optional("blind", report),
+        };
+        if let Some(options) = judge.choose.as_ref() {
+            let place = fields.place_of("choose", &fields.span_of("choose"));
+            distinct(options, 2, &place, report);
+        }
+        if let Some(names) = &judge.blind {
+            let place = fields.place_of("blind", &fields.span_of("blind"));
+            distinct(names, 2, &place, report);
+            if let Some(third) = names.get(2) {
+                report.push(
+                    Diagnostic::error(code::BAD_LIST, format!("{} takes two names", place.what))
+                        .at(&third.span, "the third"),
+                );
+            }
+        }
+        fields.finish(report);
+        Some(judge)
+    }
+}
+
+impl Decode for Stop {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        if CONDITIONS.iter().any(|key| fields.has(key)) || !fields.has_unknown(CONDITIONS) {
+            fields.exactly_one(CONDITIONS, "several conditions go under `any` (one is enough) or `all`", report);
+        }
+        let stop = Self {
+            rounds: fields.optional("rounds", report),
+            turns: fields.optional("turns", report),
+            says: fields.optional("says", report),
+            any: fields.optional("any", report),
+            all: fields.optional("all", report),
+            not: fields.optional("not", report),
+            span: node.span.clone(),
+        };
+        for (key, list) in [("any", &stop.any), ("all", &stop.all)] {
+            if list.as_ref().is_some_and(Vec::is_empty) {
+                report.push(
+                    Diagnostic::error(code::BAD_LIST, format!("`{key}` of {} is empty", place.what))
+                        .at(&fields.span_of(key), "at least one condition must be given"),
+                );
+            }
+        }
+        fields.finish(report);
+        Some(stop)
+    }
+}
+
+impl Decode for Says {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let says = Self { actor: fields.optional("actor", report), pattern: fields.required("pattern", report) };
+        fields.finish(report);
+        Some(says)
+    }
+}
+
+/// Checks that there are enough entries, and that none stands twice.
+fn distinct(entries: &[Spanned<String>], least: usize, place: &Place, report: &mut Vec<Diagnostic>) {
+    for (position, entry) in entries.iter().enumerate() {
+        if let Some(first) = entries[..position].iter().find(|earlier| earlier.value == entry.value) {
+            report.push(
+                Diagnostic::error(code::BAD_LIST, format!("{} names `{}` twice", place.what, entry.value))
+                    .at(&entry.span, "again here")
+                    .at(&first.span, "first here"),
+            );
+        }
+    }
+    if entries.len() < least {
+        report.push(
+            Diagnostic::error(code::BAD_LIST, format!("{} needs at least {least} entries", place.what))
+                .at(&place.at, format!("there are {}", entries.len())),
+        );
+    }
+}

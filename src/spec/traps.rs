@@ -1,0 +1,120 @@
+//! The usual YAML traps, each with one clear message instead of the parser's.
+
+use super::node::Source;
+use crate::diag::{Diagnostic, Span, code};
+
+/// Turns a syntax error into a message; looks for the mistakes that people make with templates first.
+pub(super) fn explain(source: &Source, text: &str, at: usize, reason: &str) -> Diagnostic {
+    let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    // The parser may stop at the start of the line after the mistake.
+    let from = if text[line_start..at].trim().is_empty() {
+        text[..line_start.saturating_sub(1)].rfind('\n').map_or(0, |newline| newline + 1)
+    } else {
+        line_start
+    };
+    let to = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
+    let mut start = from;
+    for line in text[from..to].split_inclusive('\n') {
+        if let Some(found) = opened(line, "{{") {
+            return unquoted_template(source, start + found, start + line.trim_end().len());
+        }
+        if let Some(found) = opened(line, "${") {
+            return unquoted_variable(source, start + found, start + found + variable_length(&line[found..]));
+        }
+        start += line.len();
+    }
+    let width = text[at..].chars().next().filter(|letter| *letter != '\n').map_or(0, char::len_utf8);
+    let base = Diagnostic::error(code::SYNTAX, "not valid YAML".to_owned()).at(&source.span(at, at + width), reason);
+    let trimmed = text[line_start..].trim_start();
+    if reason.contains("mapping values are not allowed") {
+        let inside_text = text[line_start..at].contains(": ") && trimmed.contains(": ");
+        return if inside_text {
+            base.help("text with a `: ` in it needs quotes, or a block after `|`")
+        } else {
+            base.help("is the indentation of this line that of its neighbours?")
+        };
+    }
+    if reason.contains("tabs") {
+        return base.help("YAML is indented with spaces");
+    }
+    if reason.contains("unknown anchor") {
+        return base
+            .help("an alias `*name` needs an anchor `&name` before it; quotes make a text that starts with `*`");
+    }
+    if reason.contains("unexpected character") {
+        return base.help("a text that starts with this character needs quotes");
+    }
+    if reason.contains("trailing content") {
+        return base.help("quotes go around the whole value");
+    }
+    if reason.contains("quoted scalar") {
+        return base.help("the closing quote is missing");
+    }
+    if reason.contains("flow") || reason.contains("bracket") {
+        return base.help("is a `]`, a `}` or a comma missing or too many?");
+    }
+    base.help("is the indentation of this line that of its neighbours?")
+}
+
+/// A map as the key of a map: what an unquoted `{{ … }}` looks like to YAML.
+pub(super) fn complex_key(source: &Source, text: &str, key: &Span) -> Diagnostic {
+    let at = key.start.saturating_sub(source.offset);
+    if at > 0 && text[..at].ends_with('{') && text[at..].starts_with('{') {
+        let end = text[at..].find("}}").map_or(at + 1, |close| at + close + 2);
+        return unquoted_template(source, at - 1, end);
+    }
+    Diagnostic::error(code::LEFT_OUT, "a list or a map cannot be a key").at(key, "")
+}
+
+fn unquoted_template(source: &Source, start: usize, end: usize) -> Diagnostic {
+    Diagnostic::error(code::NEEDS_QUOTES, "a value that starts with `{{` needs quotes")
+        .at(&source.span(start, end), "YAML takes an unquoted `{` for the start of a map")
+        .help("write \"{{ … }}\", or put the text into a block after `|`")
+}
+
+fn unquoted_variable(source: &Source, start: usize, end: usize) -> Diagnostic {
+    Diagnostic::error(code::NEEDS_QUOTES, "`${…}` inside `{ }` or `[ ]` needs quotes")
+        .at(&source.span(start, end), "YAML takes the `{` for the start of a map")
+        .help("write \"${…}\"")
+}
+
+fn variable_length(text: &str) -> usize {
+    text.find('}').map_or(2, |close| close + 1)
+}
+
+/// Finds an unquoted `{{` or `${` at the start of a value: after `: `, `- `, `[`, `{` or `,`.
+fn opened(line: &str, opening: &str) -> Option<usize> {
+    let mut quote = None;
+    let bytes = line.as_bytes();
+    let mut flow = 0_u32;
+    for at in 0..bytes.len() {
+        match (quote, bytes[at]) {
+            (Some(open), byte) if open == byte => quote = None,
+            (Some(_), _) => {}
+            (None, b'#') if at == 0 || bytes[at - 1].is_ascii_whitespace() => return None,
+            (None, byte @ (b'"' | b'\'')) if starts_value(&line[..at]) => quote = Some(byte),
+            (None, _) => {
+                let inside = opening == "{{" || flow > 0;
+                if inside && bytes[at..].starts_with(opening.as_bytes()) && starts_value(&line[..at]) {
+                    return Some(at);
+                }
+                match bytes[at] {
+                    b'{' | b'[' => flow += 1,
+                    b'}' | b']' => flow = flow.saturating_sub(1),
+                    _ => {}
+                }
+            }
+        }
+    }
+    None
+}
+
+fn starts_value(before: &str) -> bool {
+    let trimmed = before.trim_end();
+    let spaced = trimmed.len() < before.len();
+    match trimmed.chars().last() {
+        None => false,
+        Some(':' | '-') => spaced,
+        Some(last) => matches!(last, '[' | '{' | ','),
+    }
+}

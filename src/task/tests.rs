@@ -1,0 +1,210 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use regex::Regex;
+use serde_json::json;
+
+use super::*;
+use crate::base::{ActorName, CaseNo, Digest, ItemId, StepName};
+use crate::event::{FinishReason, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict};
+use crate::plan::{
+    Actor, ActorIdx, BackendIdx, Call, Dialogue, Items, Judge, Limits, ModelChoice, Pattern, Place, Plan, Sampling,
+    Step, StepIdx, StepKind, Stop,
+};
+use crate::prompt::Templates;
+
+/// A debate of `speakers` and a blind judge.
+fn plan(speakers: &[&str]) -> Plan {
+    let mut templates = Templates::default();
+    let opening = templates.add("Motion: {{ item.motion }}").expect("compiles");
+    let system = templates.add("You are at turn {{ turn }}.").expect("compiles");
+    let question = templates.add("Who won?\n{{ steps.debate.transcript }}\n").expect("compiles");
+    let actor = |name: &str, system| Actor {
+        name: ActorName::from(name),
+        backend: BackendIdx(0),
+        model: ModelChoice::Auto,
+        system,
+        sampling: Sampling::default(),
+    };
+    let mut actors: Vec<Actor> = speakers.iter().map(|name| actor(name, Some(system))).collect();
+    actors.push(actor("referee", None));
+    let one = NonZeroU32::MIN;
+    Plan {
+        name: "t".to_owned(),
+        description: None,
+        hash: Digest::of(b"t"),
+        seed: 0,
+        params: serde_json::Map::new(),
+        backends: Vec::new(),
+        steps: vec![
+            Step {
+                name: StepName::from("debate"),
+                after: vec![],
+                reads: vec![],
+                kind: StepKind::Dialogue(Dialogue {
+                    actors: (0..speakers.len()).map(ActorIdx).collect(),
+                    opening,
+                    stop: Stop::Rounds(one),
+                    patterns: vec![Pattern {
+                        actor: Some(ActorIdx(1)),
+                        regex: Regex::new("concede").expect("valid"),
+                    }],
+                }),
+            },
+            Step {
+                name: StepName::from("verdict"),
+                after: vec![StepIdx(0)],
+                reads: vec![StepIdx(0)],
+                kind: StepKind::Judge(Judge {
+                    actor: ActorIdx(speakers.len()),
+                    question,
+                    choose: ["pro", "con", "tie"].map(str::to_owned).to_vec(),
+                    votes: one,
+                    blind: Some([ActorName::from("pro"), ActorName::from("con")]),
+                }),
+            },
+        ],
+        actors,
+        items: Items::One,
+        limit: None,
+        repeat: one,
+        limits: Limits::default(),
+        results: None,
+        templates,
+    }
+}
+
+#[derive(Default)]
+struct Store(BTreeMap<Digest, Arc<str>>);
+
+impl Store {
+    fn put(&mut self, text: &str) -> Digest {
+        let digest = Digest::of(text.as_bytes());
+        self.0.insert(digest, Arc::from(text));
+        digest
+    }
+
+    fn turn(&mut self, actor: &str, text: &str) -> Turn {
+        Turn { actor: ActorName::from(actor), text: self.put(text) }
+    }
+}
+
+fn place(store: &mut Store, step: usize, call: Call, actor: usize) -> Place {
+    Place {
+        case: CaseNo(0),
+        item: ItemId::from("tea"),
+        repeat: 1,
+        row: store.put(&json!({ "motion": "Tea is better" }).to_string()),
+        step: StepIdx(step),
+        call,
+        actor: ActorIdx(actor),
+        turns: Vec::new(),
+        inputs: Vec::new(),
+        takes_format: true,
+    }
+}
+
+fn composed(plan: &Plan, place: &Place, store: &Store) -> Vec<String> {
+    let models: Vec<Arc<str>> = plan.actors.iter().map(|_| Arc::from("m")).collect();
+    let question = compose(plan, place, &models, &|digest| store.0.get(digest).cloned()).expect("composes");
+    question.messages.iter().map(|message| format!("{}: {}", message.role.word(), message.content)).collect()
+}
+
+#[test]
+fn two_speakers_alternate_without_names() {
+    let plan = plan(&["pro", "con"]);
+    let mut store = Store::default();
+    let mut at = place(&mut store, 0, Call::Turn(3), 0);
+    at.turns = vec![store.turn("pro", "Yes."), store.turn("con", "No.")];
+    let expected = ["system: You are at turn 3.", "user: Motion: Tea is better", "assistant: Yes.", "user: No."];
+    assert_eq!(composed(&plan, &at, &store), expected);
+
+    let mut at = place(&mut store, 0, Call::Turn(2), 1);
+    at.turns = vec![store.turn("pro", "Yes.")];
+    assert_eq!(composed(&plan, &at, &store), ["system: You are at turn 2.", "user: Motion: Tea is better\n\nYes."]);
+}
+
+#[test]
+fn three_speakers_are_named_and_joined() {
+    let plan = plan(&["pro", "con", "third"]);
+    let mut store = Store::default();
+    let mut at = place(&mut store, 0, Call::Turn(4), 0);
+    at.turns = vec![store.turn("pro", "Yes."), store.turn("con", "No."), store.turn("third", "Maybe.")];
+    assert_eq!(composed(&plan, &at, &store)[2..], ["assistant: Yes.", "user: con: No.\n\nthird: Maybe."]);
+}
+
+fn verdict_place(store: &mut Store, exchanged: bool) -> Place {
+    let mut at = place(store, 1, Call::Vote { vote: 1, exchanged }, 2);
+    let turns = vec![store.turn("pro", "Yes."), store.turn("con", "No.")];
+    let settled = TaskSettled {
+        case: at.case,
+        step: StepName::from("debate"),
+        status: TaskStatus::Ok,
+        output: Some(TaskOutput::Dialogue { turns, stopped_by: "rounds".to_owned() }),
+        failure: None,
+        usage: Usage::default(),
+        busy_ms: 0,
+    };
+    at.inputs = vec![(StepIdx(0), Arc::new(settled))];
+    at
+}
+
+#[test]
+fn a_blind_judge_sees_labels_and_never_names() {
+    let plan = plan(&["pro", "con"]);
+    let mut store = Store::default();
+    for (exchanged, transcript) in [(false, "A: Yes.\n\nB: No."), (true, "B: Yes.\n\nA: No.")] {
+        let at = verdict_place(&mut store, exchanged);
+        let text = composed(&plan, &at, &store).join("\n");
+        assert!(text.contains(transcript), "{text}");
+        assert!(text.contains(r#"X is one of "A", "B", "tie""#), "{text}");
+        assert!(!text.contains("pro") && !text.contains("con:"), "{text}");
+    }
+}
+
+#[test]
+fn blind_answers_are_mapped_back() {
+    let plan = plan(&["pro", "con"]);
+    let mut store = Store::default();
+    let answer = r#"{"choice": "A"}"#;
+    for (exchanged, expected) in [(false, "pro"), (true, "con")] {
+        let at = verdict_place(&mut store, exchanged);
+        let facts = read(&plan, &at, answer, FinishReason::Stop);
+        assert_eq!(facts.verdict, Some(Verdict::Choice(expected.to_owned())));
+    }
+}
+
+#[test]
+fn says_looks_at_its_own_actor() {
+    let plan = plan(&["pro", "con"]);
+    let mut store = Store::default();
+    for (actor, expected) in [(0, false), (1, true)] {
+        let at = place(&mut store, 0, Call::Turn(1), actor);
+        assert_eq!(read(&plan, &at, "I concede.", FinishReason::Stop).says, [expected]);
+    }
+}
+
+#[test]
+fn a_missing_field_is_an_error_that_names_the_template() {
+    let plan = plan(&["pro", "con"]);
+    let mut store = Store::default();
+    let mut at = place(&mut store, 0, Call::Turn(1), 0);
+    at.row = store.put("{}");
+    let models: Vec<Arc<str>> = plan.actors.iter().map(|_| Arc::from("m")).collect();
+    let error = compose(&plan, &at, &models, &|digest| store.0.get(digest).cloned()).expect_err("undefined");
+    assert!(error.to_string().contains("opening does not render for case 0"), "{error}");
+}
+
+#[test]
+fn seeds_differ_by_call_and_repeat_alone() {
+    let plan = plan(&["pro", "con"]);
+    let mut store = Store::default();
+    let one = place(&mut store, 0, Call::Turn(1), 0);
+    let mut other = one.clone();
+    assert_eq!(crate::plan::seed_of(&plan, &one), crate::plan::seed_of(&plan, &other));
+    other.case = CaseNo(9);
+    assert_eq!(crate::plan::seed_of(&plan, &one), crate::plan::seed_of(&plan, &other));
+    other.repeat = 2;
+    assert_ne!(crate::plan::seed_of(&plan, &one), crate::plan::seed_of(&plan, &other));
+}

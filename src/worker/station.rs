@@ -1,0 +1,162 @@
+//! Where calls are made: the plan, the backends, and the model behind each actor.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
+use crate::base::Digest;
+use crate::event::{Answer, Failure, FailureKind, Outcome, Report, Timings, Usage};
+use crate::plan::{BackendIdx, Place, Plan, Timeouts};
+use crate::task::{self, Composed};
+
+/// Finds a text by its digest, from memory or from the journal.
+pub type TextLookup = dyn Fn(&Digest) -> Option<Arc<str>> + Send + Sync;
+
+/// Everything that a call needs beside its place.
+pub struct Station {
+    /// What is being run.
+    pub plan: Arc<Plan>,
+    /// By the plan's order of backends.
+    pub backends: Vec<Arc<dyn Backend>>,
+    /// By the plan's order of actors: the model as its server names it.
+    pub models: Vec<Arc<str>>,
+    /// Whether to ask for streams.
+    pub stream: bool,
+    /// Where earlier texts are found.
+    pub texts: Arc<TextLookup>,
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub struct Worked {
+    /// For the engine.
+    pub report: Report,
+    /// For the journal: every text that the report's digests stand for.
+    pub texts: Vec<(Digest, Arc<str>)>,
+}
+
+impl Station {
+    /// Makes one call, to its end or until `cancel` says why to give it up.
+    ///
+    /// `spoken` gets each piece of the answer as it arrives when [`Self::stream`] is set.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection; nothing is reported then, so the driver sends on `cancel` instead.
+    pub async fn call(
+        &self,
+        place: &Place,
+        backend: BackendIdx,
+        timeouts: Timeouts,
+        spoken: &(dyn Fn(&str) + Send + Sync),
+        mut cancel: oneshot::Receiver<FailureKind>,
+    ) -> Worked {
+        let composed = match task::compose(&self.plan, place, &self.models, &|digest| (self.texts)(digest)) {
+            Ok(composed) => composed,
+            Err(error) => return unasked(&error),
+        };
+        let mut texts = Vec::new();
+        let request_digest = manifest(&composed, &mut texts);
+        let request = self.request(place, composed, timeouts);
+
+        let start = Instant::now();
+        let first_token = OnceLock::new();
+        let watch = |progress: Progress<'_>| {
+            if let Progress::Text(piece) = progress {
+                let _ = first_token.get_or_init(|| micros(start));
+                spoken(piece);
+            }
+        };
+        let watch: Watch<'_> = &watch;
+        let answer = tokio::select! {
+            biased;
+            answer = self.backends[backend.0].chat(&request, watch) => answer,
+            why = &mut cancel => Err(given_up(why, timeouts)),
+        };
+        let timings = Timings { queued_us: 0, first_token_us: first_token.get().copied(), total_us: micros(start) };
+        let (outcome, usage) = self.outcome(place, answer, &mut texts);
+        Worked { report: Report { request: Some(request_digest), outcome, usage, timings }, texts }
+    }
+
+    fn request(&self, place: &Place, composed: Composed, timeouts: Timeouts) -> ChatRequest {
+        let sampling = &self.plan.actor(place.actor).sampling;
+        let format = match composed.options.is_empty() || !place.takes_format {
+            true => Format::Text,
+            false => Format::Choice(composed.options),
+        };
+        ChatRequest {
+            model: Arc::clone(&self.models[place.actor.0]),
+            messages: composed.messages,
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            max_tokens: sampling.max_tokens,
+            stop: sampling.stop.clone(),
+            seed: composed.seed,
+            format,
+            stream: self.stream,
+            limits: CallLimits {
+                connect: timeouts.connect.duration(),
+                // Without a stream the first byte comes with the last one, so only the total limit can tell.
+                first_token: if self.stream { timeouts.first_token } else { timeouts.total }.duration(),
+                idle: timeouts.idle.duration(),
+            },
+        }
+    }
+
+    fn outcome(
+        &self,
+        place: &Place,
+        answer: Result<Completion, Failure>,
+        texts: &mut Vec<(Digest, Arc<str>)>,
+    ) -> (Outcome, Usage) {
+        match answer {
+            Err(failure) => (Outcome::Failed(failure), Usage::default()),
+            Ok(Completion { text, finish, model, usage }) => {
+                let facts = task::read(&self.plan, place, &text, finish);
+                let text = keep(texts, Arc::from(text));
+                (Outcome::Answered(Answer { text, finish, model, facts }), usage)
+            }
+        }
+    }
+}
+
+fn micros(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn unasked(error: &task::ComposeError) -> Worked {
+    let failure = Failure::new(FailureKind::Render, error.to_string());
+    let outcome = Outcome::Failed(failure);
+    let report = Report { request: None, outcome, usage: Usage::default(), timings: Timings::default() };
+    Worked { report, texts: Vec::new() }
+}
+
+fn given_up(why: Result<FailureKind, oneshot::error::RecvError>, timeouts: Timeouts) -> Failure {
+    match why {
+        Ok(kind @ FailureKind::TimedOut(_)) => Failure::new(
+            kind,
+            format!("no whole answer within {} s (limits.timeouts.total)", timeouts.total.0 / 1_000),
+        ),
+        Ok(kind) => Failure::new(kind, "given up while the run was stopping"),
+        Err(_) => Failure::new(FailureKind::Cancelled, "the run went away"),
+    }
+}
+
+/// Keeps the messages one by one, so that a text said in many requests is stored once, and the list of them.
+fn manifest(composed: &Composed, texts: &mut Vec<(Digest, Arc<str>)>) -> Digest {
+    let mut list = Vec::with_capacity(composed.messages.len());
+    for message in &composed.messages {
+        let digest = keep(texts, Arc::clone(&message.content));
+        list.push(json!({ "role": message.role.word(), "text": digest }));
+    }
+    keep(texts, Arc::from(serde_json::Value::from(list).to_string()))
+}
+
+fn keep(texts: &mut Vec<(Digest, Arc<str>)>, text: Arc<str>) -> Digest {
+    let digest = Digest::of(text.as_bytes());
+    texts.push((digest, text));
+    digest
+}
