@@ -168,7 +168,7 @@ fn runs_are_listed_newest_first() {
     stopped.end(RunOutcome::Stopped(StopCause::Interrupt));
     stopped.log[0].at = stopped.log[1].at;
     project.keep(&stopped);
-    let empty = project.home.create_run("debate", crate::base::Timestamp(1_760_000_000_000_001)).unwrap();
+    let empty = project.home.create_run("debate", crate::base::Timestamp(1_760_000_030_000_000)).unwrap();
     let table = runs(false);
     let columns: Vec<Vec<&str>> =
         table.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
