@@ -169,12 +169,15 @@ async fn auto(wanted: &Wanted, env: Env<'_>, notice: &(dyn Fn(&str) + Sync)) -> 
     let tls = |error| vec![ConnectError::Config { backend: wanted.name.clone(), source: ConfigError::Tls(error) }];
     let named = named(wanted);
     let started = Instant::now();
+    let mut is_told = false;
     let mut looked = look_until_found(env, wanted.api_key.clone(), &named).await.map_err(tls)?;
     while choose(&looked, &named).is_none()
         && let Some(loading) = looked.iter().find(|looked| looked.found == Finding::Loading)
         && started.elapsed() < LOAD
     {
-        notice(&format!("{}: {loading}; waiting for it", wanted.name));
+        if !std::mem::replace(&mut is_told, true) {
+            notice(&format!("{}: {loading}; waiting for it", wanted.name));
+        }
         sleep(LOAD_POLL).await;
         looked = look_until_found(env, wanted.api_key.clone(), &named).await.map_err(tls)?;
     }
@@ -192,7 +195,7 @@ async fn auto(wanted: &Wanted, env: Env<'_>, notice: &(dyn Fn(&str) + Sync)) -> 
 fn passed_over(looked: &[Looked], chosen: &BaseUrl) -> String {
     let before = looked.iter().take_while(|looked| looked.place.url.as_ref() != Ok(chosen));
     let explicit = before.filter(|looked| looked.place.why.is_explicit());
-    explicit.map(|looked| format!("; passed over {looked}")).collect()
+    explicit.fold(String::new(), |text, looked| format!("{text}; passed over {looked}"))
 }
 
 /// No server will do: the embedded model, unless a server lacks just the model that is asked for by name.

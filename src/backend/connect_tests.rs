@@ -1,6 +1,8 @@
 //! Which backend a pipeline gets, and what it is told when it gets none.
 
 use std::num::NonZeroU32;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::connect::{Connected, Target, Wanted, connect};
 use super::contract;
@@ -164,6 +166,28 @@ async fn auto_passes_over_aloud() {
          local: llama.cpp at URL (Smol.Q4, 3 slots); \
          passed over http://127.0.0.1:1/v1 (from PIPE_BASE_URL): connection refused"
     );
+}
+
+#[tokio::test]
+async fn a_server_that_is_loading_is_waited_for_and_that_is_said_once() {
+    let asked = AtomicUsize::new(0);
+    let server = Scripted::start(move |seen| match seen.line.as_str() {
+        "GET /v1/models" if asked.fetch_add(1, Ordering::Relaxed) < 2 => {
+            Reply::json(503, r#"{"error":{"code":503,"message":"Loading model"}}"#)
+        }
+        _ => llama_cpp(seen),
+    })
+    .await;
+    let said = Mutex::new(Vec::new());
+    let notice = |line: &str| said.lock().expect("nothing panics here").push(line.to_owned());
+    let url = server.url();
+    let env = |name: &str| (name == "OPENAI_BASE_URL").then(|| url.clone());
+    for (target, notices) in [(Target::Auto, 1), (Target::Url(server.url()), 0)] {
+        let connected = connect(&[wanted(target, &[None])], &env, &notice).await.map_err(|errors| errors.len());
+        assert_eq!(connected.map(|connected| connected[0].resolved.slots), Ok(3));
+        let said = std::mem::take(&mut *said.lock().expect("nothing panicked"));
+        assert_eq!(said.len(), notices, "{said:?}");
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ fn twenty_kills_at_random_moments_end_like_an_undisturbed_run() {
     let rows = fs::read(project.path("rows.jsonl")).expect("rows were written");
     assert_eq!(text(&rows), text(&expected));
 
-    let audit = python("python3", "tests/audit/audit.py").arg(project.journal()).output().expect("the audit runs");
+    let audit = python("python3", "tests/audit/audit.py").arg(project.run_folder()).output().expect("the audit runs");
     assert!(audit.status.success(), "{}{}", text(&audit.stdout), text(&audit.stderr));
 }
 

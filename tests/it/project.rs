@@ -58,14 +58,14 @@ impl Project {
         text(&output.stdout)
     }
 
-    /// The journal of the only run.
-    pub(crate) fn journal(&self) -> PathBuf {
+    /// The folder of the only run.
+    pub(crate) fn run_folder(&self) -> PathBuf {
         let runs: Vec<PathBuf> = fs::read_dir(self.path(".pipe/runs"))
             .expect("there are runs")
             .map(|entry| entry.expect("readable").path())
             .collect();
         assert_eq!(runs.len(), 1, "{runs:?}");
-        runs[0].join("journal.db")
+        runs[0].clone()
     }
 }
 

@@ -113,8 +113,8 @@ impl Server {
 /// Returns a model's name as people call it: without folders and `.gguf`.
 #[must_use]
 pub fn short_name(name: &str) -> &str {
-    let last = if name.ends_with(".gguf") { name.rsplit(['/', '\\']).next().unwrap_or(name) } else { name };
-    last.strip_suffix(".gguf").unwrap_or(last)
+    let Some(file) = name.strip_suffix(".gguf") else { return name };
+    file.rsplit(['/', '\\']).next().unwrap_or(file)
 }
 
 fn is_same(listed: &str, asked: &str) -> bool {

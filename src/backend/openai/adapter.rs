@@ -82,18 +82,6 @@ impl OpenAi {
         &self.base
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
-        self.authorization.clone()
-    }
-
-    pub(crate) fn scrub(&self) -> &Scrub {
-        &self.scrub
-    }
-
     async fn ask(&self, request: &ChatRequest, watch: Watch<'_>) -> Result<Completion, Failure> {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -102,7 +90,7 @@ impl OpenAi {
         let sending = Sending {
             method: Method::POST,
             uri: self.base.api("/chat/completions"),
-            authorization: self.authorization(),
+            authorization: self.authorization.clone(),
             headers,
             body: Bytes::from(request::encode(request, self.base.host())),
             connect: request.limits.connect,
@@ -160,13 +148,8 @@ impl OpenAi {
 
 impl Backend for OpenAi {
     fn chat<'a>(&'a self, request: &'a ChatRequest, watch: Watch<'a>) -> BoxFuture<'a, Result<Completion, Failure>> {
-        async move {
-            self.ask(request, watch).await.map_err(|failure| {
-                let detail = format!("{}: {}", self.base, failure.detail);
-                self.scrub.failure(Failure { detail, ..failure })
-            })
-        }
-        .boxed()
+        async move { self.ask(request, watch).await.map_err(|failure| self.scrub.failure(&self.base, failure)) }
+            .boxed()
     }
 }
 
