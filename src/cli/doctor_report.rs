@@ -29,7 +29,8 @@ pub(super) fn say(findings: &Findings, printer: &mut Printer) -> io::Result<()> 
     lines.add("project", &format!("{}: {runs}", findings.home));
     lines.blank();
 
-    let is_silent = |looked: &&Looked| matches!(looked.found, Finding::NoAnswer(_)) && !looked.place.why.is_explicit();
+    let is_silent =
+        |looked: &&Looked| matches!(looked.found, Finding::NoAnswer(_)) && !looked.place.why.is_explicit();
     for looked in findings.looked.iter().filter(|looked| !is_silent(looked)) {
         lines.add("server", &looked.to_string());
     }
@@ -80,7 +81,9 @@ fn suggestions(findings: &Findings) -> Vec<String> {
         list.push("set OPENAI_API_KEY (and OPENAI_BASE_URL) for the server that wants a key".to_owned());
     }
     if findings.server.is_none() && !findings.embedded.is_usable() {
-        list.push("start a model server here (Ollama, llama.cpp, vLLM, LM Studio, SGLang), or set PIPE_BASE_URL".to_owned());
+        list.push(
+            "start a model server here (Ollama, llama.cpp, vLLM, LM Studio, SGLang), or set PIPE_BASE_URL".to_owned(),
+        );
         if !findings.embedded.is_built_in {
             list.push("or run ./try in a clone of pipe: it builds pipe with the embedded model".to_owned());
         }

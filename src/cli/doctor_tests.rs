@@ -31,7 +31,10 @@ async fn a_server_is_found_and_named_with_its_reason() {
     assert_eq!(exit, Exit::Done);
     let text = project.printed();
     let one_line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(one_line.contains(&format!("server {url} (from PIPE_BASE_URL): llama.cpp, 3 slots, 1 model: tiny")), "{text}");
+    assert!(
+        one_line.contains(&format!("server {url} (from PIPE_BASE_URL): llama.cpp, 3 slots, 1 model: tiny")),
+        "{text}"
+    );
     assert!(one_line.contains(&format!("auto is tiny by llama.cpp at {url} (from PIPE_BASE_URL)")), "{text}");
     assert!(one_line.contains("no weights:"), "{text}");
     assert!(one_line.contains("no runs yet"), "{text}");
