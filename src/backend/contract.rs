@@ -93,6 +93,8 @@ async fn ask(backend: &dyn Backend, request: &ChatRequest) -> (Completion, Vec<O
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::super::openai::{OpenAi, OpenAiConfig};
     use super::super::scripted::{Reply, Scripted, Seen};
     use super::super::sim::Sim;
@@ -133,15 +135,15 @@ mod tests {
         let mut body = String::new();
         let mut chunk = |delta: serde_json::Value, finish: serde_json::Value| {
             let choices = serde_json::json!([{"index": 0, "delta": delta, "finish_reason": finish}]);
-            body.push_str(&format!("data: {}\n\n", serde_json::json!({"choices": choices})));
+            write!(body, "data: {}\n\n", serde_json::json!({"choices": choices})).expect("a string takes all");
         };
         chunk(serde_json::json!({"role": "assistant", "content": null}), serde_json::Value::Null);
         for piece in text.split_inclusive(' ') {
             chunk(serde_json::json!({ "content": piece }), serde_json::Value::Null);
         }
         chunk(serde_json::json!({}), "stop".into());
-        body.push_str(&format!("data: {}\n\n", serde_json::json!({"choices": [], "usage": usage})));
-        body.push_str("data: [DONE]\n\n");
+        let last = serde_json::json!({"choices": [], "usage": usage});
+        write!(body, "data: {last}\n\ndata: [DONE]\n\n").expect("a string takes all");
         Reply::events(body)
     }
 }

@@ -1,18 +1,28 @@
 //! One request to one model server, streamed or not, and what kinds of servers there are.
-//! Reads: a [`ChatRequest`]. Gives: a whole [`Completion`] or one [`Failure`]. Never: retries, journalling, plan types.
-//! Start at [`Backend`].
+//! Reads: a [`ChatRequest`]. Gives: a whole [`Completion`] or one [`crate::event::Failure`].
+//! Never: retries, journalling, plan types.
+//! Start at [`Backend`] for asking, at [`connect`] for what there is to be asked.
 
+mod connect;
+mod connect_error;
+#[cfg(test)]
+mod connect_tests;
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod discover;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod http;
 pub mod openai;
 mod port;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod sim;
+pub mod weights;
 
+pub use connect::{Connected, Target, Wanted, connect};
+pub use connect_error::ConnectError;
 pub use http::{BaseUrl, UrlError};
-
 pub use port::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
 
 pub use crate::prompt::{Message, Role};

@@ -1,5 +1,6 @@
 //! A small HTTP server for tests: answers each request as a script says, and remembers what it was asked.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -99,7 +100,7 @@ async fn serve(stream: TcpStream, connection: usize, script: Script, seen: Arc<M
             Reply::Whole { status, headers, body } => {
                 let mut head = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: {}\r\n", body.len());
                 for (name, value) in headers {
-                    head.push_str(&format!("{name}: {value}\r\n"));
+                    write!(head, "{name}: {value}\r\n").expect("a string takes all");
                 }
                 let answer = format!("{head}\r\n{body}");
                 if stream.write_all(answer.as_bytes()).await.is_err() {

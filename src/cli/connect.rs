@@ -1,8 +1,9 @@
 //! From the plan's backends to connected ones, the same ones on a resume.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::exit::{CommandError, Exit};
+use super::printer::Printer;
 use crate::backend::{self, Connected, Target, Wanted};
 use crate::base::BackendName;
 use crate::event::BackendResolved;
@@ -12,9 +13,19 @@ use crate::plan::{BackendIdx, BackendUrl, Concurrency, ModelChoice, Plan};
 ///
 /// # Errors
 /// A backend or a model that is not there, all of them named.
-pub(super) async fn backends(plan: &Plan, earlier: Option<&[BackendResolved]>) -> Result<Vec<Connected>, CommandError> {
+pub(super) async fn backends(
+    plan: &Plan,
+    earlier: Option<&[BackendResolved]>,
+    printer: &Printer,
+) -> Result<Vec<Connected>, CommandError> {
     let wanted: Vec<Wanted> = (0..plan.backends.len()).map(|place| wanted(plan, place, earlier)).collect();
-    let connected = backend::connect(&wanted, &|name| std::env::var(name).ok()).await;
+    let talk = Mutex::new(printer.err_again());
+    let notice = |line: &str| {
+        let mut talk = talk.lock().unwrap_or_else(PoisonError::into_inner);
+        // A stderr that is gone is nobody's loss.
+        drop(talk.write(&format!("{line}\n")));
+    };
+    let connected = backend::connect(&wanted, &|name| std::env::var(name).ok(), &notice).await;
     connected.map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|error| super::exit::with_causes(error)).collect();
         CommandError::new(Exit::BackendUnusable, lines.join("\n"))

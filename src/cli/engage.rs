@@ -57,7 +57,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let talk = total <= TALK_UP_TO && printer.err().is_terminal() && !session.quiet;
     let display = match () {
         () if session.quiet => Display::Silent(Box::new(tally)),
-        () if talk => Display::Talk(Box::new(TalkDisplay::new(printer.err_again(), tally, Box::new(lookup(&texts))))),
+        () if talk => Display::Talk(Box::new(TalkDisplay::new(printer.err_again(), tally, boxed_lookup(&texts)))),
         () => Display::Line(Box::new(LineDisplay::new(printer.err_again(), tally))),
     };
     let (live, listener) = mpsc::channel(live::CHANNEL);
@@ -111,12 +111,13 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let tally = if ended.facts_lost { tally_of(&journal)? } else { tally };
     let complete = ended.outcome == RunOutcome::Complete;
     let results = if complete { output.write(&dir, &plan, printer)? } else { None };
+    let results = results.map(|path| shown(&path));
     let summary = tally.summary(&dir.id);
     if session.json {
         let summary = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
         printer.line(&summary)?;
     }
-    let kept = place_shown(&dir);
+    let kept = shown(&dir.path);
     say_ending(printer, &summary, &Ending { results, kept });
     drop(lock);
     Ok(exit_of(&ended.outcome, &tally))
@@ -160,6 +161,11 @@ fn lookup(texts: &Arc<TextCache>) -> Arc<Lookup> {
     Arc::new(move |digest| texts.get(digest))
 }
 
+fn boxed_lookup(texts: &Arc<TextCache>) -> Box<dyn Fn(&Digest) -> Option<Arc<str>> + Send> {
+    let texts = Arc::clone(texts);
+    Box::new(move |digest| texts.get(digest))
+}
+
 /// Returns a reading of the journal's texts on a connection of its own.
 fn journal_lookup(journal: &std::path::Path) -> Result<Box<Lookup>, CommandError> {
     let reader = Mutex::new(Reader::open(journal).map_err(|error| CommandError::journal(&error))?);
@@ -185,8 +191,8 @@ pub(super) fn tally_of(journal: &std::path::Path) -> Result<Tally, CommandError>
     Ok(tally)
 }
 
-fn place_shown(dir: &RunDir) -> String {
-    let path = dir.path();
+/// Returns a path as short as it can be from here.
+fn shown(path: &std::path::Path) -> String {
     let here = std::env::current_dir().ok();
     let relative = here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
     relative.display().to_string()

@@ -4,22 +4,33 @@
 
 pub mod args;
 mod check;
+mod command;
 mod connect;
 pub mod diagnostics;
+mod doctor;
 mod engage;
 pub mod exit;
 pub mod files;
+mod glance;
 pub mod live;
 mod output;
 mod pipeline;
 mod place;
 pub mod printer;
+mod results;
 mod resume;
 mod run;
+mod runs;
+mod show;
+mod show_case;
+mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod value;
 
 pub use args::Arguments;
+pub use command::execute;
 pub use exit::{CommandError, Exit};
 pub use printer::Printer;

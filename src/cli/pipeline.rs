@@ -47,7 +47,8 @@ pub(super) fn compile(
     overrides: &Overrides,
     allow_outside: bool,
 ) -> Result<Loaded, CommandError> {
-    let files = ProjectFiles::new(file, allow_outside)
+    let files = ProjectFiles::around(file)
+        .map(|files| if allow_outside { files.allow_outside() } else { files })
         .map_err(|error| CommandError::new(Exit::Usage, format!("cannot find {}: {error}", file.display())))?;
     let around = Surroundings {
         env: &|name| std::env::var(name).ok(),

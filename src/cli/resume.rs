@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -83,9 +82,9 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
             return Ok(Exit::InvalidPipeline);
         }
     };
-    let output = Output::plan(&plan, kept.out.as_deref(), kept.force, Some(dir))?;
+    let output = Output::plan(&plan, kept.out.as_deref(), kept.force, Some(dir), session.json)?;
     let earlier = found.started.backends.clone();
-    let connected = connect::backends(&plan, Some(&earlier)).await?;
+    let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
 
     let clock = Clock::start(Some(found.latest));

@@ -56,8 +56,8 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
         return Err(CommandError::new(Exit::Usage, message).help("leave --resume out to start one, or see `pipe runs`"));
     }
 
-    let output = Output::plan(&plan, args.out.as_deref(), args.force, None)?;
-    let connected = connect::backends(&plan, None).await?;
+    let output = Output::plan(&plan, args.out.as_deref(), args.force, None, args.session.json)?;
+    let connected = connect::backends(&plan, None, printer).await?;
     let clock = Clock::start(None);
     let dir = home.create_run(&plan.name, clock.now()).map_err(|error| CommandError::journal(&error))?;
     let lock = dir.lock().map_err(|error| CommandError::journal(&error))?;

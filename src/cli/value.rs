@@ -1,5 +1,6 @@
 //! Values of options that are more than a text.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::str::FromStr;
 
 use crate::base::Millis;
@@ -38,6 +39,18 @@ pub enum SeedChoice {
     Fixed(u64),
     /// A new one, which the run records.
     Random,
+}
+
+impl SeedChoice {
+    /// Returns the seed: the one given, or one that nobody has seen yet.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        match self {
+            Self::Fixed(seed) => seed,
+            // The standard library seeds each of these from the system's randomness; 32 bits are easy to type again.
+            Self::Random => RandomState::new().build_hasher().finish() >> 32,
+        }
+    }
 }
 
 impl FromStr for SeedChoice {
@@ -100,6 +113,8 @@ mod tests {
     fn seeds_are_numbers_or_random() {
         assert_eq!("7".parse(), Ok(SeedChoice::Fixed(7)));
         assert_eq!("random".parse(), Ok(SeedChoice::Random));
+        assert_eq!(SeedChoice::Fixed(7).number(), 7);
+        assert_ne!(SeedChoice::Random.number(), SeedChoice::Random.number());
         assert!("-1".parse::<SeedChoice>().is_err());
     }
 }

@@ -97,8 +97,8 @@ fn events_are_numbered_without_gaps() {
         assert_eq!(log.append(&[Batch::default()]).unwrap(), EventSeq(3));
         assert_eq!(log.append(&[batch([admitted(2)])]).unwrap(), EventSeq(4));
         let all = [started(), admitted(0), admitted(1), admitted(2)];
-        for seq in 0..=5 {
-            assert_eq!(events_of(&*log, EventSeq(seq)), all[all.len().min(seq as usize)..]);
+        for (seq, after) in [(0, &all[..]), (1, &all[1..]), (3, &all[3..]), (4, &[]), (5, &[])] {
+            assert_eq!(events_of(&*log, EventSeq(seq)), after);
         }
     });
 }

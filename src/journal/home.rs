@@ -218,7 +218,7 @@ fn short_id(now: Timestamp) -> String {
         .finish()
         .low_bits();
     let part = Utc::of(now).micros.unsigned_abs() * 32_768 / 1_000_000;
-    let digit = |number: u64, place: u32| char::from(DIGITS[(number >> (5 * place)) as usize % 32]);
+    let digit = |number: u64, place: u32| char::from(DIGITS[((number >> (5 * place)) & 31) as usize]);
     (0..3).rev().map(|place| digit(part, place)).chain((0..3).map(|place| digit(drawn, place))).collect()
 }
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::records::{COLUMNS, PAGE, Store};
 use super::{EventSeq, EventVisit, JournalError, Place, schema};
-use crate::base::{CaseNo, Digest, Timestamp};
+use crate::base::{CaseNo, Digest, ItemId, Timestamp};
 use crate::event::{
     AttemptEnded, AttemptStarted, CaseAdmitted, CaseCounts, CaseSettled, Event, Recorded, RunStarted, Snapshot,
     TaskSettled,
@@ -199,6 +199,33 @@ impl Reader {
                 return open.map_or(Ok(()), visit);
             }
         }
+    }
+
+    /// Returns one case, as far as it has come; none when no case has that number. Cost: its own rows.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn case(&self, case: CaseNo) -> Result<Option<CaseRecord>, JournalError> {
+        let query = format!("select {COLUMNS} from events where {RESULTS} and case_no = ?1 order by seq");
+        let mut record = None;
+        for stored in self.store().page(&query, [case.0.cast_signed()])? {
+            let recorded = stored.decode(&self.path)?;
+            self.add(&mut record, case, recorded.event)?;
+        }
+        Ok(record)
+    }
+
+    /// Returns the number of the case of an item in one of its repeats. Cost: a look at every case.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn find_case(&self, item: &ItemId, repeat: u32) -> Result<Option<CaseNo>, JournalError> {
+        let query = format!(
+            "select {COLUMNS} from events where {RESULTS} and kind = 'case_admitted'
+             and json_extract(body, '$.item') = ?1 and json_extract(body, '$.repeat') = ?2 limit 1"
+        );
+        let found = self.store().page(&query, (item.as_str(), repeat))?.pop();
+        found.map_or(Ok(None), |stored| Ok(stored.decode(&self.path)?.event.case()))
     }
 
     fn add(&self, open: &mut Option<CaseRecord>, case: CaseNo, event: Event) -> Result<(), JournalError> {

@@ -131,3 +131,30 @@ impl EventLog for Sqlite {
         self.connection.query_row("pragma wal_checkpoint(truncate)", [], |_row| Ok(())).map_err(failed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::{admitted, batch, events_of};
+
+    #[test]
+    fn a_full_disk_is_named_and_what_was_written_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let mut log = Sqlite::create(&path, Durability::Power).unwrap();
+        log.append(&[batch([admitted(0)])]).unwrap();
+        let pages: i64 = log.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        log.connection.pragma_update(None, "max_page_count", pages + 2).unwrap();
+
+        let too_much = batch((1..5_000).map(admitted));
+        assert!(matches!(log.append(&[batch([admitted(1)]), too_much]), Err(JournalError::DiskFull { .. })));
+        assert_eq!(events_of(&log, EventSeq(0)), [admitted(0)]);
+        log.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+        assert!(matches!(log.append(&[batch([admitted(1)])]), Err(JournalError::Stopped)));
+        drop(log);
+
+        let mut log = Sqlite::open(&path, Durability::Power).unwrap();
+        assert_eq!(log.append(&[batch([admitted(1)])]).unwrap(), EventSeq(2));
+        assert_eq!(events_of(&log, EventSeq(0)), [admitted(0), admitted(1)]);
+    }
+}

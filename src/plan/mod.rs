@@ -1,12 +1,19 @@
 //! What we promise to run: names resolved, graph checked, limits fixed, hashed, immutable.
 //! Reads: `spec`, `prompt`. Never: clocks, running state, the file system.
-//! Start at [`Plan`].
+//! Start at [`Plan`]; [`compile`] makes one.
 
+mod compile;
+mod graph;
+mod hash;
 mod model;
+mod overrides;
+
+pub use compile::compile;
 mod place;
 
 pub use model::{
     Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Dialogue, Items, Judge, Limits,
     ModelChoice, Pattern, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Stop, Timeouts,
 };
+pub use overrides::{Compiled, Overrides, Surroundings};
 pub use place::{Call, Place, seed_of};

@@ -1,9 +1,13 @@
 //! Templates: data → text, with bounded effort and no way out to files, clocks or the environment.
 //! Reads: minijinja sources. Never: requests, backends.
-//! Start at [`Templates`].
+//! Start at [`Templates`]; [`evaluate`] is for settings that are known when the plan is made.
 
+mod expression;
 mod message;
 mod template;
+mod words;
 
+pub use expression::evaluate;
 pub use message::{Message, Role};
 pub use template::{Reference, RenderError, TemplateError, TemplateId, Templates};
+pub use words::{UnknownWord, locate};

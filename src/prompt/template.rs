@@ -5,6 +5,8 @@ use std::ops::Range;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
+use super::words::{self, UnknownWord};
+
 /// Steps of the template machine that one rendering may take; a 5,000-turn transcript loop needs some 100,000.
 const FUEL: u64 = 2_000_000;
 /// Longest rendered text, in bytes. Longer ones are refused, not cut.
@@ -43,6 +45,8 @@ pub struct TemplateError {
 pub struct RenderError {
     /// What is wrong, one line.
     pub message: String,
+    /// Where in the source, in bytes, when known.
+    pub range: Option<Range<usize>>,
 }
 
 impl Default for Templates {
@@ -66,6 +70,10 @@ impl Templates {
     /// # Errors
     /// A syntax error, or a tag that this language leaves out.
     pub fn add(&mut self, source: &str) -> Result<TemplateId, TemplateError> {
+        if let Some((tag, range)) = words::left_out_tag(source) {
+            let message = format!("`{tag}` is not part of this language: templates cannot reach each other");
+            return Err(TemplateError { message, range: Some(range) });
+        }
         let place = self.sources.len();
         self.environment
             .add_template_owned(place.to_string(), source.to_owned())
@@ -93,6 +101,12 @@ impl Templates {
         found
     }
 
+    /// Returns the filters and tests that a template uses and that do not exist.
+    #[must_use]
+    pub fn unknown_words(&self, id: TemplateId) -> Vec<UnknownWord> {
+        words::unknown(&self.environment, self.source(id))
+    }
+
     /// Renders a template with a context.
     ///
     /// # Errors
@@ -101,10 +115,11 @@ impl Templates {
         let text = self
             .template(id)
             .render(minijinja::value::Serde(context))
-            .map_err(|error| RenderError { message: explain(&error) })?;
+            .map_err(|error| RenderError { message: explain(&error), range: error.range() })?;
         if text.len() > LONGEST {
             return Err(RenderError {
                 message: format!("the rendered text is {} bytes, the limit is {LONGEST}", text.len()),
+                range: None,
             });
         }
         Ok(text)
@@ -115,7 +130,7 @@ impl Templates {
     }
 }
 
-fn explain(error: &minijinja::Error) -> String {
+pub(super) fn explain(error: &minijinja::Error) -> String {
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.line() {
         Some(line) if line > 1 => format!("{what} (line {line} of the template)"),

@@ -93,7 +93,8 @@ impl Story {
 
     pub(crate) fn answer(&mut self, id: &AttemptId, text: &str, finish: FinishReason) -> Digest {
         let digest = self.keep(text);
-        let request = self.keep("[{\"role\":\"user\",\"text\":\"go on\"}]");
+        let said = self.keep("go on");
+        let request = self.keep(&serde_json::json!([{ "role": "user", "text": said }]).to_string());
         self.add(Event::AttemptEnded(AttemptEnded {
             id: id.clone(),
             request: Some(request),
@@ -126,8 +127,8 @@ impl Story {
             status,
             output,
             failure,
-            usage: usage(20, 10),
-            busy_ms: 450,
+            usage: if status == TaskStatus::Skipped { Usage::default() } else { usage(20, 10) },
+            busy_ms: if status == TaskStatus::Skipped { 0 } else { 450 },
         }));
     }
 

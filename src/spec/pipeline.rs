@@ -53,8 +53,8 @@ pub struct Spec {
 /// A value that the command line may change.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Param {
-    /// What values it takes.
-    #[schemars(rename = "type", extend("default" = "string"))]
+    /// What values it takes. Omitted: those of the default's type.
+    #[schemars(rename = "type")]
     pub kind: Option<Spanned<ParamType>>,
     /// Its value when nothing else is said. Omitted: it must be given.
     pub default: Option<Setting<Scalar>>,

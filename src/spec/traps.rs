@@ -95,7 +95,7 @@ fn opened(line: &str, opening: &str) -> Option<usize> {
             (None, byte @ (b'"' | b'\'')) if starts_value(&line[..at]) => quote = Some(byte),
             (None, _) => {
                 let inside = opening == "{{" || flow > 0;
-                if inside && line[at..].starts_with(opening) && starts_value(&line[..at]) {
+                if inside && bytes[at..].starts_with(opening.as_bytes()) && starts_value(&line[..at]) {
                     return Some(at);
                 }
                 match bytes[at] {

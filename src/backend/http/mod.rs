@@ -13,5 +13,5 @@ mod trouble;
 
 pub use base_url::{BaseUrl, UrlError};
 pub(crate) use body::{BODY_LIMIT, ReadTrouble, read_all, read_some};
-pub(crate) use client::{Client, Sending, seconds};
+pub(crate) use client::{Client, Page, Sending, seconds};
 pub(crate) use scrub::Scrub;

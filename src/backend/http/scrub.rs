@@ -1,5 +1,6 @@
 //! What may be shown of a server's words: no key, one line, not long.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::event::Failure;
@@ -45,10 +46,11 @@ impl Scrub {
         line
     }
 
-    /// Makes a failure fit to be recorded and shown.
-    pub(crate) fn failure(&self, failure: Failure) -> Failure {
-        let detail = cut(&self.line(&failure.detail), DETAIL_LIMIT);
-        Failure { detail, ..failure }
+    /// Makes what a failure says fit to be recorded and shown, after the name of `place`.
+    pub(crate) fn failure(&self, place: &dyn Display, failure: Failure) -> Failure {
+        let Failure { kind, status, retry_after_ms, detail } = failure;
+        let detail = cut(&self.line(&format!("{place}: {detail}")), DETAIL_LIMIT);
+        Failure { kind, status, retry_after_ms, detail }
     }
 }
 
@@ -70,8 +72,8 @@ mod tests {
     fn a_detail_is_one_short_line_without_the_key() {
         let scrub = Scrub::new(Some("sk-secret".into()));
         let long = format!("bad key\n\tsk-secret \u{1b}[31m {}", "é".repeat(1_000));
-        let failure = scrub.failure(Failure::new(FailureKind::Refused, long));
-        assert!(failure.detail.starts_with("bad key *** [31m é"), "{}", failure.detail);
+        let failure = scrub.failure(&"here", Failure::new(FailureKind::Refused, long));
+        assert!(failure.detail.starts_with("here: bad key *** [31m é"), "{}", failure.detail);
         assert_eq!(failure.detail.chars().count(), 400);
         assert!(failure.detail.ends_with('…'));
     }

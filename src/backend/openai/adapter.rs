@@ -82,18 +82,6 @@ impl OpenAi {
         &self.base
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
-        self.authorization.clone()
-    }
-
-    pub(crate) fn scrub(&self) -> &Scrub {
-        &self.scrub
-    }
-
     async fn ask(&self, request: &ChatRequest, watch: Watch<'_>) -> Result<Completion, Failure> {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -102,7 +90,7 @@ impl OpenAi {
         let sending = Sending {
             method: Method::POST,
             uri: self.base.api("/chat/completions"),
-            authorization: self.authorization(),
+            authorization: self.authorization.clone(),
             headers,
             body: Bytes::from(request::encode(request, self.base.host())),
             connect: request.limits.connect,
@@ -122,7 +110,8 @@ impl OpenAi {
         }
         if request.stream && !content_type.contains("json") {
             let mut body = response.into_body();
-            return stream::read(&mut body, request, sent_at, watch, &self.scrub).await;
+            let read = stream::read(&mut body, request, sent_at, watch, &self.scrub).await;
+            return read.map_err(|failure| known(failure, status));
         }
         // Asked for a stream, some servers answer whole; asked for a whole answer, none may stream.
         let completion = self.whole(response, request).await?;
@@ -134,12 +123,11 @@ impl OpenAi {
 
     async fn whole(&self, response: Response<Incoming>, request: &ChatRequest) -> Result<Completion, Failure> {
         let content_type = content_type(&response);
-        let status = response.status().as_u16();
+        let status = response.status();
         let mut body = response.into_body();
         let read = read_all(&mut body, BODY_LIMIT, request.limits.idle).await;
-        let read = read.map_err(|trouble| Failure { status: Some(status), ..cut(trouble, request) })?;
-        answer::read(&read, &content_type, request, &self.scrub)
-            .map_err(|failure| Failure { status: failure.status.or(Some(status)), ..failure })
+        let read = read.map_err(|trouble| known(cut(trouble, request), status))?;
+        answer::read(&read, &content_type, request, &self.scrub).map_err(|failure| known(failure, status))
     }
 
     async fn refused(&self, response: Response<Incoming>, request: &ChatRequest, sent_at: Instant) -> Failure {
@@ -151,24 +139,23 @@ impl OpenAi {
     }
 
     async fn not_json(&self, response: Response<Incoming>, request: &ChatRequest, content_type: &str) -> Failure {
-        let status = response.status().as_u16();
+        let status = response.status();
         let mut body = response.into_body();
         let read = read_all(&mut body, REFUSAL_LIMIT, request.limits.idle).await.unwrap_or_default();
-        let failure = Failure::new(FailureKind::Malformed, answer::not_json(content_type, &read, &self.scrub));
-        Failure { status: Some(status), ..failure }
+        known(Failure::new(FailureKind::Malformed, answer::not_json(content_type, &read, &self.scrub)), status)
     }
 }
 
 impl Backend for OpenAi {
     fn chat<'a>(&'a self, request: &'a ChatRequest, watch: Watch<'a>) -> BoxFuture<'a, Result<Completion, Failure>> {
-        async move {
-            self.ask(request, watch).await.map_err(|failure| {
-                let detail = format!("{}: {}", self.base, failure.detail);
-                self.scrub.failure(Failure { detail, ..failure })
-            })
-        }
-        .boxed()
+        async move { self.ask(request, watch).await.map_err(|failure| self.scrub.failure(&self.base, failure)) }
+            .boxed()
     }
+}
+
+/// Adds the status of the answer, unless an error inside of it names its own.
+fn known(failure: Failure, status: StatusCode) -> Failure {
+    Failure { status: failure.status.or(Some(status.as_u16())), ..failure }
 }
 
 fn content_type<B>(response: &Response<B>) -> String {

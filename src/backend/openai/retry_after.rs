@@ -45,11 +45,7 @@ fn our_clock() -> Option<i64> {
 /// Reads the three date forms of HTTP as seconds since the Unix epoch (RFC 9110, section 5.6.7).
 fn http_date(text: &str) -> Option<i64> {
     let words: Vec<&str> = text.split([' ', ',', '-']).filter(|word| !word.is_empty()).collect();
-    let (day, month, year, time) = match words[..] {
-        [_, day, month, year, time, "GMT"] => (day, month, year, time),
-        [_, month, day, time, year] => (day, month, year, time),
-        _ => return None,
-    };
+    let ([_, day, month, year, time, "GMT"] | [_, month, day, time, year]) = words[..] else { return None };
     let month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
         .iter()
         .position(|name| *name == month)?;

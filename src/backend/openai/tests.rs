@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::{ConfigError, OpenAi, OpenAiConfig};
 use crate::backend::contract::request;
 use crate::backend::port::{Backend, CallLimits, ChatRequest};
@@ -21,11 +23,12 @@ async fn failure(adapter: &OpenAi, request: &ChatRequest) -> Failure {
 
 #[tokio::test]
 async fn connections_are_used_again_streamed_or_not() {
-    let server = Scripted::start(|seen| match seen.body.contains("\"stream\":true") {
-        false => Reply::json(200, WHOLE),
-        true => Reply::events(
-            "data: {\"choices\":[{\"delta\":{\"content\":\"Y\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
-        ),
+    let server = Scripted::start(|seen| {
+        if !seen.body.contains("\"stream\":true") {
+            return Reply::json(200, WHOLE);
+        }
+        let chunk = r#"{"choices":[{"delta":{"content":"Y"},"finish_reason":"stop"}]}"#;
+        Reply::events(format!("data: {chunk}\n\ndata: [DONE]\n\n"))
     })
     .await;
     let adapter = adapter(server.url(), None);
@@ -113,6 +116,30 @@ async fn silence_ends_at_the_limit_for_the_first_token() {
     let failure = failure(&adapter(server.url(), None), &ChatRequest { limits, ..request("m") }).await;
     assert_eq!(failure.kind, FailureKind::TimedOut(TimeoutPhase::FirstToken));
     assert_eq!(failure.detail, format!("{}/v1: no answer within 0.03 s", server.url()));
+}
+
+#[tokio::test]
+async fn a_dropped_call_closes_its_connection() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let adapter = adapter(url, None);
+    for head in ["", "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"] {
+        let asked = ChatRequest { stream: true, ..request("m") };
+        let call = adapter.chat(&asked, &|_| {});
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.expect("the adapter connects");
+            let mut request = vec![0; 64 << 10];
+            assert!(stream.read(&mut request).await.expect("the request comes") > 0);
+            stream.write_all(head.as_bytes()).await.expect("the client is there");
+            stream
+        };
+        let mut stream = tokio::select! {
+            outcome = call => panic!("nothing has been answered: {outcome:?}"),
+            stream = serve => stream,
+        };
+        let rest = stream.read(&mut [0; 1024]).await.unwrap_or(0);
+        assert_eq!(rest, 0, "the client goes away, by an end or a reset");
+    }
 }
 
 #[tokio::test]

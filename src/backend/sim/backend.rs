@@ -33,7 +33,7 @@ impl Sim {
         wait(started, first, request.limits.first_token, TimeoutPhase::FirstToken).await?;
         let mut pieces = completion.text.split_inclusive(' ').peekable();
         let gaps = u32::try_from(completion.text.split_inclusive(' ').count()).unwrap_or(u32::MAX).saturating_sub(1);
-        let gap = (total - first).checked_div(gaps).unwrap_or_default();
+        let gap = total.saturating_sub(first).checked_div(gaps).unwrap_or_default();
         let mut spoken = started + first;
         while let Some(piece) = pieces.next() {
             watch(Progress::Text(piece));

@@ -12,10 +12,10 @@ const LENGTHS: [usize; 17] =
 const COMMON: &[&str] = &[
     "about", "after", "again", "also", "because", "been", "before", "being", "best", "better", "between", "cannot",
     "could", "does", "each", "even", "every", "first", "from", "have", "here", "into", "just", "less", "like",
-    "little", "many", "more", "most", "much", "must", "never", "nobody", "only", "other", "over", "question",
-    "rather", "reply", "same", "should", "since", "some", "such", "than", "that", "their", "them", "then", "there",
-    "these", "they", "this", "those", "though", "through", "under", "until", "very", "were", "what", "when", "where",
-    "which", "while", "will", "with", "within", "without", "would", "your",
+    "little", "many", "more", "most", "motion", "much", "must", "never", "nobody", "only", "other", "over",
+    "question", "rather", "reply", "same", "should", "since", "some", "such", "than", "that", "their", "them",
+    "then", "there", "these", "they", "this", "those", "though", "through", "under", "until", "very", "were", "what",
+    "when", "where", "which", "while", "will", "with", "within", "without", "would", "your",
 ];
 const OPENERS: &[&str] = &[
     "To begin with,",

@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::speech::happening;
 use crate::base::Timestamp;
 use crate::cli::printer::{DIM, Stream, paint};
-use crate::run::Live;
 use crate::report::{Milestones, Progress, Tally, cut};
+use crate::run::Live;
 
 /// Rewrites per second: readable, and cheap over ssh.
 const HERTZ: u8 = 8;

@@ -14,8 +14,8 @@ use crate::cli::printer::{BOLD, DIM, Stream, actor_style, inert, paint};
 use crate::event::{
     AttemptEnded, AttemptId, CaseAdmitted, Event, Outcome, Recorded, TaskOutput, TaskSettled, TaskStatus,
 };
-use crate::run::Live;
 use crate::report::{Tally, cut, status_word, verdict_line, wrapped};
+use crate::run::Live;
 
 /// Finds the text of a settled answer or of an item.
 pub type TextLookup = Box<dyn Fn(&Digest) -> Option<Arc<str>> + Send>;

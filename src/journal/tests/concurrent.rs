@@ -60,10 +60,10 @@ struct Scene {
 
 fn scene() -> Scene {
     let log = Arc::new(Mutex::new(Memory::new()));
-    let (begin, began) = sync_channel(100);
+    let (say_began, began) = sync_channel(100);
     let (leave, wait_for_leave) = sync_channel(100);
     let (tell, committed) = sync_channel(100);
-    let gated = Gated { log: Arc::clone(&log), began: begin, leave: wait_for_leave };
+    let gated = Gated { log: Arc::clone(&log), began: say_began, leave: wait_for_leave };
     let on_commit = move |news| tell.send(news).unwrap();
     let writer = Writer::start(Box::new(gated), Box::new(on_commit)).unwrap();
     Scene { writer, log, began, leave, committed }
@@ -142,13 +142,13 @@ fn a_panic_in_the_log_is_told_and_not_waited_for() {
 
 #[test]
 fn a_file_groups_under_load_while_it_is_read() {
-    const BATCHES: u64 = 3_000;
+    const BATCHES: u32 = 3_000;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let log = Sqlite::create(&path, Durability::Power).unwrap();
     let (tell, committed) = sync_channel(BATCHES as usize);
     let writer = Writer::start(Box::new(log), Box::new(move |news| tell.send(news).unwrap())).unwrap();
-    for case in 0..BATCHES {
+    for case in 0..u64::from(BATCHES) {
         writer.submit(batch([admitted(case)]));
     }
     // What is acknowledged is there for a reader, at once and on its own connection.
@@ -160,14 +160,14 @@ fn a_file_groups_under_load_while_it_is_read() {
         news += 1;
         assert_eq!(through, last.0);
         assert!(reader.last_event().unwrap().unwrap().0 >= last);
-        if through == BATCHES {
+        if through == u64::from(BATCHES) {
             break;
         }
     }
     assert_eq!(writer.commits(), news);
-    assert!(news < BATCHES / 4, "{news} transactions for {BATCHES} batches");
+    assert!(news < u64::from(BATCHES / 4), "{news} transactions for {BATCHES} batches");
     drop(writer);
     let wal = folder.path().join("journal.db-wal");
     assert_eq!(wal.metadata().map_or(0, |wal| wal.len()), 0, "closing leaves nothing to recover");
-    assert_eq!(reader.case_counts().unwrap().admitted, BATCHES);
+    assert_eq!(reader.case_counts().unwrap().admitted, u64::from(BATCHES));
 }

@@ -12,10 +12,8 @@ const KILLS: u64 = 12;
 
 /// Writes for ever, one case per event, and says on standard error what is acknowledged.
 fn write_until_killed(path: &Path) -> ! {
-    let log = match path.exists() {
-        true => Sqlite::open(path, Durability::Power).unwrap(),
-        false => Sqlite::create(path, Durability::Power).unwrap(),
-    };
+    let open = if path.exists() { Sqlite::open } else { Sqlite::create };
+    let log = open(path, Durability::Power).unwrap();
     let mut case = log.last_seq().0;
     let (room, wait_for_room) = std::sync::mpsc::sync_channel::<()>(64);
     let acknowledge = move |committed: Committed| {

@@ -1,5 +1,6 @@
 //! What a journal promises, shown on real files, processes and damage.
 
+mod audit;
 mod concurrent;
 mod damage;
 mod given;

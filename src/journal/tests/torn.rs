@@ -67,7 +67,7 @@ fn garbage_after_the_tail_is_not_read() {
     let (torn, torn_wal) = (folder.path().join("torn.db"), folder.path().join("torn.db-wal"));
     std::fs::copy(&path, &torn).unwrap();
     let whole = std::fs::read(folder.path().join("journal.db-wal")).unwrap();
-    let last_frame = &whole[whole.len() - FRAME as usize..];
+    let last_frame = &whole[whole.len() - usize::try_from(FRAME).unwrap()..];
     let tails: [Vec<u8>; 4] =
         [vec![0; 9_000], b"garbage".repeat(3_000), last_frame[..5_000].to_vec(), last_frame.to_vec()];
     for tail in tails {

@@ -1,4 +1,4 @@
-//! What a person sees in any SQLite shell.
+//! What a person sees in any `SQLite` shell.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -40,13 +40,13 @@ fn written(path: &Path) {
 }
 
 /// Compares a query's rows, one `column: value` a line.
-fn check(query: &str, expected: Expect) {
+fn check(query: &str, expected: &Expect) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     written(&path);
     let connection = Connection::open(&path).unwrap();
     let mut statement = connection.prepare(query).unwrap();
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let (mut rows, mut shown) = (statement.query([]).unwrap(), String::new());
     while let Some(row) = rows.next().unwrap() {
         for (place, column) in columns.iter().enumerate() {
@@ -66,7 +66,9 @@ fn check(query: &str, expected: Expect) {
 
 #[test]
 fn cases_are_shown() {
-    check("select * from cases order by case_no", expect![[r#"
+    check(
+        "select * from cases order by case_no",
+        &expect![[r#"
         case_no: 0
         item: item-0
         repeat: 1
@@ -83,12 +85,15 @@ fn cases_are_shown() {
         settled_at: -
         row: -
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn calls_are_shown_with_what_was_said() {
-    check("select * from calls order by case_no, call, attempt", expect![[r#"
+    check(
+        "select * from calls order by case_no, call, attempt",
+        &expect![[r"
         case_no: 0
         item: item-0
         repeat: 1
@@ -151,12 +156,15 @@ fn calls_are_shown_with_what_was_said() {
         prompt: -
         answer: -
 
-    "#]]);
+    "]],
+    );
 }
 
 #[test]
 fn verdicts_are_shown_per_vote() {
-    check("select * from verdicts order by case_no, step, vote", expect![[r#"
+    check(
+        "select * from verdicts order by case_no, step, vote",
+        &expect![[r"
         case_no: 0
         item: item-0
         repeat: 1
@@ -183,7 +191,8 @@ fn verdicts_are_shown_per_vote() {
         flipped: 1
         pairs: 2
 
-    "#]]);
+    "]],
+    );
 }
 
 #[test]

@@ -1,0 +1,50 @@
+//! From arguments to the command that they name.
+
+use clap::CommandFactory as _;
+
+use super::args::{Arguments, Command};
+use super::exit::{CommandError, Exit};
+use super::printer::{Printer, RED, paint};
+use super::{check, place, resume, run, runs, show};
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// See [`CommandError`]; how a run ends is an exit code, no error.
+///
+/// # Cancel safety
+/// Not cancel safe: a run that is dropped is interrupted as by `kill -9`.
+pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit, CommandError> {
+    match arguments.command {
+        Command::Check(args) => check::check(&args, printer),
+        Command::Run(args) => run::run(&args, printer).await,
+        Command::Resume(args) => resume::resume(&args, printer).await,
+        Command::Show(args) => show::show(&args, &place::home_here(), printer),
+        Command::Runs(args) => runs::runs(&args, &place::home_here(), printer),
+        Command::Schema => {
+            let schema = serde_json::to_string_pretty(&crate::spec::schema()).map_err(std::io::Error::from)?;
+            printer.line(&schema)?;
+            Ok(Exit::Done)
+        }
+        Command::Results(_) | Command::Doctor(_) => unimplemented!(),
+        Command::Completions(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Arguments::command(), "pipe", &mut script);
+            printer.data(&String::from_utf8_lossy(&script))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+impl CommandError {
+    /// Says what is wrong and what to do about it; a reader that went away is not worth a word.
+    pub fn say(&self, printer: &mut Printer) {
+        if self.exit() == Exit::Done {
+            return;
+        }
+        printer.complain(&format!("{} {self}", paint(RED, "error:")));
+        if let Self::Told { help: Some(help), .. } = self {
+            printer.complain(&format!("   = help: {help}"));
+        }
+    }
+}

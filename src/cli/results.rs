@@ -1,0 +1,88 @@
+//! `pipe results`: the rows of a run, of the settled cases of a run that still goes on too.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::args::{ResultsArgs, RowFormat};
+use super::exit::{CommandError, Exit};
+use super::output::{layout, replace, rows};
+use super::pipeline;
+use super::printer::Printer;
+use super::resume::Kept;
+use super::show::{find, open};
+use crate::event::RunStarted;
+use crate::journal::{Home, Reader};
+use crate::report::{Layout, Shape};
+use crate::spec::{self, Step};
+
+/// Writes the rows of a run to stdout or a file.
+///
+/// # Errors
+/// There is no such run, its journal cannot be read, or the output cannot be written.
+pub(super) fn results(args: &ResultsArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let dir = find(home, &args.run)?;
+    let reader = open(&dir)?;
+    let layout = layout_of(&reader, printer)?;
+    match (args.format, &args.out) {
+        (RowFormat::Jsonl, None) => rows(&reader, &layout, &mut |line| printer.line(line))?,
+        (RowFormat::Jsonl, Some(path)) => {
+            if path.exists() && !args.force {
+                let message = format!("{} exists", path.display());
+                return Err(CommandError::new(Exit::Usage, message).help("--force replaces it"));
+            }
+            replace(path, &reader, &layout)?;
+            printer.say(&format!("results: {}", path.display()));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Returns the columns of a run's rows, as its pipeline says.
+///
+/// The pipeline is compiled again from the journal's own copy. Where that is not possible here (a variable or a file
+/// is missing), its text alone tells the steps: good for every column but those that the user renamed.
+fn layout_of(reader: &Reader, printer: &mut Printer) -> Result<Layout, CommandError> {
+    let journal = |error| CommandError::journal(&error);
+    let (_, started) = reader.run_started().map_err(journal)?;
+    let Some(source) = reader.text(&started.source).map_err(journal)? else {
+        let message = format!("the journal has no text {}, the pipeline", started.source);
+        return Err(CommandError::new(Exit::JournalUnusable, message));
+    };
+    if let Some(layout) = compiled(&started, &source) {
+        return Ok(layout);
+    }
+    let (layout, has_columns) = written(&started, &source);
+    if has_columns {
+        printer.say("the pipeline cannot be compiled here (`pipe check` tells why): rows have the standard columns");
+    }
+    Ok(layout)
+}
+
+fn compiled(started: &RunStarted, source: &str) -> Option<Layout> {
+    let kept: Kept = serde_json::from_value(started.overrides.clone()).ok()?;
+    let file = Path::new(&started.file);
+    let loaded = pipeline::compile(file, source.to_owned(), &kept.overrides, kept.allow_outside).ok()?;
+    loaded.plan.as_deref().map(layout)
+}
+
+/// Returns the standard columns by the text alone, and whether it asks for others.
+fn written(started: &RunStarted, source: &str) -> (Layout, bool) {
+    let (spec, _) = spec::parse(Arc::from(started.file.as_str()), source);
+    let Some(spec) = spec else {
+        return (Layout::default(), false);
+    };
+    let entries = spec.steps.iter().flat_map(|steps| &steps.entries);
+    let steps = entries.filter_map(|entry| Some((entry.name.value.as_str().into(), shape(entry.value.as_ref()?)?)));
+    let has_columns = spec.results.is_some_and(|results| results.columns.is_some());
+    (Layout { steps: steps.collect(), columns: None }, has_columns)
+}
+
+fn shape(step: &Step) -> Option<Shape> {
+    let Step { chat, dialogue, judge, .. } = step;
+    match (chat, dialogue, judge) {
+        (Some(_), ..) => Some(Shape::Chat),
+        (_, Some(_), _) => Some(Shape::Dialogue),
+        (_, _, Some(_)) => Some(Shape::Judge),
+        (None, None, None) => None,
+    }
+}

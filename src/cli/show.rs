@@ -1,0 +1,148 @@
+//! `pipe show`: what a run came to, with its first cases.
+
+use serde_json::{Value, json};
+
+use super::args::ShowArgs;
+use super::exit::{CommandError, Exit, with_causes};
+use super::glance::status;
+use super::printer::{BOLD, DIM, Printer, inert, paint};
+use super::show_case;
+use super::table::Table;
+use crate::base::{CaseNo, ItemId};
+use crate::event::{Event, TaskOutput, TaskStatus, Verdict};
+use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
+use crate::report::{Summary, Tally, grouped, status_word, summary_text, task_status_word};
+
+/// Cases that are listed: a screen of them.
+const LISTED: usize = 20;
+
+/// Shows a run, or one of its cases.
+///
+/// # Errors
+/// There is no such run or case, or its journal cannot be read.
+pub(super) fn show(args: &ShowArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let dir = find(home, &args.run)?;
+    let reader = open(&dir)?;
+    if let Some(case) = &args.case {
+        return show_case::show(&reader, case, args.json, printer);
+    }
+    let summary = summary_of(&dir, &reader)?;
+    let listed = first_cases(&reader)?;
+    if args.json {
+        let mut value = serde_json::to_value(&summary).map_err(std::io::Error::from)?;
+        value["folder"] = json!(dir.path.display().to_string());
+        value["first_cases"] = listed.iter().map(case_json).collect();
+        printer.line(&value.to_string())?;
+        return Ok(Exit::Done);
+    }
+    let width = printer.out().reading_width();
+    let text = summary_text(&summary, width);
+    let (head, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    printer.line(&paint(BOLD, &inert(head)))?;
+    printer.line(&inert(rest))?;
+    printer.line("")?;
+    list(&listed, &summary, printer)?;
+    printer.line(&format!("  kept in {}", dir.path.display()))?;
+    Ok(Exit::Done)
+}
+
+/// Finds the run that the user means.
+///
+/// # Errors
+/// None, or more than one: the message lists what there is.
+pub(super) fn find(home: &Home, reference: &str) -> Result<RunDir, CommandError> {
+    home.resolve(reference).map_err(|error| CommandError::new(Exit::Usage, with_causes(&error)))
+}
+
+/// Opens a run's journal.
+///
+/// # Errors
+/// It is not there yet, damaged, or of a newer version.
+pub(super) fn open(dir: &RunDir) -> Result<Reader, CommandError> {
+    Reader::open(&dir.journal_path()).map_err(|error| CommandError::journal(&error))
+}
+
+/// Folds all of a run's events.
+fn summary_of(dir: &RunDir, reader: &Reader) -> Result<Summary, CommandError> {
+    let mut tally = Tally::default();
+    let mut last: Option<Event> = None;
+    let mut add = |_: EventSeq, recorded: crate::event::Recorded| -> Result<(), JournalError> {
+        tally.add(&recorded);
+        last = Some(recorded.event);
+        Ok(())
+    };
+    reader.events_after(EventSeq(0), &mut add).map_err(|error| CommandError::journal(&error))?;
+    let mut summary = tally.summary(&dir.id);
+    summary.status = status(dir, last.as_ref());
+    Ok(summary)
+}
+
+/// Reads the first cases, and no more of the journal than that.
+fn first_cases(reader: &Reader) -> Result<Vec<CaseRecord>, CommandError> {
+    let mut cases = Vec::new();
+    for number in 0..LISTED as u64 {
+        match reader.case(CaseNo(number)).map_err(|error| CommandError::journal(&error))? {
+            Some(case) => cases.push(case),
+            None => break,
+        }
+    }
+    Ok(cases)
+}
+
+fn list(listed: &[CaseRecord], summary: &Summary, printer: &mut Printer) -> Result<(), CommandError> {
+    if listed.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["  case", "item", "status", ""]);
+    for case in listed {
+        let item = item_name(&case.admitted.item, case.admitted.repeat);
+        table.add(&[&format!("  {}", case.admitted.case), &inert(&item), state(case), &inert(&outline(case))]);
+    }
+    let width = printer.out().width();
+    printer.data(&table.render(width, |head| paint(DIM, head)))?;
+    let more = summary.cases.admitted.saturating_sub(listed.len() as u64);
+    if more > 0 {
+        printer.line(&format!("  … and {} more: `pipe show RUN CASE`, `pipe results RUN`", grouped(more)))?;
+    }
+    Ok(printer.line("")?)
+}
+
+/// Names an item in one of its repeats, as `pipe show RUN CASE` takes it.
+pub(super) fn item_name(item: &ItemId, repeat: u32) -> String {
+    if repeat == 1 { item.to_string() } else { format!("{item}/{repeat}") }
+}
+
+pub(super) const fn state(case: &CaseRecord) -> &'static str {
+    match &case.settled {
+        Some(settled) => status_word(settled.status),
+        None => "open",
+    }
+}
+
+/// Says in a few words what a case came to: its verdicts, and what failed.
+fn outline(case: &CaseRecord) -> String {
+    let words = case.tasks.iter().filter_map(|task| match (&task.output, task.status) {
+        (Some(TaskOutput::Judge(judgement)), _) => match &judgement.verdict {
+            Verdict::Choice(option) => Some(format!("{}: {option}", task.step)),
+            Verdict::Unscored(_) => Some(format!("{}: unscored", task.step)),
+        },
+        (_, TaskStatus::Failed) => {
+            let why = task.failure.as_ref().map_or("failed", |failure| failure.kind.word());
+            Some(format!("{}: {why}", task.step))
+        }
+        (Some(TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. }) | None, _) => None,
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn case_json(case: &CaseRecord) -> Value {
+    let steps = case.tasks.iter().map(|task| (task.step.to_string(), json!(task_status_word(task.status))));
+    json!({
+        "case": case.admitted.case,
+        "item": case.admitted.item,
+        "repeat": case.admitted.repeat,
+        "status": case.settled.as_ref().map(|settled| settled.status),
+        "steps": steps.collect::<serde_json::Map<_, _>>(),
+        "outline": outline(case),
+    })
+}

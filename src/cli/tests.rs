@@ -1,0 +1,197 @@
+//! The commands that only read, on journals made by hand.
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use super::args::{RunsArgs, ShowArgs};
+use super::exit::{CommandError, Exit};
+use super::testing::Project;
+use crate::event::{CaseStatus, FailureKind, FinishReason, RunOutcome, StopCause, TaskStatus};
+use crate::report::testing::Story;
+
+fn complete() -> Story {
+    let mut story = Story::begin("debate");
+    story.debate(0, Some("pro"));
+    story.debate(1, None);
+    story.admit(2, "m2", &json!({"motion": "Tea\u{1b}[31m or coffee"}));
+    let id = story.start(2, "debate", "turn/1", 1, "pro");
+    story.fail(&id, FailureKind::Throttled, "HTTP 429");
+    let id = story.start(2, "debate", "turn/1", 2, "pro");
+    story.answer(&id, "Tea, because", FinishReason::Length);
+    story.start(2, "debate", "turn/2", 1, "con");
+    story.settle(2, "debate", TaskStatus::Failed, None);
+    story.settle(2, "verdict", TaskStatus::Skipped, None);
+    story.over(2, CaseStatus::Failed);
+    story.end(RunOutcome::Complete);
+    story
+}
+
+fn show(project: &Project, run: &str, case: Option<&str>, json: bool) -> Result<Exit, CommandError> {
+    let args = ShowArgs { run: run.to_owned(), case: case.map(str::to_owned), json };
+    super::show::show(&args, &project.home, &mut project.printer())
+}
+
+#[track_caller]
+fn check_show(project: &Project, case: Option<&str>, expected: &Expect) {
+    assert_eq!(show(project, "last", case, false).unwrap(), Exit::Done);
+    expected.assert_eq(&project.printed());
+}
+
+#[test]
+fn a_run_is_shown_with_its_cases() {
+    let project = Project::new();
+    project.keep(&complete());
+    check_show(&project, None, &expect![[r#"
+        debate: complete in 15.5 s
+
+          cases      3: 1 ok · 1 unscored · 1 failed
+          verdict: 1 of 2 cases scored; unscored: unreadable 1
+            pro      1 of 1
+            flipped  0 of 2 when asked both ways, 0.0 %  [ 0.0, 65.8]
+
+          tokens     140 in · 70 out · 4.5 out/s
+          requests   7 answered · 1 without an answer: throttled 1
+          given up   refused 1
+          cut short  1 answer at max_tokens or the end of the context
+          backend    auto: llama.cpp at http://127.0.0.1:8080, qwen2.5-0.5b, 4 slots
+
+          case  item  status
+          0     m0    ok        verdict: pro
+          1     m1    unscored  verdict: unscored
+          2     m2    failed    debate: refused
+
+          kept in PROJECT/.pipe/runs/RUN
+    "#]]);
+}
+
+#[test]
+fn a_case_is_shown_down_to_its_calls() {
+    let project = Project::new();
+    project.keep(&complete());
+    check_show(&project, Some("0"), &expect![[r#"
+        case 0 · m0 · ok
+            motion     Cats are better than dogs.
+
+        debate  ok · 2 turns, stopped by rounds · 20 in, 10 out · 450 ms in calls
+          turn/1 · pro on auto · 450 ms, first token after 90 ms · 20 in, 10 out
+            user       go on
+            pro        Cats clean themselves.
+          turn/2 · con on auto · 450 ms, first token after 90 ms · 20 in, 10 out
+            user       go on
+            con        Dogs guard the house.
+
+        verdict  ok · 20 in, 10 out · 450 ms in calls
+          vote/1 · referee on auto · 450 ms, first token after 90 ms · 20 in, 10 out
+            user       go on
+            referee    {"choice": "pro"}
+          verdict: pro
+    "#]]);
+    check_show(&project, Some("m2"), &expect![[r#"
+        case 2 · m2 · failed
+            motion     Tea␛[31m or coffee
+
+        debate  failed · 20 in, 10 out · 450 ms in calls
+          turn/1 · pro on auto · 0 ms
+            no answer  throttled: HTTP 429
+          turn/1 · pro on auto · attempt 2 · 450 ms, first token after 90 ms · 20 in, 10
+          out · cut at its limit of tokens
+            user       go on
+            pro        Tea, because
+          turn/2 · con on auto · in flight, or lost with its process
+            failed     refused: HTTP 400: no
+
+        verdict  skipped
+    "#]]);
+}
+
+#[test]
+fn a_case_that_is_not_there_is_said_so() {
+    let project = Project::new();
+    project.keep(&complete());
+    for wrong in ["3", "m9", "m2/2", "m2/x"] {
+        let error = show(&project, "last", Some(wrong), false).unwrap_err();
+        assert_eq!(error.exit(), Exit::Usage);
+        assert!(error.to_string().contains(wrong), "{error}");
+    }
+    assert_eq!(show(&project, "last", Some("m1/1"), false).unwrap(), Exit::Done);
+}
+
+#[test]
+fn what_is_shown_is_there_as_json() {
+    let project = Project::new();
+    project.keep(&complete());
+    show(&project, "last", None, true).unwrap();
+    let run: Value = serde_json::from_str(&project.printed()).unwrap();
+    assert_eq!(run["status"], "complete");
+    assert_eq!(run["first_cases"][2]["steps"], json!({"debate": "failed", "verdict": "skipped"}));
+    show(&project, "last", Some("2"), true).unwrap();
+    let case: Value = serde_json::from_str(&project.printed()).unwrap();
+    assert_eq!(case["calls"][0]["failure"]["kind"], "throttled");
+    assert_eq!(case["calls"][1]["answer"], "Tea, because");
+    assert_eq!(case["calls"][2]["ended_us"], Value::Null);
+    assert_eq!(case["row"]["motion"], "Tea\u{1b}[31m or coffee");
+}
+
+#[test]
+fn a_run_that_nobody_left_is_interrupted_unless_somebody_holds_it() {
+    let mut story = Story::begin("debate");
+    story.debate(0, Some("pro"));
+    let project = Project::new();
+    let dir = project.keep(&story);
+    let status = || {
+        show(&project, "last", None, true).unwrap();
+        let run: Value = serde_json::from_str(&project.printed()).unwrap();
+        run["status"].clone()
+    };
+    assert_eq!(status(), "interrupted");
+    let lock = dir.lock().unwrap();
+    assert_eq!(status(), "running");
+    drop(lock);
+    assert_eq!(status(), "interrupted");
+}
+
+#[test]
+fn runs_are_listed_newest_first() {
+    let project = Project::new();
+    let runs = |json| {
+        let exit = super::runs::runs(&RunsArgs { json }, &project.home, &mut project.printer()).unwrap();
+        assert_eq!(exit, Exit::Done);
+        project.printed()
+    };
+    assert_eq!(runs(false), "");
+    assert!(project.err.take().contains("no runs yet"));
+
+    project.keep(&complete());
+    let mut stopped = Story::begin("debate");
+    stopped.wait(crate::base::Millis::seconds(60));
+    stopped.debate(0, Some("pro"));
+    stopped.end(RunOutcome::Stopped(StopCause::Interrupt));
+    stopped.log[0].at = stopped.log[1].at;
+    project.keep(&stopped);
+    let empty = project.home.create_run("debate", crate::base::Timestamp(1_760_000_000_000_001)).unwrap();
+    let table = runs(false);
+    let columns: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    assert_eq!(columns[0], ["run", "began", "status", "cases"]);
+    assert_eq!(columns[1][2..], ["stopped", "1 so far"]);
+    assert_eq!(columns[2][1], "unreadable", "{table}");
+    assert_eq!(columns[3][2..], ["complete", "3, 1 failed"]);
+
+    let lines = runs(true);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["status"], "stopped");
+    assert!(lines[1]["error"].as_str().unwrap().contains("journal"), "{}", lines[1]);
+    assert_eq!(lines[2]["total"], 3);
+    drop(empty);
+}
+
+#[test]
+fn a_run_that_is_not_there_lists_what_is() {
+    let project = Project::new();
+    let error = show(&project, "last", None, false).unwrap_err();
+    assert_eq!(error.exit(), Exit::Usage);
+    assert!(error.to_string().contains("no runs"), "{error}");
+    project.keep(&complete());
+    let error = show(&project, "triage", None, false).unwrap_err();
+    assert!(error.to_string().contains("triage"), "{error}");
+}

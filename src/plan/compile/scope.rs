@@ -1,0 +1,253 @@
+//! What templates may read, and where.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Compiler;
+use super::environment::find;
+use crate::diag::{Diagnostic, Span, closest, code};
+use crate::prompt::{Reference, TemplateId, locate};
+use crate::spec::{Step, Table, Text};
+
+/// Everything that a template may name.
+const ROOTS: &[&str] = &["params", "item", "repeat", "actors", "steps", "run", "turn"];
+/// Functions of the template language.
+const FUNCTIONS: &[&str] = &["range", "dict", "namespace"];
+
+/// Which text is read: an actor's system prompt sees other things than a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    System,
+    Question,
+}
+
+/// A compiled template with the steps that it reads.
+pub(super) struct Checked {
+    pub(super) id: TemplateId,
+    /// Step and place, in the order of paths.
+    pub(super) steps: Vec<(String, Span)>,
+}
+
+/// What all templates read, for the checks at the end.
+#[derive(Default)]
+pub(super) struct Reads {
+    /// Some template reads the pipeline's name.
+    pub(super) run_name: bool,
+    /// Columns of items, with the first place that reads each.
+    pub(super) columns: BTreeMap<String, Span>,
+    /// Params that are read.
+    pub(super) params: BTreeSet<String>,
+    /// Templates that need nothing but items and params.
+    pub(super) complete: Vec<(TemplateId, Text, String)>,
+}
+
+impl Compiler<'_> {
+    /// Compiles a template and checks all that it reads; takes `file://` for the path of its text.
+    pub(super) fn template(&mut self, what: &str, text: &Text, role: Role) -> Option<Checked> {
+        let text = self.text_of(what, text)?;
+        if let Some(range) = find(&text.value) {
+            let shown = &text.value[range.clone()];
+            self.report.push(
+                Diagnostic::warning(code::NOT_REPLACED, format!("{shown} is sent as it stands"))
+                    .at(&text.place(range.clone()), "the environment is not replaced inside templates")
+                    .help(format!(
+                        "give a param the default {shown} and read the param; or write {{{{ '{shown}' }}}}"
+                    )),
+            );
+        }
+        let id = match self.templates.add(&text.value) {
+            Ok(id) => id,
+            Err(error) => {
+                let place = error.range.map_or_else(|| text.span.clone(), |range| text.place(range));
+                self.report.push(
+                    Diagnostic::error(code::TEMPLATE_SYNTAX, format!("{what} is no template"))
+                        .at(&place, error.message),
+                );
+                return None;
+            }
+        };
+        for unknown in self.templates.unknown_words(id) {
+            let message = format!("there is no {} `{}`", unknown.kind, unknown.word);
+            let diagnostic = Diagnostic::error(code::UNKNOWN_VARIABLE, message)
+                .at(&text.place(unknown.range), format!("unknown {}", unknown.kind));
+            let near = closest(&unknown.word, unknown.known.iter().copied());
+            self.report.push(match near {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic,
+            });
+        }
+        let before = self.report.len();
+        let mut steps = Vec::new();
+        let mut complete = true;
+        for read in self.templates.references(id) {
+            let place = place_of(&text, &read);
+            match read.0[0].as_str() {
+                "steps" => {
+                    complete = false;
+                    if let Some(step) = self.check_step(&read, &place, role) {
+                        steps.push((step, place));
+                    }
+                }
+                "turn" => {
+                    complete = false;
+                    self.check_turn(&place, role);
+                }
+                _ => self.check_read(&read, &place),
+            }
+        }
+        if complete && self.report.len() == before {
+            self.reads.complete.push((id, text, what.to_owned()));
+        }
+        Some(Checked { id, steps })
+    }
+
+    fn text_of(&mut self, what: &str, text: &Text) -> Option<Text> {
+        if !text.value.starts_with("file://") {
+            return Some(text.clone());
+        }
+        let path = self.environment(text)?.trim()["file://".len()..].to_owned();
+        match (self.around.read_text)(&path) {
+            Ok(content) => Some(Text::of_file(&Arc::from(path.as_str()), content)),
+            Err(reason) => {
+                let message = format!("{what} cannot be read from {path:?}");
+                self.report.push(Diagnostic::error(code::FILE, message).at(&text.span, reason));
+                None
+            }
+        }
+    }
+
+    fn check_read(&mut self, read: &Reference, place: &Span) {
+        let path: Vec<&str> = read.0.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            ["params"] => self.reads.params.extend(self.spec.params.iter().flat_map(Table::names).map(str::to_owned)),
+            ["params", name, ..] => {
+                self.reads.params.insert((*name).to_owned());
+                self.check_param(name, place);
+            }
+            ["item", column, ..] => {
+                self.reads.columns.entry((*column).to_owned()).or_insert_with(|| place.clone());
+            }
+            ["item"] | ["repeat"] | ["run", "seed"] => {}
+            ["run", "name"] => self.reads.run_name = true,
+            ["run", rest @ ..] => self.report.push(
+                Diagnostic::error(code::UNKNOWN_VARIABLE, format!("there is no `{}`", path.join(".")))
+                    .at(place, "unknown field")
+                    .suggest(rest.first().copied().unwrap_or_default(), ["name", "seed"]),
+            ),
+            ["actors", rest @ ..] => self.check_actor_read(&path, rest, place),
+            [root, ..] if FUNCTIONS.contains(root) => {}
+            _ => self.unknown_variable(&path, place),
+        }
+    }
+
+    fn check_actor_read(&mut self, path: &[&str], rest: &[&str], place: &Span) {
+        let names = self.used_actors();
+        match rest {
+            [name, "model"] => {
+                if !names.contains(name) {
+                    self.report.push(
+                        Diagnostic::error(code::UNKNOWN_NAME, format!("no actor `{name}` takes part in a step"))
+                            .at(place, "unknown actor")
+                            .suggest(name, names),
+                    );
+                }
+            }
+            _ => self.report.push(
+                Diagnostic::error(code::UNKNOWN_VARIABLE, format!("templates cannot read `{}`", path.join(".")))
+                    .at(place, "unknown field")
+                    .help("of an actor they read the model: actors.<name>.model"),
+            ),
+        }
+    }
+
+    fn unknown_variable(&mut self, path: &[&str], place: &Span) {
+        let name = path[0];
+        let diagnostic = Diagnostic::error(code::UNKNOWN_VARIABLE, format!("there is no variable `{name}`"))
+            .at(place, "unknown variable");
+        let owner = if self.spec.params.iter().flat_map(Table::names).any(|param| param == name) {
+            Some("params")
+        } else if self.spec.steps.iter().flat_map(Table::names).any(|step| step == name) {
+            Some("steps")
+        } else if self.inline_columns().contains(name) {
+            Some("item")
+        } else {
+            None
+        };
+        self.report.push(match owner {
+            Some(owner) => diagnostic.help(format!("did you mean `{owner}.{}`?", path.join("."))),
+            None => diagnostic.suggest(name, ROOTS.iter().copied()),
+        });
+    }
+
+    fn check_turn(&mut self, place: &Span, role: Role) {
+        if role == Role::Question {
+            self.report.push(
+                Diagnostic::error(code::WRONG_PLACE, "`turn` is read outside of an actor's `system`")
+                    .at(place, "there is no turn here")
+                    .help("`turn` counts while an actor speaks; only its system prompt sees it"),
+            );
+        }
+    }
+
+    fn check_step(&mut self, read: &Reference, place: &Span, role: Role) -> Option<String> {
+        if role == Role::System {
+            self.report.push(
+                Diagnostic::error(code::WRONG_PLACE, format!("a system prompt reads `{}`", read.0.join(".")))
+                    .at(place, "system prompts do not see steps")
+                    .help("put it into the `opening` of the dialogue, or into `prompt` or `question`"),
+            );
+            return None;
+        }
+        let spec = self.spec;
+        let Some(name) = read.0.get(1) else {
+            self.report.push(
+                Diagnostic::error(code::UNKNOWN_STEP, "a template reads `steps` as a whole")
+                    .at(place, "the order of steps follows from what they read")
+                    .help("name step and field with dots between them: steps.debate.transcript"),
+            );
+            return None;
+        };
+        let Some(entry) = spec.steps.as_ref().and_then(|steps| steps.get(name)) else {
+            let names = spec.steps.iter().flat_map(Table::names);
+            self.report.push(
+                Diagnostic::error(code::UNKNOWN_STEP, format!("there is no step `{name}`"))
+                    .at(place, "unknown step")
+                    .suggest(name, names),
+            );
+            return None;
+        };
+        let Some((kind, fields)) = entry.value.as_ref().and_then(fields_of) else { return Some(name.clone()) };
+        match read.0.get(2) {
+            Some(field) if fields.contains(&field.as_str()) => {}
+            Some(field) => self.report.push(
+                Diagnostic::error(code::UNKNOWN_FIELD, format!("step `{name}` has no field `{field}`"))
+                    .at(place, format!("it is a {kind}: {}", fields.join(", ")))
+                    .suggest(field, fields.iter().copied()),
+            ),
+            None => self.report.push(
+                Diagnostic::error(code::UNKNOWN_FIELD, format!("a template reads step `{name}` without a field"))
+                    .at(place, format!("it is a {kind}: {}", fields.join(", ")))
+                    .help(format!("for instance steps.{name}.{}", fields[0])),
+            ),
+        }
+        Some(name.clone())
+    }
+}
+
+/// Returns the kind of a step and what later steps may read of it.
+pub(super) fn fields_of(step: &Step) -> Option<(&'static str, &'static [&'static str])> {
+    if step.chat.is_some() {
+        Some(("chat", &["text", "json", "status"]))
+    } else if step.dialogue.is_some() {
+        Some(("dialogue", &["transcript", "turns", "last", "stopped_by", "status"]))
+    } else if step.judge.is_some() {
+        Some(("judge", &["choice", "votes", "flipped", "status"]))
+    } else {
+        None
+    }
+}
+
+/// Returns where a text reads something; the whole text when that cannot be found.
+pub(super) fn place_of(text: &Text, read: &Reference) -> Span {
+    locate(&text.value, read).map_or_else(|| text.span.clone(), |range| text.place(range))
+}

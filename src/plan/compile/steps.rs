@@ -1,0 +1,154 @@
+//! Steps: their kinds, what they read, their order.
+
+use std::collections::BTreeSet;
+
+use super::Compiler;
+use super::cast::Cast;
+use super::scope::{Checked, Role};
+use crate::base::StepName;
+use crate::diag::{Diagnostic, Span, code};
+use crate::plan::graph::Waits;
+use crate::plan::{ActorIdx, Chat, Step, StepIdx, StepKind};
+use crate::spec::{self, Entry, Spanned, Table};
+
+/// A step before the others' places are known.
+struct Draft {
+    name: StepName,
+    kind: Option<StepKind>,
+    waits: Vec<Wait>,
+}
+
+/// One step's reason to wait for another.
+struct Wait {
+    step: String,
+    at: Span,
+    reads: bool,
+}
+
+impl Compiler<'_> {
+    /// Compiles every step and puts them in order. None when something is missing.
+    pub(super) fn steps(&mut self, cast: &Option<Cast>) -> Option<Vec<Step>> {
+        let spec = self.spec;
+        let entries: Vec<&Entry<spec::Step>> = spec.steps.iter().flat_map(|table| &table.entries).collect();
+        let drafts: Vec<Draft> = entries.iter().map(|entry| self.step(entry, cast.as_ref())).collect();
+        let order = self.order(&drafts)?;
+        let place = |name: &str| {
+            let draft = drafts.iter().position(|draft| draft.name.as_str() == name)?;
+            order.iter().position(|step| *step == draft).map(StepIdx)
+        };
+        let mut steps = Vec::new();
+        for draft in &order {
+            let draft = &drafts[*draft];
+            let after: BTreeSet<StepIdx> = draft.waits.iter().filter_map(|wait| place(&wait.step)).collect();
+            let reads = draft.waits.iter().filter(|wait| wait.reads);
+            let reads: BTreeSet<StepIdx> = reads.filter_map(|wait| place(&wait.step)).collect();
+            steps.push(Step {
+                name: draft.name.clone(),
+                after: after.into_iter().collect(),
+                reads: reads.into_iter().collect(),
+                kind: draft.kind.clone()?,
+            });
+        }
+        Some(steps)
+    }
+
+    fn step(&mut self, entry: &Entry<spec::Step>, cast: Option<&Cast>) -> Draft {
+        let name = &entry.name.value;
+        let mut waits = Vec::new();
+        let mut kind = None;
+        if let Some(step) = &entry.value {
+            if let Some(chat) = &step.chat {
+                kind = self.chat(name, chat, cast, &mut waits).map(StepKind::Chat);
+            }
+            if let Some(dialogue) = &step.dialogue {
+                let read = self.dialogue(name, dialogue, cast);
+                note(&mut waits, read.opening.as_ref());
+                kind = read.dialogue.map(StepKind::Dialogue);
+            }
+            if let Some(judge) = &step.judge {
+                let read = self.judge(name, judge, cast);
+                note(&mut waits, read.question.as_ref());
+                kind = read.judge.map(StepKind::Judge);
+            }
+            for earlier in step.after.iter().flatten() {
+                self.check_after(earlier);
+                waits.push(Wait { step: earlier.value.clone(), at: earlier.span.clone(), reads: false });
+            }
+        }
+        Draft { name: StepName::from(name.as_str()), kind, waits }
+    }
+
+    fn chat(&mut self, step: &str, chat: &spec::Chat, cast: Option<&Cast>, waits: &mut Vec<Wait>) -> Option<Chat> {
+        let actor = chat.actor.as_ref().and_then(|name| self.actor_of(name, cast));
+        let what = format!("`prompt` of step `{step}`");
+        let prompt = chat.prompt.as_ref().and_then(|text| self.template(&what, text, Role::Question));
+        note(waits, prompt.as_ref());
+        Some(Chat { actor: actor?, prompt: prompt?.id })
+    }
+
+    /// Returns the place of an actor; reports one that does not exist.
+    pub(super) fn actor_of(&mut self, name: &Spanned<String>, cast: Option<&Cast>) -> Option<ActorIdx> {
+        let names: Vec<&str> = self.spec.actors.iter().flat_map(Table::names).collect();
+        if !names.contains(&name.value.as_str()) {
+            if self.spec.actors.is_some() {
+                self.report.push(
+                    Diagnostic::error(code::UNKNOWN_NAME, format!("there is no actor `{}`", name.value))
+                        .at(&name.span, "unknown actor")
+                        .suggest(&name.value, names),
+                );
+            }
+            return None;
+        }
+        cast?.find(&name.value)
+    }
+
+    fn check_after(&mut self, name: &Spanned<String>) {
+        let spec = self.spec;
+        let names: Vec<&str> = spec.steps.iter().flat_map(Table::names).collect();
+        if !names.contains(&name.value.as_str()) {
+            self.report.push(
+                Diagnostic::error(code::UNKNOWN_STEP, format!("there is no step `{}`", name.value))
+                    .at(&name.span, "unknown step")
+                    .suggest(&name.value, names),
+            );
+        }
+    }
+
+    fn order(&mut self, drafts: &[Draft]) -> Option<Vec<usize>> {
+        let place = |name: &str| drafts.iter().position(|draft| draft.name.as_str() == name);
+        let mut graph = Waits::of(drafts.len());
+        for (later, draft) in drafts.iter().enumerate() {
+            for wait in &draft.waits {
+                if let Some(earlier) = place(&wait.step) {
+                    graph.add(later, earlier);
+                }
+            }
+        }
+        let cycles = match graph.order() {
+            Ok(order) => return Some(order),
+            Err(cycles) => cycles,
+        };
+        for cycle in cycles {
+            let names: Vec<&str> = cycle.iter().map(|step| drafts[*step].name.as_str()).collect();
+            let message = match names.as_slice() {
+                [only] => format!("step `{only}` waits for itself"),
+                _ => format!("steps wait for each other: {} → {}", names.join(" → "), names[0]),
+            };
+            let mut diagnostic = Diagnostic::error(code::CYCLE, message);
+            for (position, step) in cycle.iter().enumerate() {
+                let next = names[(position + 1) % names.len()];
+                if let Some(wait) = drafts[*step].waits.iter().find(|wait| wait.step == next) {
+                    let verb = if wait.reads { "reads" } else { "is after" };
+                    diagnostic = diagnostic.at(&wait.at, format!("`{}` {verb} `{next}`", names[position]));
+                }
+            }
+            self.report.push(diagnostic.help("one of these readings must go"));
+        }
+        None
+    }
+}
+
+fn note(waits: &mut Vec<Wait>, checked: Option<&Checked>) {
+    let steps = checked.iter().flat_map(|checked| &checked.steps);
+    waits.extend(steps.map(|(step, at)| Wait { step: step.clone(), at: at.clone(), reads: true }));
+}

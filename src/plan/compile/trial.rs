@@ -1,0 +1,64 @@
+//! Templates that need nothing but items and params are rendered once before anything is paid for.
+
+use serde_json::{Map, Value, json};
+
+use super::Compiler;
+use crate::diag::{Diagnostic, code};
+use crate::plan::{Items, Plan};
+
+/// Rows that are tried; enough to meet every shape of row that is written by hand.
+const MOST_ROWS: usize = 1_000;
+
+impl Compiler<'_> {
+    /// Reports templates that fail on a row of the file.
+    pub(super) fn try_out(&mut self, plan: &Plan) {
+        let empty = [Map::new()];
+        let (rows, source) = match &plan.items {
+            Items::One => (empty.as_slice(), "there are no items"),
+            Items::Inline { rows, .. } => (rows.as_slice(), ""),
+            Items::JsonLines { .. } => return,
+        };
+        let actors: Map<String, Value> =
+            plan.actors.iter().map(|actor| (actor.name.to_string(), json!({ "model": "model" }))).collect();
+        let complete = std::mem::take(&mut self.reads.complete);
+        for (id, text, what) in &complete {
+            for (position, row) in rows.iter().take(MOST_ROWS).enumerate() {
+                let context = json!({
+                    "params": plan.params, "item": row, "repeat": 1, "actors": actors,
+                    "run": { "name": plan.name, "seed": plan.seed },
+                });
+                let Err(error) = plan.templates.render(*id, &context) else { continue };
+                let place = error.range.map_or_else(|| text.span.clone(), |range| text.place(range));
+                let mut diagnostic =
+                    Diagnostic::error(code::DOES_NOT_RENDER, format!("{what} fails: {}", error.message));
+                diagnostic = match self.row_span(position) {
+                    Some(span) => diagnostic.at(&place, "with an item of this file").at(&span, "this one"),
+                    None => diagnostic.at(&place, source),
+                };
+                self.report.push(diagnostic.help("`{{ item.x or \"…\" }}` gives what may be missing a default"));
+                break;
+            }
+        }
+    }
+
+    /// Warns of columns that no row has, where rows are written out and no error says so already.
+    pub(super) fn check_columns(&mut self, items: &Option<Items>) {
+        if !matches!(items, Some(Items::Inline { .. })) {
+            return;
+        }
+        let known = self.inline_columns();
+        let missing = self.reads.columns.iter().filter(|(column, _)| !known.contains(column.as_str()));
+        let warnings: Vec<Diagnostic> = missing
+            .map(|(column, place)| {
+                Diagnostic::warning(code::MISSING_COLUMN, format!("no item has a column `{column}`"))
+                    .at(place, "always missing")
+                    .suggest(column, known.iter().copied())
+            })
+            .collect();
+        self.report.extend(warnings);
+    }
+
+    fn row_span(&self, position: usize) -> Option<crate::diag::Span> {
+        self.spec.items.as_ref()?.values.as_ref()?.0.get(position).map(|row| row.span.clone())
+    }
+}

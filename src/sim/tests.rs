@@ -1,0 +1,132 @@
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use super::*;
+use crate::base::{ActorName, BackendName, CaseNo, Digest, ItemId, StepName};
+use crate::event::Event;
+use crate::journal::{EventLog, EventSeq, Memory};
+use crate::plan::{
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Dialogue, Items, Judge, Limits, ModelChoice,
+    Plan, Sampling, Step, StepIdx, StepKind, Stop,
+};
+use crate::prompt::Templates;
+
+/// A debate of two rounds and a blind judge: six calls a case.
+fn debate() -> Arc<Plan> {
+    let mut templates = Templates::default();
+    let opening = templates.add("Motion {{ item.n }}").expect("compiles");
+    let question = templates.add("Who won?\n{{ steps.debate.transcript }}").expect("compiles");
+    let actor = |name: &str| Actor {
+        name: ActorName::from(name),
+        backend: BackendIdx(0),
+        model: ModelChoice::Auto,
+        system: None,
+        sampling: Sampling { max_tokens: Some(30), ..Sampling::default() },
+    };
+    let two = NonZeroU32::new(2).expect("not 0");
+    let actors = vec![ActorIdx(0), ActorIdx(1)];
+    let dialogue = Dialogue { actors, opening, stop: Stop::Rounds(two), patterns: vec![] };
+    let judge = Judge {
+        actor: ActorIdx(2),
+        question,
+        choose: ["pro", "con", "tie"].map(str::to_owned).to_vec(),
+        votes: NonZeroU32::MIN,
+        blind: Some([ActorName::from("pro"), ActorName::from("con")]),
+    };
+    let verdict = StepKind::Judge(judge);
+    Arc::new(Plan {
+        name: "debate".to_owned(),
+        description: None,
+        hash: Digest::of(b"debate"),
+        seed: 0,
+        params: serde_json::Map::new(),
+        backends: vec![BackendPlan {
+            name: BackendName::from("sim"),
+            url: BackendUrl::Sim { speed: 0 },
+            api_key: None,
+            concurrency: Concurrency::Auto,
+        }],
+        actors: vec![actor("pro"), actor("con"), actor("referee")],
+        steps: vec![
+            Step {
+                name: StepName::from("debate"),
+                after: vec![],
+                reads: vec![],
+                kind: StepKind::Dialogue(dialogue),
+            },
+            Step {
+                name: StepName::from("verdict"),
+                after: vec![StepIdx(0)],
+                reads: vec![StepIdx(0)],
+                kind: verdict,
+            },
+        ],
+        items: Items::One,
+        limit: None,
+        repeat: NonZeroU32::MIN,
+        limits: Limits::default(),
+        results: None,
+        templates,
+    })
+}
+
+fn rows(cases: u64) -> impl Fn() -> Box<dyn Iterator<Item = (ItemId, u32, Arc<str>)>> {
+    move || {
+        let row = |n: u64| (ItemId::from(n.to_string()), 1, Arc::from(format!("{{\"n\":{n}}}")));
+        Box::new((0..cases).map(row))
+    }
+}
+
+/// Outputs of every task, by case and step, without costs and times.
+fn table(log: &Memory) -> Vec<String> {
+    let mut table = Vec::new();
+    log.events_after(EventSeq::default(), &mut |_, recorded| {
+        if let Event::TaskSettled(task) = recorded.event {
+            table.push((task.case, format!("{} {:?} {:?}", task.step, task.status, task.output)));
+        }
+        Ok(())
+    })
+    .expect("memory reads");
+    table.sort();
+    table.into_iter().map(|(CaseNo(case), line)| format!("{case} {line}")).collect()
+}
+
+fn run(cases: u64, faults: Faults) -> (Simulated, Memory) {
+    let mut log = Memory::new();
+    let simulated = simulate(&debate(), &[8], faults, &rows(cases), &mut log).expect("the run ends");
+    assert_eq!(simulated.cases.settled(), cases);
+    (simulated, log)
+}
+
+#[test]
+fn ten_thousand_cases_take_seconds_of_real_time() {
+    let (simulated, _) = run(10_000, Faults::default());
+    assert_eq!(simulated.requests, 60_000, "four turns and a judge asked both ways");
+    assert_eq!(simulated.cases.failed, 0);
+    assert!(simulated.makespan.0 > 1_800_000, "most of an hour of virtual time: {} ms", simulated.makespan.0);
+}
+
+#[test]
+fn a_thousand_worlds_with_faults_and_deaths_give_one_table() {
+    let (_, calm) = run(6, Faults::default());
+    let expected = table(&calm);
+    let (mut requests, mut deaths) = (0, 0);
+    for seed in 0..1_000 {
+        let faults = Faults { seed, failing_per_mille: 200, dies_every: 7 + seed % 23 };
+        let (simulated, log) = run(6, faults);
+        assert_eq!(table(&log), expected, "seed {seed}");
+        requests += simulated.requests;
+        deaths += simulated.deaths;
+    }
+    assert!(deaths > 1_000 && requests > 1_000 * 36, "{deaths} deaths, {requests} requests: an empty campaign");
+}
+
+#[test]
+fn more_slots_take_less_virtual_time() {
+    let makespan = |slots| {
+        let mut log = Memory::new();
+        simulate(&debate(), &[slots], Faults::default(), &rows(40), &mut log).expect("the run ends").makespan
+    };
+    let (one, eight) = (makespan(1), makespan(8));
+    assert!(eight.0 * 6 < one.0, "{} ms with one slot, {} ms with eight", one.0, eight.0);
+}

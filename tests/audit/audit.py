@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Audits the journal of one run, knowing nothing of pipe but the public schema (src/journal/schema.sql).
+
+    audit.py RUN_FOLDER_OR_JOURNAL
+
+Prints counts as JSON and exits with 0, or prints every violation on standard error and exits with 1.
+Written apart from the product, so that the two can be compared: it reads plain rows, one pass, standard library only.
+"""
+
+import collections
+import json
+import pathlib
+import sqlite3
+import sys
+
+FORMAT = 1
+SHOWN = 20  # violations printed; all are counted
+
+
+class Audit:
+    """What one pass over the events has seen."""
+
+    def __init__(self, database):
+        self.database = database
+        self.violations = []
+        self.kinds = collections.Counter()
+        self.admitted = {}  # case -> seq
+        self.items = {}  # (item, repeat) -> case
+        self.settled = {}  # case -> status
+        self.tasks = {}  # (case, step) -> seq
+        self.started = {}  # attempt -> seq
+        self.ended = {}  # attempt -> outcome
+        self.answered = {}  # call -> attempt number
+        self.last = None
+
+    def violation(self, seq, text):
+        self.violations.append(f"event {seq}: {text}")
+
+    def text(self, seq, digest, what):
+        """Demands a text and returns its body."""
+        row = self.database.execute("select body from texts where digest = ?", (digest,)).fetchone()
+        if row is None:
+            self.violation(seq, f"text {digest} ({what}) is missing")
+            return None
+        return row[0]
+
+    def once(self, seen, key, value, seq, what):
+        if key in seen:
+            self.violation(seq, f"{what} twice: {key}")
+        seen[key] = value
+
+    def event(self, seq, case, kind, body):
+        self.kinds[kind] += 1
+        handle = getattr(self, f"on_{kind}", None)
+        if handle is not None:
+            handle(seq, body)
+        named = body.get("case", body.get("id", {}).get("case"))
+        if named != case:
+            self.violation(seq, f"column case_no is {case}, the body says {named}")
+        self.last = (kind, body)
+
+    def on_run_started(self, seq, body):
+        if seq != 1:
+            self.violation(seq, "the run began a second time")
+        self.text(seq, body["source"], "pipeline file")
+
+    def on_case_admitted(self, seq, body):
+        if body["case"] != len(self.admitted):
+            self.violation(seq, f"case {body['case']} admitted after {len(self.admitted)} cases")
+        self.once(self.admitted, body["case"], seq, seq, "case admitted")
+        self.once(self.items, (body["item"], body["repeat"]), body["case"], seq, "item and repeat admitted")
+        self.text(seq, body["row"], "row")
+
+    def attempt(self, seq, body):
+        name = body["id"]
+        key = (name["case"], name["step"], name["call"], name["attempt"])
+        if name["case"] not in self.admitted:
+            self.violation(seq, f"attempt {key} of a case that was not admitted")
+        return key
+
+    def on_attempt_started(self, seq, body):
+        key = self.attempt(seq, body)
+        self.once(self.started, key, seq, seq, "attempt started")
+        if key[:3] in self.answered:
+            self.violation(seq, f"call {key[:3]} asked again after its answer")
+        if key[:2] in self.tasks:
+            self.violation(seq, f"task {key[:2]} asked again after it was settled")
+
+    def on_attempt_ended(self, seq, body):
+        key = self.attempt(seq, body)
+        outcome = next(iter(body["outcome"]))
+        if key not in self.started:
+            self.violation(seq, f"attempt ended that never started: {key}")
+        self.once(self.ended, key, outcome, seq, "attempt ended")
+        if outcome == "answered":
+            self.once(self.answered, key[:3], key[3], seq, "call answered")
+            self.text(seq, body["outcome"]["answered"]["text"], "answer")
+        if body.get("request") is not None:
+            manifest = self.text(seq, body["request"], "request")
+            for part in json.loads(manifest) if manifest is not None else []:
+                self.text(seq, part["text"], "message of a request")
+
+    def on_task_settled(self, seq, body):
+        key = (body["case"], body["step"])
+        self.once(self.tasks, key, seq, seq, "task settled")
+        if body["case"] in self.settled:
+            self.violation(seq, f"task {key} settled after its case")
+        output = body.get("output") or {}
+        if "chat" in output:
+            self.text(seq, output["chat"]["text"], "output")
+        for turn in output.get("dialogue", {}).get("turns", []):
+            self.text(seq, turn["text"], "turn")
+        for vote in output.get("judge", {}).get("votes", []):
+            self.text(seq, vote["reason"], "reason of a vote")
+
+    def on_case_settled(self, seq, body):
+        if body["case"] not in self.admitted:
+            self.violation(seq, f"case {body['case']} settled and never admitted")
+        self.once(self.settled, body["case"], body["status"], seq, "case settled")
+
+    def run(self):
+        meta = dict(self.database.execute("select key, value from meta"))
+        if meta.get("format") != str(FORMAT):
+            self.violations.append(f"format {meta.get('format')}: this audit knows {FORMAT}")
+        expected = 1
+        rows = self.database.execute("select seq, case_no, kind, body from events order by seq")
+        for seq, case, kind, body in rows:
+            if seq != expected:
+                self.violation(expected, f"missing, the next is {seq}")
+            expected = seq + 1
+            self.event(seq, case, kind, json.loads(body))
+        self.at_the_end(expected - 1)
+
+    def at_the_end(self, last_seq):
+        if last_seq and self.kinds["run_started"] != 1:
+            self.violations.append(f"run_started is there {self.kinds['run_started']} times")
+        newest = self.database.execute("select max(seq) from checkpoints").fetchone()[0]
+        if newest is not None and newest > last_seq:
+            self.violations.append(f"a checkpoint stands after event {newest}, the last event is {last_seq}")
+        complete = self.last is not None and self.last[0] == "run_ended" and self.last[1]["outcome"] == "complete"
+        if complete:
+            for case in sorted(set(self.admitted) - set(self.settled)):
+                self.violations.append(f"the run is complete and case {case} is not settled")
+        if self.last is not None and self.last[0] == "run_ended":
+            told, counted = self.last[1]["cases"], self.counts()["cases"]
+            if told != counted:
+                self.violations.append(f"run_ended tells of {told}, the events come to {counted}")
+        for view, expected in [("cases", len(self.admitted)), ("calls", len(self.started))]:
+            found = self.database.execute(f"select count(*) from {view}").fetchone()[0]
+            if found != expected:
+                self.violations.append(f"view {view} has {found} rows for {expected}")
+
+    def counts(self):
+        by_status = collections.Counter(self.settled.values())
+        outcomes = collections.Counter(self.ended.values())
+        return {
+            "events": sum(self.kinds.values()),
+            "kinds": dict(sorted(self.kinds.items())),
+            "cases": {"admitted": len(self.admitted), **{name: by_status[name] for name in ("ok", "unscored", "failed")}},
+            "tasks_settled": len(self.tasks),
+            "attempts": {
+                "started": len(self.started),
+                "answered": outcomes["answered"],
+                "failed": outcomes["failed"],
+                "open": len(self.started.keys() - self.ended.keys()),
+            },
+            "texts": self.database.execute("select count(*) from texts").fetchone()[0],
+        }
+
+
+def main(arguments):
+    if len(arguments) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    path = pathlib.Path(arguments[1])
+    path = path / "journal.db" if path.is_dir() else path
+    if not path.is_file():
+        print(f"{path} is not there", file=sys.stderr)
+        return 2
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    # One snapshot for the whole audit, so that a live run cannot move under it.
+    database.isolation_level = None
+    database.execute("begin")
+    audit = Audit(database)
+    audit.run()
+    print(json.dumps(audit.counts(), indent=1))
+    for violation in audit.violations[:SHOWN]:
+        print(violation, file=sys.stderr)
+    if len(audit.violations) > SHOWN:
+        print(f"and {len(audit.violations) - SHOWN} more", file=sys.stderr)
+    return 1 if audit.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
