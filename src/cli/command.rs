@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, paint};
-use super::{check, place, resume, run, runs, show};
+use super::{check, doctor, place, results, resume, run, runs, show};
 
 /// Does what the command line asks for.
 ///
@@ -21,12 +21,13 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Resume(args) => resume::resume(&args, printer).await,
         Command::Show(args) => show::show(&args, &place::home_here(), printer),
         Command::Runs(args) => runs::runs(&args, &place::home_here(), printer),
+        Command::Results(args) => results::results(&args, &place::home_here(), printer),
+        Command::Doctor(args) => doctor::doctor(&args, &place::home_here(), printer).await,
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&crate::spec::schema()).map_err(std::io::Error::from)?;
             printer.line(&schema)?;
             Ok(Exit::Done)
         }
-        Command::Results(_) | Command::Doctor(_) => unimplemented!(),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Arguments::command(), "pipe", &mut script);

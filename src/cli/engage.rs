@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 
+use super::args::Session;
 use super::connect;
 use super::exit::{CommandError, Exit, with_causes};
 use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
-use super::args::Session;
 use super::output::Output;
 use super::printer::{DIM, Printer, paint};
 use crate::backend::Connected;

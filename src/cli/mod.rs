@@ -3,11 +3,16 @@
 //! Start at [`Arguments`]; [`Exit`] has the numbers that the shell sees.
 
 pub mod args;
+#[cfg(test)]
+mod args_tests;
 mod check;
 mod command;
 mod connect;
 pub mod diagnostics;
 mod doctor;
+mod doctor_report;
+#[cfg(test)]
+mod doctor_tests;
 mod engage;
 pub mod exit;
 pub mod files;

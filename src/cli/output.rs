@@ -48,7 +48,9 @@ impl Output {
         let ours = run.is_some_and(|run| written(run).contains(&path));
         if path.exists() && !force && !ours {
             let message = format!("{} exists and is not of this run", path.display());
-            return Err(CommandError::new(Exit::Usage, message).help("--out FILE writes elsewhere, --force replaces it"));
+            return Err(
+                CommandError::new(Exit::Usage, message).help("--out FILE writes elsewhere, --force replaces it")
+            );
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
             let message = format!("there is no folder {} for the results", folder.display());
@@ -97,9 +99,11 @@ pub(super) fn layout(plan: &Plan) -> Layout {
         StepKind::Dialogue(_) => Shape::Dialogue,
         StepKind::Judge(_) => Shape::Judge,
     };
-    let columns = plan.results.as_ref().filter(|results| !results.columns.is_empty()).map(|results| {
-        results.columns.iter().map(|(name, column)| (name.clone(), column.0.clone())).collect()
-    });
+    let columns = plan
+        .results
+        .as_ref()
+        .filter(|results| !results.columns.is_empty())
+        .map(|results| results.columns.iter().map(|(name, column)| (name.clone(), column.0.clone())).collect());
     Layout { steps: plan.steps.iter().map(|step| (step.name.clone(), shape(&step.kind))).collect(), columns }
 }
 

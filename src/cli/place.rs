@@ -41,7 +41,12 @@ pub(super) fn unfinished(home: &Home, name: &str) -> Result<Option<Unfinished>, 
         if complete || !idle || counts.admitted == 0 {
             return Ok(None);
         }
-        let total = reader.latest_checkpoint().ok().flatten().filter(|(_, at)| at.source_ended).map(|(_, at)| at.cases.admitted);
+        let total = reader
+            .latest_checkpoint()
+            .ok()
+            .flatten()
+            .filter(|(_, at)| at.source_ended)
+            .map(|(_, at)| at.cases.admitted);
         let found = Unfinished { dir, done: counts.settled(), total };
         return Ok(Some(found));
     }

@@ -58,7 +58,8 @@ pub(super) async fn resume(args: &ResumeArgs, printer: &mut Printer) -> Result<E
 /// It is held by another process, complete, or cannot be taken up by this version.
 pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Printer) -> Result<Exit, CommandError> {
     let lock = dir.lock().map_err(|error| {
-        CommandError::new(Exit::Usage, error.to_string()).help("it is being worked on; `pipe show` tells how far it is")
+        CommandError::new(Exit::Usage, error.to_string())
+            .help("it is being worked on; `pipe show` tells how far it is")
     })?;
     let journal = dir.journal_path();
     let found = load(&journal).map_err(|error| unusable(&error))?;
@@ -128,7 +129,9 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
 fn unusable(error: &ResumeError) -> CommandError {
     let told = CommandError::new(Exit::JournalUnusable, with_causes(error));
     match error {
-        ResumeError::OtherPlan { .. } => told.help("resume it with that version, or start anew with `pipe run --new`"),
+        ResumeError::OtherPlan { .. } => {
+            told.help("resume it with that version, or start anew with `pipe run --new`")
+        }
         _ => told,
     }
 }
@@ -156,7 +159,9 @@ pub(super) fn wanted_instead(found: &Unfinished, printer: &mut Printer) -> Resul
     };
     let message = format!("{} is not finished: {done}", found.dir.id);
     if !std::io::stdin().is_terminal() || !printer.err().is_terminal() {
-        return Err(CommandError::new(Exit::Usage, message).help("say --resume to go on with it, or --new to start another"));
+        return Err(
+            CommandError::new(Exit::Usage, message).help("say --resume to go on with it, or --new to start another")
+        );
     }
     printer.complain(&format!("{message}\n[r]esume it, start a [n]ew one, or [q]uit? "));
     std::io::stderr().flush()?;

@@ -53,7 +53,9 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     }
     if args.resume {
         let message = format!("no unfinished run of {:?} is here", plan.name);
-        return Err(CommandError::new(Exit::Usage, message).help("leave --resume out to start one, or see `pipe runs`"));
+        return Err(
+            CommandError::new(Exit::Usage, message).help("leave --resume out to start one, or see `pipe runs`")
+        );
     }
 
     let output = Output::plan(&plan, args.out.as_deref(), args.force, None, args.session.json)?;

@@ -41,7 +41,10 @@ fn check_show(project: &Project, case: Option<&str>, expected: &Expect) {
 fn a_run_is_shown_with_its_cases() {
     let project = Project::new();
     project.keep(&complete());
-    check_show(&project, None, &expect![[r#"
+    check_show(
+        &project,
+        None,
+        &expect![[r#"
         debate: complete in 15.5 s
 
           cases      3: 1 ok · 1 unscored · 1 failed
@@ -61,14 +64,18 @@ fn a_run_is_shown_with_its_cases() {
           2     m2    failed    debate: refused
 
           kept in PROJECT/.pipe/runs/RUN
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_case_is_shown_down_to_its_calls() {
     let project = Project::new();
     project.keep(&complete());
-    check_show(&project, Some("0"), &expect![[r#"
+    check_show(
+        &project,
+        Some("0"),
+        &expect![[r#"
         case 0 · m0 · ok
             motion     Cats are better than dogs.
 
@@ -85,8 +92,12 @@ fn a_case_is_shown_down_to_its_calls() {
             user       go on
             referee    {"choice": "pro"}
           verdict: pro
-    "#]]);
-    check_show(&project, Some("m2"), &expect![[r#"
+    "#]],
+    );
+    check_show(
+        &project,
+        Some("m2"),
+        &expect![[r#"
         case 2 · m2 · failed
             motion     Tea␛[31m or coffee
 
@@ -101,7 +112,8 @@ fn a_case_is_shown_down_to_its_calls() {
             failed     refused: HTTP 400: no
 
         verdict  skipped
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -168,7 +180,7 @@ fn runs_are_listed_newest_first() {
     stopped.end(RunOutcome::Stopped(StopCause::Interrupt));
     stopped.log[0].at = stopped.log[1].at;
     project.keep(&stopped);
-    let empty = project.home.create_run("debate", crate::base::Timestamp(1_760_000_000_000_001)).unwrap();
+    let empty = project.home.create_run("debate", crate::base::Timestamp(1_760_000_030_000_000)).unwrap();
     let table = runs(false);
     let columns: Vec<Vec<&str>> =
         table.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();

@@ -117,7 +117,8 @@ impl Conductor {
             // A conductor that is gone has nothing left to do with it.
             drop(notice.blocking_send(commit));
         };
-        let writer = Writer::start(self.log, Box::new(on_commit)).map_err(|error| RunError::Journal(Arc::new(error)))?;
+        let writer =
+            Writer::start(self.log, Box::new(on_commit)).map_err(|error| RunError::Journal(Arc::new(error)))?;
         let dispatch = Dispatch::new(Arc::clone(&self.station), &self.slots, self.live.clone());
         let mut run = Running {
             engine: self.engine,

@@ -2,8 +2,8 @@
 //! Reads: `Plan`, rows. Gives: a journal and how long it would have taken. Never: tokio, real I/O.
 //! Start at [`simulate`].
 
-mod world;
 #[cfg(test)]
 mod tests;
+mod world;
 
 pub use world::{Faults, SimError, Simulated, simulate};

@@ -48,18 +48,8 @@ fn debate() -> Arc<Plan> {
         }],
         actors: vec![actor("pro"), actor("con"), actor("referee")],
         steps: vec![
-            Step {
-                name: StepName::from("debate"),
-                after: vec![],
-                reads: vec![],
-                kind: StepKind::Dialogue(dialogue),
-            },
-            Step {
-                name: StepName::from("verdict"),
-                after: vec![StepIdx(0)],
-                reads: vec![StepIdx(0)],
-                kind: verdict,
-            },
+            Step { name: StepName::from("debate"), after: vec![], reads: vec![], kind: StepKind::Dialogue(dialogue) },
+            Step { name: StepName::from("verdict"), after: vec![StepIdx(0)], reads: vec![StepIdx(0)], kind: verdict },
         ],
         items: Items::One,
         limit: None,

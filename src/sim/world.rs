@@ -1,7 +1,7 @@
 //! A world where calls take time by formula.
 
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use crate::backend::{CallLimits, ChatRequest, Format, sim};

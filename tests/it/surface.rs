@@ -49,7 +49,8 @@ fn the_same_seed_gives_the_same_rows_and_another_one_others() {
 #[test]
 fn a_wrong_file_costs_no_call_and_leaves_nothing() {
     let project = Project::new();
-    project.write("wrong.yaml", &CHAT.replace("max_tokens", "max_token").replace("steps.greet.text", "steps.gret.text"));
+    project
+        .write("wrong.yaml", &CHAT.replace("max_tokens", "max_token").replace("steps.greet.text", "steps.gret.text"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let backend = format!("http://{}/v1", listener.local_addr().expect("bound"));
     listener.set_nonblocking(true).expect("set");
@@ -165,7 +166,8 @@ fn a_reader_that_goes_away_is_no_error() {
     let project = Project::new();
     project.write("hello.yaml", CHAT);
     let pipe = env!("CARGO_BIN_EXE_pipe");
-    let line = format!("{pipe} run hello.yaml --backend sim --repeat 200 2>/dev/null | head -1; echo ${{PIPESTATUS[0]}}");
+    let line =
+        format!("{pipe} run hello.yaml --backend sim --repeat 200 2>/dev/null | head -1; echo ${{PIPESTATUS[0]}}");
     let output = std::process::Command::new("bash").args(["-c", &line]).current_dir(project.path(".")).output();
     let stdout = text(&output.expect("bash runs").stdout);
     assert_eq!(stdout.lines().nth(1), Some("0"), "{stdout}");

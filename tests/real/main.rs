@@ -90,7 +90,8 @@ fn kill_9_in_mid_dialogue_resumes_at_the_next_turn() {
     let project = Project::with_pipelines();
     let ledger = project.path("ledger.jsonl");
     let proxy = Server::start(python("python3", "tests/real_server/ledger.py").arg(&server.url).arg(&ledger));
-    let run = ["run", "pipelines/debate.yaml", "--new", "-p", "rounds=4", "--backend", &proxy.url, "--out", "rows.jsonl"];
+    let run =
+        ["run", "pipelines/debate.yaml", "--new", "-p", "rounds=4", "--backend", &proxy.url, "--out", "rows.jsonl"];
     let mut child = project.pipe(&run).spawn().expect("pipe starts");
     wait_until("three turns are settled", || answered(&project).is_some_and(|digests| digests.len() >= 3));
     child.kill().expect("killed");
@@ -121,7 +122,8 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// The messages of every answered attempt in the journal, as the public views show them.
 fn answered(project: &Project) -> Option<Vec<String>> {
     let runs = fs::read_dir(project.path(".pipe/runs")).ok()?;
-    let journal = runs.filter_map(Result::ok).map(|entry| entry.path().join("journal.db")).find(|path| path.exists())?;
+    let journal =
+        runs.filter_map(Result::ok).map(|entry| entry.path().join("journal.db")).find(|path| path.exists())?;
     let reader = pipe::journal::Reader::open(&journal).ok()?;
     let mut found = Vec::new();
     reader
