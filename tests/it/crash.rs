@@ -36,10 +36,8 @@ fn twenty_kills_at_random_moments_end_like_an_undisturbed_run() {
     let mut kills = 0;
     let mut begun = false;
     while kills < KILLS {
-        let arguments: &[&str] = match begun {
-            false => &[MONTE_CARLO, &["--out", "rows.jsonl"]].concat(),
-            true => &["resume", "--quiet"],
-        };
+        let arguments: &[&str] =
+            if !begun { &[MONTE_CARLO, &["--out", "rows.jsonl"]].concat() } else { &["resume", "--quiet"] };
         let mut child = project.pipe(arguments).stderr(Stdio::piped()).spawn().expect("pipe starts");
         std::thread::sleep(Duration::from_millis(20 + draw(&mut state) % 260));
         if let Some(status) = child.try_wait().expect("its state is known") {
