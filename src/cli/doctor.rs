@@ -6,9 +6,9 @@ use super::args::DoctorArgs;
 use super::doctor_report::{say, to_json};
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
-use crate::backend::discover::Env;
-use crate::backend::discover::{self, Looked};
+use crate::backend::discover::{self, Env, Looked};
 use crate::backend::weights::{self, DEMO, Fetched};
+use crate::gpu::Gpus;
 use crate::journal::Home;
 
 /// Everything that was found.
@@ -23,6 +23,8 @@ pub(super) struct Findings {
     pub(super) server: Option<(String, String)>,
     /// The model inside this program.
     pub(super) embedded: Embedded,
+    /// Graphics devices.
+    pub(super) gpus: Gpus,
 }
 
 impl Findings {
@@ -70,7 +72,9 @@ pub(super) async fn examine(
     let looked = discover::look(env, None)
         .await
         .map_err(|error| CommandError::new(Exit::BackendUnusable, format!("TLS cannot be set up: {error}")))?;
-    let findings = gather(home, looked, env);
+    let gpus = tokio::task::spawn_blocking(crate::gpu::probe);
+    let gpus = gpus.await.map_err(|error| CommandError::new(Exit::Bug, format!("looking for devices: {error}")))?;
+    let findings = gather(home, looked, gpus, env);
     if args.json {
         printer.line(&to_json(&findings).to_string())?;
     } else {
@@ -95,7 +99,7 @@ async fn fetch(url: &str, env: Env<'_>, printer: &mut Printer) -> Result<(), Com
     Ok(())
 }
 
-fn gather(home: &Home, looked: Vec<Looked>, env: Env<'_>) -> Findings {
+fn gather(home: &Home, looked: Vec<Looked>, gpus: Gpus, env: Env<'_>) -> Findings {
     let runs = home.runs().map(|runs| runs.len()).map_err(|error| with_causes(&error));
     let server = discover::choose(&looked, &[]).map(|chosen| {
         let model = chosen.server.usual().map_or("its model", discover::short_name);
@@ -107,5 +111,5 @@ fn gather(home: &Home, looked: Vec<Looked>, env: Env<'_>) -> Findings {
         format!("{} ({what})", located.path.display())
     });
     let embedded = Embedded { is_built_in: cfg!(feature = "embedded"), weights };
-    Findings { home: home.path().display().to_string(), runs, looked, server, embedded }
+    Findings { home: home.path().display().to_string(), runs, looked, server, embedded, gpus }
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
+use super::devices;
 use super::doctor::Findings;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use crate::backend::discover::{Finding, Looked, Why};
@@ -44,6 +45,9 @@ pub(super) fn say(findings: &Findings, printer: &mut Printer) -> io::Result<()> 
     };
     let built_in = if findings.embedded.is_built_in { "built in" } else { "not built into this pipe" };
     lines.add("embedded", &format!("{built_in}; {weights}"));
+    for line in devices::lines(&findings.gpus) {
+        lines.add("gpu", &line);
+    }
     lines.blank();
     lines.strong("auto is", &auto(findings));
     for suggestion in suggestions(findings) {
@@ -129,6 +133,7 @@ pub(super) fn to_json(findings: &Findings) -> Value {
             "weights": findings.embedded.weights.as_ref().ok(),
             "problem": findings.embedded.weights.as_ref().err(),
         },
+        "gpu": devices::to_json(&findings.gpus),
         "auto": auto(findings),
         "usable": findings.is_usable(),
         "suggestions": suggestions(findings),
@@ -153,7 +158,7 @@ impl Lines {
     fn put(&mut self, about: &str, taken: usize, text: &str) {
         let lines = wrapped(text, self.width, TEXT_INDENT);
         let gap = " ".repeat(TEXT_INDENT - taken);
-        self.text.push_str(&format!("{about}{gap}{}\n", lines.trim_start()));
+        self.text.extend([about, gap.as_str(), lines.trim_start(), "\n"]);
     }
 
     fn blank(&mut self) {

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_raw_string_hashes, reason = "as expect-test writes them")]
+
 use std::sync::Arc;
 
 use anstream::ColorChoice;
