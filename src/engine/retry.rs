@@ -47,9 +47,11 @@ pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
         | FailureKind::Render => Class::Permanent,
         FailureKind::QuotaExhausted => Class::Backend { after: 1 },
         FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend { after: 3 },
-        FailureKind::FormatUnsupported if takes_format => Class::Format,
         // Asked in words and still refused: the refusal is about something else.
-        FailureKind::FormatUnsupported => Class::Permanent,
+        FailureKind::FormatUnsupported => match takes_format {
+            true => Class::Format,
+            false => Class::Permanent,
+        },
     }
 }
 
