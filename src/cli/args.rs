@@ -105,6 +105,7 @@ pub struct Overrides {
 
 /// Options of `pipe run`.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
 Examples:
   pipe run debate.yaml

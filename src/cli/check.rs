@@ -12,7 +12,7 @@ use crate::plan;
 ///
 /// # Errors
 /// Output that cannot be written; a wrong file is an exit code.
-pub fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
+pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
     let mut exit = Exit::Done;
     let mut reports = Vec::new();
     for file in &args.files {

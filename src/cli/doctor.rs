@@ -6,8 +6,9 @@ use super::args::DoctorArgs;
 use super::doctor_report::{say, to_json};
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
-use crate::backend::discover::{self, Looked};
-use crate::backend::weights::{self, DEMO, Environment, Fetched};
+use crate::backend::discover::{self, Env, Looked};
+use crate::backend::weights::{self, DEMO, Fetched};
+use crate::gpu::Gpus;
 use crate::journal::Home;
 
 /// Everything that was found.
@@ -22,6 +23,8 @@ pub(super) struct Findings {
     pub(super) server: Option<(String, String)>,
     /// The model inside this program.
     pub(super) embedded: Embedded,
+    /// Graphics devices.
+    pub(super) gpus: Gpus,
 }
 
 impl Findings {
@@ -60,7 +63,7 @@ pub(super) async fn doctor(args: &DoctorArgs, home: &Home, printer: &mut Printer
 pub(super) async fn examine(
     args: &DoctorArgs,
     home: &Home,
-    env: Environment<'_>,
+    env: Env<'_>,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
     if let Some(url) = &args.fetch_model {
@@ -69,7 +72,9 @@ pub(super) async fn examine(
     let looked = discover::look(env, None)
         .await
         .map_err(|error| CommandError::new(Exit::BackendUnusable, format!("TLS cannot be set up: {error}")))?;
-    let findings = gather(home, looked, env);
+    let gpus = tokio::task::spawn_blocking(crate::gpu::probe);
+    let gpus = gpus.await.map_err(|error| CommandError::new(Exit::Bug, format!("looking for devices: {error}")))?;
+    let findings = gather(home, looked, gpus, env);
     if args.json {
         printer.line(&to_json(&findings).to_string())?;
     } else {
@@ -78,7 +83,7 @@ pub(super) async fn examine(
     Ok(if findings.is_usable() { Exit::Done } else { Exit::BackendUnusable })
 }
 
-async fn fetch(url: &str, env: Environment<'_>, printer: &mut Printer) -> Result<(), CommandError> {
+async fn fetch(url: &str, env: Env<'_>, printer: &mut Printer) -> Result<(), CommandError> {
     let told = |error: weights::WeightsError| CommandError::new(Exit::BackendUnusable, with_causes(&error));
     let path = weights::cache_path(env).map_err(told)?;
     printer.say(&format!("fetching {} ({} MB) into {}", DEMO.file, DEMO.bytes / 1_000_000, path.display()));
@@ -94,7 +99,7 @@ async fn fetch(url: &str, env: Environment<'_>, printer: &mut Printer) -> Result
     Ok(())
 }
 
-fn gather(home: &Home, looked: Vec<Looked>, env: Environment<'_>) -> Findings {
+fn gather(home: &Home, looked: Vec<Looked>, gpus: Gpus, env: Env<'_>) -> Findings {
     let runs = home.runs().map(|runs| runs.len()).map_err(|error| with_causes(&error));
     let server = discover::choose(&looked, &[]).map(|chosen| {
         let model = chosen.server.usual().map_or("its model", discover::short_name);
@@ -106,5 +111,5 @@ fn gather(home: &Home, looked: Vec<Looked>, env: Environment<'_>) -> Findings {
         format!("{} ({what})", located.path.display())
     });
     let embedded = Embedded { is_built_in: cfg!(feature = "embedded"), weights };
-    Findings { home: home.path().display().to_string(), runs, looked, server, embedded }
+    Findings { home: home.path().display().to_string(), runs, looked, server, embedded, gpus }
 }

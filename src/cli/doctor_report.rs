@@ -4,9 +4,10 @@ use std::io;
 
 use serde_json::{Value, json};
 
+use super::devices;
 use super::doctor::Findings;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use crate::backend::discover::{Finding, Looked};
+use crate::backend::discover::{Finding, Looked, Why};
 use crate::report::{columns, wrapped};
 
 /// Where texts stand beside what they are about.
@@ -44,6 +45,9 @@ pub(super) fn say(findings: &Findings, printer: &mut Printer) -> io::Result<()> 
     };
     let built_in = if findings.embedded.is_built_in { "built in" } else { "not built into this pipe" };
     lines.add("embedded", &format!("{built_in}; {weights}"));
+    for line in devices::lines(&findings.gpus) {
+        lines.add("gpu", &line);
+    }
     lines.blank();
     lines.strong("auto is", &auto(findings));
     for suggestion in suggestions(findings) {
@@ -55,7 +59,10 @@ pub(super) fn say(findings: &Findings, printer: &mut Printer) -> io::Result<()> 
 fn address(looked: &Looked) -> String {
     let url = looked.place.url.as_ref().map_or_else(String::clone, ToString::to_string);
     let short = url.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
-    format!("{short} ({})", looked.place.why)
+    match &looked.place.why {
+        Why::UsualPort(server) => format!("{short} ({server})"),
+        why @ Why::Variable(_) => format!("{short} ({why})"),
+    }
 }
 
 fn auto(findings: &Findings) -> String {
@@ -126,6 +133,7 @@ pub(super) fn to_json(findings: &Findings) -> Value {
             "weights": findings.embedded.weights.as_ref().ok(),
             "problem": findings.embedded.weights.as_ref().err(),
         },
+        "gpu": devices::to_json(&findings.gpus),
         "auto": auto(findings),
         "usable": findings.is_usable(),
         "suggestions": suggestions(findings),
@@ -150,7 +158,7 @@ impl Lines {
     fn put(&mut self, about: &str, taken: usize, text: &str) {
         let lines = wrapped(text, self.width, TEXT_INDENT);
         let gap = " ".repeat(TEXT_INDENT - taken);
-        self.text.push_str(&format!("{about}{gap}{}\n", lines.trim_start()));
+        self.text.extend([about, gap.as_str(), lines.trim_start(), "\n"]);
     }
 
     fn blank(&mut self) {

@@ -161,7 +161,7 @@ fn lookup(texts: &Arc<TextCache>) -> Arc<Lookup> {
     Arc::new(move |digest| texts.get(digest))
 }
 
-fn boxed_lookup(texts: &Arc<TextCache>) -> Box<dyn Fn(&Digest) -> Option<Arc<str>> + Send> {
+fn boxed_lookup(texts: &Arc<TextCache>) -> live::TextLookup {
     let texts = Arc::clone(texts);
     Box::new(move |digest| texts.get(digest))
 }

@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod connect;
 pub mod diagnostics;
+mod devices;
 mod doctor;
 mod doctor_report;
 #[cfg(test)]

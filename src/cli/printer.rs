@@ -114,12 +114,6 @@ impl Printer {
         let choice = AutoStream::choice(&err);
         Stream::new(Box::new(err), choice, self.err.is_terminal, self.err.width)
     }
-
-    /// Gives the stream for talk away, to a display.
-    #[must_use]
-    pub fn into_err(self) -> Stream {
-        self.err
-    }
 }
 
 impl Stream {

@@ -36,7 +36,7 @@ pub(super) fn runs(args: &RunsArgs, home: &Home, printer: &mut Printer) -> Resul
         }
         match &glance {
             Ok(glance) => {
-                table.add(&[&inert(glance.run.as_str()), &ago(glance.began), word(glance.status), &done(glance)])
+                table.add(&[&inert(glance.run.as_str()), &ago(glance.began), word(glance.status), &done(glance)]);
             }
             Err(error) => table.add(&[&inert(dir.id.as_str()), "", "unreadable", &inert(&with_causes(error))]),
         }

@@ -1,9 +1,11 @@
 //! The commands that only read, on journals made by hand.
 
+#![expect(clippy::needless_raw_string_hashes, reason = "as expect-test writes them")]
+
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use super::args::{RunsArgs, ShowArgs};
+use super::args::{ResultsArgs, RowFormat, RunsArgs, ShowArgs};
 use super::exit::{CommandError, Exit};
 use super::testing::Project;
 use crate::event::{CaseStatus, FailureKind, FinishReason, RunOutcome, StopCause, TaskStatus};
@@ -206,4 +208,30 @@ fn a_run_that_is_not_there_lists_what_is() {
     project.keep(&complete());
     let error = show(&project, "triage", None, false).unwrap_err();
     assert!(error.to_string().contains("triage"), "{error}");
+}
+
+#[test]
+fn rows_come_from_the_journal_alone() {
+    let project = Project::new();
+    project.keep(&complete());
+    let results = |out: Option<std::path::PathBuf>, force: bool| {
+        let args = ResultsArgs { run: "last".to_owned(), out, force, format: RowFormat::Jsonl };
+        super::results::results(&args, &project.home, &mut project.printer())
+    };
+    assert_eq!(results(None, false).unwrap(), Exit::Done);
+    let printed = project.printed();
+    let rows: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 3);
+    assert_eq!((&rows[0]["id"], &rows[0]["verdict.choice"]), (&json!("m0"), &json!("pro")));
+    assert_eq!((&rows[1]["status"], &rows[1]["verdict.choice"]), (&json!("unscored"), &Value::Null));
+    // What a failed step would have said is null, not absent: every row has the same columns.
+    assert_eq!(rows[2].get("debate.transcript"), Some(&Value::Null));
+    assert_eq!(rows[2]["error"], "debate: refused: HTTP 400: no");
+
+    let file = project.home.path().join("rows.jsonl");
+    assert_eq!(results(Some(file.clone()), false).unwrap(), Exit::Done);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), printed);
+    let error = results(Some(file.clone()), false).unwrap_err();
+    assert!(error.to_string().contains("exists"), "{error}");
+    assert_eq!(results(Some(file), true).unwrap(), Exit::Done);
 }

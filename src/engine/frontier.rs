@@ -141,11 +141,11 @@ fn votes(number: CaseNo, step: &Step, judge: &Judge, calls: &Calls) -> Frontier 
         }
     }
     match (failure, in_flight) {
-        // The other votes are not asked any more; those in flight are waited for, so that their cost is counted.
-        (Some(_), true) => Frontier::Waits,
-        (Some(failure), false) => settles(number, step, TaskStatus::Failed, None, Some(failure), calls),
         (None, _) if !wanted.is_empty() => Frontier::Calls(wanted),
-        (None, true) => Frontier::Waits,
+        // After a failure the other votes are not asked any more; those in flight are waited for, so that their cost
+        // is counted.
+        (_, true) => Frontier::Waits,
+        (Some(failure), false) => settles(number, step, TaskStatus::Failed, None, Some(failure), calls),
         (None, false) => {
             let judgement = judgement(&asked, &judge.choose);
             let status = match judgement.verdict {

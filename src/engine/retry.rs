@@ -30,14 +30,15 @@ pub(super) enum Class {
 /// Returns the class of a failure; `takes_format` tells whether the request could use `response_format`.
 pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
     match failure.kind {
-        FailureKind::Throttled | FailureKind::Overloaded if failure.retry_after_ms.is_some() => Class::Excused,
-        FailureKind::Throttled
-        | FailureKind::Overloaded
-        | FailureKind::TimedOut(_)
-        | FailureKind::Unreachable
-        | FailureKind::CutOff => Class::Transient { at_most: None },
-        FailureKind::Malformed => Class::Transient { at_most: Some(MALFORMED_ATTEMPTS) },
         FailureKind::Loading | FailureKind::Interrupted | FailureKind::Cancelled => Class::Excused,
+        FailureKind::Throttled | FailureKind::Overloaded => match failure.retry_after_ms {
+            Some(_) => Class::Excused,
+            None => Class::Transient { at_most: None },
+        },
+        FailureKind::TimedOut(_) | FailureKind::Unreachable | FailureKind::CutOff => {
+            Class::Transient { at_most: None }
+        }
+        FailureKind::Malformed => Class::Transient { at_most: Some(MALFORMED_ATTEMPTS) },
         FailureKind::Refused
         | FailureKind::ContextOverflow
         | FailureKind::ContentFiltered

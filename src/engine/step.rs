@@ -173,15 +173,12 @@ impl Engine {
     }
 
     fn queue(&mut self, key: Key, not_before: Option<Timestamp>) {
-        match not_before.filter(|&at| at > self.now) {
-            Some(at) => {
-                self.flow.delayed.insert((at, key));
-            }
-            None => {
-                let BackendIdx(lane) = self.backend_of(key);
-                self.flow.lanes[lane].ready.insert(key);
-            }
+        if let Some(at) = not_before.filter(|&at| at > self.now) {
+            self.flow.delayed.insert((at, key));
+            return;
         }
+        let BackendIdx(lane) = self.backend_of(key);
+        self.flow.lanes[lane].ready.insert(key);
     }
 
     /// Returns where a call goes.

@@ -87,7 +87,8 @@ pub fn seed_of(plan: &Plan, place: &Place) -> u32 {
         .field(b"")
         .field(place.call.path().as_str().as_bytes())
         .finish();
-    u32::try_from(digest.low_bits() & 0x7fff_ffff).expect("31 bits fit")
+    let [a, b, c, d, ..] = digest.low_bits().to_le_bytes();
+    u32::from_le_bytes([a, b, c, d]) & 0x7fff_ffff
 }
 
 #[cfg(test)]

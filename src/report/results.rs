@@ -107,7 +107,11 @@ fn standard_names(layout: &Layout) -> Vec<String> {
 
 fn is_id(case: &CaseRecord<'_>, value: &Value) -> bool {
     let id = case.admitted.item.as_str();
-    value.as_str().map_or_else(|| value.is_number() && value.to_string() == id, |text| text == id)
+    match value {
+        Value::String(text) => text == id,
+        Value::Number(number) => number.to_string() == id,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
+    }
 }
 
 fn inside(item: &Map<String, Value>, path: &[&str]) -> Value {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::number::per;
 use super::{JudgeTally, StepTally, Tally};
 use crate::base::{RunId, StepName, TokenCount};
-use crate::event::{BackendResolved, CaseCounts, RunOutcome, StopCause, Unscored};
+use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
 use crate::stats::{Categories, wilson_95};
 
 /// What a run came to.
@@ -166,8 +166,8 @@ impl Tally {
             requests: self.sent,
             answered: self.answered,
             retries: self.retries,
-            failures: named(&self.failures, |kind| kind.word()),
-            given_up: named(&self.given_up, |kind| kind.word()),
+            failures: named(&self.failures, FailureKind::word),
+            given_up: named(&self.given_up, FailureKind::word),
             cut: self.cut,
             steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
             backends: self.backends.clone(),

@@ -1,7 +1,5 @@
 //! A summary for people: verdicts as bars with intervals, then what it took.
 
-use std::fmt::Write as _;
-
 use super::number::counted;
 use super::wrap::{columns, cut, wrapped};
 use super::{Choice, FailureCount, JudgeSummary, RunStatus, StepSummary, Summary, duration, grouped, percent, rate};
@@ -59,7 +57,7 @@ impl Rows {
         let unscored = kinds(&judge.unscored);
         if asked == 1 {
             let verdict = judge.choices.first().map_or("unscored", |choice| choice.option.as_str());
-            let votes = votes(judge).map_or(String::new(), |votes| format!("  ({votes})"));
+            let votes = votes(judge).map_or(String::new(), |votes| format!("  (votes: {votes})"));
             let reason = if unscored.is_empty() { String::new() } else { format!(": {unscored}") };
             self.add(step.step.as_str(), &format!("{verdict}{reason}{votes}"));
             return;
@@ -165,7 +163,7 @@ fn votes(judge: &JudgeSummary) -> Option<String> {
         return None;
     }
     let votes: Vec<_> = judge.votes.iter().map(|vote| format!("{} {}", vote.option, grouped(vote.count))).collect();
-    Some(format!("votes: {}", votes.join(", ")))
+    Some(votes.join(", "))
 }
 
 fn kinds(counts: &[FailureCount]) -> String {
@@ -179,15 +177,11 @@ fn interval(choice: &Choice) -> String {
 
 /// Says what a backend's name stands for: `auto: llama.cpp at http://127.0.0.1:8080, qwen2.5, 4 slots`.
 pub(super) fn backend_line(backend: &crate::event::BackendResolved) -> String {
-    let mut line = format!("{}: {}", backend.backend, backend.server);
-    if backend.endpoint != backend.server {
-        let _ = write!(line, " at {}", backend.endpoint);
-    }
-    for (_, model) in &backend.models {
-        let _ = write!(line, ", {model}");
-    }
-    let _ = write!(line, ", {}", counted(u64::from(backend.slots), "slot"));
-    line
+    let place = if backend.endpoint == backend.server { String::new() } else { format!(" at {}", backend.endpoint) };
+    let mut parts = vec![format!("{}: {}{place}", backend.backend, backend.server)];
+    parts.extend(backend.models.iter().map(|(_, model)| model.to_string()));
+    parts.push(counted(u64::from(backend.slots), "slot"));
+    parts.join(", ")
 }
 
 /// Draws a share in eighths of a column.

@@ -166,7 +166,7 @@ impl Story {
             Some(option) => Verdict::Choice(option.to_owned()),
             None => Verdict::Unscored(Unscored::Unreadable),
         };
-        let judgement = judgement(&[verdict.clone()], verdict, reason);
+        let judgement = judgement(std::slice::from_ref(&verdict), verdict.clone(), reason);
         let (task, status) = match winner {
             Some(_) => (TaskStatus::Ok, CaseStatus::Ok),
             None => (TaskStatus::Unscored, CaseStatus::Unscored),

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_raw_string_hashes, reason = "as expect-test writes them")]
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

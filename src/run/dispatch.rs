@@ -93,7 +93,7 @@ impl Dispatch {
         }
         if let Some(cancel) = self.cancels.remove(&ticket) {
             // A call that has just ended has no ear any more; its report is on the way.
-            drop(cancel.send(why));
+            cancel.send(why).ok();
         }
         None
     }

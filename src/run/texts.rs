@@ -10,10 +10,13 @@ const KEPT_BYTES: usize = 64 << 20;
 /// Texts always kept, whatever their size: the newest may not be committed yet, so the journal cannot have them.
 const KEPT_ALWAYS: usize = 4_096;
 
+/// Finds a text in the journal.
+type Store = dyn Fn(&Digest) -> Option<Arc<str>> + Send + Sync;
+
 /// A bounded memory of texts in front of a slower store. Memory is bounded by 64 MiB or 4,096 texts, whichever is more.
 pub struct TextCache {
     kept: Mutex<Kept>,
-    store: Box<dyn Fn(&Digest) -> Option<Arc<str>> + Send + Sync>,
+    store: Box<Store>,
 }
 
 #[derive(Default)]
@@ -26,7 +29,7 @@ struct Kept {
 impl TextCache {
     /// Returns an empty memory in front of `store`.
     #[must_use]
-    pub fn new(store: Box<dyn Fn(&Digest) -> Option<Arc<str>> + Send + Sync>) -> Self {
+    pub fn new(store: Box<Store>) -> Self {
         Self { kept: Mutex::default(), store }
     }
 

@@ -53,19 +53,18 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(hits: u64, trials: u64, expected: [f64; 3]) {
-        let found = wilson_95(hits, trials).unwrap();
-        let found = [found.point, found.low, found.high].map(|share| (share * 10_000.0).round() / 10_000.0);
-        assert_eq!(found, expected);
+    fn check(hits: u64, trials: u64, expected: &str) {
+        let Proportion { point, low, high } = wilson_95(hits, trials).unwrap();
+        assert_eq!(format!("{point:.4} [{low:.4}, {high:.4}]"), expected);
     }
 
     #[test]
     fn known_values() {
         // Computed by hand from the 1927 formula; 0 of 10 is z²/(n + z²) = 3.8415/13.8415.
-        check(0, 10, [0.0, 0.0, 0.2775]);
-        check(10, 10, [1.0, 0.7225, 1.0]);
-        check(104, 200, [0.52, 0.4510, 0.5882]);
-        check(1, 1, [1.0, 0.2065, 1.0]);
+        check(0, 10, "0.0000 [0.0000, 0.2775]");
+        check(10, 10, "1.0000 [0.7225, 1.0000]");
+        check(104, 200, "0.5200 [0.4510, 0.5882]");
+        check(1, 1, "1.0000 [0.2065, 1.0000]");
         assert_eq!(wilson_95(0, 0), None);
         assert_eq!(wilson_95(5, 4), wilson_95(4, 4));
     }

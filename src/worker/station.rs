@@ -74,7 +74,7 @@ impl Station {
         let answer = tokio::select! {
             biased;
             answer = self.backends[backend.0].chat(&request, watch) => answer,
-            why = &mut cancel => Err(given_up(why, timeouts)),
+            why = &mut cancel => Err(given_up(why.ok(), timeouts)),
         };
         let timings = Timings { queued_us: 0, first_token_us: first_token.get().copied(), total_us: micros(start) };
         let (outcome, usage) = self.outcome(place, answer, &mut texts);
@@ -134,14 +134,14 @@ fn unasked(error: &task::ComposeError) -> Worked {
     Worked { report, texts: Vec::new() }
 }
 
-fn given_up(why: Result<FailureKind, oneshot::error::RecvError>, timeouts: Timeouts) -> Failure {
+fn given_up(why: Option<FailureKind>, timeouts: Timeouts) -> Failure {
     match why {
-        Ok(kind @ FailureKind::TimedOut(_)) => Failure::new(
+        Some(kind @ FailureKind::TimedOut(_)) => Failure::new(
             kind,
             format!("no whole answer within {} s (limits.timeouts.total)", timeouts.total.0 / 1_000),
         ),
-        Ok(kind) => Failure::new(kind, "given up while the run was stopping"),
-        Err(_) => Failure::new(FailureKind::Cancelled, "the run went away"),
+        Some(kind) => Failure::new(kind, "given up while the run was stopping"),
+        None => Failure::new(FailureKind::Cancelled, "the run went away"),
     }
 }
 

@@ -4,14 +4,16 @@
 
 #[path = "../it/project.rs"]
 mod project;
+mod server;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use project::{Project, Server, python, text};
+use project::{Project, python, text};
 use serde_json::Value;
+use server::Server;
 
 fn interpreter() -> String {
     std::env::var("PIPE_TEST_PYTHON").expect("PIPE_TEST_PYTHON names a Python that has xllamacpp; ./test sets it")

@@ -2,6 +2,7 @@
 //! Reads: bytes. Gives: a whole file in its place, or nothing. Never: the network (see `fetch`).
 //! Start at [`install`].
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -45,7 +46,8 @@ impl Incoming {
             let source = |source| WeightsError::File { action: "create", path: folder.to_owned(), source };
             fs::create_dir_all(folder).map_err(source)?;
         }
-        let beside = to.with_added_extension(format!("part-{}", std::process::id()));
+        let name = to.file_name().unwrap_or_default().to_string_lossy();
+        let beside = to.with_file_name(format!("{name}.part-{}", std::process::id()));
         let source = |source| WeightsError::File { action: "create", path: beside.clone(), source };
         let file = File::create(&beside).map_err(source)?;
         let to = to.to_owned();
@@ -65,7 +67,7 @@ impl Incoming {
     /// Compares the content and moves the file into its place.
     pub(super) fn keep(mut self) -> Result<(), WeightsError> {
         let hash = std::mem::take(&mut self.hash).finalize();
-        let found: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = hex(&hash);
         if found != self.weights.sha256 {
             let Weights { file, sha256: expected, .. } = self.weights;
             return Err(WeightsError::WrongContent { origin: self.origin.clone(), file, found, expected });
@@ -88,6 +90,13 @@ impl Drop for Incoming {
             tracing::warn!(path = %self.beside.display(), %error, "cannot remove a half-written model file");
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Display {
     pub fn take(&mut self, live: &Live, now: Timestamp) {
         match self {
             Self::Talk(talk) => talk.take(live),
-            Self::Line(line) => line.take(live, now),
+            Self::Line(display) => display.take(live, now),
             Self::Silent(tally) => {
                 if let Live::Facts(facts) = live {
                     facts.iter().for_each(|fact| tally.add(fact));

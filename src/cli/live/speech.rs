@@ -139,10 +139,8 @@ impl Speech {
         }
         let mut rest = self.more();
         if let Some(settled) = settled.filter(|settled| *settled != self.heard.trim_end()) {
-            let shown = &self.heard[..self.shown];
-            if settled.starts_with(shown) {
-                let missing = settled[shown.len()..].to_owned();
-                rest.push_str(&self.flow(&missing));
+            if let Some(missing) = settled.strip_prefix(&self.heard[..self.shown]) {
+                rest.push_str(&self.flow(missing));
             } else {
                 rest.push_str(&self.pause());
                 rest.push_str("  […]\n");

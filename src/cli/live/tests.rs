@@ -1,3 +1,5 @@
+#![expect(clippy::needless_raw_string_hashes, reason = "as expect-test writes them")]
+
 use std::sync::Arc;
 
 use anstream::ColorChoice;
@@ -115,6 +117,24 @@ fn text_appears_as_it_is_spoken() {
     // Too late: it is no new speech.
     stage.piece(&id, "pro", "again");
     assert_eq!(stage.screen.take(), "");
+}
+
+#[test]
+fn pieces_may_come_before_the_facts_that_they_rest_on() {
+    let mut story = Story::begin("chat");
+    story.admit(0, "one", &json!({"topic": "cats"}));
+    let id = story.start(0, "debate", "turn/1", 1, "pro");
+    let mut stage = Show::talk(&story, 60);
+    stage.piece(&id, "pro", "Cats purr");
+    assert_eq!(stage.screen.take(), "");
+    stage.catch_up(&story);
+    stage.piece(&id, "pro", " loudly");
+    stage.check(&expect![[r#"
+        topic: cats
+
+        pro
+          Cats purr loudly
+    "#]]);
 }
 
 #[test]

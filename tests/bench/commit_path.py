@@ -1,0 +1,153 @@
+"""The commit path: chains of three calls on a server without latency, by pipe and by hand, in the same run.
+
+Start it with `tests/bench/run`; README.md says how to read it.
+"""
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import workload
+from contenders import Pipe, Reqwest
+from harness import child, machine, table
+from harness.check import require
+from harness.server import ANSWER, MODEL, Server
+from workload import Workload
+
+# A contender slower than this is taken for hung.
+LEAST_CALLS_PER_SECOND = 20
+HEADER = [
+    *["", "calls/s", "CPU us/call", "peak MB", "kept MB", "server us/call", "sent B/call", "connections"],
+    *["x calls/s", "x CPU"],
+]
+
+
+@dataclass
+class Measure:
+    """One contender in one round, or the median of several rounds."""
+
+    calls_per_second: float
+    cpu_us: float
+    peak_bytes: float
+    kept_bytes: float
+    server_us: float
+    sent_bytes: float
+    connections: float
+    # The round's own, against the last contender: drift of the machine between rounds cancels out.
+    rate_ratio: float = 1.0
+    cpu_ratio: float = 1.0
+
+    def row(self, name: str) -> list:
+        return [
+            *[name, f"{self.calls_per_second:,.0f}", f"{self.cpu_us:.1f}", f"{self.peak_bytes / 1e6:.1f}"],
+            *[f"{self.kept_bytes / 1e6:.1f}", f"{self.server_us:.1f}", f"{self.sent_bytes:.0f}"],
+            *[f"{self.connections:.0f}", f"{self.rate_ratio:.3f}", f"{self.cpu_ratio:.2f}"],
+        ]
+
+
+def main():
+    arguments = read_arguments()
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.folder)).resolve()
+    # The last one is what the others are compared with.
+    contenders = [
+        Pipe(arguments.pipe, []),
+        Pipe(arguments.pipe, ["--durability", "process"]),
+        Reqwest(arguments.peer),
+    ]
+    try:
+        compare(contenders, arguments, folder)
+    except BaseException:
+        print(f"what there is is kept in {folder}", file=sys.stderr)
+        raise
+    shutil.rmtree(folder)
+
+
+def compare(contenders: list, arguments: argparse.Namespace, folder: Path):
+    """Runs all contenders for all rounds and prints what they took."""
+    with Server(folder / "server") as server:
+        work = workload.write(folder, arguments.cases, arguments.in_flight, server.base_url, MODEL)
+        print(
+            f"commit path: {work.cases:,} cases x {workload.CALLS_PER_CASE} calls, {work.in_flight} in flight\n"
+            f"on {machine.describe(folder)}\n"
+            "whole processes, from start to exit; nothing is subtracted"
+        )
+        rounds = []
+        for number in range(arguments.rounds):
+            measured = one_round(number, contenders, work, server, folder)
+            rounds.append(measured)
+            show(f"round {number + 1} of {arguments.rounds}", measured)
+    if len(rounds) > 1:
+        show(f"median of {len(rounds)} rounds", {name: median([one[name] for one in rounds]) for name in rounds[0]})
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__.partition("\n")[0])
+    parser.add_argument("pipe", type=Path, metavar="PIPE", help="a release build of pipe")
+    parser.add_argument("--cases", type=int, default=5000, help="chains (default 5000)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is run (default 3)")
+    parser.add_argument("--in-flight", type=int, default=64, help="calls at once (default 64)")
+    parser.add_argument("--folder", type=Path, help="on which disk it works (default: the build folder)")
+    parser.add_argument("--peer", type=Path, required=True, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    for name in ("cases", "rounds", "in_flight"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1")
+    if not arguments.pipe.is_file():
+        parser.error(f"there is no pipe at {arguments.pipe}: build it with `cargo build --release`")
+    return arguments
+
+
+def one_round(number: int, contenders: list, work: Workload, server: Server, folder: Path) -> dict:
+    """Runs every contender once. The order moves on by one each round, so that none is always first."""
+    place = number % len(contenders)
+    measured = {}
+    for contender in contenders[place:] + contenders[:place]:
+        own = folder / f"round-{number + 1}" / contender.name.replace(" ", "-")
+        own.mkdir(parents=True)
+        measured[contender.name] = measure(contender, work, server, own)
+    baseline = measured[contenders[-1].name]
+    for one in measured.values():
+        one.rate_ratio = one.calls_per_second / baseline.calls_per_second
+        one.cpu_ratio = one.cpu_us / baseline.cpu_us
+    return {contender.name: measured[contender.name] for contender in contenders}
+
+
+def measure(contender, work: Workload, server: Server, own: Path) -> Measure:
+    """Runs one contender, and fails unless all of its work was done."""
+    limit = 60 + work.calls / LEAST_CALLS_PER_SECOND
+    server_before = server.cpu_seconds()
+    command, environment = contender.command(work, own), contender.environment(own)
+    account = child.run(command, own / "output.txt", environment, limit)
+    server_seconds = server.cpu_seconds() - server_before
+    calls = server.take_calls()
+    counted = dict(calls.statuses)
+    require(counted == {"200": work.calls}, f"{contender.name}: served {counted}, not {work.calls} times 200")
+    least = work.least_bytes(ANSWER)
+    require(calls.body_bytes >= least, f"{contender.name}: sent {calls.body_bytes} bytes; the chains have {least}")
+    contender.check(work, own)
+    return Measure(
+        calls_per_second=work.calls / account.seconds,
+        cpu_us=account.cpu_seconds / work.calls * 1e6,
+        peak_bytes=account.peak_bytes,
+        kept_bytes=contender.kept_bytes(own),
+        server_us=server_seconds / work.calls * 1e6,
+        sent_bytes=calls.body_bytes / work.calls,
+        connections=calls.connections,
+    )
+
+
+def median(measures: list) -> Measure:
+    return Measure(**{name: statistics.median(vars(one)[name] for one in measures) for name in vars(measures[0])})
+
+
+def show(title: str, measures: dict):
+    print(f"\n{title}")
+    print(table.text(HEADER, [one.row(name) for name, one in measures.items()]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

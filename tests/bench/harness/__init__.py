@@ -1,0 +1,1 @@
+"""What every benchmark needs: a server, children that are accounted for, tables."""
