@@ -87,7 +87,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, source_of: SourceOf<'_>) -> Group<'a> {
 
 /// A name that starts with `-` is a command-line option and its own source.
 fn source(span: &Span, source_of: SourceOf<'_>) -> Option<String> {
-    source_of(&span.file).or_else(|| span.file.starts_with('-').then(|| span.file.to_string()))
+    if span.file.starts_with('-') { Some(span.file.to_string()) } else { source_of(&span.file) }
 }
 
 /// Hides a secret that stands in the file: the message about it must not spread it.
@@ -95,11 +95,11 @@ fn masked(diagnostic: &Diagnostic, text: &str) -> String {
     let Some(label) = diagnostic.labels.first().filter(|_| diagnostic.code == code::LITERAL_SECRET) else {
         return text.to_owned();
     };
-    let (start, end) = (label.span.start.min(text.len()), label.span.end.min(text.len()));
-    let Some(secret) = text.get(start..end) else { return text.to_owned() };
-    let stars: String = secret.chars().map(|letter| if letter == '\n' { '\n' } else { '*' }).collect();
-    // Stars may be shorter in bytes than what they hide; later places on the line would move, but there are none.
-    [&text[..start], &stars, &text[end..]].concat()
+    let (start, end) = (floor(text, label.span.start), floor(text, label.span.end));
+    // One star for each byte, so that no place moves.
+    let hidden: String =
+        text[start..end.max(start)].bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
+    [&text[..start], &hidden, &text[end.max(start)..]].concat()
 }
 
 /// Cuts a place to its first line: a whole block underlined says less than its start.

@@ -6,8 +6,9 @@ use super::args::DoctorArgs;
 use super::doctor_report::{say, to_json};
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
+use crate::backend::discover::Env;
 use crate::backend::discover::{self, Looked};
-use crate::backend::weights::{self, DEMO, Environment, Fetched};
+use crate::backend::weights::{self, DEMO, Fetched};
 use crate::journal::Home;
 
 /// Everything that was found.
@@ -60,7 +61,7 @@ pub(super) async fn doctor(args: &DoctorArgs, home: &Home, printer: &mut Printer
 pub(super) async fn examine(
     args: &DoctorArgs,
     home: &Home,
-    env: Environment<'_>,
+    env: Env<'_>,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
     if let Some(url) = &args.fetch_model {
@@ -78,7 +79,7 @@ pub(super) async fn examine(
     Ok(if findings.is_usable() { Exit::Done } else { Exit::BackendUnusable })
 }
 
-async fn fetch(url: &str, env: Environment<'_>, printer: &mut Printer) -> Result<(), CommandError> {
+async fn fetch(url: &str, env: Env<'_>, printer: &mut Printer) -> Result<(), CommandError> {
     let told = |error: weights::WeightsError| CommandError::new(Exit::BackendUnusable, with_causes(&error));
     let path = weights::cache_path(env).map_err(told)?;
     printer.say(&format!("fetching {} ({} MB) into {}", DEMO.file, DEMO.bytes / 1_000_000, path.display()));
@@ -94,7 +95,7 @@ async fn fetch(url: &str, env: Environment<'_>, printer: &mut Printer) -> Result
     Ok(())
 }
 
-fn gather(home: &Home, looked: Vec<Looked>, env: Environment<'_>) -> Findings {
+fn gather(home: &Home, looked: Vec<Looked>, env: Env<'_>) -> Findings {
     let runs = home.runs().map(|runs| runs.len()).map_err(|error| with_causes(&error));
     let server = discover::choose(&looked, &[]).map(|chosen| {
         let model = chosen.server.usual().map_or("its model", discover::short_name);

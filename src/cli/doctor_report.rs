@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::doctor::Findings;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use crate::backend::discover::{Finding, Looked};
+use crate::backend::discover::{Finding, Looked, Why};
 use crate::report::{columns, wrapped};
 
 /// Where texts stand beside what they are about.
@@ -55,7 +55,10 @@ pub(super) fn say(findings: &Findings, printer: &mut Printer) -> io::Result<()> 
 fn address(looked: &Looked) -> String {
     let url = looked.place.url.as_ref().map_or_else(String::clone, ToString::to_string);
     let short = url.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
-    format!("{short} ({})", looked.place.why)
+    match &looked.place.why {
+        Why::UsualPort(server) => format!("{short} ({server})"),
+        why @ Why::Variable(_) => format!("{short} ({why})"),
+    }
 }
 
 fn auto(findings: &Findings) -> String {

@@ -28,6 +28,7 @@ use crate::spec::{self, Spec};
 ///
 /// Reports everything that is wrong, not the first; asks nothing of the world but what `around` offers.
 #[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "a name that is shared anyway; callers have it at hand as such")]
 pub fn compile(file: Arc<str>, text: &str, overrides: &Overrides, around: &Surroundings<'_>) -> Compiled {
     let (spec, report) = spec::parse_with(Arc::clone(&file), text, &overrides.set);
     let Some(spec) = spec else { return Compiled { plan: None, diagnostics: report } };
@@ -75,9 +76,9 @@ impl Compiler<'_> {
         let limits = self.limits();
         let (items, shown_path) = self.items();
         let cast = self.cast();
-        let steps = self.steps(&cast);
-        let results = self.results(&items);
-        self.check_columns(&items);
+        let steps = self.steps(cast.as_ref());
+        let results = self.results(items.as_ref());
+        self.check_columns(items.as_ref());
         let (cast, steps) = (cast?, steps?);
         let mut plan = Plan {
             name,
@@ -96,8 +97,11 @@ impl Compiler<'_> {
             templates: std::mem::take(&mut self.templates),
         };
         plan.hash = hash::hash(&plan, shown_path.as_deref(), self.reads.run_name);
-        self.try_out(&plan);
-        self.warn(&plan);
+        // What follows from another mistake is not said again.
+        if !has_errors(&self.report) {
+            self.try_out(&plan);
+            self.warn(&plan);
+        }
         Some(plan)
     }
 

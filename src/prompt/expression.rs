@@ -3,7 +3,7 @@
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
 
-use super::template::explain;
+use super::template::what;
 use super::{Reference, TemplateError};
 
 /// Steps that one expression may take: it only combines params.
@@ -17,7 +17,7 @@ pub fn evaluate(source: &str, context: &Value) -> (Vec<Reference>, Result<Value,
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     environment.set_fuel(Some(FUEL));
-    let refuse = |error: &minijinja::Error| TemplateError { message: explain(error), range: error.range() };
+    let refuse = |error: &minijinja::Error| TemplateError { message: what(error), range: error.range() };
     let expression = match environment.compile_expression(source) {
         Ok(expression) => expression,
         Err(error) => return (Vec::new(), Err(refuse(&error))),

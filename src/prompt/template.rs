@@ -77,7 +77,7 @@ impl Templates {
         let place = self.sources.len();
         self.environment
             .add_template_owned(place.to_string(), source.to_owned())
-            .map_err(|error| TemplateError { message: explain(&error), range: error.range() })?;
+            .map_err(|error| TemplateError { message: what(&error), range: error.range() })?;
         self.sources.push(source.to_owned());
         Ok(TemplateId(place))
     }
@@ -130,8 +130,13 @@ impl Templates {
     }
 }
 
-pub(super) fn explain(error: &minijinja::Error) -> String {
-    let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+pub(super) fn what(error: &minijinja::Error) -> String {
+    error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
+}
+
+/// Says the line too, for those who see no more than the message.
+fn explain(error: &minijinja::Error) -> String {
+    let what = what(error);
     match error.line() {
         Some(line) if line > 1 => format!("{what} (line {line} of the template)"),
         Some(_) | None => what,

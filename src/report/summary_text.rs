@@ -59,7 +59,7 @@ impl Rows {
         let unscored = kinds(&judge.unscored);
         if asked == 1 {
             let verdict = judge.choices.first().map_or("unscored", |choice| choice.option.as_str());
-            let votes = votes(judge).map_or(String::new(), |votes| format!("  ({votes})"));
+            let votes = votes(judge).map_or(String::new(), |votes| format!("  (votes: {votes})"));
             let reason = if unscored.is_empty() { String::new() } else { format!(": {unscored}") };
             self.add(step.step.as_str(), &format!("{verdict}{reason}{votes}"));
             return;
@@ -165,7 +165,7 @@ fn votes(judge: &JudgeSummary) -> Option<String> {
         return None;
     }
     let votes: Vec<_> = judge.votes.iter().map(|vote| format!("{} {}", vote.option, grouped(vote.count))).collect();
-    Some(format!("votes: {}", votes.join(", ")))
+    Some(votes.join(", "))
 }
 
 fn kinds(counts: &[FailureCount]) -> String {

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::node::{Kind, Node, Spanned};
 use super::{Literal, Text};
-use crate::diag::{Diagnostic, Span, code};
+use crate::diag::{Diagnostic, Span, closest, code};
 
 /// Something that can be read from a node.
 pub(super) trait Decode: Sized {
@@ -104,6 +104,10 @@ impl<'n> Fields<'n> {
             return Required(self.optional(key, report));
         }
         self.known.push(key);
+        // A misspelt key is reported as unknown, with this one as the suggestion.
+        if self.entries.iter().any(|(name, _)| stands_for(&name.value, key)) {
+            return Required(None);
+        }
         let owner = if self.place.what.is_empty() { "the pipeline" } else { &self.place.what };
         report.push(
             Diagnostic::error(code::MISSING_KEY, format!("{owner} has no `{key}`"))
@@ -121,6 +125,14 @@ impl<'n> Fields<'n> {
     pub(super) fn span_of(&self, key: &str) -> Span {
         let found = self.entries.iter().find(|(name, _)| name.value == key);
         found.map_or_else(|| self.place.at.clone(), |(name, _)| name.span.clone())
+    }
+
+    /// Returns how many entries the list under a key has, readable or not.
+    pub(super) fn length_of(&self, key: &str) -> usize {
+        match self.entries.iter().find(|(name, _)| name.value == key).map(|(_, node)| &node.kind) {
+            Some(Kind::List(entries)) => entries.len(),
+            Some(Kind::Scalar(_) | Kind::Map(_) | Kind::Invalid) | None => 0,
+        }
     }
 
     /// Returns true when there is a key that is none of these.
@@ -163,6 +175,10 @@ impl<'n> Fields<'n> {
             });
         }
     }
+}
+
+fn stands_for(written: &str, key: &str) -> bool {
+    PEER_WORDS.contains(&(written, key)) || closest(written, [key]).is_some()
 }
 
 /// Reports a value of the wrong type.

@@ -128,6 +128,7 @@ pub fn parse(file: Arc<str>, text: &str) -> (Option<Spec>, Vec<Diagnostic>) {
 
 /// Reads a file in which some values are replaced first: pairs of a dotted path and a value in YAML.
 #[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "a name that is shared anyway; callers have it at hand as such")]
 pub fn parse_with(file: Arc<str>, text: &str, replace: &[(String, String)]) -> (Option<Spec>, Vec<Diagnostic>) {
     let (mut root, mut report) = match load::load(&file, 0, text) {
         Ok(loaded) => loaded,
@@ -184,6 +185,7 @@ impl Decode for Spec {
 
 impl Named for Param {
     const WORD: &'static str = "param";
+    const ONE: &'static str = "a param";
     const HYPHENS: bool = false;
 }
 
@@ -211,6 +213,7 @@ impl Decode for Param {
 
 impl Named for Backend {
     const WORD: &'static str = "backend";
+    const ONE: &'static str = "a backend";
     const HYPHENS: bool = true;
 }
 
@@ -256,6 +259,7 @@ impl Decode for BackendLimits {
 
 impl Named for Model {
     const WORD: &'static str = "model";
+    const ONE: &'static str = "a model";
     const HYPHENS: bool = true;
 }
 
@@ -270,6 +274,7 @@ impl Decode for Model {
 
 impl Named for Actor {
     const WORD: &'static str = "actor";
+    const ONE: &'static str = "an actor";
     const HYPHENS: bool = false;
 }
 

@@ -107,6 +107,7 @@ pub struct Says {
 
 impl Named for Step {
     const WORD: &'static str = "step";
+    const ONE: &'static str = "a step";
     const HYPHENS: bool = false;
 }
 
@@ -147,7 +148,7 @@ impl Decode for Dialogue {
         };
         if let Some(actors) = dialogue.actors.as_ref() {
             let place = fields.place_of("actors", &fields.span_of("actors"));
-            distinct(actors, 2, &place, report);
+            distinct(actors, fields.length_of("actors"), &place, report);
         }
         fields.finish(report);
         Some(dialogue)
@@ -166,11 +167,11 @@ impl Decode for Judge {
         };
         if let Some(options) = judge.choose.as_ref() {
             let place = fields.place_of("choose", &fields.span_of("choose"));
-            distinct(options, 2, &place, report);
+            distinct(options, fields.length_of("choose"), &place, report);
         }
         if let Some(names) = &judge.blind {
             let place = fields.place_of("blind", &fields.span_of("blind"));
-            distinct(names, 2, &place, report);
+            distinct(names, fields.length_of("blind"), &place, report);
             if let Some(third) = names.get(2) {
                 report.push(
                     Diagnostic::error(code::BAD_LIST, format!("{} takes two names", place.what))
@@ -220,8 +221,8 @@ impl Decode for Says {
     }
 }
 
-/// Checks that there are enough entries, and that none stands twice.
-fn distinct(entries: &[Spanned<String>], least: usize, place: &Place, report: &mut Vec<Diagnostic>) {
+/// Checks that at least two entries are written, and that none stands twice.
+fn distinct(entries: &[Spanned<String>], written: usize, place: &Place, report: &mut Vec<Diagnostic>) {
     for (position, entry) in entries.iter().enumerate() {
         if let Some(first) = entries[..position].iter().find(|earlier| earlier.value == entry.value) {
             report.push(
@@ -231,10 +232,10 @@ fn distinct(entries: &[Spanned<String>], least: usize, place: &Place, report: &m
             );
         }
     }
-    if entries.len() < least {
+    if written < 2 {
         report.push(
-            Diagnostic::error(code::BAD_LIST, format!("{} needs at least {least} entries", place.what))
-                .at(&place.at, format!("there are {}", entries.len())),
+            Diagnostic::error(code::BAD_LIST, format!("{} needs at least two entries", place.what))
+                .at(&place.at, format!("there {} {written}", if written == 1 { "is" } else { "are" })),
         );
     }
 }

@@ -24,6 +24,8 @@ pub struct Entry<T> {
 pub(super) trait Named {
     /// The word for one of them.
     const WORD: &'static str;
+    /// The word with its article.
+    const ONE: &'static str;
     /// Whether names may have hyphens: not where templates read them.
     const HYPHENS: bool;
 }
@@ -79,7 +81,7 @@ fn check_name<T: Named>(name: &Spanned<String>, report: &mut Vec<Diagnostic>) {
         return;
     }
     let allowed = if T::HYPHENS { "letters, digits, `_` and `-`" } else { "letters, digits and `_`" };
-    let message = format!("{text:?} cannot be the name of a {}", T::WORD);
+    let message = format!("{text:?} cannot be the name of {}", T::ONE);
     let diagnostic = Diagnostic::error(code::BAD_NAME, message)
         .at(&name.span, format!("a name has at most 64 {allowed}, and starts with a letter"));
     report.push(if text.contains('-') && !T::HYPHENS {

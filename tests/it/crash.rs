@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::project::{Project, python, text};
 
-/// Twenty times slower than at once, a hundred times faster than life: long enough to be hit, short enough to wait for.
-const MONTE_CARLO: &[&str] = &["run", "pipelines/monte_carlo.yaml", "--backend", "sim:8", "--quiet", "--new"];
+/// Ten times faster than life, eight calls at once: some six seconds undisturbed, with calls of a tenth of a second, so
+/// that kills hit all of the run and each process gets something done.
+const MONTE_CARLO: &[&str] =
+    &["run", "pipelines/monte_carlo.yaml", "--backend", "sim:10", "--concurrency", "8", "--quiet", "--new"];
 const KILLS: u32 = 20;
 
 /// `SplitMix64` (Steele, Lea, Flood, 2014).
@@ -34,12 +36,10 @@ fn twenty_kills_at_random_moments_end_like_an_undisturbed_run() {
     let mut kills = 0;
     let mut begun = false;
     while kills < KILLS {
-        let arguments: &[&str] = match begun {
-            false => &[MONTE_CARLO, &["--out", "rows.jsonl"]].concat(),
-            true => &["resume", "--quiet"],
-        };
+        let arguments: &[&str] =
+            if !begun { &[MONTE_CARLO, &["--out", "rows.jsonl"]].concat() } else { &["resume", "--quiet"] };
         let mut child = project.pipe(arguments).stderr(Stdio::piped()).spawn().expect("pipe starts");
-        std::thread::sleep(Duration::from_millis(20 + draw(&mut state) % 150));
+        std::thread::sleep(Duration::from_millis(20 + draw(&mut state) % 260));
         if let Some(status) = child.try_wait().expect("its state is known") {
             let output = child.wait_with_output().expect("read");
             panic!("the run ended after {kills} kills, too early for a campaign: {status} {}", text(&output.stderr));

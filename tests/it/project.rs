@@ -78,9 +78,10 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("the folder is there") {
         let entry = entry.expect("readable");
         let target = to.join(entry.file_name());
-        match entry.file_type().expect("known").is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).expect("copied")),
+        if entry.file_type().expect("known").is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            drop(fs::copy(entry.path(), target).expect("copied"))
         }
     }
 }

@@ -177,7 +177,8 @@ fn thread_gone() -> Failure {
     Failure::new(FailureKind::Unreachable, "the embedded model's thread has ended")
 }
 
-fn default_threads() -> NonZeroU32 {
+/// Returns one less than there are cores, at least 1.
+pub(super) fn default_threads() -> NonZeroU32 {
     let cores = thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
     NonZeroU32::new(cores.saturating_sub(1)).unwrap_or(NonZeroU32::MIN)
 }

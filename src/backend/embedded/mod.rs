@@ -13,6 +13,7 @@
 
 mod adapter;
 mod batch;
+mod connect;
 mod grammar;
 mod model;
 mod prompt;
@@ -24,4 +25,5 @@ mod text;
 mod tests;
 
 pub use adapter::{Embedded, EmbeddedConfig, open};
+pub use connect::{DEFAULT_SLOTS, connect};
 pub use model::EmbeddedError;

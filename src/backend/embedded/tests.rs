@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::{Embedded, EmbeddedConfig, EmbeddedError, open};
-use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Message, Progress, Role, weights};
+use crate::backend::{
+    Backend, CallLimits, ChatRequest, Completion, Format, Message, Progress, Role, contract, weights,
+};
 use crate::event::{Failure, FailureKind, FinishReason, TimeoutPhase};
 
 fn model(slots: u32, context_per_slot: u32) -> Embedded {
@@ -44,6 +46,11 @@ fn greedy(user: &str) -> ChatRequest {
 
 async fn ask(model: &Embedded, request: &ChatRequest) -> Result<Completion, Failure> {
     model.chat(request, &|_| {}).await
+}
+
+#[tokio::test]
+async fn the_embedded_model_keeps_the_contract() {
+    contract::check(&model(2, 512), "SmolLM2-135M-Instruct.Q4_1").await;
 }
 
 #[tokio::test]

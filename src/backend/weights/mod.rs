@@ -13,9 +13,6 @@ pub use fetch::{Fetched, fetch};
 pub use install::install;
 pub use place::{DEMO, Located, WeightsError, cache_path, locate};
 
-/// The environment, as a function, so that tests need not touch the real one.
-pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
-
 /// A file of weights and what it must contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weights {

@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Environment, Weights};
+use super::Weights;
+use crate::backend::discover::Env;
 
 /// The model that a newcomer's first debate runs on: SmolLM2-135M-Instruct (Apache-2.0), quantised to Q4_1.
 ///
@@ -112,8 +113,8 @@ pub enum WeightsError {
 ///
 /// # Errors
 /// Nothing usable is there; the text names the place and the remedy.
-pub fn locate(environment: Environment<'_>) -> Result<Located, WeightsError> {
-    if let Some(named) = set(environment, VARIABLE) {
+pub fn locate(env: Env<'_>) -> Result<Located, WeightsError> {
+    if let Some(named) = set(env, VARIABLE) {
         let path = PathBuf::from(named);
         return if path.is_file() {
             Ok(Located { path, is_demo: false })
@@ -121,7 +122,7 @@ pub fn locate(environment: Environment<'_>) -> Result<Located, WeightsError> {
             Err(WeightsError::NamedMissing { path })
         };
     }
-    let path = cache_path(environment)?;
+    let path = cache_path(env)?;
     check_length(&path)?;
     Ok(Located { path, is_demo: true })
 }
@@ -130,15 +131,15 @@ pub fn locate(environment: Environment<'_>) -> Result<Located, WeightsError> {
 ///
 /// # Errors
 /// Neither variable names a folder; a relative `XDG_CACHE_HOME` counts as unset, as its specification wants.
-pub fn cache_path(environment: Environment<'_>) -> Result<PathBuf, WeightsError> {
-    let cache = set(environment, "XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || set(environment, "HOME").map(|home| Path::new(&home).join(".cache"));
+pub fn cache_path(env: Env<'_>) -> Result<PathBuf, WeightsError> {
+    let cache = set(env, "XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || set(env, "HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = cache.or_else(home).ok_or(WeightsError::NoCache)?;
     Ok(cache.join("pipe").join("models").join(DEMO.file))
 }
 
-fn set(environment: Environment<'_>, name: &str) -> Option<String> {
-    environment(name).filter(|value| !value.is_empty())
+fn set(env: Env<'_>, name: &str) -> Option<String> {
+    env(name).filter(|value| !value.is_empty())
 }
 
 fn check_length(path: &Path) -> Result<(), WeightsError> {

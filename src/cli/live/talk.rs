@@ -29,6 +29,8 @@ pub struct TalkDisplay {
     actors: Vec<ActorName>,
     scenes: BTreeMap<CaseNo, Scene>,
     present: Option<CaseNo>,
+    /// Pieces of requests whose start is not known to be durable yet: facts wait for the disk, pieces do not.
+    early: BTreeMap<AttemptId, String>,
     /// The judge's step whose heading stands last: its next vote needs none.
     judging: Option<(CaseNo, StepName)>,
     /// Requests that are over: a piece of one of them comes too late. Few, as the cases are few.
@@ -66,6 +68,7 @@ impl TalkDisplay {
             actors: Vec::new(),
             scenes: BTreeMap::new(),
             present: None,
+            early: BTreeMap::new(),
             judging: None,
             ended: BTreeSet::new(),
         }
@@ -74,11 +77,9 @@ impl TalkDisplay {
     pub(super) fn take(&mut self, live: &Live) {
         match live {
             Live::Facts(facts) => facts.iter().for_each(|fact| self.learn(fact)),
-            Live::Piece { case, step, call, attempt, actor, text } => {
+            Live::Piece { case, step, call, attempt, text, .. } => {
                 let id = AttemptId { case: *case, step: step.clone(), call: call.clone(), attempt: *attempt };
-                if !self.ended.contains(&id) {
-                    self.speech(&id, actor).hear(text);
-                }
+                self.hear(id, text);
             }
             Live::Total(total) => self.total = *total,
             Live::InFlight(_) => {}
@@ -113,7 +114,7 @@ impl TalkDisplay {
         self.tally.add(fact);
         match &fact.event {
             Event::CaseAdmitted(admitted) => self.admit(admitted),
-            Event::AttemptStarted(started) => drop(self.speech(&started.id, &started.actor)),
+            Event::AttemptStarted(started) => self.begin(&started.id, &started.actor),
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
             Event::CaseSettled(settled) => {
@@ -129,6 +130,20 @@ impl TalkDisplay {
                 }
             }
         }
+    }
+
+    fn hear(&mut self, id: AttemptId, text: &str) {
+        if let Some(speech) = self.scenes.get_mut(&id.case).and_then(|scene| scene.find(&id)) {
+            speech.hear(text);
+        } else if !self.ended.contains(&id) {
+            self.early.entry(id).or_default().push_str(text);
+        }
+    }
+
+    fn begin(&mut self, id: &AttemptId, actor: &ActorName) {
+        let mut speech = Speech::new(id.clone(), actor.clone(), self.stream.reading_width());
+        speech.hear(&self.early.remove(id).unwrap_or_default());
+        self.scene(id.case).blocks.push_back(Block::Speech(Box::new(speech)));
     }
 
     fn admit(&mut self, admitted: &CaseAdmitted) {
@@ -160,6 +175,7 @@ impl TalkDisplay {
         if let Some(speech) = self.scene(ended.id.case).find(&ended.id) {
             speech.end = Some(end);
         }
+        self.early.remove(&ended.id);
         self.ended.insert(ended.id.clone());
     }
 
@@ -256,11 +272,6 @@ impl TalkDisplay {
         self.scenes.entry(case).or_default()
     }
 
-    fn speech(&mut self, id: &AttemptId, actor: &ActorName) -> &mut Speech {
-        let width = self.stream.reading_width();
-        self.scene(id.case).speech(id, actor, width)
-    }
-
     fn style_of(&mut self, actor: &ActorName) -> Style {
         let place = self.actors.iter().position(|known| known == actor).unwrap_or_else(|| {
             self.actors.push(actor.clone());
@@ -317,13 +328,5 @@ impl Scene {
             Block::Speech(speech) if speech.id == *id => Some(&mut **speech),
             Block::Speech(_) | Block::Verdict(_) | Block::Note(_) => None,
         })
-    }
-
-    fn speech(&mut self, id: &AttemptId, actor: &ActorName, width: usize) -> &mut Speech {
-        if self.find(id).is_none() {
-            let speech = Speech::new(id.clone(), actor.clone(), width);
-            self.blocks.push_back(Block::Speech(Box::new(speech)));
-        }
-        self.find(id).expect("a speech that was just added")
     }
 }

@@ -118,6 +118,24 @@ fn text_appears_as_it_is_spoken() {
 }
 
 #[test]
+fn pieces_may_come_before_the_facts_that_they_rest_on() {
+    let mut story = Story::begin("chat");
+    story.admit(0, "one", &json!({"topic": "cats"}));
+    let id = story.start(0, "debate", "turn/1", 1, "pro");
+    let mut stage = Show::talk(&story, 60);
+    stage.piece(&id, "pro", "Cats purr");
+    assert_eq!(stage.screen.take(), "");
+    stage.catch_up(&story);
+    stage.piece(&id, "pro", " loudly");
+    stage.check(&expect![[r#"
+        topic: cats
+
+        pro
+          Cats purr loudly
+    "#]]);
+}
+
+#[test]
 fn lost_pieces_are_made_up_for() {
     let mut story = Story::begin("chat");
     story.admit(0, "one", &json!({}));

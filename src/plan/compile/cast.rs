@@ -48,10 +48,6 @@ impl<'a> Compiler<'a> {
             let name = &entry.name.value;
             let actor = entry.value.as_ref().and_then(|actor| self.actor(name, actor, &backends));
             if !used.contains(name.as_str()) {
-                self.report.push(
-                    Diagnostic::warning(code::UNUSED, format!("actor `{name}` takes part in no step"))
-                        .at(&entry.name.span, "never speaks"),
-                );
                 continue;
             }
             match actor {
@@ -139,10 +135,7 @@ impl<'a> Compiler<'a> {
         let top_p = self.optional(&what("top_p"), actor.top_p.as_ref()).map(|value| value.0);
         let max_tokens = self.optional(&what("max_tokens"), actor.max_tokens.as_ref()).map(|value| value.0);
         let stop = actor.stop.iter().flatten().map(|text| text.value.clone()).collect();
-        let system = match &actor.system {
-            Some(text) => Some(self.template(&what("system"), text, Role::System)),
-            None => None,
-        };
+        let system = actor.system.as_ref().map(|text| self.template(&what("system"), text, Role::System));
         let (backend, model) = self.model_of(name, actor, backends)?;
         let system = match system {
             Some(checked) => Some(checked?.id),
@@ -159,17 +152,15 @@ impl<'a> Compiler<'a> {
         backends: &[BackendPlan],
     ) -> Option<(BackendIdx, ModelChoice)> {
         let spec = self.spec;
-        let word = match &actor.model {
-            Some(setting) => self.setting(&format!("`model` of actor `{name}`"), setting)?,
-            None => match backends {
-                [_] => return Some((BackendIdx(0), self.choice("auto"))),
-                _ => {
-                    let place = spec.actors.as_ref().and_then(|table| table.get(name)).map(|entry| &entry.name.span);
-                    self.which_backend(&format!("actor `{name}`"), place, backends);
-                    return None;
-                }
-            },
+        let Some(setting) = &actor.model else {
+            if let [_] = backends {
+                return Some((BackendIdx(0), self.choice("auto")));
+            }
+            let place = spec.actors.as_ref().and_then(|table| table.get(name)).map(|entry| &entry.name.span);
+            self.which_backend(&format!("actor `{name}`"), place, backends);
+            return None;
         };
+        let word = self.setting(&format!("`model` of actor `{name}`"), setting)?;
         let entry = spec.models.as_ref().and_then(|models| models.get(&word.value.0));
         if let Some(entry) = entry {
             let model = entry.value.as_ref()?;
@@ -237,11 +228,12 @@ impl<'a> Compiler<'a> {
             Some(place) => diagnostic.at(place, "there are several"),
             None => diagnostic,
         };
-        self.report.push(diagnostic.help(format!(
-            "give it a model with one of the backends: {} (`models: {{ NAME: {{ backend: {} }} }}`)",
-            names.join(", "),
-            names[0],
-        )));
+        let listed = names.join(", ");
+        self.report.push(if who.starts_with("model") {
+            diagnostic.help(format!("add `backend: {}`, or another of: {listed}", names[0]))
+        } else {
+            diagnostic.help(format!("give it a model from `models` that names one of: {listed}"))
+        });
     }
 
     fn warn_of_near_name(&mut self, word: &Spanned<Word>) {

@@ -16,15 +16,15 @@ pub(super) struct ReadDialogue {
 }
 
 impl Compiler<'_> {
-    pub(super) fn dialogue(&mut self, step: &str, dialogue: &spec::Dialogue, cast: Option<&Cast>) -> ReadDialogue {
+    pub(super) fn dialogue(&mut self, name: &str, dialogue: &spec::Dialogue, cast: Option<&Cast>) -> ReadDialogue {
         let names: &[Spanned<String>] = dialogue.actors.as_deref().unwrap_or_default();
         let speakers: Vec<_> = names.iter().map(|name| self.actor_of(name, cast)).collect();
-        let what = format!("`opening` of step `{step}`");
+        let what = format!("`opening` of step `{name}`");
         let opening = dialogue.opening.as_ref().and_then(|text| self.template(&what, text, Role::Question));
         let mut patterns = Vec::new();
-        let stop = dialogue.stop.as_ref().and_then(|stop| {
-            self.check_bounded(step, stop);
-            self.stop(stop, names, cast, &mut patterns)
+        let stop = dialogue.stop.as_ref().and_then(|condition| {
+            self.check_bounded(name, condition);
+            self.stop(condition, names, cast, &mut patterns)
         });
         let id = opening.as_ref().map(|opening| opening.id);
         let whole = || {
@@ -99,12 +99,12 @@ impl Compiler<'_> {
         None
     }
 
-    fn check_bounded(&mut self, step: &str, stop: &spec::Stop) {
+    fn check_bounded(&mut self, name: &str, stop: &spec::Stop) {
         if bounded(stop) {
             return;
         }
         let diagnostic =
-            Diagnostic::error(code::UNBOUNDED, format!("nothing is sure to end the dialogue of step `{step}`"))
+            Diagnostic::error(code::UNBOUNDED, format!("nothing is sure to end the dialogue of step `{name}`"))
                 .at(&stop.span, "a model may never meet this");
         self.report.push(if stop.all.is_some() {
             diagnostic.help("under `all` every condition must be met; put `rounds` or `turns` beside it under `any`")

@@ -76,7 +76,7 @@ impl Compiler<'_> {
         let literal = match (given, &param.default) {
             (Some((_, text)), _) => {
                 let option = format!("-p {}={text}", name.value);
-                let kind = self.kind_of(param);
+                let kind = kind_of(param);
                 Spanned::new(typed(kind, text), Span::of_option(&option, text))
             }
             (None, Some(default)) => self.default_of(name, param, default)?,
@@ -90,21 +90,6 @@ impl Compiler<'_> {
             }
         };
         self.check(name, param, literal)
-    }
-
-    fn kind_of(&self, param: &Param) -> ParamType {
-        if let Some(kind) = &param.kind {
-            return kind.value;
-        }
-        match &param.default {
-            Some(Setting::Literal(default)) => match default.value.0 {
-                Literal::Integer(_) => ParamType::Integer,
-                Literal::Float(_) => ParamType::Number,
-                Literal::Bool(_) => ParamType::Boolean,
-                Literal::Text(_) | Literal::Null => ParamType::String,
-            },
-            Some(Setting::Deferred(_)) | None => ParamType::String,
-        }
     }
 
     fn default_of(
@@ -128,13 +113,13 @@ impl Compiler<'_> {
             }
             Setting::Deferred(text) => {
                 let value = self.environment(text)?;
-                Some(Spanned::new(typed(self.kind_of(param), &value), text.span.clone()))
+                Some(Spanned::new(typed(kind_of(param), &value), text.span.clone()))
             }
         }
     }
 
     fn check(&mut self, name: &Spanned<String>, param: &Param, literal: Spanned<Literal>) -> Option<Spanned<Value>> {
-        let kind = self.kind_of(param);
+        let kind = kind_of(param);
         let fits = matches!(
             (kind, &literal.value),
             (ParamType::Integer | ParamType::Number, Literal::Integer(_))
@@ -152,10 +137,14 @@ impl Compiler<'_> {
                 Some(kind) => diagnostic.at(&kind.span, "the type"),
                 None => diagnostic,
             };
-            self.report.push(if kind == ParamType::String {
-                diagnostic.help(format!("quotes make it text: \"{}\"", literal.value.show()))
-            } else {
-                diagnostic
+            let truth =
+                matches!(&literal.value, Literal::Text(text) if matches!(text.as_str(), "yes" | "no" | "on" | "off"));
+            self.report.push(match kind {
+                ParamType::String => diagnostic.help(format!("quotes make it text: \"{}\"", literal.value.show())),
+                ParamType::Boolean if truth => {
+                    diagnostic.help("`yes`, `no`, `on` and `off` are text here; write true or false")
+                }
+                ParamType::Boolean | ParamType::Integer | ParamType::Number => diagnostic,
             });
             return None;
         }
@@ -179,6 +168,22 @@ impl Compiler<'_> {
             return None;
         };
         Some(Spanned::new(value, literal.span))
+    }
+}
+
+/// Returns the declared type, else that of the default.
+fn kind_of(param: &Param) -> ParamType {
+    if let Some(kind) = &param.kind {
+        return kind.value;
+    }
+    match &param.default {
+        Some(Setting::Literal(default)) => match default.value.0 {
+            Literal::Integer(_) => ParamType::Integer,
+            Literal::Float(_) => ParamType::Number,
+            Literal::Bool(_) => ParamType::Boolean,
+            Literal::Text(_) | Literal::Null => ParamType::String,
+        },
+        Some(Setting::Deferred(_)) | None => ParamType::String,
     }
 }
 

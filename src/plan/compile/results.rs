@@ -11,34 +11,35 @@ use crate::plan::{Column, Items, ResultsPlan};
 use crate::spec::{Spanned, Table};
 
 impl Compiler<'_> {
-    pub(super) fn results(&mut self, items: &Option<Items>) -> Option<ResultsPlan> {
+    pub(super) fn results(&mut self, items: Option<&Items>) -> Option<ResultsPlan> {
         let spec = self.spec.results.as_ref();
         let mut columns = IndexMap::new();
         for (name, source) in spec.and_then(|results| results.columns.as_ref()).iter().flat_map(|columns| &columns.0)
         {
-            if let Some(column) = self.column(source, items.as_ref()) {
+            if let Some(column) = self.column(source, items) {
                 columns.insert(name.value.clone(), column);
             }
         }
-        let path = match &self.overrides.out {
-            Some(out) => {
-                let ending = [".csv", ".parquet", ".json"].into_iter().find(|ending| out.ends_with(ending));
-                if let Some(ending) = ending {
-                    self.report.push(
-                        Diagnostic::error(code::OUT_OF_RANGE, format!("results cannot be written as {ending}"))
-                            .at(&Span::of_option(&format!("--out {out}"), out), "another format")
-                            .help("the format is JSON Lines: name a .jsonl file"),
-                    );
-                }
-                PathBuf::from(out)
-            }
-            None => {
-                let declared = spec.and_then(|results| results.path.as_ref())?;
-                let path = self.setting("`path` of `results`", declared)?;
-                self.resolve("the results", &path.value.0, &path.span)?
-            }
+        let path = if let Some(out) = &self.overrides.out {
+            self.check_ending(out);
+            PathBuf::from(out)
+        } else {
+            let declared = spec.and_then(|results| results.path.as_ref())?;
+            let path = self.setting("`path` of `results`", declared)?;
+            self.resolve("the results", &path.value.0, &path.span)?
         };
         Some(ResultsPlan { path, columns })
+    }
+
+    fn check_ending(&mut self, out: &str) {
+        let ending = [".csv", ".parquet", ".json"].into_iter().find(|ending| out.ends_with(ending));
+        if let Some(ending) = ending {
+            self.report.push(
+                Diagnostic::error(code::OUT_OF_RANGE, format!("results cannot be written as {ending}"))
+                    .at(&Span::of_option(&format!("--out {out}"), out), "another format")
+                    .help("the format is JSON Lines: name a .jsonl file"),
+            );
+        }
     }
 
     fn column(&mut self, source: &Spanned<String>, items: Option<&Items>) -> Option<Column> {

@@ -127,7 +127,7 @@ impl Compiler<'_> {
             ["item", column, ..] => {
                 self.reads.columns.entry((*column).to_owned()).or_insert_with(|| place.clone());
             }
-            ["item"] | ["repeat"] | ["run", "seed"] => {}
+            ["item" | "repeat"] | ["run", "seed"] => {}
             ["run", "name"] => self.reads.run_name = true,
             ["run", rest @ ..] => self.report.push(
                 Diagnostic::error(code::UNKNOWN_VARIABLE, format!("there is no `{}`", path.join(".")))

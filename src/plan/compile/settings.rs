@@ -22,7 +22,7 @@ impl Compiler<'_> {
         };
         let value = match reference(&text.value) {
             Some(expression) => self.evaluated(what, text, expression)?,
-            None => self.from_environment(what, text)?,
+            None => self.environment_value(what, text)?,
         };
         Some(Spanned::new(value, text.span.clone()))
     }
@@ -48,7 +48,7 @@ impl Compiler<'_> {
         None
     }
 
-    fn from_environment<T: FromScalar>(&mut self, what: &str, text: &Text) -> Option<T> {
+    fn environment_value<T: FromScalar>(&mut self, what: &str, text: &Text) -> Option<T> {
         let value = self.environment(text)?;
         // What comes from the environment has no quotes: a number where a number is needed, else text.
         let plain = T::from_scalar(&Literal::of_plain(&value));

@@ -27,10 +27,10 @@ struct Wait {
 
 impl Compiler<'_> {
     /// Compiles every step and puts them in order. None when something is missing.
-    pub(super) fn steps(&mut self, cast: &Option<Cast>) -> Option<Vec<Step>> {
+    pub(super) fn steps(&mut self, cast: Option<&Cast>) -> Option<Vec<Step>> {
         let spec = self.spec;
         let entries: Vec<&Entry<spec::Step>> = spec.steps.iter().flat_map(|table| &table.entries).collect();
-        let drafts: Vec<Draft> = entries.iter().map(|entry| self.step(entry, cast.as_ref())).collect();
+        let drafts: Vec<Draft> = entries.iter().map(|entry| self.step(entry, cast)).collect();
         let order = self.order(&drafts)?;
         let place = |name: &str| {
             let draft = drafts.iter().position(|draft| draft.name.as_str() == name)?;
@@ -142,7 +142,7 @@ impl Compiler<'_> {
                     diagnostic = diagnostic.at(&wait.at, format!("`{}` {verb} `{next}`", names[position]));
                 }
             }
-            self.report.push(diagnostic.help("one of these readings must go"));
+            self.report.push(diagnostic.help("one of these must go"));
         }
         None
     }

@@ -28,9 +28,10 @@ impl Compiler<'_> {
                     "run": { "name": plan.name, "seed": plan.seed },
                 });
                 let Err(error) = plan.templates.render(*id, &context) else { continue };
+                // The place tells the line better than the message does.
+                let reason = error.message.split(" (line ").next().unwrap_or_default();
                 let place = error.range.map_or_else(|| text.span.clone(), |range| text.place(range));
-                let mut diagnostic =
-                    Diagnostic::error(code::DOES_NOT_RENDER, format!("{what} fails: {}", error.message));
+                let mut diagnostic = Diagnostic::error(code::DOES_NOT_RENDER, format!("{what} fails: {reason}"));
                 diagnostic = match self.row_span(position) {
                     Some(span) => diagnostic.at(&place, "with an item of this file").at(&span, "this one"),
                     None => diagnostic.at(&place, source),
@@ -42,7 +43,7 @@ impl Compiler<'_> {
     }
 
     /// Warns of columns that no row has, where rows are written out and no error says so already.
-    pub(super) fn check_columns(&mut self, items: &Option<Items>) {
+    pub(super) fn check_columns(&mut self, items: Option<&Items>) {
         if !matches!(items, Some(Items::Inline { .. })) {
             return;
         }

@@ -9,6 +9,7 @@ impl Compiler<'_> {
     pub(super) fn warn(&mut self, plan: &Plan) {
         self.warn_of_own_judges(plan);
         self.warn_of_same_answers(plan);
+        self.warn_of_unused_actors();
         self.warn_of_unused_params();
     }
 
@@ -59,6 +60,20 @@ impl Compiler<'_> {
                 .at(&place, "the same answers each time: intervals would be false")
                 .help("give the actors a temperature above 0"),
         );
+    }
+
+    fn warn_of_unused_actors(&mut self) {
+        let used = self.used_actors();
+        let spec = self.spec;
+        for entry in spec.actors.iter().flat_map(|table| &table.entries) {
+            let name = &entry.name.value;
+            if !used.contains(name.as_str()) {
+                self.report.push(
+                    Diagnostic::warning(code::UNUSED, format!("actor `{name}` takes part in no step"))
+                        .at(&entry.name.span, "never speaks"),
+                );
+            }
+        }
     }
 
     fn warn_of_unused_params(&mut self) {

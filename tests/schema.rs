@@ -1,0 +1,246 @@
+//! The published JSON Schema: fresh, and of one mind with the reader about the shape of files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipe::diag::{code, has_errors};
+use pipe::spec::{parse, schema};
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Renews the file when `PIPE_BLESS=1` is set; a stale one fails.
+#[test]
+fn the_published_schema_is_fresh() {
+    let path = root().join("schemas/pipeline.schema.json");
+    let fresh = serde_json::to_string_pretty(&schema()).expect("a schema is JSON") + "\n";
+    if std::env::var_os("PIPE_BLESS").is_some() {
+        std::fs::write(&path, &fresh).expect("written");
+    }
+    let published = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(published == fresh, "{} is stale: run with PIPE_BLESS=1", path.display());
+}
+
+#[test]
+fn every_key_is_described() {
+    fn walk(schema: &Value, path: &str, missing: &mut Vec<String>) {
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            if property.get("description").is_none() {
+                missing.push(format!("{path}.{key}"));
+            }
+        }
+    }
+    let schema = schema();
+    let mut missing = Vec::new();
+    walk(&schema, "", &mut missing);
+    for (name, definition) in schema["$defs"].as_object().expect("there are definitions") {
+        walk(definition, name, &mut missing);
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(schema["title"], "pipe pipeline, version 1");
+}
+
+struct Judges {
+    validator: jsonschema::Validator,
+}
+
+impl Judges {
+    fn new() -> Self {
+        Self { validator: jsonschema::validator_for(&schema()).expect("the schema is valid") }
+    }
+
+    fn reader_accepts(text: &str) -> bool {
+        let (spec, diagnostics) = parse(Arc::from("f.yaml"), text);
+        spec.is_some() && !has_errors(&diagnostics)
+    }
+
+    fn schema_accepts(&self, text: &str) -> Option<bool> {
+        let value: Value = serde_yaml::from_str(text).ok()?;
+        Some(self.validator.is_valid(&value))
+    }
+
+    fn check(&self, text: &str, expected: bool) {
+        assert_eq!(Self::reader_accepts(text), expected, "the reader:\n{text}\n{:?}", parse(Arc::from("f"), text).1);
+        assert_eq!(self.schema_accepts(text), Some(expected), "the schema:\n{text}");
+    }
+}
+
+const BASE: &str = "version: 1\nactors: { a: {}, b: {} }\nsteps: { s: { chat: { actor: a, prompt: Hello } } }\n";
+
+#[test]
+fn schema_and_reader_accept_the_same_files() {
+    let judges = Judges::new();
+    judges.check(BASE, true);
+    for (more, expected) in [
+        ("name: x-1\ndescription: Words.\nseed: 7\nrepeat: 3", true),
+        ("name: a b", false),
+        ("description: ''", false),
+        ("seed: -1", false),
+        ("seed: '1'", false),
+        ("repeat: 0", false),
+        ("repeat: 1.5", false),
+        ("repeat: '{{ params.n }}'", true),
+        ("repeat: ' {{ params.n * 2 }} '", true),
+        ("repeat: '{{ params.n }} times'", false),
+        ("repeat: '{{ }}'", false),
+        ("repeat: '${N:-3}'", true),
+        ("repeat: ${N:-3}", true),
+        ("repeat: '${N}{{ params.n }}'", false),
+        ("repeat: many", false),
+        ("x-mine: { anything: [1, null] }", true),
+        ("unknown: 1", false),
+        ("params: { n: { type: integer, default: 3, minimum: 1, maximum: 9, description: How many. } }", true),
+        ("params: { n: {} }", true),
+        ("params: { n: 3 }", false),
+        ("params: { n: { type: float } }", false),
+        ("params: { n: { minimum: low } }", false),
+        ("params: { n-m: {} }", false),
+        ("params: { n: { default: [1] } }", false),
+        ("params: { n: { default: '${N:-3}' } }", true),
+        ("backends: { b-1: { base_url: auto, limits: { concurrency: auto } } }", true),
+        ("backends: { b: { base_url: 'sim:20', limits: { concurrency: 4 } } }", true),
+        ("backends: { b: { base_url: 'http://h:1/v1', api_key: '${KEY:-}' } }", true),
+        ("backends: { b: { base_url: 'http://${HOST}/v1' } }", true),
+        ("backends: { b: { base_url: 'sim:fast' } }", false),
+        ("backends: { b: { base_url: 'localhost:80' } }", false),
+        ("backends: { b: { base_url: 'https://' } }", false),
+        ("backends: { b: { limits: { concurrency: 0 } } }", false),
+        ("backends: { b: { limits: { concurrency: all } } }", false),
+        ("backends: { b: { limits: { rate: 3 } } }", false),
+        ("models: { m: { backend: b, model: 'qwen2.5:7b' } }", true),
+        ("models: { m: { model: 3 } }", false),
+        ("models: { m: { model: '' } }", false),
+        ("models: { m: null }", false),
+        ("items: { path: a.jsonl, id: x }", true),
+        ("items: { path: a.csv }", false),
+        ("items: { path: '${DIR}/a.jsonl' }", true),
+        ("items: { path: '{{ params.path }}' }", true),
+        ("items: { values: [{ a: 1 }, { a: [1, { b: null }] }] }", true),
+        ("items: { values: [] }", false),
+        ("items: { values: [1] }", false),
+        ("items: {}", false),
+        ("items: { path: a.jsonl, values: [{ a: 1 }] }", false),
+        ("items: [{ a: 1 }]", false),
+        ("limits: { concurrency: 3, timeouts: { connect: 10s, first_token: 1.5m, idle: 500ms, total: 1h } }", true),
+        ("limits: { timeouts: { total: 10 } }", false),
+        ("limits: { timeouts: { total: 0s } }", false),
+        ("limits: { timeouts: { total: 0.5s } }", true),
+        ("limits: { timeouts: { total: 5y } }", false),
+        ("limits: { retries: { attempts: 2, within: 1d, backoff: 1s..60s } }", true),
+        ("limits: { retries: { backoff: 1s } }", false),
+        ("limits: { retries: { attempts: 0 } }", false),
+        ("limits:", false),
+        ("results: { path: out/r.jsonl, columns: { a: status } }", true),
+        ("results: { columns: { a: status } }", false),
+        ("results: { path: r.parquet }", false),
+        ("results: { path: r.jsonl, columns: {} }", false),
+        ("results: { path: r.jsonl, columns: { a: 1 } }", false),
+    ] {
+        judges.check(&format!("{BASE}{more}\n"), expected);
+    }
+}
+
+#[test]
+fn schema_and_reader_agree_on_actors_and_steps() {
+    let judges = Judges::new();
+    for (actor, expected) in [
+        ("model: m, system: 'Be {{ item.x }}', temperature: 0, top_p: 1, max_tokens: 2k, stop: [a, b, c, d]", true),
+        ("temperature: 2.01", false),
+        ("temperature: '{{ params.t }}'", true),
+        ("temperature: '0.5'", false),
+        ("top_p: -0.1", false),
+        ("max_tokens: 0", false),
+        ("max_tokens: 1g", false),
+        ("stop: [a, b, c, d, e]", false),
+        ("stop: a", false),
+        ("system: ''", false),
+        ("system: 3", false),
+        ("temprature: 1", false),
+        ("x-note: 1", true),
+    ] {
+        judges.check(&BASE.replace("a: {}", &format!("a: {{ {actor} }}")), expected);
+    }
+    let dialogue = |stop: &str| format!("dialogue: {{ actors: [a, b], opening: Hi, stop: {stop} }}");
+    let steps = [
+        ("chat: { actor: a, prompt: Hello }, after: [s]".to_owned(), true),
+        ("chat: { actor: a }".to_owned(), false),
+        ("chat: { actor: a, prompt: 3 }".to_owned(), false),
+        ("after: [s]".to_owned(), false),
+        ("chat: { actor: a, prompt: x }, judge: { actor: a, question: x, choose: [p, q] }".to_owned(), false),
+        ("judge: { actor: a, question: x, choose: [p, q], votes: 3, blind: [p, q] }".to_owned(), true),
+        ("judge: { actor: a, question: x, choose: [p] }".to_owned(), false),
+        ("judge: { actor: a, question: x, choose: [p, p] }".to_owned(), false),
+        ("judge: { actor: a, question: x, choose: [1, 2] }".to_owned(), false),
+        ("judge: { actor: a, question: x, choose: [p, q], blind: [p] }".to_owned(), false),
+        ("judge: { actor: a, question: x, choose: [p, q, r], blind: [p, q, r] }".to_owned(), false),
+        ("dialogue: { actors: [a], opening: Hi, stop: { turns: 2 } }".to_owned(), false),
+        ("dialogue: { actors: [a, a], opening: Hi, stop: { turns: 2 } }".to_owned(), false),
+        (dialogue("{ rounds: 2 }"), true),
+        (dialogue("{ turns: '{{ params.n }}' }"), true),
+        (
+            dialogue(
+                "{ any: [{ rounds: 2 }, { not: { says: { actor: a, pattern: x } } }, { all: [{ turns: 1 }] }] }",
+            ),
+            true,
+        ),
+        (dialogue("{ rounds: 2, turns: 3 }"), false),
+        (dialogue("{ any: [] }"), false),
+        (dialogue("{ any: { rounds: 2 } }"), false),
+        (dialogue("{ says: { actor: a } }"), false),
+        (dialogue("{ looping: 1 }"), false),
+        (dialogue("{}"), false),
+        (dialogue("3"), false),
+    ];
+    for (step, expected) in steps {
+        judges.check(&BASE.replace("chat: { actor: a, prompt: Hello }", &step), expected);
+    }
+    for missing in
+        ["version: 1\n", "actors: { a: {}, b: {} }\n", "steps: { s: { chat: { actor: a, prompt: Hello } } }\n"]
+    {
+        judges.check(&BASE.replace(missing, ""), false);
+    }
+    judges.check(&BASE.replace("version: 1", "version: 2"), false);
+    judges.check(&BASE.replace("version: 1", "version: '1'"), false);
+    judges.check(&BASE.replace("{ a: {}, b: {} }", "{}"), false);
+}
+
+/// What is wrong with the shape of a file is wrong for editors too; names and places in a graph are not their business.
+#[test]
+fn the_schema_refuses_the_shapes_that_the_reader_refuses() {
+    let judges = Judges::new();
+    let shapes = [
+        code::UNKNOWN_KEY,
+        code::MISSING_KEY,
+        code::WRONG_TYPE,
+        code::OUT_OF_RANGE,
+        code::UNIT,
+        code::BAD_NAME,
+        code::EXACTLY_ONE,
+        code::VERSION,
+        code::NOT_ONE_REFERENCE,
+    ];
+    let mut refused = 0;
+    for path in yaml_files("tests/invalid") {
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let (_, diagnostics) = parse(Arc::from("f.yaml"), &text);
+        let Some(accepted) = judges.schema_accepts(&text) else { continue };
+        if diagnostics.iter().any(|diagnostic| shapes.contains(&diagnostic.code)) {
+            refused += 1;
+            assert!(!accepted, "{}", path.display());
+        } else if !has_errors(&diagnostics) {
+            assert!(accepted, "{}", path.display());
+        }
+    }
+    assert!(refused >= 15, "{refused}");
+    for path in yaml_files("pipelines") {
+        judges.check(&std::fs::read_to_string(&path).expect("readable"), true);
+    }
+}
+
+fn yaml_files(folder: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join(folder)).expect("the folder is part of the repository");
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    paths.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect()
+}
