@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::CheckArgs;
 use super::exit::{CommandError, Exit};
-use super::pipeline::{self, Loaded};
+use super::pipeline;
 use super::printer::Printer;
 use crate::plan;
 
@@ -17,14 +17,14 @@ pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, Com
     let mut reports = Vec::new();
     for file in &args.files {
         let overrides = pipeline::overrides(&args.overrides);
-        let Loaded { plan, diagnostics, text } = pipeline::load(file, &overrides, args.overrides.allow_outside)?;
-        let problems = plan.as_deref().map(crate::run::survey);
-        let wrong = plan.is_none() || matches!(problems, Some(Err(_)));
+        let loaded = pipeline::load(file, &overrides, args.overrides.allow_outside)?;
+        let problems = loaded.plan.as_deref().map(crate::run::survey);
+        let wrong = loaded.plan.is_none() || matches!(problems, Some(Err(_)));
         if args.json {
-            reports.push(pipeline::report_json(file, &diagnostics, problems.as_ref(), &text));
+            reports.push(pipeline::report_json(file, &loaded, problems.as_ref()));
         } else {
-            pipeline::say_diagnostics(&diagnostics, &text, printer);
-            match (&plan, &problems) {
+            loaded.say(printer);
+            match (&loaded.plan, &problems) {
                 (Some(plan), Some(Ok(survey))) => printer.line(&one_line(file, plan, survey.cases))?,
                 (_, Some(Err(problems))) => pipeline::say_problems(problems, printer),
                 _ => {}

@@ -8,8 +8,8 @@ mod args_tests;
 mod check;
 mod command;
 mod connect;
-pub mod diagnostics;
 mod devices;
+pub mod diagnostics;
 mod doctor;
 mod doctor_report;
 #[cfg(test)]

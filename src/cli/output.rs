@@ -32,19 +32,12 @@ impl Output {
     ///
     /// # Errors
     /// A file of another run is in the way.
-    pub(super) fn plan(
-        plan: &Plan,
-        out: Option<&Path>,
-        force: bool,
-        run: Option<&RunDir>,
-        json: bool,
-    ) -> Result<Self, CommandError> {
-        let path = out.map(Path::to_path_buf).or_else(|| plan.results.as_ref().map(|results| results.path.clone()));
-        let Some(path) = path else {
+    pub(super) fn plan(plan: &Plan, force: bool, run: Option<&RunDir>, json: bool) -> Result<Self, CommandError> {
+        let Some(results) = &plan.results else {
             let rows = !json && !io::stdout().is_terminal();
             return Ok(if rows { Self::Stdout } else { Self::Nowhere });
         };
-        let path = std::path::absolute(&path).unwrap_or(path);
+        let path = results.path.clone();
         let ours = run.is_some_and(|run| written(run).contains(&path));
         if path.exists() && !force && !ours {
             let message = format!("{} exists and is not of this run", path.display());

@@ -19,6 +19,25 @@ pub(super) struct Loaded {
     pub(super) plan: Option<Arc<Plan>>,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) text: String,
+    name: Arc<str>,
+    files: ProjectFiles,
+}
+
+impl Loaded {
+    /// Returns the text that a diagnostic's places are in: the pipeline, or a file that it names.
+    fn source(&self, file: &str) -> Option<String> {
+        if file == &*self.name { Some(self.text.clone()) } else { self.files.read_text(file).ok() }
+    }
+
+    /// Prints what is wrong on stderr.
+    pub(super) fn say(&self, printer: &mut Printer) {
+        if self.diagnostics.is_empty() {
+            return;
+        }
+        // Styles are taken out again where no colour is wanted.
+        let rendered = diagnostics::render(&self.diagnostics, &|file| self.source(file), true);
+        printer.complain(rendered.trim_end());
+    }
 }
 
 /// Reads and compiles a pipeline file.
@@ -56,8 +75,8 @@ pub(super) fn compile(
         resolve: &|path| files.resolve(path),
     };
     let name: Arc<str> = Arc::from(file.display().to_string());
-    let Compiled { plan, diagnostics } = plan::compile(name, &text, overrides, &around);
-    Ok(Loaded { plan: plan.map(Arc::new), diagnostics, text })
+    let Compiled { plan, diagnostics } = plan::compile(Arc::clone(&name), &text, overrides, &around);
+    Ok(Loaded { plan: plan.map(Arc::new), diagnostics, text, name, files })
 }
 
 /// Returns what the options shared by all commands change in a file.
@@ -70,15 +89,6 @@ pub(super) fn overrides(args: &args::Overrides) -> Overrides {
     }
 }
 
-/// Prints diagnostics on stderr.
-pub(super) fn say_diagnostics(diagnostics: &[Diagnostic], text: &str, printer: &mut Printer) {
-    if diagnostics.is_empty() {
-        return;
-    }
-    let rendered = diagnostics::render(diagnostics, &|_| Some(text.to_owned()), true);
-    printer.complain(rendered.trim_end());
-}
-
 /// Prints what is wrong with the input on stderr.
 pub(super) fn say_problems(problems: &[ItemProblem], printer: &mut Printer) {
     for ItemProblem { place, message, help } in problems {
@@ -89,12 +99,7 @@ pub(super) fn say_problems(problems: &[ItemProblem], printer: &mut Printer) {
 }
 
 /// Returns what `check --json` says of one file.
-pub(super) fn report_json(
-    file: &Path,
-    found: &[Diagnostic],
-    survey: Option<&Result<Survey, Vec<ItemProblem>>>,
-    text: &str,
-) -> Value {
+pub(super) fn report_json(file: &Path, loaded: &Loaded, survey: Option<&Result<Survey, Vec<ItemProblem>>>) -> Value {
     let (cases, problems) = match survey {
         Some(Ok(survey)) => (json!(survey.cases), Vec::new()),
         Some(Err(problems)) => (Value::Null, problems.clone()),
@@ -106,7 +111,7 @@ pub(super) fn report_json(
         .collect();
     json!({
         "file": file.display().to_string(),
-        "diagnostics": diagnostics::to_json(found, &|_| Some(text.to_owned())),
+        "diagnostics": diagnostics::to_json(&loaded.diagnostics, &|file| loaded.source(file)),
         "items": problems,
         "cases": cases,
     })

@@ -24,7 +24,6 @@ use crate::run::{Clock, ResumeError, load, survey};
 pub(super) struct Kept {
     pub(super) overrides: Overrides,
     pub(super) allow_outside: bool,
-    pub(super) out: Option<PathBuf>,
     pub(super) force: bool,
     pub(super) power_safe: bool,
 }
@@ -72,8 +71,8 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
     let file = PathBuf::from(&found.started.file);
     say_if_edited(&file, &found.source, printer);
     let loaded = pipeline::compile(&file, found.source.to_string(), &kept.overrides, kept.allow_outside)?;
-    let Some(plan) = loaded.plan else {
-        pipeline::say_diagnostics(&loaded.diagnostics, &loaded.text, printer);
+    let Some(plan) = loaded.plan.clone() else {
+        loaded.say(printer);
         return Ok(Exit::InvalidPipeline);
     };
     let survey = match survey(&plan) {
@@ -83,7 +82,7 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
             return Ok(Exit::InvalidPipeline);
         }
     };
-    let output = Output::plan(&plan, kept.out.as_deref(), kept.force, Some(dir), session.json)?;
+    let output = Output::plan(&plan, kept.force, Some(dir), session.json)?;
     let earlier = found.started.backends.clone();
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;

@@ -28,8 +28,9 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
         printer.hush();
     }
     let overrides = overrides(args);
-    let Loaded { plan, diagnostics, text } = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
-    pipeline::say_diagnostics(&diagnostics, &text, printer);
+    let loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
+    loaded.say(printer);
+    let Loaded { plan, text, .. } = loaded;
     let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
     let survey = match survey(&plan) {
         Ok(survey) => survey,
@@ -58,7 +59,7 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
         );
     }
 
-    let output = Output::plan(&plan, args.out.as_deref(), args.force, None, args.session.json)?;
+    let output = Output::plan(&plan, args.force, None, args.session.json)?;
     let connected = connect::backends(&plan, None, printer).await?;
     let clock = Clock::start(None);
     let dir = home.create_run(&plan.name, clock.now()).map_err(|error| CommandError::journal(&error))?;
@@ -97,8 +98,14 @@ fn overrides(args: &RunArgs) -> Overrides {
         backend: args.backend.clone(),
         model: args.model.clone(),
         concurrency: args.concurrency.and_then(std::num::NonZeroU32::new),
+        out: args.out.as_deref().map(absolute),
         ..pipeline::overrides(&args.overrides)
     }
+}
+
+/// A resume may start in another folder.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
 }
 
 const fn durability(choice: DurabilityChoice) -> Durability {
@@ -116,11 +123,9 @@ fn started(
     source: Digest,
     connected: &[Connected],
 ) -> Result<RunStarted, CommandError> {
-    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
     let kept = resume::Kept {
         overrides: overrides.clone(),
         allow_outside: args.overrides.allow_outside,
-        out: args.out.as_deref().map(|out| std::path::absolute(out).unwrap_or_else(|_| out.to_path_buf())),
         force: args.force,
         power_safe: matches!(args.durability, DurabilityChoice::Power),
     };
@@ -130,7 +135,7 @@ fn started(
         name: plan.name.clone(),
         plan: plan.hash,
         source,
-        file: absolute.display().to_string(),
+        file: absolute(file),
         overrides,
         seed: plan.seed,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -57,6 +57,16 @@ impl Project {
         text(&output.stdout)
     }
 
+    /// How many cases of the only run are settled; 0 while there is none.
+    pub(crate) fn settled(&self) -> u64 {
+        let settled = || {
+            let mut runs = fs::read_dir(self.path(".pipe/runs")).ok()?;
+            let journal = runs.next()?.ok()?.path().join("journal.db");
+            Some(pipe::journal::Reader::open(&journal).ok()?.case_counts().ok()?.settled())
+        };
+        settled().unwrap_or(0)
+    }
+
     /// The folder of the only run.
     pub(crate) fn run_folder(&self) -> PathBuf {
         let runs: Vec<PathBuf> = fs::read_dir(self.path(".pipe/runs"))

@@ -105,15 +105,7 @@ fn an_unfinished_run_is_told_and_resumed_or_left() {
     let project = Project::with_pipelines();
     let run = ["run", "pipelines/monte_carlo.yaml", "--backend", "sim:2", "--out", "rows.jsonl"];
     let mut child = project.pipe(&run).spawn().expect("pipe starts");
-    while !project.path(".pipe/runs").is_dir() {
-        std::thread::yield_now();
-    }
-    let journal = project.run_folder().join("journal.db");
-    let settled = || {
-        let reader = pipe::journal::Reader::open(&journal).ok()?;
-        Some(reader.case_counts().ok()?.settled())
-    };
-    while settled().unwrap_or(0) < 5 {
+    while project.settled() < 5 {
         assert!(child.try_wait().expect("known").is_none(), "the run is long enough to be hit");
         std::thread::yield_now();
     }
@@ -134,7 +126,7 @@ fn ctrl_c_drains_and_says_how_to_go_on() {
     let run = ["run", "pipelines/monte_carlo.yaml", "--backend", "sim:1", "--new"];
     let child = project.pipe(&run).stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn();
     let child = child.expect("pipe starts");
-    while !project.path(".pipe/runs").is_dir() || project.stdout(&["runs"]).is_empty() {
+    while project.settled() == 0 {
         std::thread::yield_now();
     }
     let signal = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
@@ -150,7 +142,8 @@ fn a_second_writer_is_told_who_holds_the_run() {
     let project = Project::with_pipelines();
     let run = ["run", "pipelines/monte_carlo.yaml", "--backend", "sim:1", "--new", "--quiet"];
     let mut child = project.pipe(&run).stdout(std::process::Stdio::null()).spawn().expect("pipe starts");
-    while !project.path(".pipe/runs").is_dir() || project.stdout(&["runs"]).is_empty() {
+    while project.settled() == 0 {
+        assert!(child.try_wait().expect("known").is_none(), "the run is long enough to be met");
         std::thread::yield_now();
     }
     let second = project.run(&["resume"]);
