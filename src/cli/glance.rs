@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::base::{RunId, Timestamp};
 use crate::event::{CaseCounts, Event, RunOutcome};
-use crate::journal::{JournalError, LockError, Reader, RunDir};
+use crate::journal::{JournalError, Reader, RunDir};
 use crate::report::RunStatus;
 
 /// A line of `pipe runs`.
@@ -48,16 +48,10 @@ pub(super) fn status(dir: &RunDir, last: Option<&Event>) -> RunStatus {
             RunOutcome::Complete => RunStatus::Complete,
             RunOutcome::Stopped(_) => RunStatus::Stopped,
         },
-        _ if is_held(dir) => RunStatus::Running,
+        _ if dir.is_held() => RunStatus::Running,
         Some(Event::RunFailed(_)) => RunStatus::Failed,
         Some(_) | None => RunStatus::Interrupted,
     }
-}
-
-/// Tells whether a process works on a run. Asked only of runs that did not end, as the question takes their lock for
-/// a moment.
-fn is_held(dir: &RunDir) -> bool {
-    matches!(dir.lock(), Err(LockError::Held { .. }))
 }
 
 /// Returns the word for where a run stands.

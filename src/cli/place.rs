@@ -37,7 +37,7 @@ pub(super) fn unfinished(home: &Home, name: &str) -> Result<Option<Unfinished>, 
         }
         let (Ok(Some((_, last))), Ok(counts)) = (reader.last_event(), reader.case_counts()) else { continue };
         let complete = matches!(&last.event, Event::RunEnded(ended) if ended.outcome == RunOutcome::Complete);
-        let idle = dir.lock().is_ok();
+        let idle = !dir.is_held();
         if complete || !idle || counts.admitted == 0 {
             return Ok(None);
         }

@@ -11,6 +11,8 @@ use crate::base::Timestamp;
 
 /// How long a holder may take to write its name into the file that it has just locked.
 const NAMED_WITHIN: Duration = Duration::from_millis(500);
+/// How long the lock is tried when it bears a name: many times what a look takes.
+const LOOKED_AT: Duration = Duration::from_millis(200);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A run that cannot be locked.
@@ -65,15 +67,20 @@ impl RunLock {
             .mode(0o600)
             .open(path)
             .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(path, &mut file)),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+        lock_or_name(path, &mut file)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let name = format!("{} {}\n", std::process::id(), now.as_micros());
-        file.set_len(0).and_then(|()| file.write_all(name.as_bytes())).map_err(failed)?;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(name.as_bytes()))
+            .map_err(failed)?;
         Ok(Self { file })
+    }
+
+    /// Tells whether somebody has the lock, without taking it: a look never shuts a writer out.
+    pub(super) fn is_held(path: &Path) -> bool {
+        let Ok(file) = File::open(path) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 }
 
@@ -87,13 +94,23 @@ impl Drop for RunLock {
     }
 }
 
-fn held(path: &Path, file: &mut File) -> LockError {
-    let deadline = Instant::now() + NAMED_WITHIN;
+/// Takes the lock, or returns who has it.
+///
+/// Whoever is only looking ([`RunLock::is_held`]) is gone again at once, and a name may be that of a holder that was
+/// killed: so the lock is tried for a while before a name is believed, and longer while there is none.
+fn lock_or_name(path: &Path, file: &mut File) -> Result<(), LockError> {
+    let asked = Instant::now();
     loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => return Err(LockError::File { path: path.to_owned(), source }),
+        }
         let named = read_name(file);
-        if named.is_some() || Instant::now() > deadline {
+        let patience = if named.is_some() { LOOKED_AT } else { NAMED_WITHIN };
+        if asked.elapsed() > patience {
             let (pid, since) = named.unzip();
-            return LockError::Held { path: path.to_owned(), pid, since };
+            return Err(LockError::Held { path: path.to_owned(), pid, since });
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -106,4 +123,50 @@ fn read_name(file: &mut File) -> Option<(u32, Timestamp)> {
     file.take(64).read_to_string(&mut text).ok()?;
     let (pid, since) = text.strip_suffix('\n')?.split_once(' ')?;
     Some((pid.parse().ok()?, Timestamp(since.parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_holder_is_seen_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert!(!RunLock::is_held(&path), "no file");
+        let lock = RunLock::take(&path).unwrap();
+        assert!(RunLock::is_held(&path));
+        let Err(LockError::Held { pid, .. }) = RunLock::take(&path) else { panic!("two holders") };
+        assert_eq!(pid, Some(std::process::id()));
+        drop(lock);
+        assert!(!RunLock::is_held(&path));
+    }
+
+    #[test]
+    fn who_only_looks_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        // The name of a holder that was killed.
+        std::fs::write(&path, "1 1\n").unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    RunLock::is_held(&path);
+                }
+            });
+            let taken = (0..50).all(|_| match RunLock::take(&path) {
+                Ok(lock) => {
+                    let name = std::fs::read_to_string(&path).unwrap();
+                    drop(lock);
+                    name.starts_with(&format!("{} ", std::process::id()))
+                }
+                Err(_) => false,
+            });
+            is_over.store(true, Ordering::Relaxed);
+            assert!(taken);
+        });
+    }
 }

@@ -32,4 +32,10 @@ impl RunDir {
     pub fn lock(&self) -> Result<RunLock, LockError> {
         RunLock::take(&self.path.join("lock"))
     }
+
+    /// Tells whether a process works on this run, without being in its way.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        RunLock::is_held(&self.path.join("lock"))
+    }
 }
