@@ -21,7 +21,7 @@ fn interpreter() -> String {
 
 fn weights() -> PathBuf {
     let env = |name: &str| std::env::var(name).ok();
-    pipe::backend::weights::locate(&env).expect("the weights are in the cache; ./try puts them there")
+    pipe::backend::weights::locate(&env).expect("the weights are in the cache; ./try puts them there").path
 }
 
 fn llama() -> Server {
