@@ -1,7 +1,7 @@
 //! `pipe` runs experiments and batches made of language-model calls, declared in YAML.
 //!
 //! The modules stand in the order in which a reader should meet them; `ARCHITECTURE.md` has the map, and
-//! `tests/house.rs` holds the arrows between them.
+//! `tests/it/house.rs` holds the arrows between them.
 
 pub mod backend;
 pub mod base;

@@ -1,5 +1,9 @@
-//! Tests of the whole command, against real processes: the real binary, real files, real servers.
+//! Tests of the whole: the real binary, real files, real servers, and the rules of the house.
 
+mod backend_faults;
 mod crash;
+mod house;
+mod invalid;
 mod project;
+mod schema;
 mod surface;

@@ -1,4 +1,4 @@
-//! What of the adapter's behaviour only a socket shows. Faults of whole servers: `tests/backend_faults.rs`.
+//! What of the adapter's behaviour only a socket shows. Faults of whole servers: `tests/it/backend_faults.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
