@@ -5,5 +5,6 @@ mod crash;
 mod house;
 mod invalid;
 mod project;
+mod readme;
 mod schema;
 mod surface;
