@@ -260,6 +260,5 @@ pub fn stop_phrase(cause: &StopCause) -> String {
             format!("backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
         }
         StopCause::SourceUnusable { reason } => format!("the items cannot be read on: {reason}"),
-        StopCause::JournalUnusable { reason } => format!("the journal cannot be written: {reason}"),
     }
 }
