@@ -144,9 +144,13 @@ pub struct RunArgs {
     /// Overwrite a results file that another run wrote.
     #[arg(long)]
     pub force: bool,
-    /// Start a new run, though one of this file is not finished.
-    #[arg(long, conflicts_with = "resume")]
+    /// Start a new run that asks everything, though one of this file is not finished or has answers to reuse.
+    #[arg(long, conflicts_with_all = ["resume", "reuse"])]
     pub new: bool,
+    /// Start a new run that takes over what this one has settled in the same words; the default is the newest of the
+    /// same name.
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    pub reuse: Option<String>,
     /// Go on with the unfinished run of this file.
     #[arg(long)]
     pub resume: bool,

@@ -14,6 +14,7 @@ mod doctor;
 mod doctor_report;
 #[cfg(test)]
 mod doctor_tests;
+mod earlier;
 mod engage;
 pub mod exit;
 pub mod files;
@@ -25,6 +26,7 @@ mod place;
 pub mod printer;
 mod results;
 mod resume;
+mod reuse;
 mod run;
 mod runs;
 mod show;

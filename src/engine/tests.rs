@@ -158,6 +158,7 @@ fn begun() -> Input {
         name: "t".to_owned(),
         plan: Digest::of(b"t"),
         source: Digest::of(b""),
+        files: BTreeMap::new(),
         file: "t.yaml".to_owned(),
         overrides: serde_json::Value::Null,
         seed: 0,
@@ -225,7 +226,7 @@ impl World {
                 return;
             }
             let item = ItemId::from(format!("item-{next}"));
-            self.give(Input::Offer(vec![Offered { item, repeat: 1, row: Digest::of(b"row") }]));
+            self.give(Input::Offer(vec![Offered { item, repeat: 1, row: Digest::of(b"row"), adopted: Vec::new() }]));
         }
     }
 
@@ -560,7 +561,12 @@ fn a_second_stop_skips_the_grace() {
 #[test]
 fn retries_are_bounded_and_the_case_fails_with_its_reason() {
     let mut world = World::new(3);
-    world.give(Input::Offer(vec![Offered { item: ItemId::from("a"), repeat: 1, row: Digest::of(b"r") }]));
+    world.give(Input::Offer(vec![Offered {
+        item: ItemId::from("a"),
+        repeat: 1,
+        row: Digest::of(b"r"),
+        adopted: Vec::new(),
+    }]));
     world.give(Input::SourceEnded);
     let mut sends = 0;
     while world.finished.is_none() {

@@ -3,12 +3,14 @@
 //! Start at [`Plan`]; [`compile`] makes one.
 
 mod compile;
+mod fingerprint;
 mod graph;
 mod hash;
 mod model;
 mod overrides;
 
 pub use compile::compile;
+pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 mod place;
 
 pub use model::{

@@ -32,6 +32,7 @@ impl Story {
             name: name.to_owned(),
             plan: Digest::of(name.as_bytes()),
             source,
+            files: BTreeMap::new(),
             file: format!("pipelines/{name}.yaml"),
             overrides: serde_json::json!({}),
             seed: 0,

@@ -117,6 +117,11 @@ impl TalkDisplay {
             Event::AttemptStarted(started) => self.begin(&started.id, &started.actor),
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
+            Event::TaskAdopted(adopted) => {
+                let line = format!("{} is reused from {}", adopted.task.step, adopted.from_run);
+                self.scene(adopted.task.case).blocks.push_back(Block::Note(line));
+                self.settle_task(&adopted.task);
+            }
             Event::CaseSettled(settled) => {
                 if self.is_one_of_many() {
                     let line = format!("case {}: {}", settled.case.0 + 1, status_word(settled.status));
