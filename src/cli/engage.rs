@@ -166,7 +166,6 @@ fn exit_of(outcome: &RunOutcome, tally: &Tally) -> Exit {
         RunOutcome::Stopped(StopCause::Terminate) => Exit::Terminated,
         RunOutcome::Stopped(StopCause::BackendUnusable { .. }) => Exit::BackendUnusable,
         RunOutcome::Stopped(StopCause::SourceUnusable { .. }) => Exit::InvalidPipeline,
-        RunOutcome::Stopped(StopCause::JournalUnusable { .. }) => Exit::JournalUnusable,
     }
 }
 
