@@ -56,6 +56,8 @@ pub enum ColorWhen {
 pub enum Command {
     /// Say everything that is wrong with pipeline files, without any call.
     Check(CheckArgs),
+    /// Say what a run would ask, what is reused of an earlier one, and which edits cause calls.
+    Plan(PlanArgs),
     /// Check, plan and execute a pipeline.
     Run(Box<RunArgs>),
     /// Go on with a run that was stopped, interrupted or killed.
@@ -120,24 +122,9 @@ pub struct RunArgs {
     /// What may differ from the file.
     #[command(flatten)]
     pub overrides: Overrides,
-    /// Use this backend for everything: a URL, `auto`, `embedded` or `sim`.
-    #[arg(long, value_name = "BACKEND")]
-    pub backend: Option<String>,
-    /// Use this model for everything.
-    #[arg(long, value_name = "MODEL")]
-    pub model: Option<String>,
-    /// The run's seed, or `random`.
-    #[arg(long, value_name = "N|random")]
-    pub seed: Option<SeedChoice>,
-    /// How often to repeat every item.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeat: Option<u32>,
-    /// Only so many items, from the start.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub limit: Option<u64>,
-    /// How many calls may be in flight.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub concurrency: Option<u32>,
+    /// What it is asked of, and how much of it.
+    #[command(flatten)]
+    pub choice: Choice,
     /// Write the results here instead of where the file says.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -163,6 +150,61 @@ pub struct RunArgs {
     /// What a settled task survives.
     #[arg(long, value_name = "WHAT", default_value = "power")]
     pub durability: DurabilityChoice,
+}
+
+/// What a command line decides for everything that is asked.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Choice {
+    /// Use this backend for everything: a URL, `auto`, `embedded` or `sim`.
+    #[arg(long, value_name = "BACKEND")]
+    pub backend: Option<String>,
+    /// Use this model for everything.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// The run's seed, or `random`.
+    #[arg(long, value_name = "N|random")]
+    pub seed: Option<SeedChoice>,
+    /// How often to repeat every item.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: Option<u32>,
+    /// Only so many items, from the start.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// How many calls may be in flight.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrency: Option<u32>,
+}
+
+/// Options of `pipe plan`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe plan debate.yaml                       what would be asked, and what the newest run has already
+  pipe plan debate.yaml --against debate-2026 compared with that run
+  pipe plan debate.yaml --prompts             the messages of the first case, as they would be sent
+  pipe plan debate.yaml --resolved            the pipeline with everything filled in")]
+pub struct PlanArgs {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What may differ from the file.
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// What it is asked of, and how much of it.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Compare with this run instead of the newest of the same name: `last`, or the start of its id.
+    #[arg(long, value_name = "RUN")]
+    pub against: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print what would be sent for the first case.
+    #[arg(long, conflicts_with_all = ["json", "resolved"])]
+    pub prompts: bool,
+    /// Print the pipeline as YAML with everything filled in; secrets are left out.
+    #[arg(long, conflicts_with = "json")]
+    pub resolved: bool,
 }
 
 /// How a working process behaves.

@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::args::{DurabilityChoice, RunArgs, Session};
+use super::args::{Choice, DurabilityChoice, RunArgs, Session};
 use super::earlier::Earlier;
 use super::engage::{self, Engagement};
 use super::exit::{CommandError, Exit, with_causes};
 use super::output::Output;
 use super::pipeline::{self, Loaded};
-use super::printer::{BOLD, Printer, paint};
+use super::printer::Printer;
 use super::resume::Kept;
 use super::value::SeedChoice;
-use super::{connect, place, resume, reuse};
+use super::{connect, place, resolved, resume, reuse};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
 use crate::journal::{Home, RunDir, Sqlite, Text};
-use crate::plan::{Overrides, Plan, StepKind};
+use crate::plan::{Overrides, Plan};
 use crate::run::{Clock, Survey, survey};
 
 /// Runs a pipeline.
@@ -29,7 +29,7 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     if args.session.quiet {
         printer.hush();
     }
-    let overrides = overrides(args);
+    let overrides = overrides(&args.choice, &args.overrides, args.out.as_deref());
     let loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
     loaded.say(printer);
     let Loaded { plan, text, read, .. } = loaded;
@@ -41,11 +41,11 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
             return Ok(Exit::InvalidPipeline);
         }
     };
-    if args.dry_run {
-        return dry_run(&plan, survey, printer);
-    }
-
     let home = place::home_of(&args.file);
+    if args.dry_run {
+        let earlier = earlier(args, &home, &plan, printer)?;
+        return super::plan::say(&plan, earlier.as_ref(), false, printer);
+    }
     if !args.new && args.reuse.is_none() {
         let unfinished = place::unfinished(&home, &plan.name)?;
         if let Some(found) = unfinished
@@ -60,11 +60,7 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
             CommandError::new(Exit::Usage, message).help("leave --resume out to start one, or see `pipe runs`")
         );
     }
-    let earlier = match &args.reuse {
-        Some(reference) => Some(Earlier::named(&home, reference)?),
-        None if args.new => None,
-        None => newest(&home, &plan, printer)?,
-    };
+    let earlier = earlier(args, &home, &plan, printer)?;
     let kept = Kept {
         overrides,
         allow_outside: args.overrides.allow_outside,
@@ -125,6 +121,9 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: resolved,
     };
+    let lock_file = resolved::yaml(&resolved::lock(&plan, &started))
+        .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;
+    std::fs::write(dir.path.join("pipeline.lock.yaml"), lock_file)?;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = Engine::new(Arc::clone(&plan), Options { slots, grace: session.grace });
     let engagement = Engagement {
@@ -147,8 +146,17 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     engage::engage(engagement, printer).await
 }
 
+/// Returns the run whose answers may count.
+fn earlier(args: &RunArgs, home: &Home, plan: &Plan, printer: &mut Printer) -> Result<Option<Earlier>, CommandError> {
+    match &args.reuse {
+        Some(reference) => Earlier::named(home, reference).map(Some),
+        None if args.new => Ok(None),
+        None => newest(home, plan, printer),
+    }
+}
+
 /// Returns the newest run of this pipeline; one that nobody can read any more is told and left alone.
-fn newest(home: &Home, plan: &Plan, printer: &mut Printer) -> Result<Option<Earlier>, CommandError> {
+pub(super) fn newest(home: &Home, plan: &Plan, printer: &mut Printer) -> Result<Option<Earlier>, CommandError> {
     Earlier::newest(home, &plan.name).or_else(|error| {
         printer.say(&format!("nothing is reused: {error}"));
         Ok(None)
@@ -168,55 +176,23 @@ pub(super) fn recorded(
     (digest, files.collect(), texts)
 }
 
-fn overrides(args: &RunArgs) -> Overrides {
+/// Returns what a command line changes in a file.
+pub(super) fn overrides(choice: &Choice, args: &super::args::Overrides, out: Option<&Path>) -> Overrides {
     Overrides {
-        seed: args.seed.map(SeedChoice::number),
-        repeat: args.repeat.and_then(std::num::NonZeroU32::new),
-        limit: args.limit,
-        backend: args.backend.clone(),
-        model: args.model.clone(),
-        concurrency: args.concurrency.and_then(std::num::NonZeroU32::new),
-        out: args.out.as_deref().map(absolute),
-        ..pipeline::overrides(&args.overrides)
+        seed: choice.seed.map(SeedChoice::number),
+        repeat: choice.repeat.and_then(std::num::NonZeroU32::new),
+        limit: choice.limit,
+        backend: choice.backend.clone(),
+        model: choice.model.clone(),
+        concurrency: choice.concurrency.and_then(std::num::NonZeroU32::new),
+        out: out.map(absolute),
+        ..pipeline::overrides(args)
     }
 }
 
 /// A resume may start in another folder.
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
-}
-
-/// Says what would run. Numbers of calls are exact but for dialogues that may stop early: those are at most.
-fn dry_run(plan: &Plan, survey: Survey, printer: &mut Printer) -> Result<Exit, CommandError> {
-    printer.line(&format!("{} {}", paint(BOLD, &plan.name), plan.description.as_deref().unwrap_or("")))?;
-    printer.line(&format!(
-        "  {} x {} = {}",
-        super::check::counted(survey.items, "item"),
-        super::check::counted(u64::from(plan.repeat.get()), "repeat"),
-        super::check::counted(survey.cases, "case")
-    ))?;
-    let mut most = 0;
-    for step in &plan.steps {
-        let (kind, calls, exact) = match &step.kind {
-            StepKind::Chat(_) => ("chat", 1, true),
-            StepKind::Dialogue(dialogue) => ("dialogue", dialogue.most_turns(), dialogue.is_exact()),
-            StepKind::Judge(judge) => {
-                ("judge", u64::from(judge.votes.get()) * if judge.blind.is_some() { 2 } else { 1 }, true)
-            }
-        };
-        most += calls;
-        let bound = if exact { "" } else { "at most " };
-        let after: Vec<&str> = step.after.iter().map(|&before| plan.step(before).name.as_str()).collect();
-        let after = if after.is_empty() { String::new() } else { format!(", after {}", after.join(", ")) };
-        printer.line(&format!(
-            "  {:<12} {kind:<9} {bound}{} a case{after}",
-            step.name.as_str(),
-            super::check::counted(calls, "call")
-        ))?;
-    }
-    let all = most.saturating_mul(survey.cases);
-    printer.line(&format!("  {} at most in all; nothing was sent", super::check::counted(all, "call")))?;
-    Ok(Exit::Done)
 }
 
 /// A run that can be taken up instead of starting a new one.

@@ -18,5 +18,5 @@ pub use intake::{Intake, IntakeError, Read};
 pub use items::{ItemProblem, Survey, survey};
 pub use live::Live;
 pub use resume::{Resumable, ResumeError, Source, load, source_of};
-pub use reuse::{Forecast, Reuse, forecast};
+pub use reuse::{Adopted, Forecast, Reuse, first_row, forecast};
 pub use texts::TextCache;

@@ -27,11 +27,12 @@ struct Settled {
 }
 
 /// What a case takes over.
-#[derive(Default)]
-pub(super) struct Adopted {
-    pub(super) tasks: Vec<TaskAdopted>,
+#[derive(Debug, Default)]
+pub struct Adopted {
+    /// Each after those that it reads; their case is still the earlier run's.
+    pub tasks: Vec<TaskAdopted>,
     /// Every text that their outputs name.
-    pub(super) texts: Vec<Text>,
+    pub texts: Vec<Text>,
 }
 
 impl Reuse {
@@ -80,7 +81,7 @@ impl Reuse {
     ///
     /// # Errors
     /// The journal of the earlier run cannot be read any more.
-    pub(super) fn adopt(
+    pub fn adopt(
         &self,
         plan: &Plan,
         item: &ItemId,
@@ -125,6 +126,15 @@ impl Forecast {
     pub fn tasks(&self) -> u64 {
         self.adopted.iter().sum()
     }
+}
+
+/// Returns the first row of the input, with its id; none when there is no row.
+///
+/// # Errors
+/// A row that is wrong.
+pub fn first_row(plan: &Plan) -> Result<Option<(ItemId, String)>, ItemProblem> {
+    let row = RowSource::open(plan)?.next_row().transpose()?;
+    Ok(row.map(|row| (row.item, row.json)))
 }
 
 /// Reads the input once and counts what `reuse` has of it.
