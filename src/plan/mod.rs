@@ -5,6 +5,8 @@
 mod compare;
 mod compile;
 mod fingerprint;
+#[cfg(test)]
+mod fingerprint_tests;
 mod graph;
 mod hash;
 mod model;
