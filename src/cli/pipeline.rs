@@ -33,7 +33,7 @@ impl Loaded {
         if file == &*self.name {
             return Some(self.text.clone());
         }
-        self.read.get(file).map(|text| text.to_string()).or_else(|| self.files.read_text(file).ok())
+        self.read.get(file).map(ToString::to_string).or_else(|| self.files.read_text(file).ok())
     }
 
     /// Prints what is wrong on stderr.

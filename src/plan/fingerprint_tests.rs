@@ -40,10 +40,10 @@ fn check(from: &str, to: &str, expected: &[(&str, StepChange)]) {
     assert!(FILE.contains(from));
     let (before, now) = (plan(FILE), plan(&FILE.replace(from, to)));
     let changes = compare((&now, &prints(&now)), (&before, &prints(&before)));
-    let changed = now.steps.iter().zip(changes).filter(|(_, change)| *change != StepChange::Same);
-    let changed: Vec<_> = changed.map(|(step, change)| (step.name.to_string(), change)).collect();
+    let edited = now.steps.iter().zip(changes).filter(|(_, change)| *change != StepChange::Same);
+    let edited: Vec<_> = edited.map(|(step, change)| (step.name.to_string(), change)).collect();
     let expected: Vec<_> = expected.iter().map(|(name, change)| ((*name).to_owned(), change.clone())).collect();
-    assert_eq!(changed, expected, "{from:?} → {to:?}");
+    assert_eq!(edited, expected, "{from:?} → {to:?}");
 }
 
 fn fields(names: &[&str]) -> StepChange {

@@ -98,7 +98,8 @@ fn limits_and_comments_ask_nothing_and_more_repeats_only_those() {
 #[test]
 fn a_part_of_the_items_is_reused_by_the_whole() {
     let mut bench = Bench::new();
-    let rows: String = (0..6).map(|n| format!("{{\"id\": {n}, \"who\": \"w{n}\", \"note\": \"a\"}}\n")).collect();
+    let row = |number| format!("{{\"id\": {number}, \"who\": \"w{number}\", \"note\": \"a\"}}\n");
+    let rows = (0..6).map(row).collect::<Vec<_>>().concat();
     bench.project.write("rows.jsonl", &rows);
     bench.project.write(
         FILE,
