@@ -165,6 +165,7 @@ impl RunState {
             Event::AttemptStarted(event) => self.start(plan, at, event),
             Event::AttemptEnded(event) => self.end(plan, event),
             Event::TaskSettled(event) => self.settle(plan, event),
+            Event::TaskAdopted(event) => self.settle(plan, &event.task),
             Event::CaseSettled(event) => match self.open.remove(&event.case) {
                 Some(_) => {
                     self.cases.settle(event.status);
@@ -182,7 +183,11 @@ impl RunState {
                     None => Err(format!("the plan has no backend {}", event.backend)),
                 }
             }
-            Event::RunStarted(_) | Event::DrainStage(_) | Event::RunEnded(_) | Event::RunFailed(_) => Ok(()),
+            Event::RunStarted(_)
+            | Event::RunTuned(_)
+            | Event::DrainStage(_)
+            | Event::RunEnded(_)
+            | Event::RunFailed(_) => Ok(()),
         };
         done.map_err(|why| IllegalEvent { kind: recorded.event.kind(), why })
     }

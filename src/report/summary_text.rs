@@ -25,6 +25,9 @@ pub fn text(summary: &Summary, width: usize) -> String {
             rows.judge(step, judge);
         }
     }
+    for reused in &summary.reused {
+        rows.add("reused", &format!("{} of {}", counted(reused.tasks, "task"), reused.run));
+    }
     rows.add("tokens", &tokens(summary));
     rows.add("requests", &requests(summary));
     if !summary.given_up.is_empty() {

@@ -6,5 +6,6 @@ mod house;
 mod invalid;
 mod project;
 mod readme;
+mod reuse;
 mod schema;
 mod surface;

@@ -209,7 +209,9 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::SourceEnded(_)
         | Event::AttemptStarted(_)
         | Event::AttemptEnded(_)
+        | Event::RunTuned(_)
         | Event::TaskSettled(_)
+        | Event::TaskAdopted(_)
         | Event::CaseSettled(_)
         | Event::RunEnded(_) => None,
     }
