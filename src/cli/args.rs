@@ -289,6 +289,9 @@ pub struct ResultsArgs {
     /// How rows are written.
     #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
     pub format: RowFormat,
+    /// Rows are JSON already; taken because every command takes it.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How rows are written.

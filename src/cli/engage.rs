@@ -119,7 +119,9 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         printer.line(&summary)?;
     }
     let kept = shown(&dir.path);
-    say_ending(printer, &summary, &Ending { results, kept });
+    let is_here = dir.path.parent().and_then(std::path::Path::parent) == Some(super::place::home_here().path());
+    let name = if is_here { "last".to_owned() } else { kept.clone() };
+    say_ending(printer, &summary, &Ending { results, kept, name });
     drop(lock);
     Ok(exit_of(&ended.outcome, &tally))
 }

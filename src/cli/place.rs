@@ -3,9 +3,19 @@
 use std::path::Path;
 
 use super::exit::CommandError;
-use super::run::Unfinished;
+use super::resume::Kept;
 use crate::event::{Event, RunOutcome};
-use crate::journal::{Home, Reader};
+use crate::journal::{Home, Reader, RunDir};
+use crate::plan::Overrides;
+
+/// A run that can be taken up instead of starting a new one.
+pub(super) struct Unfinished {
+    pub(super) dir: RunDir,
+    pub(super) done: u64,
+    pub(super) total: Option<u64>,
+    /// What its command line changed in the file.
+    pub(super) overrides: Overrides,
+}
 
 /// Returns the home of the project that a pipeline file belongs to.
 pub(super) fn home_of(file: &Path) -> Home {
@@ -23,16 +33,17 @@ fn home_at(folder: &Path) -> Home {
     Home::at(&Home::project_root(folder), replaced.as_deref().map(Path::new))
 }
 
-/// Returns the newest run of a pipeline when it is not finished, nobody works on it, and it has got anywhere.
+/// Returns the newest run of a pipeline file when it is not finished, nobody works on it, and it has got anywhere.
 ///
 /// # Errors
 /// The runs cannot be listed.
-pub(super) fn unfinished(home: &Home, name: &str) -> Result<Option<Unfinished>, CommandError> {
+pub(super) fn unfinished(home: &Home, file: &Path) -> Result<Option<Unfinished>, CommandError> {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
     for dir in home.runs().map_err(|error| CommandError::journal(&error))? {
         // A run that cannot be read is no reason not to start another; `pipe runs` names it.
         let Ok(reader) = Reader::open(&dir.journal_path()) else { continue };
         let Ok((_, started)) = reader.run_started() else { continue };
-        if started.name != name {
+        if Path::new(&started.file) != file {
             continue;
         }
         let (Ok(Some((_, last))), Ok(counts)) = (reader.last_event(), reader.case_counts()) else { continue };
@@ -47,7 +58,8 @@ pub(super) fn unfinished(home: &Home, name: &str) -> Result<Option<Unfinished>, 
             .flatten()
             .filter(|(_, at)| at.source_ended)
             .map(|(_, at)| at.cases.admitted);
-        let found = Unfinished { dir, done: counts.settled(), total };
+        let overrides = Kept::read(&started)?.overrides;
+        let found = Unfinished { dir, done: counts.settled(), total, overrides };
         return Ok(Some(found));
     }
     Ok(None)

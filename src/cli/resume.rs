@@ -11,11 +11,11 @@ use super::engage::{self, Engagement};
 use super::exit::{CommandError, Exit, with_causes};
 use super::output::Output;
 use super::pipeline::Loaded;
+use super::place::Unfinished;
 use super::printer::Printer;
 use super::run::Beginning;
-use super::run::Unfinished;
 use super::{connect, pipeline, place};
-use crate::base::RunId;
+use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunStarted, RunTuned};
 use crate::journal::{Durability, Home, RunDir, Sqlite};
@@ -33,6 +33,9 @@ pub(super) struct Kept {
     /// The run whose answers count where the same is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reuse: Option<RunId>,
+    /// How many cases the input had, and the hash of its rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) input: Option<(u64, Digest)>,
 }
 
 impl Kept {
@@ -59,8 +62,22 @@ pub(super) async fn resume(args: &ResumeArgs, printer: &mut Printer) -> Result<E
         printer.hush();
     }
     let home = place::home_here();
-    let dir = home.resolve(&args.run).map_err(|error| CommandError::new(Exit::Usage, error.to_string()))?;
+    let dir = match args.run.as_str() {
+        "last" => latest(&home)?,
+        run => home.resolve(run).map_err(|error| CommandError::new(Exit::Usage, error.to_string()))?,
+    };
     take_up(&dir, &args.session, printer).await
+}
+
+/// Returns the newest run that can be gone on with; the newest of all when every one is complete or held.
+fn latest(home: &Home) -> Result<RunDir, CommandError> {
+    let newest = home.resolve("last").map_err(|error| CommandError::new(Exit::Usage, error.to_string()))?;
+    let runs = home.runs().map_err(|error| CommandError::journal(&error))?;
+    let open = runs.into_iter().find(|run| {
+        let found = if run.is_held() { None } else { load(&run.journal_path()).ok() };
+        found.is_some_and(|found| !found.complete)
+    });
+    Ok(open.unwrap_or(newest))
 }
 
 /// Goes on with a run.
@@ -117,12 +134,17 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
         Some(_) | None => None,
     };
     let done = replay.state().cases.settled();
-    printer.say(&format!(
-        "resuming {}: {} of {} done",
-        dir.id,
-        grouped(done),
-        super::check::counted(survey.cases, "case")
-    ));
+    let total = survey.cases.max(replay.state().cases.admitted);
+    if let Some((cases, digest)) = kept.input
+        && digest != survey.digest
+    {
+        printer.say(&format!(
+            "the input was edited since this run began ({} then, {} now): cases that have not begun are read from it",
+            super::check::counted(cases, "case"),
+            grouped(survey.cases)
+        ));
+    }
+    printer.say(&format!("resuming {}: {} of {} done", dir.id, grouped(done), super::check::counted(total, "case")));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
@@ -153,7 +175,7 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
         first_texts,
         reuse,
         tally,
-        total: survey.cases,
+        total,
         output,
         session: session.clone(),
         clock,

@@ -17,7 +17,7 @@ use super::{connect, place, resolved, resume, reuse};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
-use crate::journal::{Home, RunDir, Sqlite, Text};
+use crate::journal::{Home, Sqlite, Text};
 use crate::plan::{Overrides, Plan};
 use crate::run::{Clock, Survey, survey};
 
@@ -44,18 +44,24 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     let home = place::home_of(&args.file);
     if args.dry_run {
         let earlier = earlier(args, &home, &plan, printer)?;
-        return super::plan::say(&plan, earlier.as_ref(), false, printer);
+        return super::plan::say(&plan, earlier.as_ref(), args.session.json, printer);
     }
     if !args.new && args.reuse.is_none() {
-        let unfinished = place::unfinished(&home, &plan.name)?;
+        let unfinished = place::unfinished(&home, &args.file)?;
         if let Some(found) = unfinished
             && (args.resume || resume::wanted_instead(&found, printer)?)
         {
+            if found.overrides != overrides {
+                let message = format!("{} began with other options than these", found.dir.id);
+                let help =
+                    format!("`pipe resume {}` goes on with its own; --new starts a run with these", found.dir.id);
+                return Err(CommandError::new(Exit::Usage, message).help(help));
+            }
             return resume::take_up(&found.dir, &args.session, printer).await;
         }
     }
     if args.resume {
-        let message = format!("no unfinished run of {:?} is here", plan.name);
+        let message = format!("no unfinished run of {} is here", args.file.display());
         return Err(
             CommandError::new(Exit::Usage, message).help("leave --resume out to start one, or see `pipe runs`")
         );
@@ -67,6 +73,7 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
         force: args.force,
         power_safe: matches!(args.durability, DurabilityChoice::Power),
         reuse: None,
+        input: None,
     };
     let beginning =
         Beginning { plan, text, read, file: &args.file, home: &home, survey, kept, earlier, session: &args.session };
@@ -100,6 +107,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         Some(earlier) => reuse::prepare(earlier, &plan, &resolved, printer)?,
         None => None,
     };
+    kept.input = Some((survey.cases, survey.digest));
     kept.reuse = reuse.as_ref().map(|reuse| reuse.run().clone());
 
     let clock = Clock::start(None);
@@ -193,11 +201,4 @@ pub(super) fn overrides(choice: &Choice, args: &super::args::Overrides, out: Opt
 /// A resume may start in another folder.
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
-}
-
-/// A run that can be taken up instead of starting a new one.
-pub(super) struct Unfinished {
-    pub(super) dir: RunDir,
-    pub(super) done: u64,
-    pub(super) total: Option<u64>,
 }

@@ -216,7 +216,7 @@ fn rows_come_from_the_journal_alone() {
     let project = Project::new();
     project.keep(&complete());
     let results = |out: Option<std::path::PathBuf>, force: bool| {
-        let args = ResultsArgs { run: "last".to_owned(), out, force, format: RowFormat::Jsonl };
+        let args = ResultsArgs { run: "last".to_owned(), out, force, format: RowFormat::Jsonl, json: false };
         super::results::results(&args, &project.home, &mut project.printer())
     };
     assert_eq!(results(None, false).unwrap(), Exit::Done);

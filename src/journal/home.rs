@@ -147,6 +147,11 @@ impl Home {
     /// # Errors
     /// None, or more than one: the message lists what there is.
     pub fn resolve(&self, reference: &str) -> Result<RunDir, HomeError> {
+        if reference.contains('/')
+            && let Some(run) = RunDir::at(Path::new(reference))
+        {
+            return Ok(run);
+        }
         let runs = self.runs()?;
         let Some(newest) = runs.first() else { return Err(HomeError::NoRuns { path: self.runs_path() }) };
         if reference == "last" {

@@ -1,6 +1,6 @@
 //! The folder of one run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::lock::{LockError, RunLock};
 use crate::base::RunId;
@@ -15,6 +15,15 @@ pub struct RunDir {
 }
 
 impl RunDir {
+    /// Returns the run that lies in a folder; none when no run does.
+    #[must_use]
+    pub fn at(folder: &Path) -> Option<Self> {
+        let path = folder.canonicalize().ok()?;
+        let id = RunId::from(path.file_name()?.to_str()?);
+        let run = Self { id, path };
+        run.journal_path().is_file().then_some(run)
+    }
+
     pub(super) fn of(path: PathBuf, name: &str) -> Self {
         Self { id: RunId::from(name), path }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::base::{Digest, ItemId};
+use crate::base::{Digest, Hasher, ItemId};
 use crate::plan::{Items, Plan};
 
 /// Longest line of an input file, in bytes.
@@ -40,6 +40,8 @@ pub struct Survey {
     pub items: u64,
     /// Rows × repeats.
     pub cases: u64,
+    /// Hash over ids and rows, in order.
+    pub digest: Digest,
 }
 
 /// Reads the whole input once and tells everything that is wrong with it, before any call is made.
@@ -53,6 +55,7 @@ pub fn survey(plan: &Plan) -> Result<Survey, Vec<ItemProblem>> {
     let mut hidden = 0_u64;
     let mut rows = 0_u64;
     let mut seen = BTreeMap::new();
+    let mut digest = Hasher::new("pipe input 1").finish();
     let mut source = match RowSource::open(plan) {
         Ok(source) => source,
         Err(problem) => return Err(vec![problem]),
@@ -63,6 +66,11 @@ pub fn survey(plan: &Plan) -> Result<Survey, Vec<ItemProblem>> {
             None => break,
             Some(Ok(row)) => {
                 rows += 1;
+                digest = Hasher::new("pipe input 1")
+                    .field(digest.as_bytes())
+                    .field(row.item.as_str().as_bytes())
+                    .field(row.json.as_bytes())
+                    .finish();
                 match seen.insert(Digest::of(row.item.as_str().as_bytes()), source.line) {
                     None => continue,
                     Some(earlier) => ItemProblem {
@@ -91,7 +99,7 @@ pub fn survey(plan: &Plan) -> Result<Survey, Vec<ItemProblem>> {
         });
     }
     if problems.is_empty() {
-        return Ok(Survey { items: rows, cases: rows * u64::from(plan.repeat.get()) });
+        return Ok(Survey { items: rows, cases: rows * u64::from(plan.repeat.get()), digest });
     }
     Err(problems)
 }

@@ -173,3 +173,65 @@ fn help_shows_examples_and_exit_codes() {
     assert!(project.stdout(&["run", "--help"]).contains("pipe run debate.yaml"));
     assert!(project.stdout(&["completions", "bash"]).contains("_pipe"));
 }
+
+/// Starts a run that is long enough to be hit, and kills it when a case is settled.
+fn killed(project: &Project, file: &str, more: &[&str]) {
+    let run = [&["run", file, "--backend", "sim:1", "--concurrency", "1", "--new", "--quiet"][..], more].concat();
+    let mut child = project.pipe(&run).stdout(std::process::Stdio::null()).spawn().expect("pipe starts");
+    while project.settled() == 0 {
+        assert!(child.try_wait().expect("known").is_none(), "the run is long enough to be hit");
+        std::thread::yield_now();
+    }
+    child.kill().expect("killed");
+    child.wait().expect("waited for");
+}
+
+#[test]
+fn an_unfinished_run_of_another_file_or_other_options_is_not_resumed() {
+    let project = Project::new();
+    project.write("one.yaml", CHAT);
+    project.write("other.yaml", &CHAT.replace("Greet", "Praise"));
+    killed(&project, "one.yaml", &["--repeat", "50"]);
+    let other = project.run(&["run", "other.yaml", "--backend", "sim", "--resume"]);
+    assert_eq!(other.status.code(), Some(2), "{}", text(&other.stderr));
+    let options = project.run(&["run", "one.yaml", "--backend", "sim", "--resume"]);
+    assert_eq!(options.status.code(), Some(2));
+    assert!(text(&options.stderr).contains("other options"), "{}", text(&options.stderr));
+    // The same name in another file is no obstacle to a run of its own, which a plain resume then passes over.
+    project.stdout(&["run", "other.yaml", "--backend", "sim", "--quiet"]);
+    let resumed = project.run(&["resume"]);
+    assert!(
+        resumed.status.success() && text(&resumed.stderr).contains("of 100 cases done"),
+        "{}",
+        text(&resumed.stderr)
+    );
+}
+
+#[test]
+fn an_input_edited_behind_what_was_read_is_told() {
+    let project = Project::new();
+    let file =
+        CHAT.replace("items:\n  values: [ { who: Bob }, { who: Cid } ]", "items: { path: rows.jsonl, id: who }");
+    project.write("hello.yaml", &file);
+    project.write("rows.jsonl", "{\"who\": \"Bob\"}\n{\"who\": \"Cid\"}\n");
+    killed(&project, "hello.yaml", &["--repeat", "50"]);
+    project.write("rows.jsonl", "{\"who\": \"Bob\"}\n{\"who\": \"Dan\"}\n{\"who\": \"Eve\"}\n");
+    let resumed = project.run(&["resume", "--grace", "1s"]);
+    let talk = text(&resumed.stderr);
+    assert!(talk.contains("the input was edited") && talk.contains("100 cases then, 150 now"), "{talk}");
+    assert_eq!(text(&resumed.stdout).lines().count(), 150, "{talk}");
+}
+
+#[test]
+fn a_run_kept_in_another_project_is_named_by_its_folder() {
+    let project = Project::new();
+    let inner = project.path("inner");
+    fs::create_dir(&inner).expect("a folder");
+    fs::write(inner.join("pipe.yaml"), "").expect("a project of its own");
+    fs::write(inner.join("hello.yaml"), CHAT).expect("a pipeline");
+    let output = project.run(&["run", "inner/hello.yaml", "--backend", "sim", "--quiet", "--json"]);
+    assert!(output.status.success());
+    let talk = text(&project.run(&["run", "inner/hello.yaml", "--backend", "sim", "--new"]).stderr);
+    let hint = talk.lines().find_map(|line| line.trim().strip_prefix("details    pipe show ")).expect("a hint");
+    assert!(project.stdout(&["show", hint.trim()]).contains("hello: complete"), "{hint}");
+}

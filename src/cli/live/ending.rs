@@ -10,6 +10,8 @@ pub struct Ending {
     pub results: Option<String>,
     /// The folder of the run.
     pub kept: String,
+    /// How other commands name it from here: `last`, or its folder when it lies in another project.
+    pub name: String,
 }
 
 /// Says what a run came to: the summary, then where results, details and the run itself are.
@@ -21,10 +23,14 @@ pub fn say_ending(printer: &mut Printer, summary: &Summary, ending: &Ending) {
     printer.say(&paint(BOLD, head));
     printer.say(rest);
     printer.say("");
-    printer.say(&format!("  results    {}", ending.results.as_deref().unwrap_or("pipe results last")));
-    printer.say("  details    pipe show last");
+    printer.say(&format!(
+        "  results    {}",
+        ending.results.clone().unwrap_or_else(|| format!("pipe results {}", ending.name))
+    ));
+    printer.say(&format!("  details    pipe show {}", ending.name));
     printer.say(&format!("  kept in    {}", ending.kept));
     if summary.status != RunStatus::Complete {
-        printer.say("  go on      pipe resume");
+        let name = if ending.name == "last" { String::new() } else { format!(" {}", ending.name) };
+        printer.say(&format!("  go on      pipe resume{name}"));
     }
 }
