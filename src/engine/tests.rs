@@ -546,6 +546,18 @@ fn fail_all(kind: FailureKind, retry_after_ms: Option<u64>) -> World {
 }
 
 #[test]
+fn a_server_that_throttles_for_ever_is_given_up_after_the_plan_s_time() {
+    let world = fail_all(FailureKind::Throttled, Some(60_000));
+    assert_eq!(world.finished, Some(RunOutcome::Complete));
+    assert_eq!(world.engine.state().cases.failed, ITEMS);
+    let charged = world.log.iter().filter(|recorded| match &recorded.event {
+        Event::AttemptEnded(ended) => ended.charged,
+        _ => false,
+    });
+    assert_eq!(charged.count(), 0, "waits that the server dictates do not count as attempts");
+}
+
+#[test]
 fn a_bad_key_stops_the_run_after_a_few_calls() {
     let world = fail_all(FailureKind::Unauthorized, None);
     assert!(matches!(world.finished, Some(RunOutcome::Stopped(StopCause::BackendUnusable { .. }))));

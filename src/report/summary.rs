@@ -276,11 +276,11 @@ const fn unscored_word(reason: Unscored) -> &'static str {
 #[must_use]
 pub fn stop_phrase(cause: &StopCause) -> String {
     match cause {
-        StopCause::Interrupt => "Ctrl-C".to_owned(),
-        StopCause::Terminate => "SIGTERM".to_owned(),
+        StopCause::Interrupt => "by Ctrl-C".to_owned(),
+        StopCause::Terminate => "by SIGTERM".to_owned(),
         StopCause::BackendUnusable { backend, failure } => {
-            format!("backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
+            format!("because backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
         }
-        StopCause::SourceUnusable { reason } => format!("the items cannot be read on: {reason}"),
+        StopCause::SourceUnusable { reason } => format!("because {reason}"),
     }
 }

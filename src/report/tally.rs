@@ -166,6 +166,12 @@ impl Tally {
                 self.usage.add(&ended.usage);
                 self.cut += u64::from(answer.finish == FinishReason::Length);
             }
+            // Never a request, so it counts neither as sent nor as failed.
+            Outcome::Failed(Failure { kind: FailureKind::Unsent, .. }) => {
+                self.sent -= 1;
+                self.ended -= 1;
+                self.retries -= u64::from(ended.id.attempt.0 > 1);
+            }
             Outcome::Failed(Failure { kind, .. }) => self.failures.add(*kind),
         }
     }

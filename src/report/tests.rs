@@ -50,7 +50,7 @@ fn a_run_of_many_cases_shows_bars() {
         &story,
         80,
         &expect![[r#"
-            monte_carlo: complete in 1 min 15 s
+            monte_carlo: complete in 1 min 15 s; 1 of 15 cases failed
 
               cases      15: 13 ok · 1 unscored · 1 failed
               verdict: 13 of 14 cases scored; unscored: unreadable 1
@@ -75,7 +75,7 @@ fn a_narrow_terminal_gets_short_bars() {
         &story,
         60,
         &expect![[r#"
-            monte_carlo: complete in 1 min 15 s
+            monte_carlo: complete in 1 min 15 s; 1 of 15 cases failed
 
               cases      15: 13 ok · 1 unscored · 1 failed
               verdict: 13 of 14 cases scored; unscored: unreadable 1

@@ -196,11 +196,13 @@ impl Conductor {
         let live = run.live.clone();
         drop(run);
         drop(committed);
-        let commits = close(writer).await?;
+        // The first failure names the cause; what closing says after it is only its echo.
+        let closed = close(writer).await;
         for facts in untold {
             drop(live.send(Live::Facts(facts)).await);
         }
         result?;
+        let commits = closed?;
         let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
         Ok(Ending { outcome, commits, late_reports, facts_lost })
     }
