@@ -156,7 +156,11 @@ fn tokens(summary: &Summary) -> String {
     let speed = summary.tokens.output.and_then(|output| rate(output, micros, 1_000_000));
     let parts = [input, known(summary.tokens.output, "out"), speed.map(|speed| format!("{speed} out/s"))];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "not told by the server".to_owned() } else { parts.join(" · ") }
+    match parts.as_slice() {
+        [] if summary.answered == 0 && !summary.reused.is_empty() => "none: everything is reused".to_owned(),
+        [] => "not told by the server".to_owned(),
+        parts => parts.join(" · "),
+    }
 }
 
 fn requests(summary: &Summary) -> String {
