@@ -16,6 +16,7 @@ mod doctor_report;
 mod doctor_tests;
 mod engage;
 pub mod exit;
+mod explain;
 pub mod files;
 mod glance;
 pub mod live;

@@ -9,7 +9,7 @@ use super::args;
 use super::diagnostics;
 use super::exit::{CommandError, Exit};
 use super::files::ProjectFiles;
-use super::printer::{Printer, RED, paint};
+use super::printer::{Printer, RED, inert, paint};
 use crate::diag::Diagnostic;
 use crate::plan::{self, Compiled, Overrides, Plan, Surroundings};
 use crate::run::{ItemProblem, Survey};
@@ -92,10 +92,19 @@ pub(super) fn overrides(args: &args::Overrides) -> Overrides {
 /// Prints what is wrong with the input on stderr.
 pub(super) fn say_problems(problems: &[ItemProblem], printer: &mut Printer) {
     for ItemProblem { place, message, help } in problems {
-        printer.complain(&format!("{} {message}", paint(RED, "error:")));
-        printer.complain(&format!("  --> {place}"));
-        printer.complain(&format!("   = help: {help}"));
+        printer.complain(&format!("{} {}", paint(RED, "error:"), inert(message)));
+        printer.complain(&format!("  --> {}", inert(place)));
+        printer.complain(&format!("   = help: {}", inert(help)));
     }
+}
+
+/// Returns what `check --format github` says of one file.
+pub(super) fn annotations(loaded: &Loaded, problems: &[ItemProblem]) -> Vec<String> {
+    let mut lines = diagnostics::to_annotations(&loaded.diagnostics, &|file| loaded.source(file));
+    lines.extend(problems.iter().map(|ItemProblem { place, message, help }| {
+        format!("::error title=items::{}", diagnostics::escaped(&format!("{place}: {message}\n{help}")))
+    }));
+    lines
 }
 
 /// Returns what `check --json` says of one file.

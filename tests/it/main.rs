@@ -2,6 +2,7 @@
 
 mod backend_faults;
 mod crash;
+mod explain;
 mod house;
 mod invalid;
 mod project;
