@@ -1,7 +1,7 @@
 //! One request to one model server, streamed or not, and what kinds of servers there are.
 //! Reads: a [`ChatRequest`]. Gives: a whole [`Completion`] or one [`crate::event::Failure`].
 //! Never: retries, journalling, plan types.
-//! Start at [`Backend`] for asking, at [`connect`] for what there is to be asked.
+//! Start at [`Backend`] for asking, at [`connect()`] for what there is to be asked.
 
 mod connect;
 mod connect_error;

@@ -9,7 +9,7 @@ use super::connect;
 use super::exit::{CommandError, Exit, with_causes};
 use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
 use super::output::Output;
-use super::printer::{DIM, Printer, paint};
+use super::printer::{BOLD, DIM, Printer, inert, paint};
 use crate::backend::Connected;
 use crate::base::Digest;
 use crate::engine::{Engine, Input};
@@ -49,9 +49,7 @@ pub(super) struct Engagement {
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, .. } = engagement;
     let Engagement { tally, total, output, session, clock, .. } = engagement;
-    for one in &connected {
-        printer.say(&paint(DIM, &one.says));
-    }
+    introduce(&plan, &connected, printer);
     let journal = dir.journal_path();
     let texts = Arc::new(TextCache::new(journal_lookup(&journal)?));
     let talk = total <= TALK_UP_TO && printer.err().is_terminal() && !session.quiet;
@@ -112,7 +110,8 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let complete = ended.outcome == RunOutcome::Complete;
     let results = if complete { output.write(&dir, &plan, printer)? } else { None };
     let results = results.map(|path| shown(&path));
-    let summary = tally.summary(&dir.id);
+    let mut summary = tally.summary(&dir.id);
+    summary.total = summary.total.or(Some(total));
     if session.json {
         let summary = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
         printer.line(&summary)?;
@@ -121,6 +120,21 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     say_ending(printer, &summary, &Ending { results, kept });
     drop(lock);
     Ok(exit_of(&ended.outcome, &tally))
+}
+
+/// Says what runs, with which parameters, and who answers.
+fn introduce(plan: &Plan, connected: &[Connected], printer: &mut Printer) {
+    let what = plan.description.as_deref().map(|text| format!(": {}", inert(text.trim()))).unwrap_or_default();
+    printer.say(&format!("{}{what}", paint(BOLD, &plan.name)));
+    for (name, value) in &plan.params {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        printer.say(&format!("  {name}: {}", inert(&value)));
+    }
+    for one in connected {
+        let demo =
+            if one.demo { ": a small model for a demonstration, good for trying pipe, not for results" } else { "" };
+        printer.say(&paint(DIM, &format!("{}{demo}", one.says)));
+    }
 }
 
 const KEPT: &str = "everything acknowledged is kept; `pipe resume` goes on from there";
@@ -150,7 +164,6 @@ fn exit_of(outcome: &RunOutcome, tally: &Tally) -> Exit {
         RunOutcome::Stopped(StopCause::Terminate) => Exit::Terminated,
         RunOutcome::Stopped(StopCause::BackendUnusable { .. }) => Exit::BackendUnusable,
         RunOutcome::Stopped(StopCause::SourceUnusable { .. }) => Exit::InvalidPipeline,
-        RunOutcome::Stopped(StopCause::JournalUnusable { .. }) => Exit::JournalUnusable,
     }
 }
 

@@ -47,26 +47,27 @@ fn a_run_is_shown_with_its_cases() {
         &project,
         None,
         &expect![[r#"
-        debate: complete in 15.5 s
+            debate: complete in 15.5 s
 
-          cases      3: 1 ok · 1 unscored · 1 failed
-          verdict: 1 of 2 cases scored; unscored: unreadable 1
-            pro      1 of 1
-            flipped  0 of 2 when asked both ways, 0.0 %  [ 0.0, 65.8]
+              cases      3: 1 ok · 1 unscored · 1 failed
+              verdict: 1 of 2 cases scored; unscored: unreadable 1
+                pro      1 of 1
+                flipped  0 of 2 when asked both ways, 0.0 %  [ 0.0, 65.8]
 
-          tokens     140 in · 70 out · 4.5 out/s
-          requests   7 answered · 1 without an answer: throttled 1
-          given up   refused 1
-          cut short  1 answer at max_tokens or the end of the context
-          backend    auto: llama.cpp at http://127.0.0.1:8080, qwen2.5-0.5b, 4 slots
+              tokens     140 in · 70 out · 4.5 out/s
+              requests   7 answered · 1 without an answer: throttled 1
+              given up   refused 1
+              the first  case 2, debate: HTTP 400: no
+              cut short  1 answer at max_tokens or the end of the context
+              backend    auto: llama.cpp at http://127.0.0.1:8080, qwen2.5-0.5b, 4 slots
 
-          case  item  status
-          0     m0    ok        verdict: pro
-          1     m1    unscored  verdict: unscored
-          2     m2    failed    debate: refused
+              case  item  status
+              0     m0    ok        verdict: pro
+              1     m1    unscored  verdict: unscored
+              2     m2    failed    debate: refused
 
-          kept in PROJECT/.pipe/runs/RUN
-    "#]],
+              kept in PROJECT/.pipe/runs/RUN
+        "#]],
     );
 }
 

@@ -89,7 +89,7 @@ impl Engine {
         [delayed, deadline, stop, opens].into_iter().flatten().min()
     }
 
-    /// Returns how many more cases would keep every slot busy; those already asked for and not yet offered included.
+    /// Returns how many more cases would keep every slot busy, with one round of calls waiting behind the ones under way.
     #[must_use]
     pub fn wants_cases(&self) -> usize {
         if self.state.source_ended || self.flow.stopping.is_some() || self.flow.finished {

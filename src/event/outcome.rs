@@ -266,9 +266,4 @@ pub enum StopCause {
         /// What is wrong.
         reason: String,
     },
-    /// The journal cannot be written.
-    JournalUnusable {
-        /// What the store said.
-        reason: String,
-    },
 }

@@ -1,6 +1,6 @@
 //! What we promise to run: names resolved, graph checked, limits fixed, hashed, immutable.
 //! Reads: `spec`, `prompt`. Never: clocks, running state, the file system.
-//! Start at [`Plan`]; [`compile`] makes one.
+//! Start at [`Plan`]; [`compile()`] makes one.
 
 mod compile;
 mod graph;

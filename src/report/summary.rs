@@ -38,6 +38,9 @@ pub struct Summary {
     pub failures: Vec<FailureCount>,
     /// Tasks given up, by why, most frequent first.
     pub given_up: Vec<FailureCount>,
+    /// The first of them: case, step and what happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_given_up: Option<String>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
     /// What was settled of each step.
@@ -168,6 +171,7 @@ impl Tally {
             retries: self.retries,
             failures: named(&self.failures, FailureKind::word),
             given_up: named(&self.given_up, FailureKind::word),
+            first_given_up: self.first_given_up.clone(),
             cut: self.cut,
             steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
             backends: self.backends.clone(),
@@ -256,6 +260,5 @@ pub fn stop_phrase(cause: &StopCause) -> String {
             format!("backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
         }
         StopCause::SourceUnusable { reason } => format!("the items cannot be read on: {reason}"),
-        StopCause::JournalUnusable { reason } => format!("the journal cannot be written: {reason}"),
     }
 }

@@ -29,6 +29,9 @@ pub fn text(summary: &Summary, width: usize) -> String {
     rows.add("requests", &requests(summary));
     if !summary.given_up.is_empty() {
         rows.add("given up", &kinds(&summary.given_up));
+        if let Some(first) = &summary.first_given_up {
+            rows.add("the first", &first.replace(char::is_control, " "));
+        }
     }
     if summary.cut > 0 {
         rows.add("cut short", &format!("{} at max_tokens or the end of the context", counted(summary.cut, "answer")));

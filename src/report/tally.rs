@@ -32,6 +32,8 @@ pub struct Tally {
     pub retries: u64,
     /// Tasks given up for good, by why.
     pub given_up: Categories<FailureKind>,
+    /// The first of them: case, step and what happened.
+    pub first_given_up: Option<String>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
     /// Tokens of all answered requests.
@@ -176,6 +178,8 @@ impl Tally {
         }
         if let Some(failure) = &settled.failure {
             self.given_up.add(failure.kind);
+            self.first_given_up
+                .get_or_insert_with(|| format!("case {}, {}: {}", settled.case, settled.step, failure.detail));
         }
     }
 }

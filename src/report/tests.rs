@@ -62,6 +62,7 @@ fn a_run_of_many_cases_shows_bars() {
               tokens     840 in · 420 out · 5.6 out/s
               requests   42 answered · 2 without an answer: throttled 1, refused 1
               given up   refused 1
+              the first  case 14, debate: HTTP 400: no
               backend    auto: llama.cpp at http://127.0.0.1:8080, qwen2.5-0.5b, 4 slots"#]],
     );
 }
@@ -88,6 +89,7 @@ fn a_narrow_terminal_gets_short_bars() {
               requests   42 answered · 2 without an answer: throttled 1,
                          refused 1
               given up   refused 1
+              the first  case 14, debate: HTTP 400: no
               backend    auto: llama.cpp at http://127.0.0.1:8080,
                          qwen2.5-0.5b, 4 slots"#]],
     );

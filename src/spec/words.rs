@@ -138,7 +138,9 @@ impl FromScalar for BaseUrl {
                 let refusal = Refusal::out_of_range("this is none of them");
                 Err(match closest(&text, ["auto", "embedded", "sim"]) {
                     Some(near) => refusal.help(format!("did you mean `{near}`?")),
-                    None if text.contains(['.', ':']) => refusal.help(format!("did you mean http://{text}?")),
+                    None if text.contains(['.', ':']) && !text.contains("://") => {
+                        refusal.help(format!("did you mean http://{text}?"))
+                    }
                     None => refusal,
                 })
             }

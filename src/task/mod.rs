@@ -1,6 +1,6 @@
 //! A place in a pipeline → messages; an answer → facts. Pure: the worker uses it in real time, `sim` in virtual time.
 //! Reads: `Plan`, `Place`, texts by digest. Gives: messages, `Facts`. Never: queues, clocks, calling a model.
-//! Start at [`compose`] and [`read`].
+//! Start at [`compose()`] and [`read()`].
 
 mod blind;
 mod compose;

@@ -6,5 +6,6 @@ mod explain;
 mod house;
 mod invalid;
 mod project;
+mod readme;
 mod schema;
 mod surface;

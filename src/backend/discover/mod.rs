@@ -1,7 +1,7 @@
 //! Which model servers are there: what `auto` looks at, and what stands behind a given URL.
 //! Reads: the environment (through a closure) and a few pages of each server. Gives: [`Looked`], fit to be printed.
 //! Never: a key sent to a place that the user did not name, a model loaded, a choice made in silence.
-//! Start at [`look`] and [`choose`].
+//! Start at [`look()`] and [`choose`].
 
 mod details;
 mod listing;

@@ -17,7 +17,7 @@
 //! `first token = 1 ms + 30 ms + n / 3000 s * (1 + n / 16384)` for a prompt of n tokens (words, and 4 a message);
 //! each further token `1 / 55 s * (1 + c / 32768)` at a context of c tokens.
 //!
-//! Start at [`answer`] and [`Sim`].
+//! Start at [`answer()`] and [`Sim`].
 
 mod answer;
 mod backend;
