@@ -123,6 +123,7 @@ mod tests {
             Ten what? Tools disagree on whether a bare number means seconds or milliseconds,
             and a factor of a thousand is found late. Lengths of time end in ms, s, m, h or
             d; counts of tokens may end in k or M.
-        "#]].assert_eq(&shown);
+        "#]]
+        .assert_eq(&shown);
     }
 }

@@ -1,5 +1,6 @@
 //! A pipeline file from disk to a plan, and what is wrong with it onto the screen.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ use super::printer::{Printer, RED, inert, paint};
 use crate::diag::Diagnostic;
 use crate::plan::{self, Compiled, Overrides, Plan, Surroundings};
 use crate::run::{ItemProblem, Survey};
+
+/// Most bytes of a pipeline file that are looked at: more than it may have.
+const MOST_READ: u64 = 2 << 20;
 
 /// A file that was read and checked.
 pub(super) struct Loaded {
@@ -45,7 +49,7 @@ impl Loaded {
 /// # Errors
 /// The file cannot be read; what is wrong inside of it is in the diagnostics.
 pub(super) fn load(file: &Path, overrides: &Overrides, allow_outside: bool) -> Result<Loaded, CommandError> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    let text = read(file).map_err(|error| {
         let help = match error.kind() {
             std::io::ErrorKind::NotFound => "check the path; `ls pipelines/` shows the ones that come with pipe",
             std::io::ErrorKind::InvalidData => "a pipeline is UTF-8 text",
@@ -54,6 +58,13 @@ pub(super) fn load(file: &Path, overrides: &Overrides, allow_outside: bool) -> R
         CommandError::new(Exit::Usage, format!("cannot read {}: {error}", file.display())).help(help)
     })?;
     compile(file, text, overrides, allow_outside)
+}
+
+/// Reads no more than the reader of pipelines takes; it says that this is too much.
+fn read(file: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(file)?.take(MOST_READ).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Compiles a text as if it were the file's.

@@ -3,6 +3,7 @@
 //! Start at [`Templates`]; [`evaluate`] is for settings that are known when the plan is made.
 
 mod expression;
+mod limits;
 mod message;
 mod template;
 mod words;

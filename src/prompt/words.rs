@@ -93,9 +93,6 @@ const TESTS: &[&str] = &[
     "undefined",
     "upper",
 ];
-/// Tags that would let one template reach another.
-static LEFT_OUT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\{%[-+]?\s*(include|import|from|extends|block)\b").expect("a constant pattern"));
 /// What stands between braces, comments included so that they are stepped over.
 static TAG: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?s)\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}").expect("a constant pattern"));
@@ -104,11 +101,6 @@ static STRING: LazyLock<Regex> =
 static FILTER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\|\s*([A-Za-z_]\w*)").expect("a constant pattern"));
 static TEST: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\bis\s+(?:not\s+)?([A-Za-z_]\w*)").expect("a constant pattern"));
-
-pub(super) fn left_out_tag(source: &str) -> Option<(String, Range<usize>)> {
-    let found = LEFT_OUT.captures(source)?.get(1)?;
-    Some((found.as_str().to_owned(), found.range()))
-}
 
 /// Returns where the source of a template reads something, in bytes.
 #[must_use]
@@ -137,7 +129,7 @@ pub(super) fn unknown(environment: &Environment<'_>, source: &str) -> Vec<Unknow
 }
 
 /// Returns the tags of a source with their places, string literals blanked out.
-fn tags(source: &str) -> Vec<(usize, String)> {
+pub(super) fn tags(source: &str) -> Vec<(usize, String)> {
     let tags = TAG.find_iter(source).filter(|found| !found.as_str().starts_with("{#"));
     tags.map(|found| {
         let blanked =

@@ -12,8 +12,6 @@ use crate::diag::{Diagnostic, Span, code};
 
 /// Longest file, in bytes.
 const LONGEST: usize = 1 << 20;
-/// Deepest nesting of lists and maps.
-const DEEPEST: usize = 64;
 /// Most nodes that aliases may add; the size of the largest sensible file.
 const MOST_COPIED: usize = 100_000;
 
@@ -21,7 +19,7 @@ const MOST_COPIED: usize = 100_000;
 pub(super) fn load(file: &Arc<str>, offset: usize, text: &str) -> Result<(Node, Vec<Diagnostic>), Diagnostic> {
     let source = Source { file: Arc::clone(file), offset };
     if text.len() > LONGEST {
-        let message = format!("the file is {} bytes long, the limit is {LONGEST}", text.len());
+        let message = format!("the file is longer than {} MiB", LONGEST >> 20);
         return Err(Diagnostic::error(code::TOO_LARGE, message)
             .at(&source.span(0, 0), "")
             .help("put long prompts into files of their own (`file://…`) and many items into a `.jsonl` file"));
@@ -103,9 +101,8 @@ impl Loader<'_> {
     }
 
     fn node(&mut self, event: Event<'static>, marks: Marks, depth: usize) -> Result<Node, Diagnostic> {
-        if depth > DEEPEST {
-            return Err(Diagnostic::error(code::TOO_LARGE, format!("lists and maps nest more than {DEEPEST} deep"))
-                .at(&self.span(marks), "here"));
+        if depth > traps::DEEPEST {
+            return Err(traps::too_deep(&self.span(marks)));
         }
         let (anchor, tag, node) = match event {
             Event::Scalar(value, style, anchor, tag) => {
@@ -205,7 +202,9 @@ impl Loader<'_> {
         self.copied += node.size();
         if self.copied > MOST_COPIED {
             let message = format!("aliases make the document grow by more than {MOST_COPIED} values");
-            return Err(Diagnostic::error(code::TOO_LARGE, message).at(&self.span(marks), "here at the latest"));
+            return Err(Diagnostic::error(code::TOO_LARGE, message)
+                .at(&self.span(marks), "here at the latest")
+                .help("many items belong into a `.jsonl` file, which is read row by row"));
         }
         Ok(node)
     }

@@ -3,6 +3,7 @@
 mod backend_faults;
 mod crash;
 mod explain;
+mod hostile;
 mod house;
 mod invalid;
 mod project;

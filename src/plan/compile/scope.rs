@@ -12,7 +12,7 @@ use crate::spec::{Step, Table, Text};
 /// Everything that a template may name.
 const ROOTS: &[&str] = &["params", "item", "repeat", "actors", "steps", "run", "turn"];
 /// Functions of the template language.
-const FUNCTIONS: &[&str] = &["range", "dict", "namespace"];
+const FUNCTIONS: &[&str] = &["range", "dict"];
 
 /// Which text is read: an actor's system prompt sees other things than a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
