@@ -11,4 +11,4 @@ mod words;
 pub use expression::evaluate;
 pub use message::{Message, Role};
 pub use template::{Reference, RenderError, TemplateError, TemplateId, Templates};
-pub use words::{UnknownWord, locate};
+pub use words::{UnknownWord, locate, locate_all};

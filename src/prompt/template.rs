@@ -109,11 +109,23 @@ impl Templates {
     /// # Errors
     /// Printing something undefined, too much effort (2 million steps) or too long a text (4 MiB).
     pub fn render(&self, id: TemplateId, context: &impl Serialize) -> Result<String, RenderError> {
+        self.render_counting(id, context).map(|(text, _)| text)
+    }
+
+    /// Renders a template and counts the steps that it took.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_counting(&self, id: TemplateId, context: &impl Serialize) -> Result<(String, u64), RenderError> {
         let mut text = Bounded::default();
-        self.template(id)
+        let captured = self
+            .template(id)
             .render_captured_to(minijinja::value::Serde(context), &mut text)
             .map_err(|error| RenderError { message: explain(&error), range: error.range() })?;
+        let steps = captured.state().fuel_levels().map_or(0, |(steps, _)| steps);
+        drop(captured);
         String::from_utf8(text.0)
+            .map(|text| (text, steps))
             .map_err(|_| RenderError { message: "the text is not UTF-8".to_owned(), range: None })
     }
 

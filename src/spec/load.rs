@@ -31,11 +31,15 @@ pub(super) fn load(file: &Arc<str>, offset: usize, text: &str) -> Result<(Node, 
         places: Places::of(text),
         anchors: BTreeMap::new(),
         copied: 0,
+        nodes: 0,
         diagnostics: Vec::new(),
     };
     let node = loader.document()?;
     Ok((node, loader.diagnostics))
 }
+
+/// Most values and keys of a file: some 60 MiB once they know their places, and 10,000 steps.
+const MOST_NODES: usize = 200_000;
 
 struct Loader<'t> {
     events: Parser<'t, StrInput<'t>>,
@@ -44,6 +48,7 @@ struct Loader<'t> {
     places: Places,
     anchors: BTreeMap<usize, Node>,
     copied: usize,
+    nodes: usize,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -104,6 +109,12 @@ impl Loader<'_> {
         if depth > traps::DEEPEST {
             return Err(traps::too_deep(&self.span(marks)));
         }
+        self.nodes += 1;
+        if self.nodes > MOST_NODES {
+            return Err(Diagnostic::error(code::TOO_LARGE, format!("the file has more than {MOST_NODES} values"))
+                .at(&self.span(marks), "here at the latest")
+                .help("many items belong into a `.jsonl` file, which is read row by row"));
+        }
         let (anchor, tag, node) = match event {
             Event::Scalar(value, style, anchor, tag) => {
                 let text = self.scalar(value.into_owned(), style, marks, anchor > 0 || tag.is_some());
@@ -131,6 +142,8 @@ impl Loader<'_> {
             );
         }
         if anchor > 0 {
+            // Anchors within anchors would keep each part of the document many times.
+            self.grow(node.size(), marks)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
@@ -199,14 +212,19 @@ impl Loader<'_> {
             return Err(Diagnostic::error(code::SYNTAX, "an alias refers to a value that contains it")
                 .at(&self.span(marks), "the anchor is still open here"));
         };
-        self.copied += node.size();
+        self.grow(node.size(), marks)?;
+        Ok(node)
+    }
+
+    fn grow(&mut self, nodes: usize, marks: Marks) -> Result<(), Diagnostic> {
+        self.copied += nodes;
         if self.copied > MOST_COPIED {
             let message = format!("aliases make the document grow by more than {MOST_COPIED} values");
             return Err(Diagnostic::error(code::TOO_LARGE, message)
                 .at(&self.span(marks), "here at the latest")
                 .help("many items belong into a `.jsonl` file, which is read row by row"));
         }
-        Ok(node)
+        Ok(())
     }
 
     fn scalar(&self, value: String, style: ScalarStyle, marks: Marks, prefixed: bool) -> Text {

@@ -147,7 +147,10 @@ pub fn parse_with(file: Arc<str>, text: &str, replace: &[(String, String)]) -> (
     let place = Place { what: String::new(), at: first_key(&root).unwrap_or(start) };
     if !matches!(root.kind, Kind::Map(_)) {
         let whole = Place { what: "a pipeline".to_owned(), at: place.at };
-        report.push(super::decode::wrong_type(&root, &whole, "a map of keys and values"));
+        report.push(
+            super::decode::wrong_type(&root, &whole, "a map of keys and values")
+                .help("start with `version: 1`, `actors:` and `steps:`"),
+        );
         return (None, report);
     }
     (Spec::decode(&root, &place, &mut report), report)

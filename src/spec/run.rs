@@ -89,7 +89,8 @@ impl Decode for Items {
         }
         let mut fields = Fields::of(node, place, report)?;
         if fields.has("path") || fields.has("values") || !fields.has_unknown(&["path", "values", "id"]) {
-            fields.exactly_one(&["path", "values"], "", report);
+            let remedy = "`path` names a file of rows, `values` has them here: [{ motion: … }]";
+            fields.exactly_one(&["path", "values"], remedy, report);
         }
         let items = Self {
             path: fields.optional("path", report),

@@ -1,5 +1,7 @@
 //! The steps, one key per kind.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place};
@@ -116,7 +118,9 @@ impl Decode for Step {
         let mut fields = Fields::of(node, place, report)?;
         // A misspelt kind is reported as an unknown key; that none is there would only repeat it.
         if KINDS.iter().any(|kind| fields.has(kind)) || !fields.has_unknown(&["chat", "dialogue", "judge", "after"]) {
-            fields.exactly_one(KINDS, "", report);
+            let remedy = "a step is one `chat` (a question), one `dialogue` (turns) or one `judge` (a choice): \
+                          two of them are two steps";
+            fields.exactly_one(KINDS, remedy, report);
         }
         let step = Self {
             chat: fields.optional("chat", report),
@@ -175,7 +179,8 @@ impl Decode for Judge {
             if let Some(third) = names.get(2) {
                 report.push(
                     Diagnostic::error(code::BAD_LIST, format!("{} takes two names", place.what))
-                        .at(&third.span, "the third"),
+                        .at(&third.span, "the third")
+                        .help("blind judging tells two speakers apart: A and B"),
                 );
             }
         }
@@ -223,19 +228,23 @@ impl Decode for Says {
 
 /// Checks that at least two entries are written, and that none stands twice.
 fn distinct(entries: &[Spanned<String>], written: usize, place: &Place, report: &mut Vec<Diagnostic>) {
-    for (position, entry) in entries.iter().enumerate() {
-        if let Some(first) = entries[..position].iter().find(|earlier| earlier.value == entry.value) {
+    let mut seen: BTreeMap<&str, &Spanned<String>> = BTreeMap::new();
+    for entry in entries {
+        let first = *seen.entry(entry.value.as_str()).or_insert(entry);
+        if first.span != entry.span {
             report.push(
                 Diagnostic::error(code::BAD_LIST, format!("{} names `{}` twice", place.what, entry.value))
                     .at(&entry.span, "again here")
-                    .at(&first.span, "first here"),
+                    .at(&first.span, "first here")
+                    .help("keep one of them"),
             );
         }
     }
     if written < 2 {
         report.push(
             Diagnostic::error(code::BAD_LIST, format!("{} needs at least two entries", place.what))
-                .at(&place.at, format!("there {} {written}", if written == 1 { "is" } else { "are" })),
+                .at(&place.at, format!("there {} {written}", if written == 1 { "is" } else { "are" }))
+                .help("write [one, other], or one entry a line after `- `"),
         );
     }
 }

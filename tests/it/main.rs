@@ -3,10 +3,12 @@
 mod backend_faults;
 mod crash;
 mod explain;
+mod fuzz;
 mod hostile;
 mod house;
 mod invalid;
 mod project;
 mod readme;
+mod scale;
 mod schema;
 mod surface;
