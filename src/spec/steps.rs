@@ -20,12 +20,16 @@ const CONDITIONS: &[&str] = &["rounds", "turns", "says", "any", "all", "not"];
 #[schemars(extend("oneOf" = [{"required": ["chat"]}, {"required": ["dialogue"]}, {"required": ["judge"]}]))]
 pub struct Step {
     /// One question, one answer. Later steps read `text`, `json` and `status`.
+    #[schemars(extend("examples" = [{"actor": "pro", "prompt": "Summarise: {{ item.text }}"}]))]
     pub chat: Option<Chat>,
     /// Several actors in turns. Later steps read `transcript`, `turns`, `last`, `stopped_by` and `status`.
+    #[schemars(extend("examples" = [{"actors": ["pro", "con"], "opening": "{{ item.motion }}", "stop": {"rounds": 3}}]))]
     pub dialogue: Option<Dialogue>,
     /// A choice among options. Later steps read `choice`, `votes`, `flipped` and `status`.
+    #[schemars(extend("examples" = [{"actor": "referee", "question": "Who won?\n{{ steps.debate.transcript }}", "choose": ["pro", "con", "tie"]}]))]
     pub judge: Option<Judge>,
     /// Steps to wait for. Those that templates read are waited for anyway.
+    #[schemars(extend("examples" = [["debate"]]))]
     pub after: Option<Vec<Spanned<String>>>,
 }
 
@@ -33,6 +37,7 @@ pub struct Step {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Chat {
     /// Who answers: a name from `actors`.
+    #[schemars(extend("examples" = ["pro"]))]
     pub actor: Required<Spanned<String>>,
     /// What is asked: a template.
     #[schemars(example = &"Summarise: {{ item.text }}")]
@@ -44,11 +49,13 @@ pub struct Chat {
 pub struct Dialogue {
     /// Who speaks, in turn: at least two names from `actors`.
     #[schemars(extend("minItems" = 2, "uniqueItems" = true))]
+    #[schemars(extend("examples" = [["pro", "con"]]))]
     pub actors: Required<Vec<Spanned<String>>>,
     /// A message that all see first: a template.
     #[schemars(example = &"The motion: {{ item.motion }}")]
     pub opening: Required<Text>,
     /// When it is over, tested after each turn. `rounds` or `turns` must bound it.
+    #[schemars(extend("examples" = [{"rounds": 3}, {"any": [{"rounds": 10}, {"says": {"pattern": "(?i)i concede"}}]}]))]
     pub stop: Required<Stop>,
 }
 
@@ -56,18 +63,22 @@ pub struct Dialogue {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Judge {
     /// Who judges: a name from `actors`.
+    #[schemars(extend("examples" = ["referee"]))]
     pub actor: Required<Spanned<String>>,
     /// What is asked: a template. How to answer is added to it.
     #[schemars(example = &"Who argued better?\n{{ steps.debate.transcript }}")]
     pub question: Required<Text>,
     /// The options, at least two.
     #[schemars(extend("minItems" = 2, "uniqueItems" = true))]
+    #[schemars(extend("examples" = [["pro", "con", "tie"]]))]
     pub choose: Required<Vec<Spanned<String>>>,
     /// How often it is asked, each time with another seed.
     #[schemars(extend("default" = 1))]
+    #[schemars(extend("examples" = [3]))]
     pub votes: Option<Setting<Count>>,
     /// Two speakers among the options: shown as A and B, and asked again exchanged.
     #[schemars(extend("minItems" = 2, "maxItems" = 2, "uniqueItems" = true))]
+    #[schemars(extend("examples" = [["pro", "con"]]))]
     pub blind: Option<Vec<Spanned<String>>>,
 }
 
@@ -79,18 +90,24 @@ pub struct Judge {
 ]))]
 pub struct Stop {
     /// So many turns of each actor have been taken.
+    #[schemars(extend("examples" = [3, "{{ params.rounds }}"]))]
     pub rounds: Option<Setting<Count>>,
     /// So many turns have been taken.
+    #[schemars(extend("examples" = [6]))]
     pub turns: Option<Setting<Count>>,
     /// The latest turn matches a pattern.
+    #[schemars(extend("examples" = [{"actor": "con", "pattern": "(?i)i concede"}]))]
     pub says: Option<Says>,
     /// One of these holds.
     #[schemars(extend("minItems" = 1))]
+    #[schemars(extend("examples" = [[{"rounds": 10}, {"says": {"pattern": "(?i)i concede"}}]]))]
     pub any: Option<Vec<Stop>>,
     /// All of these hold.
     #[schemars(extend("minItems" = 1))]
+    #[schemars(extend("examples" = [[{"rounds": 2}, {"turns": 5}]]))]
     pub all: Option<Vec<Stop>>,
     /// This does not hold.
+    #[schemars(extend("examples" = [{"says": {"pattern": "because"}}]))]
     pub not: Option<Box<Stop>>,
     /// Where it is written.
     #[schemars(skip)]
@@ -101,6 +118,7 @@ pub struct Stop {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Says {
     /// Whose turns: one of the dialogue's actors. Omitted: anybody's.
+    #[schemars(extend("examples" = ["con"]))]
     pub actor: Option<Spanned<String>>,
     /// A regular expression.
     #[schemars(example = &"(?i)i concede")]
