@@ -56,6 +56,8 @@ pub enum ColorWhen {
 pub enum Command {
     /// Say everything that is wrong with pipeline files, without any call.
     Check(CheckArgs),
+    /// Say what a run would ask, what is reused of an earlier one, and which edits cause calls.
+    Plan(PlanArgs),
     /// Check, plan and execute a pipeline.
     Run(Box<RunArgs>),
     /// Go on with a run that was stopped, interrupted or killed.
@@ -145,6 +147,39 @@ pub struct RunArgs {
     /// What may differ from the file.
     #[command(flatten)]
     pub overrides: Overrides,
+    /// What it is asked of, and how much of it.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Write the results here instead of where the file says.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Overwrite a results file that another run wrote.
+    #[arg(long)]
+    pub force: bool,
+    /// Start a new run that asks everything, though one of this file is not finished or has answers to reuse.
+    #[arg(long, conflicts_with_all = ["resume", "reuse"])]
+    pub new: bool,
+    /// Start a new run that takes over what this one has settled in the same words; the default is the newest of the
+    /// same name.
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    pub reuse: Option<String>,
+    /// Go on with the unfinished run of this file.
+    #[arg(long)]
+    pub resume: bool,
+    /// Stop after the plan, before any call.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How the process ends and what it prints.
+    #[command(flatten)]
+    pub session: Session,
+    /// What a settled task survives.
+    #[arg(long, value_name = "WHAT", default_value = "power")]
+    pub durability: DurabilityChoice,
+}
+
+/// What a command line decides for everything that is asked.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Choice {
     /// Use this backend for everything: a URL, `auto`, `embedded` or `sim`.
     #[arg(long, value_name = "BACKEND")]
     pub backend: Option<String>,
@@ -163,27 +198,38 @@ pub struct RunArgs {
     /// How many calls may be in flight.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub concurrency: Option<u32>,
-    /// Write the results here instead of where the file says.
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Overwrite a results file that another run wrote.
-    #[arg(long)]
-    pub force: bool,
-    /// Start a new run, though one of this file is not finished.
-    #[arg(long, conflicts_with = "resume")]
-    pub new: bool,
-    /// Go on with the unfinished run of this file.
-    #[arg(long)]
-    pub resume: bool,
-    /// Stop after the plan, before any call.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// How the process ends and what it prints.
+}
+
+/// Options of `pipe plan`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe plan debate.yaml                       what would be asked, and what the newest run has already
+  pipe plan debate.yaml --against debate-2026 compared with that run
+  pipe plan debate.yaml --prompts             the messages of the first case, as they would be sent
+  pipe plan debate.yaml --resolved            the pipeline with everything filled in")]
+pub struct PlanArgs {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What may differ from the file.
     #[command(flatten)]
-    pub session: Session,
-    /// What a settled task survives.
-    #[arg(long, value_name = "WHAT", default_value = "power")]
-    pub durability: DurabilityChoice,
+    pub overrides: Overrides,
+    /// What it is asked of, and how much of it.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Compare with this run instead of the newest of the same name: `last`, or the start of its id.
+    #[arg(long, value_name = "RUN")]
+    pub against: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print what would be sent for the first case.
+    #[arg(long, conflicts_with_all = ["json", "resolved"])]
+    pub prompts: bool,
+    /// Print the pipeline as YAML with everything filled in; secrets are left out.
+    #[arg(long, conflicts_with = "json")]
+    pub resolved: bool,
 }
 
 /// How a working process behaves.

@@ -45,7 +45,7 @@ fn a_run_takes_its_options() {
     let assign = |name: &str, value: &str| Assignment { name: name.to_owned(), value: value.to_owned() };
     assert_eq!(args.overrides.params, [assign("rounds", "5"), assign("x", "")]);
     assert_eq!(args.overrides.sets, [assign("actors.pro.temperature", "0.2")]);
-    assert_eq!((args.seed, args.repeat), (Some(SeedChoice::Random), Some(3)));
+    assert_eq!((args.choice.seed, args.choice.repeat), (Some(SeedChoice::Random), Some(3)));
     assert_eq!((args.session.grace, args.durability), (Millis(120_000), DurabilityChoice::Process));
     assert!(args.resume && !args.new);
 }

@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
-use super::{check, doctor, explain, place, results, resume, run, runs, show};
+use super::{check, doctor, explain, place, plan, results, resume, run, runs, show};
 
 /// Does what the command line asks for.
 ///
@@ -17,6 +17,7 @@ use super::{check, doctor, explain, place, results, resume, run, runs, show};
 pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit, CommandError> {
     match arguments.command {
         Command::Check(args) => check::check(&args, printer),
+        Command::Plan(args) => plan::plan(&args, printer),
         Command::Run(args) => run::run(&args, printer).await,
         Command::Resume(args) => resume::resume(&args, printer).await,
         Command::Show(args) => show::show(&args, &place::home_here(), printer),

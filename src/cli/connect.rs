@@ -38,6 +38,7 @@ fn wanted(plan: &Plan, place: usize, earlier: Option<&[BackendResolved]>) -> Wan
     let target = match (&backend.url, earlier) {
         (BackendUrl::Auto, Some(earlier)) => match earlier.endpoint.as_str() {
             "embedded" => Target::Embedded,
+            "sim" => Target::Sim { speed: 1 },
             url => Target::Url(url.to_owned()),
         },
         (BackendUrl::Auto, None) => Target::Auto,

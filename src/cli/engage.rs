@@ -17,7 +17,7 @@ use crate::event::{BackendResolved, RunOutcome, StopCause};
 use crate::journal::{EventLog, EventSeq, Reader, RunDir, RunLock, Text};
 use crate::plan::Plan;
 use crate::report::Tally;
-use crate::run::{Clock, Conductor, Intake, RunError, TextCache};
+use crate::run::{Clock, Conductor, Intake, Reuse, RunError, TextCache};
 use crate::worker::Station;
 
 /// Cases up to which a terminal shows the talk itself.
@@ -32,8 +32,10 @@ pub(super) struct Engagement {
     pub(super) lock: RunLock,
     pub(super) log: Box<dyn EventLog>,
     pub(super) engine: Engine,
-    pub(super) first: Input,
+    pub(super) first: Vec<Input>,
     pub(super) first_texts: Vec<Text>,
+    /// What another run has settled already.
+    pub(super) reuse: Option<Reuse>,
     /// What the run came to before this process.
     pub(super) tally: Tally,
     pub(super) total: u64,
@@ -47,7 +49,7 @@ pub(super) struct Engagement {
 /// # Errors
 /// The journal, a thread or an output that cannot be used; how the run ends is an exit code.
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
-    let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, .. } = engagement;
+    let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, reuse, .. } = engagement;
     let Engagement { tally, total, output, session, clock, .. } = engagement;
     introduce(&plan, &connected, printer);
     let journal = dir.journal_path();
@@ -65,7 +67,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     // The display has just started and its channel is empty, so this cannot be lost.
     drop(live.try_send(crate::run::Live::Total(Some(total))));
     let state = engine.state();
-    let intake = Intake::start(Arc::clone(&plan), state.cases.admitted, state.admitted_chain)
+    let intake = Intake::start(Arc::clone(&plan), state.cases.admitted, state.admitted_chain, reuse)
         .map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;
     let models = connect::models(&plan, &connected, earlier.as_deref());
     let station = Station {

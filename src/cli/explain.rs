@@ -59,7 +59,7 @@ fn find(wanted: &str) -> Result<&'static Code, CommandError> {
 
 fn render(code: &Code, page: &Page, width: usize) -> String {
     let text = |text: &str| wrapped(text, width, 0);
-    let example = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let example = |text: &str| text.lines().flat_map(|line| ["    ", line, "\n"]).collect::<String>();
     let title = paint(BOLD, &format!("{}: {}", code.code, code.meaning.trim_end_matches('.')));
     let part = |name: &str| paint(DIM, name);
     format!(

@@ -1,5 +1,7 @@
 //! A pipeline file from disk to a plan, and what is wrong with it onto the screen.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use super::files::ProjectFiles;
 use super::printer::{Printer, RED, inert, paint};
 use crate::diag::Diagnostic;
 use crate::plan::{self, Compiled, Overrides, Plan, Surroundings};
-use crate::run::{ItemProblem, Survey};
+use crate::run::{ItemProblem, Source, Survey};
 
 /// Most bytes of a pipeline file that are looked at: more than it may have.
 const MOST_READ: u64 = 2 << 20;
@@ -23,6 +25,8 @@ pub(super) struct Loaded {
     pub(super) plan: Option<Arc<Plan>>,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) text: String,
+    /// Texts of the files that it names by `file://`, by their path as written.
+    pub(super) read: BTreeMap<String, Arc<str>>,
     name: Arc<str>,
     files: ProjectFiles,
 }
@@ -30,7 +34,10 @@ pub(super) struct Loaded {
 impl Loaded {
     /// Returns the text that a diagnostic's places are in: the pipeline, or a file that it names.
     fn source(&self, file: &str) -> Option<String> {
-        if file == &*self.name { Some(self.text.clone()) } else { self.files.read_text(file).ok() }
+        if file == &*self.name {
+            return Some(self.text.clone());
+        }
+        self.read.get(file).map(ToString::to_string).or_else(|| self.files.read_text(file).ok())
     }
 
     /// Prints what is wrong on stderr.
@@ -57,7 +64,7 @@ pub(super) fn load(file: &Path, overrides: &Overrides, allow_outside: bool) -> R
         };
         CommandError::new(Exit::Usage, format!("cannot read {}: {error}", file.display())).help(help)
     })?;
-    compile(file, text, overrides, allow_outside)
+    compile(file, text, BTreeMap::new(), overrides, allow_outside)
 }
 
 /// Reads no more than the reader of pipelines takes; it says that this is too much.
@@ -67,27 +74,45 @@ fn read(file: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Compiles a text as if it were the file's.
+/// Compiles the texts that a run was made of, whatever the files say now.
 ///
 /// # Errors
 /// The file's folder cannot be found.
-pub(super) fn compile(
+pub(super) fn compile_again(
+    file: &Path,
+    source: &Source,
+    overrides: &Overrides,
+    allow_outside: bool,
+) -> Result<Loaded, CommandError> {
+    compile(file, source.text.to_string(), source.files.clone(), overrides, allow_outside)
+}
+
+fn compile(
     file: &Path,
     text: String,
+    recorded: BTreeMap<String, Arc<str>>,
     overrides: &Overrides,
     allow_outside: bool,
 ) -> Result<Loaded, CommandError> {
     let files = ProjectFiles::around(file)
         .map(|files| if allow_outside { files.allow_outside() } else { files })
         .map_err(|error| CommandError::new(Exit::Usage, format!("cannot find {}: {error}", file.display())))?;
+    let read = RefCell::new(recorded);
     let around = Surroundings {
         env: &|name| std::env::var(name).ok(),
-        read_text: &|path| files.read_text(path),
+        read_text: &|path| {
+            if let Some(text) = read.borrow().get(path) {
+                return Ok(text.to_string());
+            }
+            let text = files.read_text(path)?;
+            read.borrow_mut().insert(path.to_owned(), Arc::from(text.as_str()));
+            Ok(text)
+        },
         resolve: &|path| files.resolve(path),
     };
     let name: Arc<str> = Arc::from(file.display().to_string());
     let Compiled { plan, diagnostics } = plan::compile(Arc::clone(&name), &text, overrides, &around);
-    Ok(Loaded { plan: plan.map(Arc::new), diagnostics, text, name, files })
+    Ok(Loaded { plan: plan.map(Arc::new), diagnostics, text, read: read.into_inner(), name, files })
 }
 
 /// Returns what the options shared by all commands change in a file.

@@ -13,7 +13,7 @@ use super::show::{find, open};
 use crate::event::RunStarted;
 use crate::journal::{Home, Reader};
 use crate::report::{Layout, Shape};
-use crate::run::Folder;
+use crate::run::{Folder, Source, source_of};
 use crate::spec::{self, Step};
 
 /// Writes the rows of a run to stdout or a file.
@@ -45,24 +45,21 @@ pub(super) fn results(args: &ResultsArgs, home: &Home, printer: &mut Printer) ->
 fn layout_of(reader: &Reader, printer: &mut Printer) -> Result<Layout, CommandError> {
     let journal = |error| CommandError::journal(&error);
     let (_, started) = reader.run_started().map_err(journal)?;
-    let Some(source) = reader.text(&started.source).map_err(journal)? else {
-        let message = format!("the journal has no text {}, the pipeline", started.source);
-        return Err(CommandError::new(Exit::JournalUnusable, message));
-    };
+    let source = source_of(reader, &started).map_err(|error| CommandError::journal(&error))?;
     if let Some(layout) = compiled(&started, &source) {
         return Ok(layout);
     }
-    let (layout, has_columns) = written(&started, &source);
+    let (layout, has_columns) = written(&started, &source.text);
     if has_columns {
         printer.say("the pipeline cannot be compiled here (`pipe check` tells why): rows have the standard columns");
     }
     Ok(layout)
 }
 
-fn compiled(started: &RunStarted, source: &str) -> Option<Layout> {
+fn compiled(started: &RunStarted, source: &Source) -> Option<Layout> {
     let kept: Kept = serde_json::from_value(started.overrides.clone()).ok()?;
     let file = Path::new(&started.file);
-    let loaded = pipeline::compile(file, source.to_owned(), &kept.overrides, kept.allow_outside).ok()?;
+    let loaded = pipeline::compile_again(file, source, &kept.overrides, kept.allow_outside).ok()?;
     loaded.plan.as_deref().map(layout)
 }
 

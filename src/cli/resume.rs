@@ -6,18 +6,22 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::args::{ResumeArgs, Session};
+use super::earlier::Earlier;
 use super::engage::{self, Engagement};
 use super::exit::{CommandError, Exit, with_causes};
 use super::output::Output;
+use super::pipeline::Loaded;
 use super::printer::Printer;
+use super::run::Beginning;
 use super::run::Unfinished;
 use super::{connect, pipeline, place};
+use crate::base::RunId;
 use crate::engine::{Input, Options};
-use crate::event::RunResumed;
-use crate::journal::{Durability, RunDir, Sqlite};
-use crate::plan::Overrides;
+use crate::event::{BackendResolved, RunResumed, RunStarted, RunTuned};
+use crate::journal::{Durability, Home, RunDir, Sqlite};
+use crate::plan::{Overrides, Plan};
 use crate::report::grouped;
-use crate::run::{Clock, ResumeError, load, survey};
+use crate::run::{Clock, Resumable, ResumeError, Reuse, load, survey};
 
 /// What a resume must know of the first command line; kept in the journal's first event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +30,9 @@ pub(super) struct Kept {
     pub(super) allow_outside: bool,
     pub(super) force: bool,
     pub(super) power_safe: bool,
+    /// The run whose answers count where the same is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reuse: Option<RunId>,
 }
 
 impl Kept {
@@ -33,7 +40,12 @@ impl Kept {
         serde_json::to_value(self)
     }
 
-    fn durability(&self) -> Durability {
+    pub(super) fn read(started: &RunStarted) -> Result<Self, CommandError> {
+        serde_json::from_value(started.overrides.clone())
+            .map_err(|error| CommandError::new(Exit::JournalUnusable, with_causes(&error)))
+    }
+
+    pub(super) const fn durability(&self) -> Durability {
         if self.power_safe { Durability::Power } else { Durability::Process }
     }
 }
@@ -66,13 +78,23 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
         printer.say(&format!("{} is complete: `pipe show {}`", dir.id, dir.id));
         return Ok(Exit::Done);
     }
-    let kept: Kept = serde_json::from_value(found.started.overrides.clone())
-        .map_err(|error| CommandError::new(Exit::JournalUnusable, with_causes(&error)))?;
+    let kept = Kept::read(&found.started)?;
     let file = PathBuf::from(&found.started.file);
-    say_if_edited(&file, &found.source, printer);
-    let loaded = pipeline::compile(&file, found.source.to_string(), &kept.overrides, kept.allow_outside)?;
+    let (loaded, changed) = match edited(&file, &found, &kept)? {
+        Edit::None(loaded) => (loaded, None),
+        Edit::Outside(loaded, changed) => (loaded, Some(changed)),
+        Edit::Inside(loaded) => {
+            drop(lock);
+            return anew(dir, &file, loaded, kept, session, printer).await;
+        }
+        Edit::Gone(loaded) => {
+            printer.say(&format!("{} is gone; the run goes on with its own copy", file.display()));
+            (loaded, None)
+        }
+    };
     let Some(plan) = loaded.plan.clone() else {
         loaded.say(printer);
+        printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
         return Ok(Exit::InvalidPipeline);
     };
     let survey = match survey(&plan) {
@@ -90,6 +112,10 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
     let clock = Clock::start(Some(found.latest));
     let tally = engage::tally_of(&journal)?;
     let replay = found.replay(&plan).map_err(|error| unusable(&error))?;
+    let reuse = match &kept.reuse {
+        Some(run) if !replay.state().source_ended => reused_again(dir, run, &plan, &earlier, printer)?,
+        Some(_) | None => None,
+    };
     let done = replay.state().cases.settled();
     printer.say(&format!(
         "resuming {}: {} of {} done",
@@ -106,6 +132,15 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: connected.iter().map(|one| one.resolved.clone()).collect(),
     };
+    let mut first = vec![Input::Resume(Box::new(resumed))];
+    let mut first_texts = Vec::new();
+    if let Some(changed) = changed {
+        let what = if changed.is_empty() { "nothing that is asked".to_owned() } else { changed.join(", ") };
+        printer.say(&format!("{} was edited: {what} differs; the run goes on with that", file.display()));
+        let (source, files, texts) = super::run::recorded(loaded.text, &loaded.read);
+        first.push(Input::Tune(Box::new(RunTuned { source, files, changed })));
+        first_texts = texts;
+    }
     let engagement = Engagement {
         plan,
         connected,
@@ -114,8 +149,9 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
         lock,
         log: Box::new(log),
         engine,
-        first: Input::Resume(Box::new(resumed)),
-        first_texts: Vec::new(),
+        first,
+        first_texts,
+        reuse,
         tally,
         total: survey.cases,
         output,
@@ -129,22 +165,108 @@ fn unusable(error: &ResumeError) -> CommandError {
     let told = CommandError::new(Exit::JournalUnusable, with_causes(error));
     match error {
         ResumeError::OtherPlan { .. } => {
-            told.help("resume it with that version, or start anew with `pipe run --new`")
+            told.help("resume it with that version and the same environment, or start anew with `pipe run --new`")
         }
         _ => told,
     }
 }
 
-/// One run, one plan, for ever: an edit is not taken up, and the user must know.
-fn say_if_edited(file: &Path, source: &str, printer: &mut Printer) {
-    match std::fs::read_to_string(file) {
-        Ok(now) if now == source => {}
-        Ok(_) => printer.say(&format!(
-            "{} was edited since this run began; the run goes on with what it began with (`pipe run --new` takes the edit)",
-            file.display()
-        )),
-        Err(_) => printer.say(&format!("{} is gone; the run goes on with its own copy", file.display())),
+/// What became of a pipeline's file since its run began.
+enum Edit {
+    /// Nothing.
+    None(Loaded),
+    /// Nothing that is asked is another: what differs, in words.
+    Outside(Loaded, Vec<String>),
+    /// Something else would be asked.
+    Inside(Loaded),
+    /// It cannot be found: the journal's own copy serves.
+    Gone(Loaded),
+}
+
+/// Reads the file again and compares it with what the run is made of.
+fn edited(file: &Path, found: &Resumable, kept: &Kept) -> Result<Edit, CommandError> {
+    let again = || pipeline::compile_again(file, &found.source, &kept.overrides, kept.allow_outside);
+    if matches!(std::fs::metadata(file), Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
+        return Ok(Edit::Gone(again()?));
     }
+    let now = pipeline::load(file, &kept.overrides, kept.allow_outside)?;
+    let is_same = *now.text == *found.source.text && now.read == found.source.files;
+    let Some(plan) = &now.plan else { return Ok(Edit::None(now)) };
+    if is_same {
+        return Ok(Edit::None(now));
+    }
+    if plan.hash != found.started.plan {
+        return Ok(Edit::Inside(now));
+    }
+    let changed = again()?.plan.map_or_else(Vec::new, |before| tuned(&before, plan));
+    Ok(Edit::Outside(now, changed))
+}
+
+/// Names what differs between two plans that ask the same.
+fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
+    let rows = |plan: &Plan| plan.results.as_ref().map(|results| (results.path.clone(), results.columns.clone()));
+    let most = |plan: &Plan| plan.backends.iter().map(|backend| backend.concurrency).collect::<Vec<_>>();
+    let differs = [
+        ("limits", before.limits != now.limits),
+        ("concurrency", most(before) != most(now)),
+        ("results", rows(before) != rows(now)),
+        ("description", before.description != now.description),
+    ];
+    differs.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).to_owned()).collect()
+}
+
+/// Starts a new run of the edited file that takes over what the old one has settled in the same words.
+async fn anew(
+    dir: &RunDir,
+    file: &Path,
+    loaded: Loaded,
+    kept: Kept,
+    session: &Session,
+    printer: &mut Printer,
+) -> Result<Exit, CommandError> {
+    let earlier = Earlier::open(dir)?;
+    loaded.say(printer);
+    let Loaded { plan, text, read, .. } = loaded;
+    let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
+    let survey = match survey(&plan) {
+        Ok(survey) => survey,
+        Err(problems) => {
+            pipeline::say_problems(&problems, printer);
+            return Ok(Exit::InvalidPipeline);
+        }
+    };
+    printer.say(&format!(
+        "{} was edited, and asks something else: a new run takes over from {}",
+        file.display(),
+        dir.id
+    ));
+    let home = home_of_run(dir);
+    let beginning = Beginning { plan, text, read, file, home: &home, survey, kept, earlier: Some(earlier), session };
+    super::run::begin(beginning, printer).await
+}
+
+/// Returns the home that a run lies in.
+fn home_of_run(dir: &RunDir) -> Home {
+    let home = dir.path.ancestors().nth(2).unwrap_or(&dir.path);
+    Home::at(home, Some(home))
+}
+
+/// Finds what the run that this one reuses has of the cases that are not admitted yet.
+fn reused_again(
+    dir: &RunDir,
+    run: &RunId,
+    plan: &Plan,
+    resolved: &[BackendResolved],
+    printer: &mut Printer,
+) -> Result<Option<Reuse>, CommandError> {
+    let earlier = match Earlier::named(&home_of_run(dir), run.as_str()) {
+        Ok(earlier) => earlier,
+        Err(error) => {
+            printer.say(&format!("what {run} had is asked again: {error}"));
+            return Ok(None);
+        }
+    };
+    super::reuse::of(&earlier, plan, resolved).map(Some)
 }
 
 /// Asks what to do about an unfinished run; true is to take it up.

@@ -1,22 +1,24 @@
 //! `pipe run`: check, plan, execute.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::args::{DurabilityChoice, RunArgs};
+use super::args::{Choice, DurabilityChoice, RunArgs, Session};
+use super::earlier::Earlier;
 use super::engage::{self, Engagement};
 use super::exit::{CommandError, Exit, with_causes};
 use super::output::Output;
 use super::pipeline::{self, Loaded};
-use super::printer::{BOLD, Printer, paint};
+use super::printer::Printer;
+use super::resume::Kept;
 use super::value::SeedChoice;
-use super::{connect, place, resume};
-use crate::backend::Connected;
+use super::{connect, place, resolved, resume, reuse};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
-use crate::event::{FORMAT, RunStarted};
-use crate::journal::{Durability, RunDir, Sqlite, Text};
-use crate::plan::{Overrides, Plan, StepKind};
+use crate::event::{BackendResolved, FORMAT, RunStarted};
+use crate::journal::{Home, RunDir, Sqlite, Text};
+use crate::plan::{Overrides, Plan};
 use crate::run::{Clock, Survey, survey};
 
 /// Runs a pipeline.
@@ -27,10 +29,10 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     if args.session.quiet {
         printer.hush();
     }
-    let overrides = overrides(args);
+    let overrides = overrides(&args.choice, &args.overrides, args.out.as_deref());
     let loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
     loaded.say(printer);
-    let Loaded { plan, text, .. } = loaded;
+    let Loaded { plan, text, read, .. } = loaded;
     let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
     let survey = match survey(&plan) {
         Ok(survey) => survey,
@@ -39,12 +41,12 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
             return Ok(Exit::InvalidPipeline);
         }
     };
-    if args.dry_run {
-        return dry_run(&plan, survey, printer);
-    }
-
     let home = place::home_of(&args.file);
-    if !args.new {
+    if args.dry_run {
+        let earlier = earlier(args, &home, &plan, printer)?;
+        return super::plan::say(&plan, earlier.as_ref(), false, printer);
+    }
+    if !args.new && args.reuse.is_none() {
         let unfinished = place::unfinished(&home, &plan.name)?;
         if let Some(found) = unfinished
             && (args.resume || resume::wanted_instead(&found, printer)?)
@@ -58,19 +60,72 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
             CommandError::new(Exit::Usage, message).help("leave --resume out to start one, or see `pipe runs`")
         );
     }
+    let earlier = earlier(args, &home, &plan, printer)?;
+    let kept = Kept {
+        overrides,
+        allow_outside: args.overrides.allow_outside,
+        force: args.force,
+        power_safe: matches!(args.durability, DurabilityChoice::Power),
+        reuse: None,
+    };
+    let beginning =
+        Beginning { plan, text, read, file: &args.file, home: &home, survey, kept, earlier, session: &args.session };
+    begin(beginning, printer).await
+}
 
-    let output = Output::plan(&plan, args.force, None, args.session.json)?;
+/// Everything that a new run is made of.
+pub(super) struct Beginning<'a> {
+    pub(super) plan: Arc<Plan>,
+    pub(super) text: String,
+    pub(super) read: BTreeMap<String, Arc<str>>,
+    pub(super) file: &'a Path,
+    pub(super) home: &'a Home,
+    pub(super) survey: Survey,
+    pub(super) kept: Kept,
+    /// The run whose answers count where the same is asked.
+    pub(super) earlier: Option<Earlier>,
+    pub(super) session: &'a Session,
+}
+
+/// Starts a new run and sees it to its end.
+///
+/// # Errors
+/// Whatever keeps it from starting; how it ends is an exit code.
+pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let Beginning { plan, text, read, file, home, survey, mut kept, earlier, session } = beginning;
+    let output = Output::plan(&plan, kept.force, None, session.json)?;
     let connected = connect::backends(&plan, None, printer).await?;
+    let resolved: Vec<BackendResolved> = connected.iter().map(|one| one.resolved.clone()).collect();
+    let reuse = match &earlier {
+        Some(earlier) => reuse::prepare(earlier, &plan, &resolved, printer)?,
+        None => None,
+    };
+    kept.reuse = reuse.as_ref().map(|reuse| reuse.run().clone());
+
     let clock = Clock::start(None);
     let dir = home.create_run(&plan.name, clock.now()).map_err(|error| CommandError::journal(&error))?;
     let lock = dir.lock().map_err(|error| CommandError::journal(&error))?;
-    let log = Sqlite::create(&dir.journal_path(), durability(args.durability))
-        .map_err(|error| CommandError::journal(&error))?;
+    let log =
+        Sqlite::create(&dir.journal_path(), kept.durability()).map_err(|error| CommandError::journal(&error))?;
 
-    let source = Text::of(text);
-    let started = started(&plan, &args.file, &overrides, args, source.digest, &connected)?;
+    let (source, files, first_texts) = recorded(text, &read);
+    let started = RunStarted {
+        format: FORMAT,
+        name: plan.name.clone(),
+        plan: plan.hash,
+        source,
+        files,
+        file: absolute(file),
+        overrides: kept.to_json().map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?,
+        seed: plan.seed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        backends: resolved,
+    };
+    let lock_file = resolved::yaml(&resolved::lock(&plan, &started))
+        .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;
+    std::fs::write(dir.path.join("pipeline.lock.yaml"), lock_file)?;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
-    let engine = Engine::new(Arc::clone(&plan), Options { slots, grace: args.session.grace });
+    let engine = Engine::new(Arc::clone(&plan), Options { slots, grace: session.grace });
     let engagement = Engagement {
         plan,
         connected,
@@ -79,101 +134,65 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
         lock,
         log: Box::new(log),
         engine,
-        first: Input::Begin(Box::new(started)),
-        first_texts: vec![source],
+        first: vec![Input::Begin(Box::new(started))],
+        first_texts,
+        reuse,
         tally: crate::report::Tally::default(),
         total: survey.cases,
         output,
-        session: args.session.clone(),
+        session: session.clone(),
         clock,
     };
     engage::engage(engagement, printer).await
 }
 
-fn overrides(args: &RunArgs) -> Overrides {
+/// Returns the run whose answers may count.
+fn earlier(args: &RunArgs, home: &Home, plan: &Plan, printer: &mut Printer) -> Result<Option<Earlier>, CommandError> {
+    match &args.reuse {
+        Some(reference) => Earlier::named(home, reference).map(Some),
+        None if args.new => Ok(None),
+        None => newest(home, plan, printer),
+    }
+}
+
+/// Returns the newest run of this pipeline; one that nobody can read any more is told and left alone.
+pub(super) fn newest(home: &Home, plan: &Plan, printer: &mut Printer) -> Result<Option<Earlier>, CommandError> {
+    Earlier::newest(home, &plan.name).or_else(|error| {
+        printer.say(&format!("nothing is reused: {error}"));
+        Ok(None)
+    })
+}
+
+/// Returns what the journal keeps of a pipeline's texts, and the texts.
+pub(super) fn recorded(
+    text: String,
+    read: &BTreeMap<String, Arc<str>>,
+) -> (Digest, BTreeMap<String, Digest>, Vec<Text>) {
+    let source = Text::of(text);
+    let digest = source.digest;
+    let texts = read.values().map(|text| Text::of(Arc::clone(text)));
+    let texts: Vec<Text> = std::iter::once(source).chain(texts).collect();
+    let files = read.iter().map(|(path, text)| (path.clone(), Digest::of(text.as_bytes())));
+    (digest, files.collect(), texts)
+}
+
+/// Returns what a command line changes in a file.
+pub(super) fn overrides(choice: &Choice, args: &super::args::Overrides, out: Option<&Path>) -> Overrides {
     Overrides {
-        seed: args.seed.map(SeedChoice::number),
-        repeat: args.repeat.and_then(std::num::NonZeroU32::new),
-        limit: args.limit,
-        backend: args.backend.clone(),
-        model: args.model.clone(),
-        concurrency: args.concurrency.and_then(std::num::NonZeroU32::new),
-        out: args.out.as_deref().map(absolute),
-        ..pipeline::overrides(&args.overrides)
+        seed: choice.seed.map(SeedChoice::number),
+        repeat: choice.repeat.and_then(std::num::NonZeroU32::new),
+        limit: choice.limit,
+        backend: choice.backend.clone(),
+        model: choice.model.clone(),
+        concurrency: choice.concurrency.and_then(std::num::NonZeroU32::new),
+        out: out.map(absolute),
+        ..pipeline::overrides(args)
     }
 }
 
 /// A resume may start in another folder.
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
-}
-
-const fn durability(choice: DurabilityChoice) -> Durability {
-    match choice {
-        DurabilityChoice::Power => Durability::Power,
-        DurabilityChoice::Process => Durability::Process,
-    }
-}
-
-fn started(
-    plan: &Plan,
-    file: &Path,
-    overrides: &Overrides,
-    args: &RunArgs,
-    source: Digest,
-    connected: &[Connected],
-) -> Result<RunStarted, CommandError> {
-    let kept = resume::Kept {
-        overrides: overrides.clone(),
-        allow_outside: args.overrides.allow_outside,
-        force: args.force,
-        power_safe: matches!(args.durability, DurabilityChoice::Power),
-    };
-    let overrides = kept.to_json().map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;
-    Ok(RunStarted {
-        format: FORMAT,
-        name: plan.name.clone(),
-        plan: plan.hash,
-        source,
-        file: absolute(file),
-        overrides,
-        seed: plan.seed,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        backends: connected.iter().map(|one| one.resolved.clone()).collect(),
-    })
-}
-
-/// Says what would run. Numbers of calls are exact but for dialogues that may stop early: those are at most.
-fn dry_run(plan: &Plan, survey: Survey, printer: &mut Printer) -> Result<Exit, CommandError> {
-    printer.line(&format!("{} {}", paint(BOLD, &plan.name), plan.description.as_deref().unwrap_or("")))?;
-    printer.line(&format!(
-        "  {} x {} = {}",
-        super::check::counted(survey.items, "item"),
-        super::check::counted(u64::from(plan.repeat.get()), "repeat"),
-        super::check::counted(survey.cases, "case")
-    ))?;
-    let mut most = 0;
-    for step in &plan.steps {
-        let (kind, calls, exact) = match &step.kind {
-            StepKind::Chat(_) => ("chat", 1, true),
-            StepKind::Dialogue(dialogue) => ("dialogue", dialogue.most_turns(), dialogue.is_exact()),
-            StepKind::Judge(judge) => {
-                ("judge", u64::from(judge.votes.get()) * if judge.blind.is_some() { 2 } else { 1 }, true)
-            }
-        };
-        most += calls;
-        let bound = if exact { "" } else { "at most " };
-        let after: Vec<&str> = step.after.iter().map(|&before| plan.step(before).name.as_str()).collect();
-        let after = if after.is_empty() { String::new() } else { format!(", after {}", after.join(", ")) };
-        printer.line(&format!(
-            "  {:<12} {kind:<9} {bound}{} a case{after}",
-            step.name.as_str(),
-            super::check::counted(calls, "call")
-        ))?;
-    }
-    let all = most.saturating_mul(survey.cases);
-    printer.line(&format!("  {} at most in all; nothing was sent", super::check::counted(all, "call")))?;
-    Ok(Exit::Done)
 }
 
 /// A run that can be taken up instead of starting a new one.

@@ -10,7 +10,7 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show::{item_name, state};
 use crate::base::{CaseNo, Digest, ItemId, StepName, TokenCount};
 use crate::event::{Answer, AttemptEnded, FinishReason, Outcome, TaskOutput, Timings, Usage};
-use crate::journal::{AttemptRecord, CaseRecord, JournalError, Reader};
+use crate::journal::{Adoption, AttemptRecord, CaseRecord, JournalError, Reader};
 use crate::report::{columns, duration, grouped, task_status_word, verdict_line, wrapped};
 
 /// Where texts stand beside the role that says them.
@@ -96,7 +96,8 @@ fn to_text(
 fn steps(case: &CaseRecord, attempts: &[AttemptRecord]) -> Vec<StepName> {
     let begun = attempts.iter().map(|attempt| &attempt.started.id.step);
     let mut steps: Vec<StepName> = Vec::new();
-    for step in begun.chain(case.tasks.iter().map(|task| &task.step)) {
+    let adopted = case.adopted.iter().map(|adoption| &adoption.step);
+    for step in adopted.chain(begun).chain(case.tasks.iter().map(|task| &task.step)) {
         if !steps.contains(step) {
             steps.push(step.clone());
         }
@@ -113,10 +114,16 @@ fn step_line(case: &CaseRecord, step: &StepName) -> String {
         parts.push(format!("{} turns, stopped by {stopped_by}", turns.len()));
     }
     parts.extend(tokens(&task.usage));
-    if task.busy_ms > 0 {
+    if let Some(from) = adoption(case, step) {
+        parts.push(format!("reused from {}, case {}", from.run, from.case));
+    } else if task.busy_ms > 0 {
         parts.push(format!("{} in calls", duration(task.busy_ms * 1_000)));
     }
     format!("{}  {}", paint(BOLD, step.as_str()), parts.join(" · "))
+}
+
+fn adoption<'a>(case: &'a CaseRecord, step: &StepName) -> Option<&'a Adoption> {
+    case.adopted.iter().find(|adoption| adoption.step == *step)
 }
 
 fn attempt_line(attempt: &AttemptRecord) -> String {
@@ -250,6 +257,7 @@ fn to_json(reader: &Reader, case: &CaseRecord, attempts: &[AttemptRecord]) -> Re
             "failure": task.failure,
             "usage": task.usage,
             "busy_ms": task.busy_ms,
+            "reused_from": adoption(case, &task.step).map(|from| json!({ "run": from.run, "case": from.case })),
         })
     });
     Ok(json!({

@@ -47,7 +47,7 @@ fn a_run_is_shown_with_its_cases() {
         &project,
         None,
         &expect![[r#"
-            debate: complete in 15.5 s
+            debate: complete in 15.5 s; 1 of 3 cases failed
 
               cases      3: 1 ok · 1 unscored · 1 failed
               verdict: 1 of 2 cases scored; unscored: unreadable 1

@@ -1,7 +1,9 @@
 //! What the world may tell the engine, and what the engine may ask of it.
 
 use crate::base::{AttemptNo, CaseNo, Digest, ItemId};
-use crate::event::{FailureKind, Recorded, Report, RunOutcome, RunResumed, RunStarted, StopCause};
+use crate::event::{
+    FailureKind, Recorded, Report, RunOutcome, RunResumed, RunStarted, RunTuned, StopCause, TaskAdopted,
+};
 use crate::plan::{BackendIdx, Call, Place, StepIdx, Timeouts};
 
 /// Names a call while the process lives. The order is the order of sending: oldest case first.
@@ -31,6 +33,8 @@ pub enum Input {
     Begin(Box<RunStarted>),
     /// A replayed run goes on: requests that were in flight are closed as interrupted.
     Resume(Box<RunResumed>),
+    /// The plan's limits, results or descriptions are not those of before.
+    Tune(Box<RunTuned>),
     /// Cases enter, in admission order.
     Offer(Vec<Offered>),
     /// There are no more cases.
@@ -46,7 +50,7 @@ pub enum Input {
 }
 
 /// A case that may enter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Offered {
     /// Its item.
     pub item: ItemId,
@@ -54,6 +58,8 @@ pub struct Offered {
     pub repeat: u32,
     /// Its row, already among the journal's texts or handed over with the same batch.
     pub row: Digest,
+    /// Tasks that another run has settled already, each after those that it reads; the engine numbers them anew.
+    pub adopted: Vec<TaskAdopted>,
 }
 
 /// What became true, and what to do once that is durable.

@@ -11,6 +11,9 @@ use crate::event::{
 };
 use crate::plan::BackendIdx;
 
+/// What a call that waits for a model to be loaded gets beyond `retries.within` (`design/engine.md`).
+const LOADING: Millis = Millis::seconds(300);
+
 /// What is decided about a failed request.
 struct Decision {
     charged: bool,
@@ -123,7 +126,7 @@ impl Engine {
         let breaker_open = self.flow.lanes[backend.0].trials.is_some();
         match class {
             Class::Permanent => Decision { charged: true, retry_at: None },
-            Class::Excused => again(self.now.after(retry::dictated(failure).unwrap_or_default())),
+            Class::Excused => Decision { charged: false, retry_at: self.retry_when_told(backend, ticket, failure) },
             Class::Backend { .. } | Class::Format => again(self.now),
             Class::Transient { .. } if breaker_open => again(self.now),
             Class::Transient { at_most } => {
@@ -145,9 +148,27 @@ impl Engine {
         let (base, cap) = limits.backoff;
         let wait = retry::backoff(failed, base, cap);
         let at = retry::jittered(self.now, wait, self.plan.hash, &self.id(ticket).to_string());
+        (self.counted(backend, ticket, at)? <= limits.within).then_some(at)
+    }
+
+    /// Returns when to try again after a wait that does not count against `attempts`: it does count against `within`,
+    /// to which a model that is being loaded adds five minutes.
+    fn retry_when_told(&self, backend: BackendIdx, ticket: Ticket, failure: &Failure) -> Option<Timestamp> {
+        let Some(wait) = retry::dictated(failure) else { return Some(self.now) };
+        let at = self.now.after(wait);
+        let within = match failure.kind {
+            FailureKind::Loading => Millis(self.plan.limits.within.0 + LOADING.0),
+            _ => self.plan.limits.within,
+        };
+        (self.counted(backend, ticket, at)? <= within).then_some(at)
+    }
+
+    /// Returns how much of the time from a call's first request to `at` counts: not what passed with the breaker open.
+    fn counted(&self, backend: BackendIdx, ticket: Ticket, at: Timestamp) -> Option<Millis> {
+        let key = ticket.key;
+        let call = self.state.call(key.case, key.step, key.call)?;
         let open_ms = self.state.backends[backend.0].open_ms_until(self.now) - call.open_ms_before;
-        let counted = at.since(call.first).0.saturating_sub(open_ms + call.excused_ms);
-        (Millis(counted) <= limits.within).then_some(at)
+        Some(Millis(at.since(call.first).0.saturating_sub(open_ms)))
     }
 
     fn end(&mut self, step: &mut Step, ticket: Ticket, report: Report, decision: &Decision) {

@@ -30,7 +30,9 @@ pub(super) enum Class {
 /// Returns the class of a failure; `takes_format` tells whether the request could use `response_format`.
 pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
     match failure.kind {
-        FailureKind::Loading | FailureKind::Interrupted | FailureKind::Cancelled => Class::Excused,
+        FailureKind::Loading | FailureKind::Interrupted | FailureKind::Cancelled | FailureKind::Unsent => {
+            Class::Excused
+        }
         FailureKind::Throttled | FailureKind::Overloaded => match failure.retry_after_ms {
             Some(_) => Class::Excused,
             None => Class::Transient { at_most: None },

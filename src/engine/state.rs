@@ -60,8 +60,6 @@ pub struct CallState {
     pub charged: u32,
     /// When the first was recorded.
     pub first: Timestamp,
-    /// Waits that the server dictated, in milliseconds.
-    pub excused_ms: u64,
     /// How long the breaker had been open before the first, in milliseconds.
     pub open_ms_before: u64,
     /// Tokens of the answer.
@@ -165,8 +163,9 @@ impl RunState {
                 Ok(())
             }
             Event::AttemptStarted(event) => self.start(plan, at, event),
-            Event::AttemptEnded(event) => self.end(plan, at, event),
+            Event::AttemptEnded(event) => self.end(plan, event),
             Event::TaskSettled(event) => self.settle(plan, event),
+            Event::TaskAdopted(event) => self.settle(plan, &event.task),
             Event::CaseSettled(event) => match self.open.remove(&event.case) {
                 Some(_) => {
                     self.cases.settle(event.status);
@@ -184,7 +183,11 @@ impl RunState {
                     None => Err(format!("the plan has no backend {}", event.backend)),
                 }
             }
-            Event::RunStarted(_) | Event::DrainStage(_) | Event::RunEnded(_) | Event::RunFailed(_) => Ok(()),
+            Event::RunStarted(_)
+            | Event::RunTuned(_)
+            | Event::DrainStage(_)
+            | Event::RunEnded(_)
+            | Event::RunFailed(_) => Ok(()),
         };
         done.map_err(|why| IllegalEvent { kind: recorded.event.kind(), why })
     }
@@ -230,7 +233,6 @@ impl RunState {
             attempts: 0,
             charged: 0,
             first: at,
-            excused_ms: 0,
             open_ms_before,
             usage: Usage::default(),
             busy_us: 0,
@@ -244,7 +246,7 @@ impl RunState {
         Ok(())
     }
 
-    fn end(&mut self, plan: &Plan, at: Timestamp, event: &AttemptEnded) -> Result<(), String> {
+    fn end(&mut self, plan: &Plan, event: &AttemptEnded) -> Result<(), String> {
         let (call, calls) = self.task(plan, &event.id)?;
         let Some(state) = calls.get_mut(&call) else { return Err(format!("{} never started", event.id)) };
         if state.phase != CallPhase::InFlight(event.id.attempt) {
@@ -259,9 +261,6 @@ impl RunState {
             }
             (Outcome::Failed(_), Some(retry_at)) => {
                 state.charged += u32::from(event.charged);
-                if !event.charged {
-                    state.excused_ms += retry_at.since(at).0;
-                }
                 state.phase = CallPhase::Ready(retry_at);
             }
             (Outcome::Failed(failure), None) => {

@@ -58,6 +58,7 @@ impl Engine {
         match input {
             Input::Begin(begun) => self.record(&mut step, Event::RunStarted(*begun)),
             Input::Resume(resumed) => self.resume(&mut step, Event::RunResumed(*resumed)),
+            Input::Tune(tuned) => self.record(&mut step, Event::RunTuned(*tuned)),
             Input::Offer(cases) => cases.into_iter().for_each(|case| self.admit(&mut step, case)),
             Input::SourceEnded => {
                 if !self.state.source_ended {
@@ -132,8 +133,12 @@ impl Engine {
 
     fn admit(&mut self, step: &mut Step, offered: Offered) {
         let case = CaseNo(self.state.cases.admitted);
-        let Offered { item, repeat, row } = offered;
+        let Offered { item, repeat, row, adopted } = offered;
         self.record(step, Event::CaseAdmitted(CaseAdmitted { case, item, repeat, row }));
+        for mut task in adopted {
+            task.task.case = case;
+            self.record(step, Event::TaskAdopted(task));
+        }
         self.advance(step, case);
     }
 

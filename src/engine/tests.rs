@@ -10,7 +10,8 @@ use super::*;
 use crate::base::{ActorName, BackendName, CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
 use crate::event::{
     Answer, CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded, Report, RunOutcome,
-    RunResumed, RunStarted, StopCause, TaskOutput, TaskStatus, TimeoutPhase, Timings, Usage, Verdict,
+    RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, TimeoutPhase, Timings,
+    Usage, Verdict,
 };
 use crate::plan::{
     Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Call, Chat, Concurrency, Dialogue, Items, Judge, Limits,
@@ -146,6 +147,8 @@ struct World {
     draws: Draws,
     checkpoints: Vec<(usize, crate::event::Snapshot)>,
     sends: u64,
+    /// What another run has settled, by case.
+    known: BTreeMap<u64, Vec<TaskAdopted>>,
 }
 
 fn options() -> Options {
@@ -158,6 +161,7 @@ fn begun() -> Input {
         name: "t".to_owned(),
         plan: Digest::of(b"t"),
         source: Digest::of(b""),
+        files: BTreeMap::new(),
         file: "t.yaml".to_owned(),
         overrides: serde_json::Value::Null,
         seed: 0,
@@ -182,6 +186,7 @@ impl World {
             draws: Draws(seed),
             checkpoints: Vec::new(),
             sends: 0,
+            known: BTreeMap::new(),
         };
         world.give(begun());
         world
@@ -225,7 +230,8 @@ impl World {
                 return;
             }
             let item = ItemId::from(format!("item-{next}"));
-            self.give(Input::Offer(vec![Offered { item, repeat: 1, row: Digest::of(b"row") }]));
+            let adopted = self.known.get(&next).cloned().unwrap_or_default();
+            self.give(Input::Offer(vec![Offered { item, repeat: 1, row: Digest::of(b"row"), adopted }]));
         }
     }
 
@@ -362,7 +368,7 @@ impl World {
         for recorded in &self.log {
             match &recorded.event {
                 Event::CaseAdmitted(event) => rows.entry(event.case).or_default().push(event.item.to_string()),
-                Event::TaskSettled(event) => {
+                Event::TaskSettled(event) | Event::TaskAdopted(TaskAdopted { task: event, .. }) => {
                     let kind = event.failure.as_ref().map(|failure| failure.kind);
                     let line = format!("{} {:?} {:?} {kind:?}", event.step, event.status, event.output);
                     rows.entry(event.case).or_default().push(line);
@@ -440,8 +446,62 @@ fn a_dialogue_stops_at_its_rounds_or_its_words() {
     assert!(endings.contains_key("rounds") && endings.contains_key("says"), "{endings:?}");
 }
 
+/// What a run has settled of the steps that `takes` names, by case: as an earlier run's journal would tell it.
+fn settled_by(world: &World, takes: impl Fn(&StepName, CaseNo) -> bool) -> BTreeMap<u64, Vec<TaskAdopted>> {
+    let mut known: BTreeMap<u64, Vec<TaskAdopted>> = BTreeMap::new();
+    for recorded in &world.log {
+        if let Event::TaskSettled(task) = &recorded.event
+            && matches!(task.status, TaskStatus::Ok | TaskStatus::Unscored)
+            && takes(&task.step, task.case)
+        {
+            // The engine numbers what it adopts; the number in the record is the other run's.
+            let task = TaskSettled { case: CaseNo(99), ..task.clone() };
+            let adopted = TaskAdopted { from_run: "earlier".into(), from_case: CaseNo(99), task };
+            let CaseNo(case) = recorded.event.case().expect("a task has one");
+            known.entry(case).or_default().push(adopted);
+        }
+    }
+    known
+}
+
+#[test]
+fn what_is_adopted_is_not_asked() {
+    let calm = World::new(1).run(false);
+    let mut world = World::new(1);
+    world.known = settled_by(&calm, |_, _| true);
+    let world = world.run(false);
+    assert_eq!(first_difference(&world, &calm), None);
+    let tasks = |world: &World, kind: &str| world.log.iter().filter(|recorded| recorded.event.kind() == kind).count();
+    let taken: usize = tasks(&world, "task_adopted");
+    assert!(taken > 30, "{taken}");
+    assert_eq!(taken + tasks(&world, "task_settled"), tasks(&calm, "task_settled"));
+    // What failed in the earlier run is asked again, and nothing else.
+    let asked_again = world.log.iter().filter_map(|recorded| match &recorded.event {
+        Event::TaskSettled(task) => Some(task.status),
+        _ => None,
+    });
+    assert!(asked_again.into_iter().all(|status| matches!(status, TaskStatus::Failed | TaskStatus::Skipped)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever part is adopted from an earlier run, with stops and crashes: the same table.
+    #[test]
+    fn any_part_may_be_adopted(seed: u64, part: u64) {
+        let calm = World::new(0).run(false);
+        let mut world = World::new(seed);
+        let taken = |step: &StepName, CaseNo(case): CaseNo| {
+            Hasher::new("part").number(part).number(case).field(step.as_str().as_bytes()).finish().low_bits().is_multiple_of(2)
+        };
+        // A task is adopted only when all that it reads is.
+        let reads = |step: &StepName| ["brief", "debate", "verdict"].iter().position(|name| *name == step.as_str());
+        let chain = |step: &StepName, case| reads(step).is_none_or(|place| {
+            ["brief", "debate", "verdict"][..=place].iter().all(|&name| taken(&name.into(), case))
+        });
+        world.known = settled_by(&calm, |step, case| taken(step, case) && chain(step, case));
+        prop_assert_eq!(first_difference(&world.run(true), &calm), None);
+    }
 
     /// Any order of answers, failures that pass, stops and crashes: the same table.
     #[test]
@@ -483,6 +543,18 @@ fn fail_all(kind: FailureKind, retry_after_ms: Option<u64>) -> World {
         }
     }
     world
+}
+
+#[test]
+fn a_server_that_throttles_for_ever_is_given_up_after_the_plan_s_time() {
+    let world = fail_all(FailureKind::Throttled, Some(60_000));
+    assert_eq!(world.finished, Some(RunOutcome::Complete));
+    assert_eq!(world.engine.state().cases.failed, ITEMS);
+    let charged = world.log.iter().filter(|recorded| match &recorded.event {
+        Event::AttemptEnded(ended) => ended.charged,
+        _ => false,
+    });
+    assert_eq!(charged.count(), 0, "waits that the server dictates do not count as attempts");
 }
 
 #[test]
@@ -560,7 +632,12 @@ fn a_second_stop_skips_the_grace() {
 #[test]
 fn retries_are_bounded_and_the_case_fails_with_its_reason() {
     let mut world = World::new(3);
-    world.give(Input::Offer(vec![Offered { item: ItemId::from("a"), repeat: 1, row: Digest::of(b"r") }]));
+    world.give(Input::Offer(vec![Offered {
+        item: ItemId::from("a"),
+        repeat: 1,
+        row: Digest::of(b"r"),
+        adopted: Vec::new(),
+    }]));
     world.give(Input::SourceEnded);
     let mut sends = 0;
     while world.finished.is_none() {

@@ -66,6 +66,8 @@ pub enum FailureKind {
     Interrupted,
     /// The call was given up because the run is stopping.
     Cancelled,
+    /// The run stopped while the call still waited in our own queue: no request was made.
+    Unsent,
 }
 
 /// Which limit of `limits.timeouts` passed.
@@ -109,6 +111,7 @@ impl FailureKind {
             Self::Render => "render",
             Self::Interrupted => "interrupted",
             Self::Cancelled => "cancelled",
+            Self::Unsent => "not sent",
         }
     }
 }

@@ -17,10 +17,13 @@ pub use outcome::{
 };
 pub use snapshot::{SnapBackend, SnapCall, SnapCallState, SnapCase, SnapTask, SnapTaskState, Snapshot};
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, ModelName, StepName, Timestamp, TokenCount,
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, ModelName, RunId, StepName, Timestamp,
+    TokenCount,
 };
 
 /// The version of everything in this module. A reader refuses a greater one by name.
@@ -42,6 +45,8 @@ codec! {
         "run_started" => RunStarted(RunStarted),
         /// Another process took the run up again.
         "run_resumed" => RunResumed(RunResumed),
+        /// What is outside of the run's identity was edited: limits, results, descriptions, comments.
+        "run_tuned" => RunTuned(RunTuned),
         /// An item, in one of its repeats, entered.
         "case_admitted" => CaseAdmitted(CaseAdmitted),
         /// Every case of the input has been admitted.
@@ -52,6 +57,8 @@ codec! {
         "attempt_ended" => AttemptEnded(AttemptEnded),
         /// A task has its output, for ever.
         "task_settled" => TaskSettled(TaskSettled),
+        /// A task has its output for ever, taken over from another run that asked the same.
+        "task_adopted" => TaskAdopted(TaskAdopted),
         /// A case is over.
         "case_settled" => CaseSettled(CaseSettled),
         /// What a backend can take changed.
@@ -76,6 +83,9 @@ pub struct RunStarted {
     pub plan: Digest,
     /// The text of the pipeline file, in the journal's texts.
     pub source: Digest,
+    /// The texts of files that it names by `file://`, by their path as written, in the journal's texts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Digest>,
     /// Path of the pipeline file as given, for people and for a resume.
     pub file: String,
     /// Parameters and overrides of the command line as JSON, so that a resume compiles the same plan.
@@ -112,6 +122,18 @@ pub struct RunResumed {
     pub version: String,
     /// What each backend name stands for from here on; only slots may differ from the start.
     pub backends: Vec<BackendResolved>,
+}
+
+/// See [`Event::RunTuned`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunTuned {
+    /// The text of the pipeline file from here on, in the journal's texts.
+    pub source: Digest,
+    /// The texts of files that it names by `file://`, as in [`RunStarted::files`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Digest>,
+    /// What differs from before: `limits`, `results`, `concurrency`, …; empty for comments and descriptions.
+    pub changed: Vec<String>,
 }
 
 /// See [`Event::CaseAdmitted`].
@@ -202,6 +224,18 @@ pub struct TaskSettled {
     pub busy_ms: u64,
 }
 
+/// See [`Event::TaskAdopted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskAdopted {
+    /// The run that has asked it, or has it from another one.
+    pub from_run: RunId,
+    /// The case there.
+    pub from_case: CaseNo,
+    /// Its record there, under the case's number here. Its tokens and times are not this run's.
+    #[serde(flatten)]
+    pub task: TaskSettled,
+}
+
 /// See [`Event::CaseSettled`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseSettled {
@@ -280,14 +314,28 @@ impl Event {
             Self::AttemptStarted(event) => Some(event.id.case),
             Self::AttemptEnded(event) => Some(event.id.case),
             Self::TaskSettled(event) => Some(event.case),
+            Self::TaskAdopted(event) => Some(event.task.case),
             Self::CaseSettled(event) => Some(event.case),
             Self::RunStarted(_)
             | Self::RunResumed(_)
+            | Self::RunTuned(_)
             | Self::SourceEnded(_)
             | Self::CapacityChanged(_)
             | Self::DrainStage(_)
             | Self::RunEnded(_)
             | Self::RunFailed(_) => None,
+        }
+    }
+}
+
+impl TaskOutput {
+    /// Returns every text that the output names, in order.
+    #[must_use]
+    pub fn texts(&self) -> Vec<Digest> {
+        match self {
+            Self::Chat { text } => vec![*text],
+            Self::Dialogue { turns, stopped_by: _ } => turns.iter().map(|turn| turn.text).collect(),
+            Self::Judge(judgement) => judgement.votes.iter().map(|vote| vote.reason).collect(),
         }
     }
 }

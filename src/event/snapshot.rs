@@ -69,8 +69,6 @@ pub struct SnapCall {
     pub charged: u32,
     /// When the first was recorded.
     pub first: Timestamp,
-    /// Time that does not count against `retries.within`: waits that the server dictated, in milliseconds.
-    pub excused_ms: u64,
     /// How long the backend's breaker had been open when the call was first sent, in milliseconds.
     pub open_ms_before: u64,
     /// Tokens of its answer.

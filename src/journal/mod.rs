@@ -27,7 +27,7 @@ pub use error::{JournalError, Place};
 pub use home::{Home, HomeError};
 pub use lock::{LockError, RunLock};
 pub use memory::Memory;
-pub use reader::{AttemptRecord, CaseRecord, Meta, Reader};
+pub use reader::{Adoption, AttemptRecord, CaseRecord, Meta, Reader};
 pub use run_dir::RunDir;
 pub use sqlite::{Durability, Sqlite};
 pub use writer::{Committed, Writer};

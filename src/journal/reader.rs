@@ -7,14 +7,14 @@ use rusqlite::Connection;
 
 use super::records::{COLUMNS, PAGE, Store};
 use super::{EventSeq, EventVisit, JournalError, Place, schema};
-use crate::base::{CaseNo, Digest, ItemId, Timestamp};
+use crate::base::{CaseNo, Digest, ItemId, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, AttemptStarted, CaseAdmitted, CaseCounts, CaseSettled, Event, Recorded, RunStarted, Snapshot,
-    TaskSettled,
+    AttemptEnded, AttemptStarted, CaseAdmitted, CaseCounts, CaseSettled, Event, Recorded, RunStarted, RunTuned,
+    Snapshot, TaskAdopted, TaskSettled,
 };
 
 /// Must stand in a query word for word as in `schema.sql`, or the index is not used.
-const RESULTS: &str = "kind in ('case_admitted', 'task_settled', 'case_settled')";
+const RESULTS: &str = "kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled')";
 const ATTEMPTS: &str = "kind in ('attempt_started', 'attempt_ended')";
 
 /// What the file says of itself.
@@ -31,10 +31,23 @@ pub struct Meta {
 pub struct CaseRecord {
     /// Which.
     pub admitted: CaseAdmitted,
-    /// Its settled tasks, in the order of settling.
+    /// Its settled tasks, in the order of settling, adopted ones included.
     pub tasks: Vec<TaskSettled>,
+    /// Where those come from that another run has settled.
+    pub adopted: Vec<Adoption>,
     /// How it ended; none while it is open.
     pub settled: Option<CaseSettled>,
+}
+
+/// Where an adopted task comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adoption {
+    /// Its step.
+    pub step: StepName,
+    /// The run that settled it.
+    pub run: RunId,
+    /// The case there.
+    pub case: CaseNo,
 }
 
 /// One request, as far as it has come.
@@ -96,6 +109,19 @@ impl Reader {
                 let what = format!("a run begins with run_started, this is {}", event.kind());
                 Err(JournalError::damaged(&self.path, Place::Event(EventSeq(1)), what))
             }
+        }
+    }
+
+    /// Returns the newest edit of what is outside of the run's identity. Cost: a look at every event.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn last_tuned(&self) -> Result<Option<RunTuned>, JournalError> {
+        let query = format!("select {COLUMNS} from events where kind = 'run_tuned' order by seq desc limit 1");
+        let Some(stored) = self.store().page(&query, [])?.pop() else { return Ok(None) };
+        match stored.decode(&self.path)?.event {
+            Event::RunTuned(tuned) => Ok(Some(tuned)),
+            _ => Ok(None),
         }
     }
 
@@ -232,11 +258,16 @@ impl Reader {
         let damaged = |what: &str| JournalError::damaged(&self.path, Place::Case(case), what);
         match (event, open) {
             (Event::CaseAdmitted(admitted), open @ None) => {
-                *open = Some(CaseRecord { admitted, tasks: Vec::new(), settled: None });
+                *open = Some(CaseRecord { admitted, tasks: Vec::new(), adopted: Vec::new(), settled: None });
             }
             (Event::CaseAdmitted(_), Some(_)) => return Err(damaged("it was admitted twice")),
             (_, None) => return Err(damaged("it was never admitted")),
             (Event::TaskSettled(task), Some(record)) => record.tasks.push(task),
+            (Event::TaskAdopted(adopted), Some(record)) => {
+                let TaskAdopted { from_run: run, from_case: case, task } = adopted;
+                record.adopted.push(Adoption { step: task.step.clone(), run, case });
+                record.tasks.push(task);
+            }
             (Event::CaseSettled(settled), Some(record)) => record.settled = Some(settled),
             (other, Some(_)) => return Err(damaged(&format!("{} is no part of a result", other.kind()))),
         }

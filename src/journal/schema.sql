@@ -17,7 +17,7 @@ create table events (
 );
 -- The rows of the results of one case, and its requests, without a scan.
 create index results_by_case on events (case_no)
-    where kind in ('case_admitted', 'task_settled', 'case_settled');
+    where kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled');
 create index attempts_by_case on events (case_no)
     where kind in ('attempt_started', 'attempt_ended');
 
@@ -51,9 +51,9 @@ select
 from events as admitted
 left join events as settled
     on settled.case_no = admitted.case_no
-    and settled.kind in ('case_admitted', 'task_settled', 'case_settled') and settled.kind = 'case_settled'
+    and settled.kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled') and settled.kind = 'case_settled'
 left join texts as row on row.digest = json_extract(admitted.body, '$.row')
-where admitted.kind in ('case_admitted', 'task_settled', 'case_settled') and admitted.kind = 'case_admitted';
+where admitted.kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled') and admitted.kind = 'case_admitted';
 
 -- One row per request. outcome is null while it is in flight (or was, when the process died).
 create view calls as
@@ -110,7 +110,7 @@ from (
 ) as attempt
 left join events as admitted
     on admitted.case_no = attempt.case_no
-    and admitted.kind in ('case_admitted', 'task_settled', 'case_settled') and admitted.kind = 'case_admitted'
+    and admitted.kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled') and admitted.kind = 'case_admitted'
 left join texts as answer on answer.digest = json_extract(attempt.ended, '$.outcome.answered.text');
 
 -- One row per vote of a judge, beside the judgement that all votes of the task come to.
@@ -131,6 +131,6 @@ select
 from events as settled, json_each(settled.body, '$.output.judge.votes') as vote
 left join events as admitted
     on admitted.case_no = settled.case_no
-    and admitted.kind in ('case_admitted', 'task_settled', 'case_settled') and admitted.kind = 'case_admitted'
+    and admitted.kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled') and admitted.kind = 'case_admitted'
 left join texts as reason on reason.digest = json_extract(vote.value, '$.reason')
-where settled.kind in ('case_admitted', 'task_settled', 'case_settled') and settled.kind = 'task_settled';
+where settled.kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled') and settled.kind in ('task_settled', 'task_adopted');

@@ -82,7 +82,7 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
     }
 }
 
-fn stop(hasher: Hasher, condition: &Stop) -> Hasher {
+pub(super) fn stop(hasher: Hasher, condition: &Stop) -> Hasher {
     match condition {
         Stop::Any(conditions) => conditions.iter().fold(hasher.field(b"any").number(conditions.len() as u64), stop),
         Stop::All(conditions) => conditions.iter().fold(hasher.field(b"all").number(conditions.len() as u64), stop),
@@ -107,7 +107,7 @@ fn items(hasher: Hasher, items: &Items, path: Option<&str>) -> Hasher {
     }
 }
 
-fn list<'a>(hasher: Hasher, texts: impl Iterator<Item = &'a str>) -> Hasher {
+pub(super) fn list<'a>(hasher: Hasher, texts: impl Iterator<Item = &'a str>) -> Hasher {
     let texts: Vec<&str> = texts.collect();
     let hasher = hasher.number(texts.len() as u64);
     texts.into_iter().fold(hasher, |hasher, text| hasher.field(text.as_bytes()))

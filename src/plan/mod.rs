@@ -2,13 +2,19 @@
 //! Reads: `spec`, `prompt`. Never: clocks, running state, the file system.
 //! Start at [`Plan`]; [`compile()`] makes one.
 
+mod compare;
 mod compile;
+mod fingerprint;
+#[cfg(test)]
+mod fingerprint_tests;
 mod graph;
 mod hash;
 mod model;
 mod overrides;
 
+pub use compare::{StepChange, compare};
 pub use compile::compile;
+pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 mod place;
 
 pub use model::{

@@ -326,6 +326,34 @@ impl Default for Limits {
     }
 }
 
+impl StepKind {
+    /// Returns the word for it.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Chat(_) => "chat",
+            Self::Dialogue(_) => "dialogue",
+            Self::Judge(_) => "judge",
+        }
+    }
+
+    /// Returns how many calls a task of it makes, at least and at most; repeated requests are not counted.
+    #[must_use]
+    pub fn calls(&self) -> (u64, u64) {
+        match self {
+            Self::Chat(_) => (1, 1),
+            Self::Dialogue(dialogue) => {
+                let most = dialogue.most_turns();
+                (dialogue.stop.fewest_turns(dialogue.actors.len() as u64).min(most), most)
+            }
+            Self::Judge(judge) => {
+                let calls = u64::from(judge.votes.get()) * if judge.blind.is_some() { 2 } else { 1 };
+                (calls, calls)
+            }
+        }
+    }
+}
+
 impl Dialogue {
     /// Returns how many turns it can take at most.
     #[must_use]
@@ -341,6 +369,18 @@ impl Dialogue {
 }
 
 impl Stop {
+    /// Returns before how many turns it certainly does not hold.
+    #[must_use]
+    pub fn fewest_turns(&self, speakers: u64) -> u64 {
+        match self {
+            Self::Rounds(rounds) => u64::from(rounds.get()) * speakers,
+            Self::Turns(turns) => u64::from(turns.get()),
+            Self::Says(_) | Self::Not(_) => 1,
+            Self::Any(stops) => stops.iter().map(|stop| stop.fewest_turns(speakers)).min().unwrap_or(1),
+            Self::All(stops) => stops.iter().map(|stop| stop.fewest_turns(speakers)).max().unwrap_or(1),
+        }
+    }
+
     /// Returns after how many turns it certainly holds; none when it may never.
     #[must_use]
     pub fn most_turns(&self, speakers: u64) -> Option<u64> {

@@ -129,19 +129,19 @@ fn is_path(letter: char) -> bool {
 
 /// Values made of values that have a name already multiply what there is.
 fn namings(tags: &[(usize, String)]) -> Option<(String, Range<usize>)> {
-    let named: Vec<_> = tags.iter().filter_map(|(start, tag)| Some((start, NAMING.captures(tag)?))).collect();
+    let found_tags: Vec<_> = tags.iter().filter_map(|(start, tag)| Some((start, NAMING.captures(tag)?))).collect();
     let side = |found: &regex::Captures<'_>, one: usize| {
         let part = found.get(one).or_else(|| found.get(one + 2));
         part.map_or_else(String::new, |part| part.as_str().to_owned())
     };
-    let names: Vec<String> = named
+    let names: Vec<String> = found_tags
         .iter()
         .flat_map(|(_, found)| {
             WORD.find_iter(&side(found, 1)).map(|word| word.as_str().to_owned()).collect::<Vec<_>>()
         })
         .collect();
     let mut product = 1_u64;
-    for (start, found) in &named {
+    for (start, found) in &found_tags {
         let value = side(found, 2);
         if !WORD.find_iter(&value).any(|word| names.iter().any(|name| name == word.as_str())) {
             continue;

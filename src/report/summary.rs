@@ -28,6 +28,9 @@ pub struct Summary {
     pub seconds: f64,
     /// Of all answered requests.
     pub tokens: Tokens,
+    /// Tasks adopted instead of asked, by the run that they come from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reused: Vec<Reused>,
     /// Requests sent, the repeated ones included.
     pub requests: u64,
     /// Requests that were answered.
@@ -91,6 +94,15 @@ pub struct FailureCount {
     pub count: u64,
 }
 
+/// How many tasks come from another run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reused {
+    /// The run.
+    pub run: RunId,
+    /// How many.
+    pub tasks: u64,
+}
+
 /// What was settled of one step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepSummary {
@@ -104,6 +116,9 @@ pub struct StepSummary {
     pub failed: u64,
     /// Tasks not asked, because one that they read failed.
     pub skipped: u64,
+    /// Of all these, those adopted from another run.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reused: u64,
     /// What its judge said; none when it is no judge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judge: Option<JudgeSummary>,
@@ -166,6 +181,7 @@ impl Tally {
                 reasoning: count(self.usage.reasoning),
                 output_per_second: output.and_then(|output| per(output, micros, 1_000_000)),
             },
+            reused: self.reused.iter().map(|(run, &tasks)| Reused { run: run.clone(), tasks }).collect(),
             requests: self.sent,
             answered: self.answered,
             retries: self.retries,
@@ -197,6 +213,11 @@ impl Tally {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl StepSummary {
     fn of(name: &StepName, step: &StepTally) -> Self {
         Self {
@@ -205,6 +226,7 @@ impl StepSummary {
             unscored: step.unscored,
             failed: step.failed,
             skipped: step.skipped,
+            reused: step.reused,
             judge: step.judge.as_ref().map(JudgeSummary::of),
         }
     }
@@ -254,11 +276,11 @@ const fn unscored_word(reason: Unscored) -> &'static str {
 #[must_use]
 pub fn stop_phrase(cause: &StopCause) -> String {
     match cause {
-        StopCause::Interrupt => "Ctrl-C".to_owned(),
-        StopCause::Terminate => "SIGTERM".to_owned(),
+        StopCause::Interrupt => "by Ctrl-C".to_owned(),
+        StopCause::Terminate => "by SIGTERM".to_owned(),
         StopCause::BackendUnusable { backend, failure } => {
-            format!("backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
+            format!("because backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
         }
-        StopCause::SourceUnusable { reason } => format!("the items cannot be read on: {reason}"),
+        StopCause::SourceUnusable { reason } => format!("because {reason}"),
     }
 }

@@ -25,6 +25,9 @@ pub fn text(summary: &Summary, width: usize) -> String {
             rows.judge(step, judge);
         }
     }
+    for reused in &summary.reused {
+        rows.add("reused", &format!("{} of {}", counted(reused.tasks, "task"), reused.run));
+    }
     rows.add("tokens", &tokens(summary));
     rows.add("requests", &requests(summary));
     if !summary.given_up.is_empty() {
@@ -115,11 +118,15 @@ fn headline(summary: &Summary) -> String {
         Some(total) => format!("{} of {} done", grouped(summary.cases.settled()), counted(total, "case")),
         None => format!("{} done", counted(summary.cases.settled(), "case")),
     };
-    let by = summary.stopped_by.as_deref().unwrap_or("no reason recorded");
+    let by = summary.stopped_by.as_deref().unwrap_or("for a reason that is not recorded");
     match summary.status {
+        RunStatus::Complete if summary.cases.failed > 0 => {
+            let all = counted(summary.cases.admitted, "case");
+            format!("{}: complete in {time}; {} of {all} failed", summary.name, grouped(summary.cases.failed))
+        }
         RunStatus::Complete => format!("{}: complete in {time}", summary.name),
-        RunStatus::Stopped => format!("{}: stopped after {time} by {by}; {}", summary.name, done()),
-        RunStatus::Failed => format!("{}: ended after {time} by {by}; {}", summary.name, done()),
+        RunStatus::Stopped => format!("{}: stopped after {time} {by}; {}", summary.name, done()),
+        RunStatus::Failed => format!("{}: ended after {time} {by}; {}", summary.name, done()),
         RunStatus::Interrupted => format!("{}: interrupted after {time}; {}", summary.name, done()),
         RunStatus::Running => format!("{}: running for {time}; {}", summary.name, done()),
     }

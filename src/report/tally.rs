@@ -2,10 +2,11 @@
 
 use indexmap::IndexMap;
 
-use crate::base::{StepName, Timestamp};
+use crate::base::{RunId, StepName, Timestamp};
 use crate::event::{
     AttemptEnded, BackendResolved, CaseCounts, Event, Failure, FailureKind, FinishReason, Outcome, Recorded,
-    RunOutcome, RunStarted, Stage, StopCause, TaskOutput, TaskSettled, TaskStatus, Unscored, Usage, Verdict,
+    RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Unscored, Usage,
+    Verdict,
 };
 use crate::stats::Categories;
 
@@ -22,6 +23,8 @@ pub struct Tally {
     pub cases: CaseCounts,
     /// How many cases there are, once the source has ended.
     pub total: Option<u64>,
+    /// Tasks adopted, by the run that they come from.
+    pub reused: IndexMap<RunId, u64>,
     /// Requests sent.
     pub sent: u64,
     /// Requests that were answered.
@@ -69,6 +72,8 @@ pub struct StepTally {
     pub failed: u64,
     /// Tasks not asked, because one that they read failed.
     pub skipped: u64,
+    /// Of all these, those adopted from another run.
+    pub reused: u64,
     /// Tokens of its answers.
     pub usage: Usage,
     /// What its judge said; none when it is no judge.
@@ -117,8 +122,9 @@ impl Tally {
             }
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
+            Event::TaskAdopted(adopted) => self.adopt_task(adopted),
             Event::CaseSettled(settled) => self.cases.settle(settled.status),
-            Event::CapacityChanged(_) => {}
+            Event::CapacityChanged(_) | Event::RunTuned(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),
@@ -160,8 +166,21 @@ impl Tally {
                 self.usage.add(&ended.usage);
                 self.cut += u64::from(answer.finish == FinishReason::Length);
             }
+            // Never a request, so it counts neither as sent nor as failed.
+            Outcome::Failed(Failure { kind: FailureKind::Unsent, .. }) => {
+                self.sent -= 1;
+                self.ended -= 1;
+                self.retries -= u64::from(ended.id.attempt.0 > 1);
+            }
             Outcome::Failed(Failure { kind, .. }) => self.failures.add(*kind),
         }
+    }
+
+    /// Counts what was adopted as settled, and its tokens not at all: another run has paid for them.
+    fn adopt_task(&mut self, adopted: &TaskAdopted) {
+        *self.reused.entry(adopted.from_run.clone()).or_default() += 1;
+        self.steps.entry(adopted.task.step.clone()).or_default().reused += 1;
+        self.settle_task(&TaskSettled { usage: Usage::default(), ..adopted.task.clone() });
     }
 
     fn settle_task(&mut self, settled: &TaskSettled) {

@@ -9,7 +9,8 @@ use crate::base::{
 use crate::event::{
     Answer, AttemptEnded, AttemptId, AttemptStarted, BackendResolved, CaseAdmitted, CaseCounts, CaseSettled,
     CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, Judgement, Outcome, Recorded, RunEnded, RunOutcome,
-    RunStarted, SourceEnded, TaskOutput, TaskSettled, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
+    RunStarted, SourceEnded, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Timings, Turn, Unscored, Usage,
+    Verdict, Vote,
 };
 
 /// A log under construction; every event is half a second after the one before.
@@ -32,6 +33,7 @@ impl Story {
             name: name.to_owned(),
             plan: Digest::of(name.as_bytes()),
             source,
+            files: BTreeMap::new(),
             file: format!("pipelines/{name}.yaml"),
             overrides: serde_json::json!({}),
             seed: 0,
@@ -173,6 +175,20 @@ impl Story {
         };
         self.settle(case, "verdict", task, Some(TaskOutput::Judge(judgement)));
         self.over(case, status);
+    }
+
+    /// The same story, told by a run that adopts all settled tasks from `run`.
+    pub(crate) fn adopted_from(&self, run: &str) -> Self {
+        let asked = |event: &Event| matches!(event, Event::AttemptStarted(_) | Event::AttemptEnded(_));
+        let adopt = |recorded: &Recorded| match &recorded.event {
+            Event::TaskSettled(task) => {
+                let adopted = TaskAdopted { from_run: run.into(), from_case: task.case, task: task.clone() };
+                Recorded { at: recorded.at, event: Event::TaskAdopted(adopted) }
+            }
+            _ => recorded.clone(),
+        };
+        let log = self.log.iter().filter(|recorded| !asked(&recorded.event)).map(adopt).collect();
+        Self { log, texts: self.texts.clone(), now: self.now, cases: self.cases }
     }
 
     pub(crate) fn tally(&self) -> super::Tally {

@@ -50,7 +50,7 @@ fn a_run_of_many_cases_shows_bars() {
         &story,
         80,
         &expect![[r#"
-            monte_carlo: complete in 1 min 15 s
+            monte_carlo: complete in 1 min 15 s; 1 of 15 cases failed
 
               cases      15: 13 ok · 1 unscored · 1 failed
               verdict: 13 of 14 cases scored; unscored: unreadable 1
@@ -75,7 +75,7 @@ fn a_narrow_terminal_gets_short_bars() {
         &story,
         60,
         &expect![[r#"
-            monte_carlo: complete in 1 min 15 s
+            monte_carlo: complete in 1 min 15 s; 1 of 15 cases failed
 
               cases      15: 13 ok · 1 unscored · 1 failed
               verdict: 13 of 14 cases scored; unscored: unreadable 1
@@ -342,4 +342,25 @@ proptest! {
         prop_assert!((1..=21).contains(&printed));
         prop_assert!(!milestones.is_due(total, Some(total)));
     }
+}
+
+#[test]
+fn what_is_reused_counts_as_settled_and_costs_nothing() {
+    let mut story = Story::begin("debate");
+    story.debate(0, Some("pro"));
+    story.debate(1, None);
+    story.end(RunOutcome::Complete);
+    let adopted = story.adopted_from("debate-1").tally();
+    let summary = adopted.summary(&"debate-2".into());
+    assert_eq!((summary.requests, summary.tokens.output), (0, None));
+    assert_eq!(
+        summary.reused.iter().map(|reused| (reused.run.as_str(), reused.tasks)).collect::<Vec<_>>(),
+        [("debate-1", 4)]
+    );
+    let asked = story.tally().summary(&"debate-2".into());
+    let judged =
+        |summary: &crate::report::Summary| summary.steps.iter().map(|step| step.judge.clone()).collect::<Vec<_>>();
+    assert_eq!(judged(&summary), judged(&asked), "verdicts are counted whoever asked");
+    let text = crate::report::summary_text(&summary, 80);
+    assert!(text.contains("  reused     4 tasks of debate-1\n"), "{text}");
 }

@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 
 use super::clock::Clock;
 use super::dispatch::{Dispatch, Returned};
-use super::intake::{Intake, IntakeError};
+use super::intake::{Intake, IntakeError, Read};
 use super::live::Live;
 use super::texts::TextCache;
 use crate::base::Timestamp;
-use crate::engine::{Effect, Engine, Input, Offered, Step, Ticket};
+use crate::engine::{Effect, Engine, Input, Step, Ticket};
 use crate::event::{Event, Recorded, RunFailed, RunOutcome, StopCause};
 use crate::journal::{Batch, Committed, EventLog, JournalError, Text, Writer};
 use crate::worker::Station;
@@ -25,12 +25,17 @@ const NOTICES: usize = 256;
 /// Commits that a held display may fall behind before it misses some.
 const MOST_UNTOLD: usize = 4_096;
 
+/// Cases admitted in one go, before the journal is given what they come to.
+const MOST_AT_ONCE: usize = 256;
+/// Batches that may wait for the journal while new cases are admitted.
+const MOST_WAITING: usize = 64;
+
 /// Everything that a live run is made of.
 pub struct Conductor {
     /// New, or replayed.
     pub engine: Engine,
-    /// `Begin` or `Resume`.
-    pub first: Input,
+    /// `Begin`, or `Resume` and what was tuned since.
+    pub first: Vec<Input>,
     /// Texts that the first event speaks of.
     pub first_texts: Vec<Text>,
     /// Where events go.
@@ -141,7 +146,9 @@ impl Conductor {
         let mut last_busy = 0;
 
         let result = async {
-            run.give(self.first)?;
+            for input in self.first {
+                run.give(input)?;
+            }
             loop {
                 run.admit(&mut intake)?;
                 run.submit();
@@ -154,7 +161,7 @@ impl Conductor {
                     drop(run.live.try_send(Live::InFlight(u32::try_from(busy).unwrap_or(u32::MAX))));
                 }
                 let wakeup = run.engine.next_wakeup();
-                let wants_case = run.engine.wants_cases() > 0;
+                let wants_case = run.wants_case();
                 tokio::select! {
                     commit = committed.recv() => {
                         let Some(commit) = commit else { return Err(RunError::Bug("the writer went away".to_owned())) };
@@ -189,11 +196,13 @@ impl Conductor {
         let live = run.live.clone();
         drop(run);
         drop(committed);
-        let commits = close(writer).await?;
+        // The first failure names the cause; what closing says after it is only its echo.
+        let closed = close(writer).await;
         for facts in untold {
             drop(live.send(Live::Facts(facts)).await);
         }
         result?;
+        let commits = closed?;
         let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
         Ok(Ending { outcome, commits, late_reports, facts_lost })
     }
@@ -211,7 +220,7 @@ async fn close(writer: Writer) -> Result<u64, RunError> {
     }
 }
 
-async fn next_case(intake: &mut Option<Intake>) -> Option<Result<(Offered, Arc<str>), IntakeError>> {
+async fn next_case(intake: &mut Option<Intake>) -> Option<Result<Read, IntakeError>> {
     match intake {
         Some(intake) => intake.next().await,
         None => std::future::pending().await,
@@ -338,23 +347,34 @@ impl Running<'_> {
 
     /// Admits the cases that have been read already and would be worked on.
     fn admit(&mut self, intake: &mut Option<Intake>) -> Result<(), RunError> {
-        while self.engine.wants_cases() > 0
+        // Cases whose tasks are all adopted keep no slot busy, so the engine wants more without end.
+        let mut left = MOST_AT_ONCE;
+        while self.wants_case()
+            && left > 0
             && let Some(case) = intake.as_mut().and_then(Intake::ready)
         {
             self.offer(intake, Some(case))?;
+            left -= 1;
         }
         Ok(())
+    }
+
+    /// A journal that falls behind is waited for: what waits for it is bounded by calls in flight and by this.
+    fn wants_case(&self) -> bool {
+        self.waiting.len() < MOST_WAITING && self.engine.wants_cases() > 0
     }
 
     fn offer(
         &mut self,
         intake: &mut Option<Intake>,
-        case: Option<Result<(Offered, Arc<str>), IntakeError>>,
+        case: Option<Result<Read, IntakeError>>,
     ) -> Result<(), RunError> {
         match case {
-            Some(Ok((offered, row))) => {
-                self.texts.put(offered.row, &row);
-                self.batch.texts.push(Text { digest: offered.row, body: row });
+            Some(Ok(Read { offered, texts })) => {
+                for text in texts {
+                    self.texts.put(text.digest, &text.body);
+                    self.batch.texts.push(text);
+                }
                 self.give(Input::Offer(vec![offered]))
             }
             Some(Err(error)) => {

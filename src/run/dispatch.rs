@@ -88,7 +88,7 @@ impl Dispatch {
         for lane in &mut self.lanes {
             if let Some(place) = lane.waiting.iter().position(|(_, call)| call.ticket == ticket) {
                 lane.waiting.remove(place);
-                return Some(unsent(ticket, why));
+                return Some(unsent(ticket));
             }
         }
         if let Some(cancel) = self.cancels.remove(&ticket) {
@@ -101,7 +101,7 @@ impl Dispatch {
     /// Takes back every call that waits.
     pub(super) fn recall(&mut self) -> Vec<Returned> {
         let waiting = self.lanes.iter_mut().flat_map(|lane| lane.waiting.drain(..));
-        waiting.map(|(_, call)| unsent(call.ticket, FailureKind::Cancelled)).collect()
+        waiting.map(|(_, call)| unsent(call.ticket)).collect()
     }
 
     fn fill(&mut self, lane: usize) -> Option<Ticket> {
@@ -141,8 +141,8 @@ fn speak(plan: &Plan, live: &mpsc::Sender<Live>, ticket: Ticket, place: &crate::
     drop(live.try_send(piece));
 }
 
-fn unsent(ticket: Ticket, why: FailureKind) -> Returned {
-    let outcome = Outcome::Failed(Failure::new(why, "never sent: the run is stopping"));
+fn unsent(ticket: Ticket) -> Returned {
+    let outcome = Outcome::Failed(Failure::new(FailureKind::Unsent, "the run stopped before it was sent"));
     let report = Report { request: None, outcome, usage: Usage::default(), timings: Timings::default() };
     Returned { ticket, worked: Worked { report, texts: Vec::new() } }
 }

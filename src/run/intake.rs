@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::items::{ItemProblem, RowSource};
+use super::reuse::{Adopted, Reuse};
 use crate::base::{Digest, Hasher};
 use crate::engine::Offered;
+use crate::journal::{JournalError, Text};
 use crate::plan::Plan;
 
 /// Cases read ahead of the engine: enough that a fast run never waits for the file.
@@ -14,7 +16,16 @@ const AHEAD: usize = 512;
 
 /// A thread that reads the input and hands over cases in admission order: item by item, repeat by repeat.
 pub struct Intake {
-    cases: mpsc::Receiver<Result<(Offered, Arc<str>), IntakeError>>,
+    cases: mpsc::Receiver<Result<Read, IntakeError>>,
+}
+
+/// A case that has been read.
+#[derive(Debug)]
+pub struct Read {
+    /// For the engine.
+    pub offered: Offered,
+    /// Its row, and the texts of what it takes over from another run.
+    pub texts: Vec<Text>,
 }
 
 /// An input that cannot go on.
@@ -29,20 +40,24 @@ pub enum IntakeError {
         /// How many cases had been admitted.
         admitted: u64,
     },
+    /// The run that is reused cannot be read any more.
+    #[error("the run that is reused cannot be read: {0}")]
+    Reuse(#[from] JournalError),
     /// The reading thread cannot start.
     #[error("no thread for reading the input: {0}")]
     Thread(std::io::Error),
 }
 
 impl Intake {
-    /// Starts reading; `admitted` cases are passed over, and their ids must come to the hash `chain`.
+    /// Starts reading; `admitted` cases are passed over, and their ids must come to the hash `chain`. Later ones take
+    /// over what `reuse` has of them.
     ///
     /// # Errors
     /// The thread cannot start.
-    pub fn start(plan: Arc<Plan>, admitted: u64, chain: Digest) -> Result<Self, IntakeError> {
+    pub fn start(plan: Arc<Plan>, admitted: u64, chain: Digest, reuse: Option<Reuse>) -> Result<Self, IntakeError> {
         let (sender, cases) = mpsc::channel(AHEAD);
         let read = move || {
-            let stopped = pump(&plan, admitted, chain, &sender);
+            let stopped = pump(&plan, admitted, chain, reuse.as_ref(), &sender);
             if let Err(error) = stopped {
                 // A receiver that is gone wants no more cases, and no error either.
                 drop(sender.blocking_send(Err(error)));
@@ -52,16 +67,16 @@ impl Intake {
         Ok(Self { cases })
     }
 
-    /// Returns the next case and the text of its row; none when there are no more.
+    /// Returns the next case; none when there are no more.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub async fn next(&mut self) -> Option<Result<(Offered, Arc<str>), IntakeError>> {
+    pub async fn next(&mut self) -> Option<Result<Read, IntakeError>> {
         self.cases.recv().await
     }
 
     /// Returns the next case when it has been read already.
-    pub fn ready(&mut self) -> Option<Result<(Offered, Arc<str>), IntakeError>> {
+    pub fn ready(&mut self) -> Option<Result<Read, IntakeError>> {
         self.cases.try_recv().ok()
     }
 }
@@ -70,15 +85,16 @@ fn pump(
     plan: &Plan,
     admitted: u64,
     chain: Digest,
-    sender: &mpsc::Sender<Result<(Offered, Arc<str>), IntakeError>>,
+    reuse: Option<&Reuse>,
+    sender: &mpsc::Sender<Result<Read, IntakeError>>,
 ) -> Result<(), IntakeError> {
     let mut source = RowSource::open(plan).map_err(IntakeError::Row)?;
     let mut passed = 0;
     let mut seen = Hasher::new("pipe admitted 1").finish();
     while let Some(row) = source.next_row() {
         let row = row.map_err(IntakeError::Row)?;
-        let text: Arc<str> = Arc::from(row.json);
-        let digest = Digest::of(text.as_bytes());
+        let text = Text::of(row.json);
+        let fields = reuse.and_then(|_| serde_json::from_str(&text.body).ok()).unwrap_or_default();
         for repeat in 1..=plan.repeat.get() {
             if passed < admitted {
                 passed += 1;
@@ -88,8 +104,13 @@ fn pump(
                 }
                 continue;
             }
-            let offered = Offered { item: row.item.clone(), repeat, row: digest };
-            if sender.blocking_send(Ok((offered, Arc::clone(&text)))).is_err() {
+            let mut adopted = match reuse {
+                Some(reuse) => reuse.adopt(plan, &row.item, repeat, &fields)?,
+                None => Adopted::default(),
+            };
+            adopted.texts.push(text.clone());
+            let offered = Offered { item: row.item.clone(), repeat, row: text.digest, adopted: adopted.tasks };
+            if sender.blocking_send(Ok(Read { offered, texts: adopted.texts })).is_err() {
                 return Ok(());
             }
         }

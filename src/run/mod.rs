@@ -10,13 +10,15 @@ mod intake;
 mod items;
 mod live;
 mod resume;
+mod reuse;
 mod texts;
 
 pub use clock::Clock;
 pub use conductor::{Conductor, Ending, RunError};
 pub use folder::{Folder, open_plain};
-pub use intake::{Intake, IntakeError};
+pub use intake::{Intake, IntakeError, Read};
 pub use items::{ItemProblem, Survey, survey};
 pub use live::Live;
-pub use resume::{Resumable, ResumeError, load};
+pub use resume::{Resumable, ResumeError, Source, load, source_of};
+pub use reuse::{Adopted, Forecast, Reuse, first_row, forecast};
 pub use texts::TextCache;

@@ -1,9 +1,10 @@
 //! A run as its journal tells it: what was promised, and how far it came.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::Timestamp;
+use crate::base::{Digest, Timestamp};
 use crate::engine::{IllegalEvent, Replay};
 use crate::event::{Event, RunOutcome, RunStarted, Snapshot};
 use crate::journal::{EventSeq, JournalError, Reader};
@@ -13,8 +14,8 @@ use crate::plan::Plan;
 pub struct Resumable {
     /// What was promised.
     pub started: RunStarted,
-    /// The pipeline file's text at the start.
-    pub source: Arc<str>,
+    /// What it is made of.
+    pub source: Source,
     /// The time of the latest event.
     pub latest: Timestamp,
     /// True when every case is settled.
@@ -23,15 +24,24 @@ pub struct Resumable {
     checkpoint: Option<(EventSeq, Snapshot)>,
 }
 
+/// The texts that a run is made of, as last recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The pipeline file.
+    pub text: Arc<str>,
+    /// The files that it names by `file://`, by their path as written.
+    pub files: BTreeMap<String, Arc<str>>,
+}
+
 /// A run that cannot be taken up.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The text of the pipeline is missing.
-    #[error("the journal does not hold the pipeline's text")]
-    NoSource,
+    /// A text of the pipeline is missing.
+    #[error("the journal does not hold text {0}, of which the pipeline is made")]
+    NoSource(Digest),
     /// The events do not fit the plan that this version makes of the same text.
     #[error("the journal does not fit the plan")]
     Illegal(#[from] IllegalEvent),
@@ -43,6 +53,20 @@ pub enum ResumeError {
     },
 }
 
+/// Returns the texts that a run is made of: those of its start, or of its newest edit outside identity.
+///
+/// # Errors
+/// The journal cannot be read, or lacks a text.
+pub fn source_of(reader: &Reader, started: &RunStarted) -> Result<Source, ResumeError> {
+    let (text, files) = match reader.last_tuned()? {
+        Some(tuned) => (tuned.source, tuned.files),
+        None => (started.source, started.files.clone()),
+    };
+    let find = |digest: Digest| reader.text(&digest)?.ok_or(ResumeError::NoSource(digest));
+    let files = files.into_iter().map(|(path, digest)| Ok((path, find(digest)?)));
+    Ok(Source { files: files.collect::<Result<_, ResumeError>>()?, text: find(text)? })
+}
+
 /// Opens a run's journal and finds where it stands.
 ///
 /// # Errors
@@ -50,7 +74,7 @@ pub enum ResumeError {
 pub fn load(journal: &Path) -> Result<Resumable, ResumeError> {
     let reader = Reader::open(journal)?;
     let (_, started) = reader.run_started()?;
-    let source = reader.text(&started.source)?.ok_or(ResumeError::NoSource)?;
+    let source = source_of(&reader, &started)?;
     let last = reader.last_event()?.map(|(_, last)| last);
     let complete = matches!(
         last.as_ref().map(|last| &last.event),

@@ -106,6 +106,7 @@ where
         name: plan.name.clone(),
         plan: plan.hash,
         source: Digest::of(b""),
+        files: BTreeMap::new(),
         file: String::new(),
         overrides: serde_json::Value::Null,
         seed: plan.seed,
@@ -191,7 +192,7 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
             let digest = self.keep(&row);
             let text = Text { digest, body: row };
             log.append(&[Batch { texts: vec![text], ..Batch::default() }])?;
-            self.give(log, Input::Offer(vec![Offered { item, repeat, row: digest }]))?;
+            self.give(log, Input::Offer(vec![Offered { item, repeat, row: digest, adopted: Vec::new() }]))?;
         }
         Ok(())
     }

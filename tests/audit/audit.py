@@ -31,6 +31,7 @@ class Audit:
         self.started = {}  # attempt -> seq
         self.ended = {}  # attempt -> outcome
         self.answered = {}  # call -> attempt number
+        self.adopted = 0
         self.last = None
 
     def violation(self, seq, text):
@@ -113,6 +114,19 @@ class Audit:
         for vote in output.get("judge", {}).get("votes", []):
             self.text(seq, vote["reason"], "reason of a vote")
 
+    def on_task_adopted(self, seq, body):
+        if not body.get("from_run"):
+            self.violation(seq, "a task adopted from no run")
+        if body["case"] not in self.admitted:
+            self.violation(seq, f"task adopted for case {body['case']}, which was not admitted")
+        if body["status"] not in ("ok", "unscored"):
+            self.violation(seq, f"a {body['status']} task was adopted")
+        self.adopted += 1
+        self.on_task_settled(seq, body)
+
+    def on_run_tuned(self, seq, body):
+        self.text(seq, body["source"], "pipeline file")
+
     def on_case_settled(self, seq, body):
         if body["case"] not in self.admitted:
             self.violation(seq, f"case {body['case']} settled and never admitted")
@@ -158,6 +172,7 @@ class Audit:
             "kinds": dict(sorted(self.kinds.items())),
             "cases": {"admitted": len(self.admitted), **{name: by_status[name] for name in ("ok", "unscored", "failed")}},
             "tasks_settled": len(self.tasks),
+            "tasks_adopted": self.adopted,
             "attempts": {
                 "started": len(self.started),
                 "answered": outcomes["answered"],

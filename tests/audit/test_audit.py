@@ -120,6 +120,20 @@ class Planted(unittest.TestCase):
             settled = ("task_settled", {**EVENTS[4][1], "output": output})
             self.caught(f"({what}) is missing", events=EVENTS[:4] + [settled] + EVENTS[5:])
 
+    def test_adopted(self):
+        settled = EVENTS[4][1]
+        adopted = ("task_adopted", {**settled, "from_run": "debate-1", "from_case": 3})
+        asked_not = [event for event in EVENTS[:4] if not event[0].startswith("attempt")]
+        done = self.audit(events=asked_not + [adopted] + EVENTS[5:])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout)["tasks_adopted"], 1)
+        self.caught("asked again after it was settled", events=EVENTS[:2] + [adopted] + EVENTS[2:4] + EVENTS[5:])
+        self.caught("a failed task was adopted", events=self.with_event(4, ("task_adopted", {**adopted[1], "status": "failed"})))
+        self.caught("task settled twice", events=self.with_event(5, adopted))
+        self.caught("adopted from no run", events=self.with_event(4, ("task_adopted", settled)))
+        elsewhere = ("task_adopted", {**adopted[1], "case": 7})
+        self.caught("which was not admitted", events=self.with_event(4, elsewhere))
+
     def test_columns(self):
         self.caught("column case_no is 3, the body says 0", statement="update events set case_no = 3 where seq = 5")
         self.caught("a checkpoint stands after event 9", statement="insert into checkpoints values (9, '{}', 0)")

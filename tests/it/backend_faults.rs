@@ -18,15 +18,15 @@ use FailureKind::{
 const KEY: &str = "sk-test-123456";
 
 /// A running fault server; it ends with this value, or with this process.
-struct FaultServer {
+pub(crate) struct FaultServer {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     stuck: String,
     ledger: tempfile::NamedTempFile,
 }
 
 impl FaultServer {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fault_server/server.py");
         let ledger = tempfile::NamedTempFile::new().expect("a temporary file");
         let mut child = Command::new("python3")
@@ -42,6 +42,14 @@ impl FaultServer {
         let mut line = || lines.next().expect("it prints two lines").expect("in UTF-8");
         let (url, stuck) = (line(), line());
         Self { child, url, stuck, ledger }
+    }
+
+    /// The digests of all requests so far, in the order of their arrival.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        let ledger = std::fs::read_to_string(self.ledger.path()).expect("the ledger can be read");
+        let entries = ledger.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let requests = entries.filter(|entry| entry["what"] == "request");
+        requests.map(|entry| entry["digest"].as_str().expect("a text").to_owned()).collect()
     }
 
     fn requests(&self) -> usize {

@@ -183,7 +183,7 @@ fn damaged(corpus: &[String], dice: &mut Dice) -> String {
 fn check(text: &str) {
     let around = Surroundings {
         env: &|name| (name == "X").then(|| "x: [y]".to_owned()),
-        read_text: &|path| if path.ends_with(".md") { Ok("{{ item.x }}".to_owned()) } else { Err("none".to_owned()) },
+        read_text: &|path| if path.contains("md") { Ok("{{ item.x }}".to_owned()) } else { Err("none".to_owned()) },
         resolve: &|path| Ok(path.into()),
     };
     let compiled = compile(Arc::from("f.yaml"), text, &Overrides::default(), &around);

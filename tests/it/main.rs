@@ -9,6 +9,7 @@ mod house;
 mod invalid;
 mod project;
 mod readme;
+mod reuse;
 mod scale;
 mod schema;
 mod surface;

@@ -45,6 +45,14 @@ impl Project {
         command
     }
 
+    /// Changes a file.
+    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
+        let path = self.path(name);
+        let text = fs::read_to_string(&path).expect("the file is there");
+        assert!(text.contains(from), "{name} has {from:?}");
+        fs::write(path, text.replace(from, to)).expect("written");
+    }
+
     /// Runs the command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.pipe(arguments).output().expect("pipe starts")

@@ -59,12 +59,12 @@ fn five_thousand_mistakes_are_told_with_their_places() {
 #[test]
 fn one_large_value_costs_no_more_than_many_small_ones() {
     let rest = "version: 1\nactors: { a: {} }\nsteps: { s: { chat: { actor: a, prompt: PROMPT } } }\n";
-    let reads = (0..8_000).map(|n| format!("{{{{ item.c{n} or {n} }}}} ")).collect::<String>();
+    let reads = (0..8_000).map(|n| format!("{{{{ item.c{n} or {n} }}}} ")).collect::<Vec<_>>().concat();
     assert!(compiled(&rest.replace("PROMPT", &format!("\"{reads}\""))).plan.is_some());
     assert!(compiled(&rest.replace("PROMPT", &format!("\"{}\"", "${".repeat(200_000)))).plan.is_some());
-    let options = (0..40_000).map(|n| format!("o{n}, ")).collect::<String>();
+    let options = (0..40_000).map(|n| format!("o{n}, ")).collect::<Vec<_>>().concat();
     let judge = format!("judge: {{ actor: a, question: Which?, choose: [{options}] }}");
     assert!(compiled(&rest.replace("chat: { actor: a, prompt: PROMPT }", &judge)).plan.is_some());
-    let keys = (0..30_000).map(|n| format!("key{n}: 1\n")).collect::<String>();
+    let keys = (0..30_000).map(|n| format!("key{n}: 1\n")).collect::<Vec<_>>().concat();
     assert_eq!(compiled(&(rest.replace("PROMPT", "Hello") + &keys)).diagnostics.len(), 30_000);
 }

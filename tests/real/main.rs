@@ -2,6 +2,7 @@
 //!
 //! `PIPE_TEST_PYTHON` is a Python that has xllamacpp; the weights lie where `pipe` itself looks for them.
 
+#[expect(dead_code, reason = "shared with the tests that need no model")]
 #[path = "../it/project.rs"]
 mod project;
 mod server;

@@ -1,13 +1,15 @@
 //! The display of many cases: one line that is rewritten, or a plain line every so many cases.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::speech::happening;
 use crate::base::Timestamp;
-use crate::cli::printer::{DIM, Stream, paint};
-use crate::report::{Milestones, Progress, Tally, cut};
+use crate::cli::printer::{DIM, Stream, inert, paint};
+use crate::event::{Event, FailureKind, Outcome, Recorded};
+use crate::report::{Milestones, Progress, Tally, cut, duration};
 use crate::run::Live;
 
 /// Rewrites per second: readable, and cheap over ssh.
@@ -20,6 +22,8 @@ pub struct LineDisplay {
     progress: Progress,
     milestones: Milestones,
     bar: Option<ProgressBar>,
+    /// Kinds of failures that have been spoken of.
+    told: BTreeSet<FailureKind>,
 }
 
 impl LineDisplay {
@@ -29,7 +33,7 @@ impl LineDisplay {
         let bar = stream.is_terminal().then(bar);
         let mut milestones = Milestones::default();
         milestones.is_due(tally.cases.settled(), tally.total);
-        Self { stream, tally, progress: Progress::default(), milestones, bar }
+        Self { stream, tally, progress: Progress::default(), milestones, bar, told: BTreeSet::new() }
     }
 
     pub(super) fn take(&mut self, live: &Live, now: Timestamp) {
@@ -38,7 +42,7 @@ impl LineDisplay {
                 self.progress.sample(&self.tally, now);
                 for fact in facts.iter() {
                     self.tally.add(fact);
-                    if let Some(line) = happening(&fact.event) {
+                    if let Some(line) = happening(&fact.event).or_else(|| self.first_of_its_kind(fact)) {
                         self.tell(&line);
                     }
                 }
@@ -61,6 +65,21 @@ impl LineDisplay {
             bar.finish_and_clear();
         }
         self.tally
+    }
+
+    /// Says once for each kind of failure that calls are tried again, and why: else a run that waits looks dead.
+    fn first_of_its_kind(&mut self, fact: &Recorded) -> Option<String> {
+        let Event::AttemptEnded(ended) = &fact.event else { return None };
+        let (Outcome::Failed(failure), Some(retry_at)) = (&ended.outcome, ended.retry_at) else { return None };
+        let is_ours = matches!(
+            failure.kind,
+            FailureKind::Unsent | FailureKind::Cancelled | FailureKind::Interrupted | FailureKind::FormatUnsupported
+        );
+        if is_ours || !self.told.insert(failure.kind) {
+            return None;
+        }
+        let wait = duration(retry_at.micros_since(fact.at));
+        Some(format!("{}: asked again after {wait} ({})", failure.kind.word(), inert(&failure.detail)))
     }
 
     fn draw(&self, now: Timestamp) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::ActorName;
 use crate::cli::printer::inert;
-use crate::event::{AttemptId, Capacity, Event, Failure, FailureKind, FinishReason, Stage, Verdict};
+use crate::event::{AttemptId, Capacity, Event, Failure, FailureKind, FinishReason, Stage, StopCause, Verdict};
 use crate::report::{Wrapper, unscored_phrase};
 
 /// How far texts stand in from their speaker's name.
@@ -172,7 +172,7 @@ fn verdict_words(verdict: &Verdict) -> String {
 pub(super) fn failure_line(failure: &Failure, again: bool) -> String {
     let detail = inert(&failure.detail).replace('\n', " ");
     match (failure.kind, again) {
-        (FailureKind::Cancelled, _) => "(given up: the run is stopping)".to_owned(),
+        (FailureKind::Cancelled | FailureKind::Unsent, _) => "(given up: the run is stopping)".to_owned(),
         (kind, true) => format!("({}: {detail}; asking again)", kind.word()),
         (kind, false) => format!("({}: {detail})", kind.word()),
     }
@@ -192,7 +192,14 @@ pub(super) fn happening(event: &Event) -> Option<String> {
             ),
         }),
         Event::DrainStage(drain) => Some(match drain.stage {
-            Stage::Draining => "stopping: calls in flight may end; Ctrl-C again gives them up".to_owned(),
+            Stage::Draining => match &drain.cause {
+                StopCause::Interrupt | StopCause::Terminate => {
+                    "stopping: calls in flight may end; Ctrl-C again gives them up".to_owned()
+                }
+                StopCause::BackendUnusable { .. } | StopCause::SourceUnusable { .. } => {
+                    "stopping: calls in flight may end, no other is begun".to_owned()
+                }
+            },
             Stage::Cancelling => "giving up calls in flight".to_owned(),
         }),
         Event::RunFailed(_)
@@ -202,7 +209,9 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::SourceEnded(_)
         | Event::AttemptStarted(_)
         | Event::AttemptEnded(_)
+        | Event::RunTuned(_)
         | Event::TaskSettled(_)
+        | Event::TaskAdopted(_)
         | Event::CaseSettled(_)
         | Event::RunEnded(_) => None,
     }

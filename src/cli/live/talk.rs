@@ -9,10 +9,11 @@ use std::sync::Arc;
 use anstyle::Style;
 
 use super::speech::{Speech, SpeechEnd, failure_line, happening};
-use crate::base::{ActorName, CaseNo, Digest, StepName};
+use crate::base::{ActorName, AttemptNo, CallPath, CaseNo, Digest, StepName};
 use crate::cli::printer::{BOLD, DIM, Stream, actor_style, inert, paint};
 use crate::event::{
-    AttemptEnded, AttemptId, CaseAdmitted, Event, Outcome, Recorded, TaskOutput, TaskSettled, TaskStatus,
+    AttemptEnded, AttemptId, CaseAdmitted, Event, FinishReason, Outcome, Recorded, TaskOutput, TaskSettled,
+    TaskStatus,
 };
 use crate::report::{Tally, cut, status_word, verdict_line, wrapped};
 use crate::run::Live;
@@ -117,6 +118,12 @@ impl TalkDisplay {
             Event::AttemptStarted(started) => self.begin(&started.id, &started.actor),
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
+            Event::TaskAdopted(adopted) => {
+                let line = format!("{} is reused from {}", adopted.task.step, adopted.from_run);
+                self.scene(adopted.task.case).blocks.push_back(Block::Note(line));
+                self.repeat_talk(&adopted.task);
+                self.settle_task(&adopted.task);
+            }
             Event::CaseSettled(settled) => {
                 if self.is_one_of_many() {
                     let line = format!("case {}: {}", settled.case.0 + 1, status_word(settled.status));
@@ -177,6 +184,19 @@ impl TalkDisplay {
         }
         self.early.remove(&ended.id);
         self.ended.insert(ended.id.clone());
+    }
+
+    /// Shows again what was said in a dialogue that is reused.
+    fn repeat_talk(&mut self, task: &TaskSettled) {
+        let Some(TaskOutput::Dialogue { turns, .. }) = &task.output else { return };
+        for (turn, number) in turns.iter().zip(1_u32..) {
+            let call = CallPath::from(format!("turn/{number}"));
+            let id = AttemptId { case: task.case, step: task.step.clone(), call, attempt: AttemptNo(1) };
+            let mut speech = Speech::new(id, turn.actor.clone(), self.stream.reading_width());
+            let text = (self.texts)(&turn.text);
+            speech.end = Some(SpeechEnd::Said { text, verdict: None, finish: FinishReason::Stop });
+            self.scene(task.case).blocks.push_back(Block::Speech(Box::new(speech)));
+        }
     }
 
     fn settle_task(&mut self, settled: &TaskSettled) {

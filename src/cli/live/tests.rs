@@ -94,6 +94,29 @@ fn a_debate_reads_like_a_play() {
 }
 
 #[test]
+fn a_debate_that_is_reused_is_shown_again() {
+    let mut story = Story::begin("debate");
+    story.debate(0, Some("pro"));
+    story.end(RunOutcome::Complete);
+    let story = story.adopted_from("debate-1");
+    let mut stage = Show::talk(&story, 60);
+    stage.catch_up(&story);
+    stage.check(&expect![[r#"
+        motion: Cats are better than dogs.
+          debate is reused from debate-1
+
+        pro
+          Cats clean themselves.
+
+        con
+          Dogs guard the house.
+          verdict is reused from debate-1
+
+        verdict: pro
+    "#]]);
+}
+
+#[test]
 fn text_appears_as_it_is_spoken() {
     let mut story = Story::begin("chat");
     story.admit(0, "one", &json!({}));

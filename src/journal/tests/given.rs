@@ -19,6 +19,7 @@ pub(crate) fn started() -> Recorded {
         name: "debate".to_owned(),
         plan: Digest::of(b"plan"),
         source: Digest::of(b"source"),
+        files: std::collections::BTreeMap::new(),
         file: "debate.yaml".to_owned(),
         overrides: serde_json::json!({"motion": "Cats rule.", "temperature": 0.7}),
         seed: u64::MAX,

@@ -128,7 +128,7 @@ fn one_case_is_found_without_a_scan() {
         lines.map(Result::unwrap).collect::<Vec<_>>().join("\n")
     };
     let results = plan(
-        "select seq from events where kind in ('case_admitted', 'task_settled', 'case_settled')
+        "select seq from events where kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled')
          and (case_no, seq) > (1, 2) order by case_no, seq limit 9",
     );
     assert!(results.contains("INDEX results_by_case") && !results.contains("TEMP B-TREE"), "{results}");

@@ -32,8 +32,8 @@ impl Compiler<'_> {
         let entries: Vec<&Entry<spec::Step>> = spec.steps.iter().flat_map(|table| &table.entries).collect();
         let drafts: Vec<Draft> = entries.iter().map(|entry| self.step(entry, cast)).collect();
         let order = self.order(&drafts)?;
-        let placed = order.iter().enumerate().map(|(place, draft)| (drafts[*draft].name.as_str(), StepIdx(place)));
-        let places: BTreeMap<&str, StepIdx> = placed.collect();
+        let in_order = order.iter().enumerate().map(|(place, draft)| (drafts[*draft].name.as_str(), StepIdx(place)));
+        let places: BTreeMap<&str, StepIdx> = in_order.collect();
         let place = |name: &str| places.get(name).copied();
         let mut steps = Vec::new();
         for draft in &order {
@@ -109,8 +109,8 @@ impl Compiler<'_> {
     }
 
     fn order(&mut self, drafts: &[Draft]) -> Option<Vec<usize>> {
-        let named = drafts.iter().enumerate().map(|(place, draft)| (draft.name.as_str(), place));
-        let places: BTreeMap<&str, usize> = named.collect();
+        let by_name = drafts.iter().enumerate().map(|(place, draft)| (draft.name.as_str(), place));
+        let places: BTreeMap<&str, usize> = by_name.collect();
         let place = |name: &str| places.get(name).copied();
         let mut graph = Waits::of(drafts.len());
         for (later, draft) in drafts.iter().enumerate() {

@@ -1,0 +1,160 @@
+//! `pipe plan`: what a run would ask, what is reused, and which edits cause calls. Nothing is sent.
+
+use serde_json::{Value, json};
+
+use super::args::PlanArgs;
+use super::check::counted;
+use super::earlier::{Earlier, voices};
+use super::exit::{CommandError, Exit};
+use super::pipeline::{self, Loaded};
+use super::printer::{BOLD, DIM, Printer, paint};
+use super::{place, prompts, resolved, reuse, run};
+use crate::plan::{Fingerprints, Plan, StepChange, compare};
+use crate::report::grouped;
+use crate::run::{Forecast, forecast, survey};
+
+/// Says what a run of a file would ask.
+///
+/// # Errors
+/// A file, an input or a journal that cannot be read; a wrong file is an exit code.
+pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let overrides = run::overrides(&args.choice, &args.overrides, None);
+    let loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
+    loaded.say(printer);
+    let Loaded { plan, .. } = loaded;
+    let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
+    if let Err(problems) = survey(&plan) {
+        pipeline::say_problems(&problems, printer);
+        return Ok(Exit::InvalidPipeline);
+    }
+    if args.resolved {
+        printer.data(&resolved::yaml(&resolved::of(&plan, &[])).map_err(|error| CommandError::journal(&error))?)?;
+        return Ok(Exit::Done);
+    }
+    let home = place::home_of(&args.file);
+    let earlier = match &args.against {
+        Some(reference) => Some(Earlier::named(&home, reference)?),
+        None => run::newest(&home, &plan, printer)?,
+    };
+    if args.prompts {
+        return prompts::show(&plan, earlier.as_ref(), printer);
+    }
+    say(&plan, earlier.as_ref(), args.json, printer)
+}
+
+/// What would become of one step.
+struct Line {
+    change: StepChange,
+    tasks: u64,
+    reused: u64,
+    calls: (u64, u64),
+}
+
+/// Says what would become of every step.
+///
+/// # Errors
+/// An input or a journal that cannot be read.
+pub(super) fn say(
+    plan: &Plan,
+    earlier: Option<&Earlier>,
+    as_json: bool,
+    printer: &mut Printer,
+) -> Result<Exit, CommandError> {
+    let reuse = earlier.map(|earlier| reuse::of(earlier, plan, &earlier.started.backends)).transpose()?;
+    let forecast = forecast(plan, reuse.as_ref()).map_err(|problem| reuse::wrong_row(&problem))?;
+    let lines = lines(plan, earlier, &forecast);
+    if as_json {
+        printer.line(&to_json(plan, earlier, &forecast, &lines).to_string())?;
+        return Ok(Exit::Done);
+    }
+    printer.line(&format!("{} {}", paint(BOLD, &plan.name), plan.description.as_deref().unwrap_or("")))?;
+    let known = match earlier {
+        Some(earlier) => format!(", {} of them known to {}", grouped(forecast.known), earlier.id()),
+        None => String::new(),
+    };
+    printer.line(&format!("  {}{known}", counted(forecast.cases, "case")))?;
+    let name = plan.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0);
+    for (step, line) in plan.steps.iter().zip(&lines) {
+        let what = change(&line.change, line, earlier.is_some());
+        printer.line(&format!("  {:<name$}  {:<8}  {what}", step.name.as_str(), step.kind.word()))?;
+    }
+    let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
+    printer.line(&format!("  {} in all; nothing was sent", range(all)))?;
+    let from_before = plan.actors.iter().any(|actor| actor.model == crate::plan::ModelChoice::Auto);
+    if let Some(earlier) = earlier.filter(|_| from_before) {
+        let note = format!("  `auto` is taken for what it was in {}; `pipe run` looks again", earlier.id());
+        printer.line(&paint(DIM, &note))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn lines(plan: &Plan, earlier: Option<&Earlier>, forecast: &Forecast) -> Vec<Line> {
+    let changes = match earlier {
+        None => vec![StepChange::New; plan.steps.len()],
+        Some(earlier) => {
+            let now = Fingerprints::of(plan, &voices(plan, &earlier.started.backends));
+            let before = Fingerprints::of(&earlier.plan, &earlier.voices);
+            compare((plan, &now), (&earlier.plan, &before))
+        }
+    };
+    let steps = plan.steps.iter().zip(changes).zip(&forecast.adopted);
+    let line = |((step, change), &reused): ((&crate::plan::Step, StepChange), &u64)| {
+        let asked = forecast.cases.saturating_sub(reused);
+        let (least, most) = step.kind.calls();
+        let calls = (asked.saturating_mul(least), asked.saturating_mul(most));
+        Line { change, tasks: forecast.cases, reused, calls }
+    };
+    steps.map(line).collect()
+}
+
+fn change(change: &StepChange, line: &Line, compared: bool) -> String {
+    let asked = line.tasks - line.reused;
+    let word = match change {
+        StepChange::Same if asked == 0 => return format!("{} reused", grouped(line.reused)),
+        StepChange::Same => {
+            let reused = grouped(line.reused);
+            return format!("{reused} reused, {} new: {}", grouped(asked), range(line.calls));
+        }
+        StepChange::New if !compared => return range(line.calls),
+        StepChange::New => "new".to_owned(),
+        StepChange::Changed(fields) => format!("changed ({})", fields.join(", ")),
+        StepChange::Depends(steps) => {
+            let steps: Vec<&str> = steps.iter().map(crate::base::StepName::as_str).collect();
+            format!("depends on {}", steps.join(", "))
+        }
+    };
+    format!("{} {word}: {}", grouped(asked), range(line.calls))
+}
+
+/// Writes a number of calls; dialogues may stop early.
+fn range((least, most): (u64, u64)) -> String {
+    if least == most { counted(most, "call") } else { format!("{} to {}", grouped(least), counted(most, "call")) }
+}
+
+fn to_json(plan: &Plan, earlier: Option<&Earlier>, forecast: &Forecast, lines: &[Line]) -> Value {
+    let step = |(step, line): (&crate::plan::Step, &Line)| {
+        let (change, fields, depends_on) = match &line.change {
+            StepChange::Same => ("reused", json!([]), json!([])),
+            StepChange::New => ("new", json!([]), json!([])),
+            StepChange::Changed(fields) => ("changed", json!(fields), json!([])),
+            StepChange::Depends(steps) => ("depends", json!([]), json!(steps)),
+        };
+        json!({
+            "step": step.name,
+            "kind": step.kind.word(),
+            "change": change,
+            "fields": fields,
+            "depends_on": depends_on,
+            "tasks": line.tasks,
+            "reused": line.reused,
+            "calls": { "least": line.calls.0, "most": line.calls.1 },
+        })
+    };
+    json!({
+        "name": plan.name,
+        "against": earlier.map(Earlier::id),
+        "cases": forecast.cases,
+        "known": forecast.known,
+        "steps": plan.steps.iter().zip(lines).map(step).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,204 @@
+//! A plan with everything filled in, as YAML: what `pipe plan --resolved` prints and a run's lock file holds.
+//! Never: keys and other secrets; a backend that has a key says `api_key: set`.
+
+use serde_json::{Map, Value, json};
+
+use crate::base::Millis;
+use crate::event::{BackendResolved, RunStarted};
+use crate::plan::{BackendUrl, Concurrency, Items, ModelChoice, Plan, Step, StepKind, Stop};
+
+/// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
+pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
+    let mut tree = Map::new();
+    tree.insert("name".to_owned(), json!(plan.name));
+    if let Some(description) = &plan.description {
+        tree.insert("description".to_owned(), json!(description));
+    }
+    tree.insert("seed".to_owned(), json!(plan.seed));
+    tree.insert("params".to_owned(), json!(plan.params));
+    tree.insert("backends".to_owned(), backends(plan, found));
+    tree.insert("actors".to_owned(), actors(plan));
+    tree.insert("items".to_owned(), items(plan));
+    if let Some(limit) = plan.limit {
+        tree.insert("limit".to_owned(), json!(limit));
+    }
+    tree.insert("repeat".to_owned(), json!(plan.repeat));
+    let steps = plan.steps.iter().map(|step| (step.name.to_string(), self::step(plan, step)));
+    tree.insert("steps".to_owned(), Value::Object(steps.collect()));
+    tree.insert("limits".to_owned(), limits(plan));
+    if let Some(results) = &plan.results {
+        let columns = results.columns.iter().map(|(name, column)| (name.clone(), json!(column.0.join("."))));
+        let columns: Map<String, Value> = columns.collect();
+        tree.insert("results".to_owned(), json!({ "path": results.path, "columns": columns }));
+    }
+    Value::Object(tree)
+}
+
+/// Returns what a run was started with, everything decided.
+pub(super) fn lock(plan: &Plan, started: &RunStarted) -> Value {
+    json!({
+        "pipe": started.version,
+        "format": started.format,
+        "plan": started.plan,
+        "file": started.file,
+        "overrides": started.overrides,
+        "pipeline": of(plan, &started.backends),
+    })
+}
+
+/// Writes a tree as YAML.
+///
+/// # Errors
+/// None that is known: the tree has text keys and finite numbers only.
+pub(super) fn yaml(tree: &Value) -> Result<String, serde_yaml::Error> {
+    serde_yaml::to_string(tree)
+}
+
+fn backends(plan: &Plan, found: &[BackendResolved]) -> Value {
+    let backend = |backend: &crate::plan::BackendPlan| {
+        let url = match &backend.url {
+            BackendUrl::Auto => "auto".to_owned(),
+            BackendUrl::Embedded => "embedded".to_owned(),
+            BackendUrl::Sim { speed: 0 } => "sim".to_owned(),
+            BackendUrl::Sim { speed } => format!("sim:{speed}"),
+            BackendUrl::Url(url) => without_user(url),
+        };
+        let mut fields = json!({ "base_url": url });
+        if backend.api_key.is_some() {
+            fields["api_key"] = json!("set");
+        }
+        fields["concurrency"] = match backend.concurrency {
+            Concurrency::Auto => json!("auto"),
+            Concurrency::Fixed(number) => json!(number),
+        };
+        if let Some(found) = found.iter().find(|found| found.backend == backend.name) {
+            let models = found.models.iter().map(|(asked, sent)| (asked.to_string(), json!(sent)));
+            fields["found"] = json!({
+                "endpoint": found.endpoint,
+                "server": found.server,
+                "slots": found.slots,
+                "models": models.collect::<Map<_, _>>(),
+            });
+        }
+        (backend.name.to_string(), fields)
+    };
+    Value::Object(plan.backends.iter().map(backend).collect())
+}
+
+/// Takes a name and a password out of a URL.
+fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let host = rest.find('/').unwrap_or(rest.len());
+    match rest[..host].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
+}
+
+fn actors(plan: &Plan) -> Value {
+    let actor = |actor: &crate::plan::Actor| {
+        let mut fields = json!({ "backend": plan.backends[actor.backend.0].name });
+        fields["model"] = match &actor.model {
+            ModelChoice::Auto => json!("auto"),
+            ModelChoice::Named(name) => json!(&**name),
+        };
+        if let Some(system) = actor.system {
+            fields["system"] = json!(plan.templates.source(system));
+        }
+        let sampling = &actor.sampling;
+        let set = [
+            ("temperature", sampling.temperature.map(|number| json!(number))),
+            ("top_p", sampling.top_p.map(|number| json!(number))),
+            ("max_tokens", sampling.max_tokens.map(|number| json!(number))),
+            ("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop))),
+        ];
+        for (name, value) in set {
+            if let Some(value) = value {
+                fields[name] = value;
+            }
+        }
+        (actor.name.to_string(), fields)
+    };
+    Value::Object(plan.actors.iter().map(actor).collect())
+}
+
+fn items(plan: &Plan) -> Value {
+    let (mut fields, id) = match &plan.items {
+        Items::One => return json!("one empty item"),
+        Items::Inline { rows, id } => (json!({ "values": rows }), id),
+        Items::JsonLines { path, id } => (json!({ "path": path }), id),
+    };
+    if let Some(id) = id {
+        fields["id"] = json!(id);
+    }
+    fields
+}
+
+fn step(plan: &Plan, step: &Step) -> Value {
+    let source = |id| json!(plan.templates.source(id));
+    let name = |index| json!(plan.actor(index).name);
+    let kind = match &step.kind {
+        StepKind::Chat(chat) => json!({ "actor": name(chat.actor), "prompt": source(chat.prompt) }),
+        StepKind::Dialogue(dialogue) => json!({
+            "actors": dialogue.actors.iter().map(|&index| name(index)).collect::<Vec<_>>(),
+            "opening": source(dialogue.opening),
+            "stop": stop(plan, dialogue, &dialogue.stop),
+        }),
+        StepKind::Judge(judge) => {
+            let mut fields = json!({
+                "actor": name(judge.actor),
+                "question": source(judge.question),
+                "choose": judge.choose,
+                "votes": judge.votes,
+            });
+            if let Some(blind) = &judge.blind {
+                fields["blind"] = json!(blind);
+            }
+            fields
+        }
+    };
+    let mut fields = json!({ step.kind.word(): kind });
+    if !step.after.is_empty() {
+        fields["after"] = step.after.iter().map(|&before| json!(plan.step(before).name)).collect();
+    }
+    fields
+}
+
+fn stop(plan: &Plan, dialogue: &crate::plan::Dialogue, condition: &Stop) -> Value {
+    let each = |stops: &[Stop]| stops.iter().map(|one| stop(plan, dialogue, one)).collect::<Vec<_>>();
+    match condition {
+        Stop::Any(stops) => json!({ "any": each(stops) }),
+        Stop::All(stops) => json!({ "all": each(stops) }),
+        Stop::Not(inner) => json!({ "not": stop(plan, dialogue, inner) }),
+        Stop::Rounds(count) => json!({ "rounds": count }),
+        Stop::Turns(count) => json!({ "turns": count }),
+        Stop::Says(pattern) => {
+            let pattern = &dialogue.patterns[*pattern];
+            let mut fields = json!({ "pattern": pattern.regex.as_str() });
+            if let Some(actor) = pattern.actor {
+                fields["actor"] = json!(plan.actor(actor).name);
+            }
+            json!({ "says": fields })
+        }
+    }
+}
+
+fn limits(plan: &Plan) -> Value {
+    let length = |Millis(millis): Millis| {
+        if millis % 1_000 == 0 { format!("{}s", millis / 1_000) } else { format!("{millis}ms") }
+    };
+    let times = plan.limits.timeouts;
+    json!({
+        "timeouts": {
+            "connect": length(times.connect),
+            "first_token": length(times.first_token),
+            "idle": length(times.idle),
+            "total": length(times.total),
+        },
+        "retries": {
+            "attempts": plan.limits.attempts,
+            "within": length(plan.limits.within),
+            "backoff": format!("{}..{}", length(plan.limits.backoff.0), length(plan.limits.backoff.1)),
+        },
+    })
+}

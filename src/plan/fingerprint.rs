@@ -1,0 +1,246 @@
+//! What a task asks, as a hash: tasks of two runs with the same fingerprint may share their output.
+//! Reads: `Plan`, the models behind its actors, a row, the outputs that the task reads. Never: limits, results, names
+//! of files, other steps. Template text counts, rendered text does not: it does not exist when a run is planned.
+//! Start at [`Fingerprints::of`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::hash;
+use super::{ActorIdx, Plan, Step, StepIdx, StepKind};
+use crate::base::{Digest, Hasher, ItemId};
+use crate::event::TaskSettled;
+use crate::prompt::TemplateId;
+
+/// Who answers for an actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voice {
+    /// `sim`, `embedded` or `server`: a server that moved answers as before, a simulated one never stands for a real.
+    pub place: &'static str,
+    /// The model as its server names it.
+    pub model: Arc<str>,
+}
+
+/// What every task of a step has in common: one digest per field, so that a change can be named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Field and digest of its value, in the order in which they are told.
+    pub fields: Vec<(String, Digest)>,
+    digest: Digest,
+    columns: Columns,
+    reads: Vec<StepIdx>,
+}
+
+/// What the templates of a step read of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Columns {
+    All,
+    Some(BTreeSet<String>),
+}
+
+/// The identities of a plan's steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprints {
+    steps: Vec<Identity>,
+}
+
+impl Identity {
+    /// Returns the fields in which two steps differ, in the order in which they are told.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let before: BTreeMap<&str, &Digest> = other.fields.iter().map(|(name, digest)| (&**name, digest)).collect();
+        let now: BTreeSet<&str> = self.fields.iter().map(|(name, _)| &**name).collect();
+        let changed = self.fields.iter().filter(|(name, digest)| before.get(&**name) != Some(&digest));
+        let gone = other.fields.iter().filter(|(name, _)| !now.contains(&**name));
+        changed.chain(gone).map(|(name, _)| name.clone()).collect()
+    }
+}
+
+impl Fingerprints {
+    /// Finds out what each step of a plan asks of whom; `voices` by the plan's order of actors.
+    #[must_use]
+    pub fn of(plan: &Plan, voices: &[Voice]) -> Self {
+        Self { steps: plan.steps.iter().map(|step| identity(plan, step, voices)).collect() }
+    }
+
+    /// Returns what the tasks of a step have in common.
+    #[must_use]
+    pub fn step(&self, step: StepIdx) -> &Identity {
+        &self.steps[step.0]
+    }
+
+    /// Returns the fingerprint of one task; none when the output of a task that it reads is not known.
+    #[must_use]
+    pub fn task(
+        &self,
+        plan: &Plan,
+        step: StepIdx,
+        (item, repeat, row): (&ItemId, u32, &Map<String, Value>),
+        output: &dyn Fn(StepIdx) -> Option<Digest>,
+    ) -> Option<Digest> {
+        let identity = self.step(step);
+        let mut hasher = Hasher::new("pipe task 1")
+            .field(plan.step(step).name.as_str().as_bytes())
+            .field(identity.digest.as_bytes())
+            .field(item.as_str().as_bytes())
+            .number(u64::from(repeat));
+        // The order of a row's fields can be seen by a template, so it counts.
+        hasher = match &identity.columns {
+            Columns::All => hasher.field(b"row").field(Value::Object(row.clone()).to_string().as_bytes()),
+            Columns::Some(columns) => columns.iter().fold(hasher.field(b"columns"), |hasher, column| {
+                let text = row.get(column).map_or_else(String::new, Value::to_string);
+                hasher.field(column.as_bytes()).field(text.as_bytes())
+            }),
+        };
+        let mut reads: Vec<(&str, Digest)> = Vec::with_capacity(identity.reads.len());
+        for &read in &identity.reads {
+            reads.push((plan.step(read).name.as_str(), output(read)?));
+        }
+        reads.sort_unstable();
+        hasher = reads.into_iter().fold(hasher.field(b"reads"), |hasher, (name, digest)| {
+            hasher.field(name.as_bytes()).field(digest.as_bytes())
+        });
+        Some(hasher.finish())
+    }
+}
+
+/// Returns what later tasks see of one that is settled, as a hash.
+#[must_use]
+pub fn output_digest(task: &TaskSettled) -> Digest {
+    let output = json!([task.status, task.output]).to_string();
+    Hasher::new("pipe output 1").field(output.as_bytes()).finish()
+}
+
+/// Fields of a step as they are found.
+struct Fields<'a> {
+    plan: &'a Plan,
+    found: Vec<(String, Digest)>,
+    templates: Vec<TemplateId>,
+}
+
+impl Fields<'_> {
+    fn text(&mut self, name: &str, text: &str) {
+        self.add(name, |hasher| hasher.field(text.as_bytes()));
+    }
+
+    fn add(&mut self, name: &str, add: impl FnOnce(Hasher) -> Hasher) {
+        let digest = add(Hasher::new("pipe field 1")).finish();
+        if self.found.iter().all(|(found, _)| found != name) {
+            self.found.push((name.to_owned(), digest));
+        }
+    }
+
+    fn template(&mut self, name: &str, id: TemplateId) {
+        self.text(name, self.plan.templates.source(id));
+        self.templates.push(id);
+    }
+
+    fn actor(&mut self, index: ActorIdx, voices: &[Voice]) {
+        let actor = self.plan.actor(index);
+        let name = |field: &str| format!("actors.{}.{field}", actor.name);
+        if let Some(Voice { place, model }) = voices.get(index.0) {
+            self.text(&name("backend"), place);
+            self.text(&name("model"), model);
+        }
+        match actor.system {
+            Some(system) => self.template(&name("system"), system),
+            None => self.add(&name("system"), |hasher| hasher),
+        }
+        let number = |number: Option<f64>| number.map_or_else(String::new, |number| number.to_string());
+        let sampling = &actor.sampling;
+        self.text(&name("temperature"), &number(sampling.temperature));
+        self.text(&name("top_p"), &number(sampling.top_p));
+        self.add(&name("max_tokens"), |hasher| hasher.number(sampling.max_tokens.map_or(0, u64::from)));
+        self.add(&name("stop"), |hasher| hash::list(hasher, sampling.stop.iter().map(String::as_str)));
+    }
+}
+
+fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
+    let mut fields = Fields { plan, found: Vec::new(), templates: Vec::new() };
+    let name = |index: ActorIdx| plan.actor(index).name.as_str();
+    let actors: Vec<ActorIdx> = match &step.kind {
+        StepKind::Chat(chat) => {
+            fields.text("kind", "chat");
+            fields.text("actor", name(chat.actor));
+            fields.template("prompt", chat.prompt);
+            vec![chat.actor]
+        }
+        StepKind::Dialogue(dialogue) => {
+            fields.text("kind", "dialogue");
+            fields.add("actors", |hasher| hash::list(hasher, dialogue.actors.iter().map(|&index| name(index))));
+            fields.template("opening", dialogue.opening);
+            fields.add("stop", |hasher| {
+                dialogue.patterns.iter().fold(hash::stop(hasher, &dialogue.stop), |hasher, pattern| {
+                    let speaker = pattern.actor.map_or("", name);
+                    hasher.field(speaker.as_bytes()).field(pattern.regex.as_str().as_bytes())
+                })
+            });
+            dialogue.actors.clone()
+        }
+        StepKind::Judge(judge) => {
+            fields.text("kind", "judge");
+            fields.text("actor", name(judge.actor));
+            fields.template("question", judge.question);
+            fields.add("choose", |hasher| hash::list(hasher, judge.choose.iter().map(String::as_str)));
+            fields.add("votes", |hasher| hasher.number(u64::from(judge.votes.get())));
+            fields.add("blind", |hasher| {
+                hash::list(hasher, judge.blind.iter().flatten().map(crate::base::ActorName::as_str))
+            });
+            vec![judge.actor]
+        }
+    };
+    for index in actors {
+        fields.actor(index, voices);
+    }
+    fields.add("seed", |hasher| hasher.number(plan.seed));
+    let columns = read_by_templates(&mut fields, voices);
+    let Fields { found, .. } = fields;
+    let hasher = found.iter().fold(Hasher::new("pipe step 1"), |hasher, (name, digest)| {
+        hasher.field(name.as_bytes()).field(digest.as_bytes())
+    });
+    Identity { digest: hasher.finish(), fields: found, columns, reads: step.reads.clone() }
+}
+
+/// Adds what the templates read beside items and steps, and returns what they read of items.
+fn read_by_templates(fields: &mut Fields<'_>, voices: &[Voice]) -> Columns {
+    let plan = fields.plan;
+    let mut columns = Columns::Some(BTreeSet::new());
+    let templates = fields.templates.clone();
+    for reference in templates.into_iter().flat_map(|id| plan.templates.references(id)) {
+        let path: Vec<&str> = reference.0.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            ["item"] => columns = Columns::All,
+            ["item", column, ..] => {
+                if let Columns::Some(columns) = &mut columns {
+                    columns.insert((*column).to_owned());
+                }
+            }
+            ["params"] => {
+                fields
+                    .add("params", |hasher| hasher.field(Value::Object(plan.params.clone()).to_string().as_bytes()));
+            }
+            ["params", name, ..] => {
+                let text = plan.params.get(*name).map_or_else(String::new, Value::to_string);
+                fields.text(&format!("params.{name}"), &text);
+            }
+            ["run"] | ["run", "name", ..] => fields.text("name", &plan.name),
+            ["actors", name, ..] => {
+                let place = plan.actors.iter().position(|actor| actor.name.as_str() == *name);
+                if let Some(voice) = place.and_then(|place| voices.get(place)) {
+                    fields.text(&format!("actors.{name}.model"), &voice.model);
+                }
+            }
+            // All of them: who is there and who answers for each.
+            ["actors"] => {
+                for (actor, voice) in plan.actors.iter().zip(voices) {
+                    fields.text(&format!("actors.{}.model", actor.name), &voice.model);
+                }
+            }
+            // `repeat` and the outputs read are part of every fingerprint, `turn` follows from the call.
+            _ => {}
+        }
+    }
+    columns
+}

@@ -1,0 +1,120 @@
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{Fingerprints, Overrides, Plan, StepChange, StepIdx, Surroundings, Voice, compare, compile};
+use crate::base::{Digest, ItemId};
+
+const FILE: &str = r#"
+version: 1
+name: t
+params: { tone: { default: kind }, other: { default: x } }
+actors:
+  ann: { system: "Be {{ params.tone }}.", temperature: 0.5 }
+  bob: { system: Be brief. }
+items: { values: [ { who: Eve, note: a } ] }
+steps:
+  greet: { chat: { actor: ann, prompt: "Greet {{ item.who }}." } }
+  reply: { chat: { actor: bob, prompt: "Reply to {{ steps.greet.text }}" } }
+  alone: { chat: { actor: bob, prompt: "All: {{ item }}" } }
+"#;
+
+fn plan(text: &str) -> Plan {
+    let around = Surroundings {
+        env: &|_| None,
+        read_text: &|_| Err("no files here".to_owned()),
+        resolve: &|_| Err("no files here".to_owned()),
+    };
+    let compiled = compile(Arc::from("t.yaml"), text, &Overrides::default(), &around);
+    compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
+}
+
+fn prints(plan: &Plan) -> Fingerprints {
+    let voice = Voice { place: "server", model: Arc::from("m") };
+    Fingerprints::of(plan, &vec![voice; plan.actors.len()])
+}
+
+/// Compares the plan of [`FILE`] with one where `from` is replaced, steps by name.
+#[track_caller]
+fn check(from: &str, to: &str, expected: &[(&str, StepChange)]) {
+    assert!(FILE.contains(from));
+    let (before, now) = (plan(FILE), plan(&FILE.replace(from, to)));
+    let changes = compare((&now, &prints(&now)), (&before, &prints(&before)));
+    let edited = now.steps.iter().zip(changes).filter(|(_, change)| *change != StepChange::Same);
+    let edited: Vec<_> = edited.map(|(step, change)| (step.name.to_string(), change)).collect();
+    let expected: Vec<_> = expected.iter().map(|(name, change)| ((*name).to_owned(), change.clone())).collect();
+    assert_eq!(edited, expected, "{from:?} → {to:?}");
+}
+
+fn fields(names: &[&str]) -> StepChange {
+    StepChange::Changed(names.iter().map(|&name| name.to_owned()).collect())
+}
+
+#[test]
+fn an_edit_is_named_by_its_field_and_what_is_below_by_its_step() {
+    let below = || ("reply", StepChange::Depends(vec!["greet".into()]));
+    check("Greet {{", "Hail {{", &[("greet", fields(&["prompt"])), below()]);
+    check("0.5", "0.6", &[("greet", fields(&["actors.ann.temperature"])), below()]);
+    check("default: kind", "default: rude", &[("greet", fields(&["params.tone"])), below()]);
+    check(
+        "Be brief.",
+        "Be long.",
+        &[("reply", fields(&["actors.bob.system"])), ("alone", fields(&["actors.bob.system"]))],
+    );
+    let all = ["greet", "reply", "alone"].map(|step| (step, fields(&["seed"])));
+    check("name: t", "name: t\nseed: 7", &all);
+}
+
+#[test]
+fn what_no_call_depends_on_is_no_edit() {
+    check("default: x", "default: y", &[]);
+    check("name: t", "name: t   # a comment\ndescription: words\nrepeat: 5", &[]);
+    check("name: t", "name: t\nlimits: { retries: { attempts: 2 } }", &[]);
+    check("note: a", "note: b", &[]);
+    check("name: t", "name: u", &[]);
+}
+
+#[test]
+fn a_new_step_is_new_and_the_others_stay() {
+    let more = "  more: { chat: { actor: bob, prompt: More. } }\n  alone:";
+    check("  alone:", more, &[("more", StepChange::New)]);
+}
+
+#[test]
+fn another_model_or_place_is_another_step() {
+    let plan = plan(FILE);
+    let voices = |place, model: &str| vec![Voice { place, model: Arc::from(model) }; plan.actors.len()];
+    let of = |place, model| Fingerprints::of(&plan, &voices(place, model));
+    let change = |now: &Fingerprints| compare((&plan, now), (&plan, &of("server", "m")))[2].clone();
+    assert_eq!(change(&of("server", "m")), StepChange::Same);
+    assert_eq!(change(&of("server", "n")), fields(&["actors.bob.model"]));
+    assert_eq!(change(&of("sim", "m")), fields(&["actors.bob.backend"]));
+}
+
+fn print(plan: &Plan, step: usize, item: &str, repeat: u32, row: &Value, output: Option<&str>) -> Option<Digest> {
+    let row: Map<String, Value> = row.as_object().cloned().unwrap_or_default();
+    let output = output.map(|text| Digest::of(text.as_bytes()));
+    prints(plan).task(plan, StepIdx(step), (&ItemId::from(item), repeat, &row), &|_| output)
+}
+
+#[test]
+fn a_task_is_its_item_its_repeat_the_fields_it_reads_and_what_it_heard() {
+    let plan = plan(FILE);
+    let row = json!({ "who": "Eve", "note": "a" });
+    let other = json!({ "who": "Eve", "note": "b" });
+    let [ada, none, empty] = [json!({ "who": "Ada" }), json!({}), json!({ "who": "" })];
+    let greet = |item, repeat, row| print(&plan, 0, item, repeat, row, None);
+    assert!(greet("1", 1, &row).is_some());
+    assert_ne!(greet("1", 1, &row), greet("2", 1, &row));
+    assert_ne!(greet("1", 1, &row), greet("1", 2, &row));
+    assert_eq!(greet("1", 1, &row), greet("1", 1, &other), "it does not read the note");
+    assert_ne!(greet("1", 1, &row), greet("1", 1, &ada));
+    assert_ne!(greet("1", 1, &none), greet("1", 1, &empty), "absent is not empty");
+
+    assert_eq!(print(&plan, 1, "1", 1, &row, None), None, "what it reads is not known");
+    let reply = |output| print(&plan, 1, "1", 1, &row, Some(output));
+    assert_eq!(reply("hello"), reply("hello"));
+    assert_ne!(reply("hello"), reply("hi"));
+    let alone = |row| print(&plan, 2, "1", 1, row, None);
+    assert_ne!(alone(&row), alone(&other), "it reads the whole row");
+}
