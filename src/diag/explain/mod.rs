@@ -1,6 +1,6 @@
 //! A page for each code: what it means, a wrong example, the right one, and why the rule exists.
 //! Reads: nothing. Never: rendering; `pipe explain` does that.
-//! Start at [`page`].
+//! Start at [`page()`].
 
 mod graph;
 mod page;
