@@ -70,6 +70,8 @@ pub enum Command {
     Results(ResultsArgs),
     /// Say what is found here: backends, models, devices, project; and what would be used.
     Doctor(DoctorArgs),
+    /// Tell what a code such as P0110 means, with a wrong and a right example; without a code, list them all.
+    Explain(ExplainArgs),
     /// Print the JSON Schema of pipeline files.
     Schema,
     /// Print a script that completes commands and options in a shell.
@@ -78,7 +80,16 @@ pub enum Command {
 
 /// Options of `pipe check`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Examples:\n  pipe check debate.yaml\n  pipe check pipelines/*.yaml --json")]
+#[command(after_help = "\
+Examples:
+  pipe check debate.yaml
+  pipe check pipelines/*.yaml --format json | jq '.files[].diagnostics[]'
+  pipe check pipelines/*.yaml --format github        annotations in a pull request
+
+json: { files: [{ file, cases, items: [{ place, message, help }], diagnostics: [{ code, severity, message,
+file, line, column, end_line, end_column, help: [text], labels: [{ file, line, column, end_line,
+end_column, text }] }] }] }. Lines and columns count from 1, columns in characters, an end is the
+place after the last character; severity is error or warning; labels has all places, the first again.")]
 pub struct CheckArgs {
     /// Pipeline files.
     #[arg(value_name = "FILE", required = true)]
@@ -86,9 +97,23 @@ pub struct CheckArgs {
     /// What may differ from the file.
     #[command(flatten)]
     pub overrides: Overrides,
-    /// Print diagnostics as JSON.
+    /// How to print what is wrong.
+    #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "json")]
+    pub format: CheckFormat,
+    /// The same as `--format json`.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How `pipe check` prints what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people, with the lines of the file.
+    Text,
+    /// For editors and other programs.
+    Json,
+    /// Annotations for workflows on GitHub.
+    Github,
 }
 
 /// What a command line changes in a file.
@@ -314,6 +339,18 @@ pub struct DoctorArgs {
     /// Download weights for the embedded model first.
     #[arg(long, value_name = "URL")]
     pub fetch_model: Option<String>,
+}
+
+/// Options of `pipe explain`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  pipe explain P0110\n  pipe explain          every code, one a line")]
+pub struct ExplainArgs {
+    /// The code, as `pipe check` prints it.
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `pipe completions`.

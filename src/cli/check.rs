@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::args::CheckArgs;
+use super::args::{CheckArgs, CheckFormat};
 use super::exit::{CommandError, Exit};
 use super::pipeline;
-use super::printer::Printer;
+use super::printer::{Printer, inert};
 use crate::plan;
 
 /// Checks each file and its input.
@@ -13,6 +13,7 @@ use crate::plan;
 /// # Errors
 /// Output that cannot be written; a wrong file is an exit code.
 pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let format = if args.json { CheckFormat::Json } else { args.format };
     let mut exit = Exit::Done;
     let mut reports = Vec::new();
     for file in &args.files {
@@ -20,21 +21,28 @@ pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, Com
         let loaded = pipeline::load(file, &overrides, args.overrides.allow_outside)?;
         let problems = loaded.plan.as_deref().map(crate::run::survey);
         let wrong = loaded.plan.is_none() || matches!(problems, Some(Err(_)));
-        if args.json {
-            reports.push(pipeline::report_json(file, &loaded, problems.as_ref()));
-        } else {
-            loaded.say(printer);
-            match (&loaded.plan, &problems) {
-                (Some(plan), Some(Ok(survey))) => printer.line(&one_line(file, plan, survey.cases))?,
-                (_, Some(Err(problems))) => pipeline::say_problems(problems, printer),
-                _ => {}
+        match format {
+            CheckFormat::Json => reports.push(pipeline::report_json(file, &loaded, problems.as_ref())),
+            CheckFormat::Github => {
+                let items = problems.as_ref().and_then(|survey| survey.as_ref().err());
+                for line in pipeline::annotations(&loaded, items.map_or(&[][..], Vec::as_slice)) {
+                    printer.line(&line)?;
+                }
+            }
+            CheckFormat::Text => {
+                loaded.say(printer);
+                match (&loaded.plan, &problems) {
+                    (Some(plan), Some(Ok(survey))) => printer.line(&one_line(file, plan, survey.cases))?,
+                    (_, Some(Err(problems))) => pipeline::say_problems(problems, printer),
+                    _ => {}
+                }
             }
         }
         if wrong {
             exit = Exit::InvalidPipeline;
         }
     }
-    if args.json {
+    if format == CheckFormat::Json {
         printer.line(&json!({ "files": reports }).to_string())?;
     }
     Ok(exit)
@@ -44,7 +52,7 @@ fn one_line(file: &std::path::Path, plan: &plan::Plan, cases: u64) -> String {
     let (steps, actors) = (plan.steps.len(), plan.actors.len());
     format!(
         "{}: ok: {} ({}, {}, {})",
-        file.display(),
+        inert(&file.display().to_string()),
         plan.name,
         counted(steps as u64, "step"),
         counted(actors as u64, "actor"),

@@ -4,8 +4,8 @@ use clap::CommandFactory as _;
 
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
-use super::printer::{Printer, RED, paint};
-use super::{check, doctor, place, plan, results, resume, run, runs, show};
+use super::printer::{Printer, RED, inert, paint};
+use super::{check, doctor, explain, place, plan, results, resume, run, runs, show};
 
 /// Does what the command line asks for.
 ///
@@ -24,6 +24,7 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Runs(args) => runs::runs(&args, &place::home_here(), printer),
         Command::Results(args) => results::results(&args, &place::home_here(), printer),
         Command::Doctor(args) => doctor::doctor(&args, &place::home_here(), printer).await,
+        Command::Explain(args) => explain::explain(&args, printer),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&crate::spec::schema()).map_err(std::io::Error::from)?;
             printer.line(&schema)?;
@@ -44,9 +45,9 @@ impl CommandError {
         if self.exit() == Exit::Done {
             return;
         }
-        printer.complain(&format!("{} {self}", paint(RED, "error:")));
+        printer.complain(&format!("{} {}", paint(RED, "error:"), inert(&self.to_string())));
         if let Self::Told { help: Some(help), .. } = self {
-            printer.complain(&format!("   = help: {help}"));
+            printer.complain(&format!("   = help: {}", inert(help)));
         }
     }
 }

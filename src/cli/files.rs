@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use crate::run::open_plain;
+
 /// Longest prompt file, in bytes: as much as a pipeline itself.
 const LONGEST: u64 = 1 << 20;
 /// What marks the root of a project.
@@ -51,11 +53,7 @@ impl ProjectFiles {
     /// Why not, for the author of the pipeline.
     pub fn read_text(&self, path: &str) -> Result<String, String> {
         let path = self.resolve(path)?;
-        let metadata = path.metadata().map_err(|error| explain(&error))?;
-        if !metadata.is_file() {
-            return Err("this is not a regular file".to_owned());
-        }
-        let file = std::fs::File::open(&path).map_err(|error| explain(&error))?;
+        let file = open_plain(&path).map_err(|error| explain(&error))?;
         let mut bytes = Vec::new();
         // The length is taken while reading: a file may grow after it was looked at.
         file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| explain(&error))?;

@@ -17,6 +17,7 @@ mod doctor_tests;
 mod earlier;
 mod engage;
 pub mod exit;
+mod explain;
 pub mod files;
 mod glance;
 pub mod live;

@@ -1,5 +1,6 @@
 //! Where the table of results goes, decided before the first call and written after the last.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use crate::base::CaseNo;
 use crate::journal::{JournalError, Reader, RunDir};
 use crate::plan::{Plan, StepKind};
 use crate::report::{CaseRecord, Layout, Shape, row};
+use crate::run::Folder;
 
 /// Where rows go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(super) enum Output {
     Stdout,
     /// To a file, replaced as a whole when the run is complete.
     File(PathBuf),
+    /// To a file that the pipeline names: links that appear on the way are not followed.
+    Plain(PathBuf),
 }
 
 /// Name of the file in a run's folder that lists the results files that the run has written.
@@ -49,7 +53,7 @@ impl Output {
             let message = format!("there is no folder {} for the results", folder.display());
             return Err(CommandError::new(Exit::Usage, message).help("make it, or give another --out"));
         }
-        Ok(Self::File(path))
+        Ok(if results.by_option { Self::File(path) } else { Self::Plain(path) })
     }
 
     /// Writes the rows of a run and returns the file, when there is one.
@@ -70,8 +74,11 @@ impl Output {
                 rows(&reader, &layout, &mut |line| printer.line(line))?;
                 Ok(None)
             }
-            Self::File(path) => {
-                replace(path, &reader, &layout)?;
+            Self::File(path) | Self::Plain(path) => {
+                match self {
+                    Self::Plain(_) => replace(&Folder::open_plain, path, &reader, &layout)?,
+                    _ => replace(&Folder::open_followed, path, &reader, &layout)?,
+                }
                 let mut list = File::options().create(true).append(true).open(run.path.join(WRITTEN))?;
                 writeln!(list, "{}", path.display())?;
                 Ok(Some(path.clone()))
@@ -104,22 +111,31 @@ pub(super) fn layout(plan: &Plan) -> Layout {
 ///
 /// # Errors
 /// The journal cannot be read, or the file not be written; the old one is then still there.
-pub(super) fn replace(path: &Path, reader: &Reader, layout: &Layout) -> Result<(), CommandError> {
+pub(super) fn replace(
+    open: &dyn Fn(&Path) -> io::Result<Folder>,
+    path: &Path,
+    reader: &Reader,
+    layout: &Layout,
+) -> Result<(), CommandError> {
     let told = |error: io::Error| {
         CommandError::new(Exit::GateFailed, format!("{} cannot be written: {error}", path.display()))
             .help("the run is kept; `pipe results --out FILE` writes its rows again")
     };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
-    let mut file = BufWriter::new(File::create(&beside).map_err(told)?);
+    let folder = open(path.parent().unwrap_or(Path::new("/"))).map_err(told)?;
+    let name = path.file_name().unwrap_or_default();
+    let beside = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
+    let beside = OsStr::new(&beside);
+    // A process of the same number may have died here.
+    folder.remove(beside).map_err(told)?;
+    let mut file = BufWriter::new(folder.create(beside).map_err(told)?);
     let done = rows(reader, layout, &mut |line| writeln!(file, "{line}"))
         .and_then(|()| file.into_inner().map_err(|error| told(error.into_error())))
         .and_then(|file| file.sync_all().map_err(told));
     if let Err(error) = done {
-        drop(std::fs::remove_file(&beside));
+        drop(folder.remove(beside));
         return Err(error);
     }
-    std::fs::rename(&beside, path).map_err(told)
+    folder.rename(beside, name).map_err(told)
 }
 
 /// Gives each settled case's row as one line of JSON, in admission order, with flat memory.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,10 +12,13 @@ use super::args;
 use super::diagnostics;
 use super::exit::{CommandError, Exit};
 use super::files::ProjectFiles;
-use super::printer::{Printer, RED, paint};
+use super::printer::{Printer, RED, inert, paint};
 use crate::diag::Diagnostic;
 use crate::plan::{self, Compiled, Overrides, Plan, Surroundings};
 use crate::run::{ItemProblem, Source, Survey};
+
+/// Most bytes of a pipeline file that are looked at: more than it may have.
+const MOST_READ: u64 = 2 << 20;
 
 /// A file that was read and checked.
 pub(super) struct Loaded {
@@ -52,7 +56,7 @@ impl Loaded {
 /// # Errors
 /// The file cannot be read; what is wrong inside of it is in the diagnostics.
 pub(super) fn load(file: &Path, overrides: &Overrides, allow_outside: bool) -> Result<Loaded, CommandError> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    let text = read(file).map_err(|error| {
         let help = match error.kind() {
             std::io::ErrorKind::NotFound => "check the path; `ls pipelines/` shows the ones that come with pipe",
             std::io::ErrorKind::InvalidData => "a pipeline is UTF-8 text",
@@ -61,6 +65,13 @@ pub(super) fn load(file: &Path, overrides: &Overrides, allow_outside: bool) -> R
         CommandError::new(Exit::Usage, format!("cannot read {}: {error}", file.display())).help(help)
     })?;
     compile(file, text, BTreeMap::new(), overrides, allow_outside)
+}
+
+/// Reads no more than the reader of pipelines takes; it says that this is too much.
+fn read(file: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(file)?.take(MOST_READ).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Compiles the texts that a run was made of, whatever the files say now.
@@ -117,10 +128,19 @@ pub(super) fn overrides(args: &args::Overrides) -> Overrides {
 /// Prints what is wrong with the input on stderr.
 pub(super) fn say_problems(problems: &[ItemProblem], printer: &mut Printer) {
     for ItemProblem { place, message, help } in problems {
-        printer.complain(&format!("{} {message}", paint(RED, "error:")));
-        printer.complain(&format!("  --> {place}"));
-        printer.complain(&format!("   = help: {help}"));
+        printer.complain(&format!("{} {}", paint(RED, "error:"), inert(message)));
+        printer.complain(&format!("  --> {}", inert(place)));
+        printer.complain(&format!("   = help: {}", inert(help)));
     }
+}
+
+/// Returns what `check --format github` says of one file.
+pub(super) fn annotations(loaded: &Loaded, problems: &[ItemProblem]) -> Vec<String> {
+    let mut lines = diagnostics::to_annotations(&loaded.diagnostics, &|file| loaded.source(file));
+    lines.extend(problems.iter().map(|ItemProblem { place, message, help }| {
+        format!("::error title=items::{}", diagnostics::escaped(&format!("{place}: {message}\n{help}")))
+    }));
+    lines
 }
 
 /// Returns what `check --json` says of one file.

@@ -13,7 +13,7 @@ use super::show::{find, open};
 use crate::event::RunStarted;
 use crate::journal::{Home, Reader};
 use crate::report::{Layout, Shape};
-use crate::run::{Source, source_of};
+use crate::run::{Folder, Source, source_of};
 use crate::spec::{self, Step};
 
 /// Writes the rows of a run to stdout or a file.
@@ -31,7 +31,7 @@ pub(super) fn results(args: &ResultsArgs, home: &Home, printer: &mut Printer) ->
                 let message = format!("{} exists", path.display());
                 return Err(CommandError::new(Exit::Usage, message).help("--force replaces it"));
             }
-            replace(path, &reader, &layout)?;
+            replace(&Folder::open_followed, path, &reader, &layout)?;
             printer.say(&format!("results: {}", path.display()));
         }
     }

@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Names that are listed when none is near.
+const MOST_NAMED: usize = 20;
+
 /// A message for the author of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -94,6 +97,10 @@ impl Diagnostic {
         match super::closest(name, known.iter().copied()) {
             Some(near) => self.help(format!("did you mean `{near}`?")),
             None if known.is_empty() => self,
+            None if known.len() > MOST_NAMED => {
+                let more = known.len() - MOST_NAMED;
+                self.help(format!("there is: {} and {more} more", known[..MOST_NAMED].join(", ")))
+            }
             None => self.help(format!("there is: {}", known.join(", "))),
         }
     }

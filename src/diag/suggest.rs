@@ -1,5 +1,8 @@
 //! Which name the author may have meant.
 
+/// Longest word that is compared.
+const LONGEST: usize = 100;
+
 /// Returns the nearest of `known`, when it is near enough to be a slip of the fingers.
 ///
 /// At most a third of the letters may differ; swapped neighbours count as one difference.
@@ -7,8 +10,13 @@ pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let name = name.to_lowercase();
     let mut best: Option<(usize, &'a str)> = None;
     for candidate in known {
+        let (own, other) = (name.chars().count(), candidate.chars().count());
+        let allowed = (own.max(other) / 3).max(1);
+        // Longer than any name is: no slip of the fingers, and the distance costs one length times the other.
+        if own.abs_diff(other) > allowed || own > LONGEST {
+            continue;
+        }
         let distance = strsim::damerau_levenshtein(&name, &candidate.to_lowercase());
-        let allowed = (name.chars().count().max(candidate.chars().count()) / 3).max(1);
         if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));
         }

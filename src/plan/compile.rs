@@ -13,8 +13,11 @@ mod steps;
 mod trial;
 mod warnings;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+
+use regex::Regex;
 
 use self::params::Params;
 use self::scope::Reads;
@@ -39,6 +42,7 @@ pub fn compile(file: Arc<str>, text: &str, overrides: &Overrides, around: &Surro
         params: Params::default(),
         templates: Templates::default(),
         reads: Reads::default(),
+        patterns: BTreeMap::new(),
         report,
     };
     let plan = compiler.plan(&file);
@@ -62,6 +66,8 @@ struct Compiler<'a> {
     params: Params,
     templates: Templates,
     reads: Reads,
+    /// Compiled patterns by their source.
+    patterns: BTreeMap<String, Regex>,
     report: Vec<Diagnostic>,
 }
 

@@ -292,8 +292,10 @@ pub struct Timeouts {
 /// The table of results.
 #[derive(Clone, Debug)]
 pub struct ResultsPlan {
-    /// Absolute.
+    /// Absolute, links resolved; or as `--out` has it.
     pub path: PathBuf,
+    /// True when `--out` names it: then links on the way are followed, as for any command.
+    pub by_option: bool,
     /// Instead of the standard columns: name → where it comes from.
     pub columns: IndexMap<String, Column>,
 }

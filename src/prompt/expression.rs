@@ -1,8 +1,9 @@
 //! One expression, evaluated when the plan is made.
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::Environment;
 use serde_json::Value;
 
+use super::limits;
 use super::template::what;
 use super::{Reference, TemplateError};
 
@@ -15,8 +16,12 @@ const FUEL: u64 = 10_000;
 /// A syntax error, something undefined, or a value that JSON does not have.
 pub fn evaluate(source: &str, context: &Value) -> (Vec<Reference>, Result<Value, TemplateError>) {
     let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    environment.set_fuel(Some(FUEL));
+    limits::apply(&mut environment, FUEL);
+    // As a template it would stand in braces, and the limits are those of templates.
+    if let Some((message, range)) = limits::refusal(&format!("{{{{{source}}}}}")) {
+        let range = range.start.saturating_sub(2)..range.end.saturating_sub(2).min(source.len());
+        return (Vec::new(), Err(TemplateError { message, range: Some(range) }));
+    }
     let refuse = |error: &minijinja::Error| TemplateError { message: what(error), range: error.range() };
     let expression = match environment.compile_expression(source) {
         Ok(expression) => expression,

@@ -3,6 +3,7 @@
 //! Start at [`Templates`]; [`evaluate`] is for settings that are known when the plan is made.
 
 mod expression;
+mod limits;
 mod message;
 mod template;
 mod words;
@@ -10,4 +11,4 @@ mod words;
 pub use expression::evaluate;
 pub use message::{Message, Role};
 pub use template::{Reference, RenderError, TemplateError, TemplateId, Templates};
-pub use words::{UnknownWord, locate};
+pub use words::{UnknownWord, locate, locate_all};

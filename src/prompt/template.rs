@@ -2,15 +2,14 @@
 
 use std::ops::Range;
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::Environment;
 use serde::Serialize;
 
+use super::limits::{self, Bounded};
 use super::words::{self, UnknownWord};
 
 /// Steps of the template machine that one rendering may take; a 5,000-turn transcript loop needs some 100,000.
 const FUEL: u64 = 2_000_000;
-/// Longest rendered text, in bytes. Longer ones are refused, not cut.
-const LONGEST: usize = 4 << 20;
 
 /// Names one template of a [`Templates`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,8 +51,7 @@ pub struct RenderError {
 impl Default for Templates {
     fn default() -> Self {
         let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-        environment.set_fuel(Some(FUEL));
+        limits::apply(&mut environment, FUEL);
         Self { environment, sources: Vec::new() }
     }
 }
@@ -70,8 +68,7 @@ impl Templates {
     /// # Errors
     /// A syntax error, or a tag that this language leaves out.
     pub fn add(&mut self, source: &str) -> Result<TemplateId, TemplateError> {
-        if let Some((tag, range)) = words::left_out_tag(source) {
-            let message = format!("`{tag}` is not part of this language: templates cannot reach each other");
+        if let Some((message, range)) = limits::refusal(source) {
             return Err(TemplateError { message, range: Some(range) });
         }
         let place = self.sources.len();
@@ -112,17 +109,24 @@ impl Templates {
     /// # Errors
     /// Printing something undefined, too much effort (2 million steps) or too long a text (4 MiB).
     pub fn render(&self, id: TemplateId, context: &impl Serialize) -> Result<String, RenderError> {
-        let text = self
+        self.render_counting(id, context).map(|(text, _)| text)
+    }
+
+    /// Renders a template and counts the steps that it took.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_counting(&self, id: TemplateId, context: &impl Serialize) -> Result<(String, u64), RenderError> {
+        let mut text = Bounded::default();
+        let captured = self
             .template(id)
-            .render(minijinja::value::Serde(context))
+            .render_captured_to(minijinja::value::Serde(context), &mut text)
             .map_err(|error| RenderError { message: explain(&error), range: error.range() })?;
-        if text.len() > LONGEST {
-            return Err(RenderError {
-                message: format!("the rendered text is {} bytes, the limit is {LONGEST}", text.len()),
-                range: None,
-            });
-        }
-        Ok(text)
+        let steps = captured.state().fuel_levels().map_or(0, |(steps, _)| steps);
+        drop(captured);
+        String::from_utf8(text.0)
+            .map(|text| (text, steps))
+            .map_err(|_| RenderError { message: "the text is not UTF-8".to_owned(), range: None })
     }
 
     fn template(&self, id: TemplateId) -> minijinja::Template<'_, '_> {
@@ -131,6 +135,12 @@ impl Templates {
 }
 
 pub(super) fn what(error: &minijinja::Error) -> String {
+    if error.kind() == minijinja::ErrorKind::OutOfFuel {
+        return "this takes too many steps (is a loop too long?)".to_owned();
+    }
+    if error.kind() == minijinja::ErrorKind::WriteFailure {
+        return format!("the text is longer than {} bytes", limits::LONGEST);
+    }
     error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
 }
 
@@ -168,7 +178,7 @@ mod tests {
         check(
             "{% for a in range(100000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}",
             &json!({}),
-            Err("fuel"),
+            Err("too many steps"),
         );
     }
 

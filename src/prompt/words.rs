@@ -2,6 +2,7 @@
 //!
 //! minijinja tells what a template reads, but not where, and looks filters up only when it renders.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -93,32 +94,52 @@ const TESTS: &[&str] = &[
     "undefined",
     "upper",
 ];
-/// Tags that would let one template reach another.
-static LEFT_OUT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\{%[-+]?\s*(include|import|from|extends|block)\b").expect("a constant pattern"));
 /// What stands between braces, comments included so that they are stepped over.
 static TAG: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?s)\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}").expect("a constant pattern"));
 static STRING: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"(?s)"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"#).expect("a constant pattern"));
+static PATH: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"[A-Za-z_]\w*(?:\s*\.\s*\w+)*").expect("a constant pattern"));
+static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w+").expect("a constant pattern"));
 static FILTER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\|\s*([A-Za-z_]\w*)").expect("a constant pattern"));
 static TEST: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\bis\s+(?:not\s+)?([A-Za-z_]\w*)").expect("a constant pattern"));
 
-pub(super) fn left_out_tag(source: &str) -> Option<(String, Range<usize>)> {
-    let found = LEFT_OUT.captures(source)?.get(1)?;
-    Some((found.as_str().to_owned(), found.range()))
-}
-
 /// Returns where the source of a template reads something, in bytes.
 #[must_use]
 pub fn locate(source: &str, reference: &Reference) -> Option<Range<usize>> {
-    let path: Vec<String> = reference.0.iter().map(|segment| regex::escape(segment)).collect();
-    let pattern = Regex::new(&format!(r"(?:^|[^\w.])({})\b", path.join(r"\s*\.\s*"))).ok()?;
-    tags(source).into_iter().find_map(|(start, inside)| {
-        let found = pattern.captures(&inside)?.get(1)?;
-        Some(start + found.start()..start + found.end())
-    })
+    locate_all(source, std::slice::from_ref(reference)).pop().flatten()
+}
+
+/// Returns where the source of a template reads each of several things, in bytes; looks through it once.
+#[must_use]
+pub fn locate_all(source: &str, references: &[Reference]) -> Vec<Option<Range<usize>>> {
+    let mut first: BTreeMap<Vec<&str>, Option<Range<usize>>> =
+        references.iter().map(|reference| (prefix(reference), None)).collect();
+    let deepest = first.keys().map(Vec::len).max().unwrap_or_default();
+    let tags = tags(source);
+    for (start, inside) in &tags {
+        for found in PATH.find_iter(inside) {
+            let before = inside[..found.start()].chars().next_back();
+            if before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == '.') {
+                continue;
+            }
+            let mut path = Vec::new();
+            for name in NAME.find_iter(found.as_str()).take(deepest) {
+                path.push(name.as_str());
+                if let Some(place @ None) = first.get_mut(&path) {
+                    *place = Some(start + found.start()..start + found.start() + name.end());
+                }
+            }
+        }
+    }
+    references.iter().map(|reference| first.get(&prefix(reference)).cloned().flatten()).collect()
+}
+
+/// Paths are told apart by their first eight names: nothing that templates see is deeper on purpose.
+fn prefix(reference: &Reference) -> Vec<&str> {
+    reference.0.iter().take(8).map(String::as_str).collect()
 }
 
 pub(super) fn unknown(environment: &Environment<'_>, source: &str) -> Vec<UnknownWord> {
@@ -137,7 +158,7 @@ pub(super) fn unknown(environment: &Environment<'_>, source: &str) -> Vec<Unknow
 }
 
 /// Returns the tags of a source with their places, string literals blanked out.
-fn tags(source: &str) -> Vec<(usize, String)> {
+pub(super) fn tags(source: &str) -> Vec<(usize, String)> {
     let tags = TAG.find_iter(source).filter(|found| !found.as_str().starts_with("{#"));
     tags.map(|found| {
         let blanked =

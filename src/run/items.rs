@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::open_plain;
 use crate::base::{Digest, Hasher, ItemId};
 use crate::plan::{Items, Plan};
 
@@ -228,7 +229,7 @@ impl RowSource {
 }
 
 fn open(path: &Path) -> Result<File, ItemProblem> {
-    File::open(path).map_err(|error| {
+    open_plain(path).map_err(|error| {
         problem(
             shown(path),
             format!("cannot be opened: {error}"),
@@ -246,7 +247,14 @@ fn object(line: &[u8]) -> Result<Map<String, Value>, String> {
     match serde::Deserialize::deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value)) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err("the line is JSON, but no object".to_owned()),
-        Err(error) => Err(format!("the line is no JSON: {error}")),
+        Err(error) => {
+            let reason = error.to_string();
+            let reason = reason.split(" at line ").next().unwrap_or_default();
+            if line.contains(&0) {
+                return Err("the line has NUL bytes: it is no text".to_owned());
+            }
+            Err(format!("the line is no JSON: {reason} (column {})", error.column()))
+        }
     }
 }
 

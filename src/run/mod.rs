@@ -5,6 +5,7 @@
 mod clock;
 mod conductor;
 mod dispatch;
+mod folder;
 mod intake;
 mod items;
 mod live;
@@ -14,6 +15,7 @@ mod texts;
 
 pub use clock::Clock;
 pub use conductor::{Conductor, Ending, RunError};
+pub use folder::{Folder, open_plain};
 pub use intake::{Intake, IntakeError, Read};
 pub use items::{ItemProblem, Survey, survey};
 pub use live::Live;

@@ -60,6 +60,107 @@ const PEER_WORDS: &[(&str, &str)] = &[
     ("system_prompt", "system"),
     ("turns_max", "turns"),
     ("max_turns", "turns"),
+    ("max_rounds", "rounds"),
+    ("nodes", "steps"),
+    ("tasks", "steps"),
+    ("jobs", "steps"),
+    ("stages", "steps"),
+    ("participants", "actors"),
+    ("speakers", "actors"),
+    ("personas", "actors"),
+    ("providers", "backends"),
+    ("servers", "backends"),
+    ("services", "backends"),
+    ("provider", "backend"),
+    ("server", "backend"),
+    ("llms", "models"),
+    ("data", "items"),
+    ("inputs", "items"),
+    ("cases", "items"),
+    ("scenarios", "items"),
+    ("rows", "values"),
+    ("file", "path"),
+    ("iterations", "repeat"),
+    ("repeats", "repeat"),
+    ("repetitions", "repeat"),
+    ("runs", "repeat"),
+    ("output", "results"),
+    ("outputs", "results"),
+    ("vars", "params"),
+    ("parameters", "params"),
+    ("endpoint", "base_url"),
+    ("api_base", "base_url"),
+    ("key", "api_key"),
+    ("instructions", "system"),
+    ("persona", "system"),
+    ("role", "system"),
+    ("temp", "temperature"),
+    ("max_completion_tokens", "max_tokens"),
+    ("num_predict", "max_tokens"),
+    ("n_predict", "max_tokens"),
+    ("num_ctx", "context_length"),
+    ("stop_sequences", "stop"),
+    ("until", "stop"),
+    ("max_concurrency", "concurrency"),
+    ("parallelism", "concurrency"),
+    ("workers", "concurrency"),
+    ("timeout", "timeouts"),
+    ("retry", "retries"),
+    ("max_retries", "attempts"),
+    ("max_attempts", "attempts"),
+    ("regex", "pattern"),
+    ("match", "pattern"),
+    ("question", "prompt"),
+    ("message", "prompt"),
+    ("user", "prompt"),
+    ("input", "prompt"),
+    ("topic", "opening"),
+    ("prompt", "opening"),
+    ("prompt", "question"),
+    ("criteria", "question"),
+    ("labels", "choose"),
+    ("n", "votes"),
+    ("samples", "votes"),
+    ("fields", "columns"),
+];
+
+/// Keys that stand elsewhere, with the place.
+const PLACES: &[(&str, &str)] = &[
+    ("rounds", "under `stop` of a dialogue"),
+    ("turns", "under `stop` of a dialogue"),
+    ("says", "under `stop` of a dialogue"),
+    ("pattern", "under `says` of a stop"),
+    ("temperature", "in an actor"),
+    ("top_p", "in an actor"),
+    ("max_tokens", "in an actor"),
+    ("system", "in an actor"),
+    ("model", "in an actor, or in an entry of `models`"),
+    ("base_url", "in an entry of `backends`"),
+    ("api_key", "in an entry of `backends`"),
+    ("timeouts", "under `limits`"),
+    ("retries", "under `limits`"),
+    ("concurrency", "under `limits`"),
+    ("total", "under `timeouts` of `limits`"),
+    ("attempts", "under `retries` of `limits`"),
+    ("backoff", "under `retries` of `limits`"),
+    ("path", "under `items` or `results`"),
+    ("values", "under `items`"),
+    ("columns", "under `results`"),
+    ("chat", "in a step"),
+    ("dialogue", "in a step"),
+    ("judge", "in a step"),
+    ("after", "in a step, beside its kind"),
+    ("prompt", "in a chat"),
+    ("opening", "in a dialogue"),
+    ("question", "in a judge"),
+    ("choose", "in a judge"),
+    ("votes", "in a judge"),
+    ("blind", "in a judge"),
+    ("repeat", "at the top of the file"),
+    ("seed", "at the top of the file"),
+    ("items", "at the top of the file"),
+    ("params", "at the top of the file"),
+    ("actors", "at the top of the file, or in a dialogue"),
 ];
 
 impl<'n> Fields<'n> {
@@ -111,7 +212,8 @@ impl<'n> Fields<'n> {
         let owner = if self.place.what.is_empty() { "the pipeline" } else { &self.place.what };
         report.push(
             Diagnostic::error(code::MISSING_KEY, format!("{owner} has no `{key}`"))
-                .at(&self.place.at, format!("`{key}` must be given")),
+                .at(&self.place.at, format!("`{key}` must be given"))
+                .help(format!("add a line `{key}: …` to it")),
         );
         Required(None)
     }
@@ -168,10 +270,15 @@ impl<'n> Fields<'n> {
             let owner = if self.place.what.is_empty() { "a pipeline".to_owned() } else { self.place.what.clone() };
             let diagnostic = Diagnostic::error(code::UNKNOWN_KEY, format!("{owner} has no key `{key}`"))
                 .at(&name.span, "unknown key");
-            let peer = PEER_WORDS.iter().find(|(word, ours)| *word == key && self.known.contains(ours));
-            report.push(match peer {
-                Some((_, ours)) => diagnostic.help(format!("this language says `{ours}`")),
-                None => diagnostic.suggest(key, self.known.iter().copied()),
+            let word = key.to_lowercase().replace('-', "_");
+            let peer = PEER_WORDS.iter().find(|(peer, ours)| *peer == word && self.known.contains(ours));
+            let place = PLACES.iter().find(|(name, _)| *name == word);
+            report.push(match (peer, place) {
+                (Some((_, ours)), _) => diagnostic.help(format!("this language says `{ours}`")),
+                (None, Some((name, place))) if closest(key, self.known.iter().copied()).is_none() => {
+                    diagnostic.help(format!("`{name}` belongs {place}"))
+                }
+                (None, _) => diagnostic.suggest(key, self.known.iter().copied()),
             });
         }
     }

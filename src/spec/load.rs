@@ -12,8 +12,6 @@ use crate::diag::{Diagnostic, Span, code};
 
 /// Longest file, in bytes.
 const LONGEST: usize = 1 << 20;
-/// Deepest nesting of lists and maps.
-const DEEPEST: usize = 64;
 /// Most nodes that aliases may add; the size of the largest sensible file.
 const MOST_COPIED: usize = 100_000;
 
@@ -21,7 +19,7 @@ const MOST_COPIED: usize = 100_000;
 pub(super) fn load(file: &Arc<str>, offset: usize, text: &str) -> Result<(Node, Vec<Diagnostic>), Diagnostic> {
     let source = Source { file: Arc::clone(file), offset };
     if text.len() > LONGEST {
-        let message = format!("the file is {} bytes long, the limit is {LONGEST}", text.len());
+        let message = format!("the file is longer than {} MiB", LONGEST >> 20);
         return Err(Diagnostic::error(code::TOO_LARGE, message)
             .at(&source.span(0, 0), "")
             .help("put long prompts into files of their own (`file://…`) and many items into a `.jsonl` file"));
@@ -33,11 +31,15 @@ pub(super) fn load(file: &Arc<str>, offset: usize, text: &str) -> Result<(Node, 
         places: Places::of(text),
         anchors: BTreeMap::new(),
         copied: 0,
+        nodes: 0,
         diagnostics: Vec::new(),
     };
     let node = loader.document()?;
     Ok((node, loader.diagnostics))
 }
+
+/// Most values and keys of a file: some 60 MiB once they know their places, and 10,000 steps.
+const MOST_NODES: usize = 200_000;
 
 struct Loader<'t> {
     events: Parser<'t, StrInput<'t>>,
@@ -46,6 +48,7 @@ struct Loader<'t> {
     places: Places,
     anchors: BTreeMap<usize, Node>,
     copied: usize,
+    nodes: usize,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -103,9 +106,14 @@ impl Loader<'_> {
     }
 
     fn node(&mut self, event: Event<'static>, marks: Marks, depth: usize) -> Result<Node, Diagnostic> {
-        if depth > DEEPEST {
-            return Err(Diagnostic::error(code::TOO_LARGE, format!("lists and maps nest more than {DEEPEST} deep"))
-                .at(&self.span(marks), "here"));
+        if depth > traps::DEEPEST {
+            return Err(traps::too_deep(&self.span(marks)));
+        }
+        self.nodes += 1;
+        if self.nodes > MOST_NODES {
+            return Err(Diagnostic::error(code::TOO_LARGE, format!("the file has more than {MOST_NODES} values"))
+                .at(&self.span(marks), "here at the latest")
+                .help("many items belong into a `.jsonl` file, which is read row by row"));
         }
         let (anchor, tag, node) = match event {
             Event::Scalar(value, style, anchor, tag) => {
@@ -134,6 +142,8 @@ impl Loader<'_> {
             );
         }
         if anchor > 0 {
+            // Anchors within anchors would keep each part of the document many times.
+            self.grow(node.size(), marks)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
@@ -202,12 +212,19 @@ impl Loader<'_> {
             return Err(Diagnostic::error(code::SYNTAX, "an alias refers to a value that contains it")
                 .at(&self.span(marks), "the anchor is still open here"));
         };
-        self.copied += node.size();
+        self.grow(node.size(), marks)?;
+        Ok(node)
+    }
+
+    fn grow(&mut self, nodes: usize, marks: Marks) -> Result<(), Diagnostic> {
+        self.copied += nodes;
         if self.copied > MOST_COPIED {
             let message = format!("aliases make the document grow by more than {MOST_COPIED} values");
-            return Err(Diagnostic::error(code::TOO_LARGE, message).at(&self.span(marks), "here at the latest"));
+            return Err(Diagnostic::error(code::TOO_LARGE, message)
+                .at(&self.span(marks), "here at the latest")
+                .help("many items belong into a `.jsonl` file, which is read row by row"));
         }
-        Ok(node)
+        Ok(())
     }
 
     fn scalar(&self, value: String, style: ScalarStyle, marks: Marks, prefixed: bool) -> Text {

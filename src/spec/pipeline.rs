@@ -18,35 +18,47 @@ use crate::diag::{Diagnostic, Span, code};
 #[schemars(title = "pipe pipeline, version 1")]
 pub struct Spec {
     /// The version of this language. Always 1.
+    #[schemars(extend("examples" = [1]))]
     pub version: Required<Spanned<Version>>,
     /// The pipeline's name, part of the names of its runs. Default: the file's name.
     #[schemars(example = &"debate")]
     pub name: Option<Spanned<PipelineName>>,
     /// One sentence for people.
+    #[schemars(extend("examples" = ["Two debaters argue a motion; a judge names the winner."]))]
     pub description: Option<Spanned<String>>,
     /// The seed of the run; each call gets one derived from it.
     #[schemars(extend("default" = 0))]
+    #[schemars(extend("examples" = [7]))]
     pub seed: Option<Setting<Seed>>,
     /// Values that the command line may change: `pipe run FILE -p rounds=5`. Templates read them as `params.rounds`.
+    #[schemars(extend("examples" = [{"rounds": {"type": "integer", "default": 3, "minimum": 1}}]))]
     pub params: Option<Table<Param>>,
     /// Where models answer. Omitted: one backend, `auto`.
+    #[schemars(extend("examples" = [{"local": {"base_url": "http://127.0.0.1:8080/v1"}}]))]
     pub backends: Option<Table<Backend>>,
     /// Names for a backend and a model on it.
+    #[schemars(extend("examples" = [{"small": {"backend": "local", "model": "llama3.2"}}]))]
     pub models: Option<Table<Model>>,
     /// Those who speak.
     #[schemars(extend("minProperties" = 1))]
+    #[schemars(extend("examples" = [{"pro": {"system": "You argue FOR the motion.", "temperature": 0.9}, "referee": {"temperature": 0}}]))]
     pub actors: Required<Table<Actor>>,
     /// The steps run once for each item. Omitted: one empty item.
+    #[schemars(extend("examples" = [{"values": [{"motion": "Tea is better than coffee."}]}, {"path": "motions.jsonl"}]))]
     pub items: Option<Items>,
     /// How often each item is run, each time with other seeds.
     #[schemars(extend("default" = 1))]
+    #[schemars(extend("examples" = [20, "{{ params.times }}"]))]
     pub repeat: Option<Setting<Count>>,
     /// What is done, in the order in which steps read each other.
     #[schemars(extend("minProperties" = 1))]
+    #[schemars(extend("examples" = [{"ask": {"chat": {"actor": "pro", "prompt": "{{ item.motion }}"}}}]))]
     pub steps: Required<Table<Step>>,
     /// Bounds of the run.
+    #[schemars(extend("examples" = [{"concurrency": 4, "timeouts": {"total": "10m"}}]))]
     pub limits: Option<Limits>,
     /// Where the table of results goes. Omitted: to standard output.
+    #[schemars(extend("examples" = [{"path": "results.jsonl"}]))]
     pub results: Option<Results>,
 }
 
@@ -55,14 +67,19 @@ pub struct Spec {
 pub struct Param {
     /// What values it takes. Omitted: those of the default's type.
     #[schemars(rename = "type")]
+    #[schemars(extend("examples" = ["integer"]))]
     pub kind: Option<Spanned<ParamType>>,
     /// Its value when nothing else is said. Omitted: it must be given.
+    #[schemars(extend("examples" = [3]))]
     pub default: Option<Setting<Scalar>>,
     /// The least number it takes.
+    #[schemars(extend("examples" = [1]))]
     pub minimum: Option<Spanned<Number>>,
     /// The greatest number it takes.
+    #[schemars(extend("examples" = [20]))]
     pub maximum: Option<Spanned<Number>>,
     /// One sentence for people.
+    #[schemars(extend("examples" = ["Rounds of the debate."]))]
     pub description: Option<Spanned<String>>,
 }
 
@@ -77,6 +94,7 @@ pub struct Backend {
     #[schemars(example = &"${OPENAI_API_KEY:-}")]
     pub api_key: Option<Text>,
     /// What it may be asked for at once.
+    #[schemars(extend("examples" = [{"concurrency": 4}]))]
     pub limits: Option<BackendLimits>,
 }
 
@@ -85,6 +103,7 @@ pub struct Backend {
 pub struct BackendLimits {
     /// Calls in flight. `auto`: as many as the server serves at once.
     #[schemars(extend("default" = "auto"))]
+    #[schemars(extend("examples" = [4]))]
     pub concurrency: Option<Setting<Slots>>,
 }
 
@@ -92,9 +111,11 @@ pub struct BackendLimits {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Model {
     /// A name from `backends`. May be omitted when there is only one.
+    #[schemars(extend("examples" = ["local"]))]
     pub backend: Option<Setting<Word>>,
     /// The model as the server names it. `auto`: what it has loaded, else its first.
     #[schemars(extend("default" = "auto"))]
+    #[schemars(extend("examples" = ["llama3.2", "qwen2.5:7b"]))]
     pub model: Option<Setting<Word>>,
 }
 
@@ -103,18 +124,23 @@ pub struct Model {
 pub struct Actor {
     /// A name from `models`, or a model of the only backend, or `auto`.
     #[schemars(extend("default" = "auto"))]
+    #[schemars(extend("examples" = ["small", "llama3.2"]))]
     pub model: Option<Setting<Word>>,
     /// The system prompt, a template; or `file://` and the path of one.
     #[schemars(example = &"You argue FOR the motion.", example = &"file://prompts/con.md")]
     pub system: Option<Text>,
     /// How freely it chooses its words. Omitted: as the server likes.
+    #[schemars(extend("examples" = [0.9]))]
     pub temperature: Option<Setting<Temperature>>,
     /// The share of likely words it chooses among. Omitted: as the server likes.
+    #[schemars(extend("examples" = [0.95]))]
     pub top_p: Option<Setting<TopP>>,
     /// The longest answer.
+    #[schemars(extend("examples" = [160, "2k"]))]
     pub max_tokens: Option<Setting<Tokens>>,
     /// Texts that end an answer, at most four.
     #[schemars(extend("maxItems" = 4))]
+    #[schemars(extend("examples" = [["END"]]))]
     pub stop: Option<Vec<Spanned<String>>>,
 }
 
@@ -147,7 +173,10 @@ pub fn parse_with(file: Arc<str>, text: &str, replace: &[(String, String)]) -> (
     let place = Place { what: String::new(), at: first_key(&root).unwrap_or(start) };
     if !matches!(root.kind, Kind::Map(_)) {
         let whole = Place { what: "a pipeline".to_owned(), at: place.at };
-        report.push(super::decode::wrong_type(&root, &whole, "a map of keys and values"));
+        report.push(
+            super::decode::wrong_type(&root, &whole, "a map of keys and values")
+                .help("start with `version: 1`, `actors:` and `steps:`"),
+        );
         return (None, report);
     }
     (Spec::decode(&root, &place, &mut report), report)

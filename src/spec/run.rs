@@ -15,8 +15,10 @@ pub struct Items {
     #[schemars(example = &"motions.jsonl")]
     pub path: Option<Setting<JsonLinesPath>>,
     /// Rows written out here.
+    #[schemars(extend("examples" = [[{"motion": "Tea is better than coffee."}]]))]
     pub values: Option<Rows>,
     /// The column that identifies a row. Default: a hash of the row.
+    #[schemars(extend("examples" = ["motion_id"]))]
     pub id: Option<Spanned<String>>,
 }
 
@@ -29,10 +31,13 @@ pub struct Rows(pub Vec<Node>);
 pub struct Limits {
     /// Calls in flight at each backend that does not say otherwise. `auto`: as many as the server serves at once.
     #[schemars(extend("default" = "auto"))]
+    #[schemars(extend("examples" = [4]))]
     pub concurrency: Option<Setting<Slots>>,
     /// How long one request may take.
+    #[schemars(extend("examples" = [{"total": "10m"}]))]
     pub timeouts: Option<Timeouts>,
     /// How failed requests are repeated.
+    #[schemars(extend("examples" = [{"attempts": 3}]))]
     pub retries: Option<Retries>,
 }
 
@@ -41,15 +46,19 @@ pub struct Limits {
 pub struct Timeouts {
     /// Until the connection stands.
     #[schemars(extend("default" = "10s"))]
+    #[schemars(extend("examples" = ["5s"]))]
     pub connect: Option<Setting<Length>>,
     /// From the request written to the first token, the server's queue and the loading of the model included.
     #[schemars(extend("default" = "5m"))]
+    #[schemars(extend("examples" = ["90s"]))]
     pub first_token: Option<Setting<Length>>,
     /// Between two pieces of an answer.
     #[schemars(extend("default" = "2m"))]
+    #[schemars(extend("examples" = ["30s"]))]
     pub idle: Option<Setting<Length>>,
     /// From the request written to the end of the answer.
     #[schemars(extend("default" = "30m"))]
+    #[schemars(extend("examples" = ["10m"]))]
     pub total: Option<Setting<Length>>,
 }
 
@@ -58,12 +67,15 @@ pub struct Timeouts {
 pub struct Retries {
     /// Requests per call, the first included.
     #[schemars(extend("default" = 6))]
+    #[schemars(extend("examples" = [3]))]
     pub attempts: Option<Setting<Count>>,
     /// No further request after this long.
     #[schemars(extend("default" = "10m"))]
+    #[schemars(extend("examples" = ["5m"]))]
     pub within: Option<Setting<Length>>,
     /// The shortest and the longest wait before the next one.
     #[schemars(extend("default" = "1s..60s"))]
+    #[schemars(extend("examples" = ["500ms..30s"]))]
     pub backoff: Option<Setting<Backoff>>,
 }
 
@@ -71,9 +83,11 @@ pub struct Retries {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Results {
     /// A `.jsonl` file, relative to this file. `--out` beats it.
+    #[schemars(extend("examples" = ["results.jsonl"]))]
     pub path: super::Required<Setting<JsonLinesPath>>,
     /// The columns, each with what it shows: `item.<column>`, `repeat`, `status` or `steps.<step>.<field>`.
     /// Omitted: everything.
+    #[schemars(extend("examples" = [{"motion": "item.motion", "winner": "steps.verdict.choice"}]))]
     pub columns: Option<Columns>,
 }
 
@@ -89,7 +103,8 @@ impl Decode for Items {
         }
         let mut fields = Fields::of(node, place, report)?;
         if fields.has("path") || fields.has("values") || !fields.has_unknown(&["path", "values", "id"]) {
-            fields.exactly_one(&["path", "values"], "", report);
+            let remedy = "`path` names a file of rows, `values` has them here: [{ motion: … }]";
+            fields.exactly_one(&["path", "values"], remedy, report);
         }
         let items = Self {
             path: fields.optional("path", report),

@@ -15,13 +15,32 @@ use super::{
 /// A positive amount and a unit of time.
 const LENGTH: &str = r"([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)(ms|s|m|h|d)";
 
-/// Returns the JSON Schema (draft 2020-12) of a pipeline file.
+/// Returns the JSON Schema of a pipeline file: draft 7, which every editor's YAML support reads.
 #[must_use]
 pub fn schema() -> Value {
-    let generator = SchemaSettings::draft2020_12().into_generator();
+    let generator = SchemaSettings::draft07().into_generator();
     let mut schema = generator.into_root_schema_for::<Spec>();
     Strict.transform(&mut schema);
-    schema.to_value()
+    let mut schema = schema.to_value();
+    entitle(&mut schema, "");
+    if let Some(Value::Object(definitions)) = schema.get_mut("definitions") {
+        for (name, definition) in definitions.iter_mut() {
+            let owner = name.to_lowercase();
+            entitle(definition, &format!("{owner}."));
+            definition["title"] = json!(owner);
+        }
+    }
+    schema
+}
+
+/// Gives each key a title, which editors show above its description: where it is.
+fn entitle(schema: &mut Value, owner: &str) {
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+    for (key, property) in properties.iter_mut() {
+        if let Value::Object(property) = property {
+            property.insert("title".to_owned(), json!(format!("{owner}{key}")));
+        }
+    }
 }
 
 /// Refuses unknown keys but `x-…`, blank texts and nulls, as the decoder does.
@@ -58,6 +77,11 @@ fn remove_null(object: &mut serde_json::Map<String, Value>) {
     if let [Value::Object(only)] = branches.as_slice() {
         let only = only.clone();
         object.shift_remove("anyOf");
+        // Draft 7 passes over everything beside a `$ref`: there it stands alone.
+        if only.contains_key("$ref") {
+            object.insert("allOf".to_owned(), json!([only]));
+            return;
+        }
         for (key, value) in only {
             object.entry(key).or_insert(value);
         }

@@ -1,5 +1,7 @@
 //! The steps, one key per kind.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place};
@@ -18,12 +20,16 @@ const CONDITIONS: &[&str] = &["rounds", "turns", "says", "any", "all", "not"];
 #[schemars(extend("oneOf" = [{"required": ["chat"]}, {"required": ["dialogue"]}, {"required": ["judge"]}]))]
 pub struct Step {
     /// One question, one answer. Later steps read `text`, `json` and `status`.
+    #[schemars(extend("examples" = [{"actor": "pro", "prompt": "Summarise: {{ item.text }}"}]))]
     pub chat: Option<Chat>,
     /// Several actors in turns. Later steps read `transcript`, `turns`, `last`, `stopped_by` and `status`.
+    #[schemars(extend("examples" = [{"actors": ["pro", "con"], "opening": "{{ item.motion }}", "stop": {"rounds": 3}}]))]
     pub dialogue: Option<Dialogue>,
     /// A choice among options. Later steps read `choice`, `votes`, `flipped` and `status`.
+    #[schemars(extend("examples" = [{"actor": "referee", "question": "Who won?\n{{ steps.debate.transcript }}", "choose": ["pro", "con", "tie"]}]))]
     pub judge: Option<Judge>,
     /// Steps to wait for. Those that templates read are waited for anyway.
+    #[schemars(extend("examples" = [["debate"]]))]
     pub after: Option<Vec<Spanned<String>>>,
 }
 
@@ -31,6 +37,7 @@ pub struct Step {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Chat {
     /// Who answers: a name from `actors`.
+    #[schemars(extend("examples" = ["pro"]))]
     pub actor: Required<Spanned<String>>,
     /// What is asked: a template.
     #[schemars(example = &"Summarise: {{ item.text }}")]
@@ -42,11 +49,13 @@ pub struct Chat {
 pub struct Dialogue {
     /// Who speaks, in turn: at least two names from `actors`.
     #[schemars(extend("minItems" = 2, "uniqueItems" = true))]
+    #[schemars(extend("examples" = [["pro", "con"]]))]
     pub actors: Required<Vec<Spanned<String>>>,
     /// A message that all see first: a template.
     #[schemars(example = &"The motion: {{ item.motion }}")]
     pub opening: Required<Text>,
     /// When it is over, tested after each turn. `rounds` or `turns` must bound it.
+    #[schemars(extend("examples" = [{"rounds": 3}, {"any": [{"rounds": 10}, {"says": {"pattern": "(?i)i concede"}}]}]))]
     pub stop: Required<Stop>,
 }
 
@@ -54,18 +63,22 @@ pub struct Dialogue {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Judge {
     /// Who judges: a name from `actors`.
+    #[schemars(extend("examples" = ["referee"]))]
     pub actor: Required<Spanned<String>>,
     /// What is asked: a template. How to answer is added to it.
     #[schemars(example = &"Who argued better?\n{{ steps.debate.transcript }}")]
     pub question: Required<Text>,
     /// The options, at least two.
     #[schemars(extend("minItems" = 2, "uniqueItems" = true))]
+    #[schemars(extend("examples" = [["pro", "con", "tie"]]))]
     pub choose: Required<Vec<Spanned<String>>>,
     /// How often it is asked, each time with another seed.
     #[schemars(extend("default" = 1))]
+    #[schemars(extend("examples" = [3]))]
     pub votes: Option<Setting<Count>>,
     /// Two speakers among the options: shown as A and B, and asked again exchanged.
     #[schemars(extend("minItems" = 2, "maxItems" = 2, "uniqueItems" = true))]
+    #[schemars(extend("examples" = [["pro", "con"]]))]
     pub blind: Option<Vec<Spanned<String>>>,
 }
 
@@ -77,18 +90,24 @@ pub struct Judge {
 ]))]
 pub struct Stop {
     /// So many turns of each actor have been taken.
+    #[schemars(extend("examples" = [3, "{{ params.rounds }}"]))]
     pub rounds: Option<Setting<Count>>,
     /// So many turns have been taken.
+    #[schemars(extend("examples" = [6]))]
     pub turns: Option<Setting<Count>>,
     /// The latest turn matches a pattern.
+    #[schemars(extend("examples" = [{"actor": "con", "pattern": "(?i)i concede"}]))]
     pub says: Option<Says>,
     /// One of these holds.
     #[schemars(extend("minItems" = 1))]
+    #[schemars(extend("examples" = [[{"rounds": 10}, {"says": {"pattern": "(?i)i concede"}}]]))]
     pub any: Option<Vec<Stop>>,
     /// All of these hold.
     #[schemars(extend("minItems" = 1))]
+    #[schemars(extend("examples" = [[{"rounds": 2}, {"turns": 5}]]))]
     pub all: Option<Vec<Stop>>,
     /// This does not hold.
+    #[schemars(extend("examples" = [{"says": {"pattern": "because"}}]))]
     pub not: Option<Box<Stop>>,
     /// Where it is written.
     #[schemars(skip)]
@@ -99,6 +118,7 @@ pub struct Stop {
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Says {
     /// Whose turns: one of the dialogue's actors. Omitted: anybody's.
+    #[schemars(extend("examples" = ["con"]))]
     pub actor: Option<Spanned<String>>,
     /// A regular expression.
     #[schemars(example = &"(?i)i concede")]
@@ -116,7 +136,9 @@ impl Decode for Step {
         let mut fields = Fields::of(node, place, report)?;
         // A misspelt kind is reported as an unknown key; that none is there would only repeat it.
         if KINDS.iter().any(|kind| fields.has(kind)) || !fields.has_unknown(&["chat", "dialogue", "judge", "after"]) {
-            fields.exactly_one(KINDS, "", report);
+            let remedy = "a step is one `chat` (a question), one `dialogue` (turns) or one `judge` (a choice): \
+                          two of them are two steps";
+            fields.exactly_one(KINDS, remedy, report);
         }
         let step = Self {
             chat: fields.optional("chat", report),
@@ -175,7 +197,8 @@ impl Decode for Judge {
             if let Some(third) = names.get(2) {
                 report.push(
                     Diagnostic::error(code::BAD_LIST, format!("{} takes two names", place.what))
-                        .at(&third.span, "the third"),
+                        .at(&third.span, "the third")
+                        .help("blind judging tells two speakers apart: A and B"),
                 );
             }
         }
@@ -223,19 +246,23 @@ impl Decode for Says {
 
 /// Checks that at least two entries are written, and that none stands twice.
 fn distinct(entries: &[Spanned<String>], written: usize, place: &Place, report: &mut Vec<Diagnostic>) {
-    for (position, entry) in entries.iter().enumerate() {
-        if let Some(first) = entries[..position].iter().find(|earlier| earlier.value == entry.value) {
+    let mut seen: BTreeMap<&str, &Spanned<String>> = BTreeMap::new();
+    for entry in entries {
+        let first = *seen.entry(entry.value.as_str()).or_insert(entry);
+        if first.span != entry.span {
             report.push(
                 Diagnostic::error(code::BAD_LIST, format!("{} names `{}` twice", place.what, entry.value))
                     .at(&entry.span, "again here")
-                    .at(&first.span, "first here"),
+                    .at(&first.span, "first here")
+                    .help("keep one of them"),
             );
         }
     }
     if written < 2 {
         report.push(
             Diagnostic::error(code::BAD_LIST, format!("{} needs at least two entries", place.what))
-                .at(&place.at, format!("there {} {written}", if written == 1 { "is" } else { "are" })),
+                .at(&place.at, format!("there {} {written}", if written == 1 { "is" } else { "are" }))
+                .help("write [one, other], or one entry a line after `- `"),
         );
     }
 }

@@ -1,5 +1,7 @@
 //! Maps whose keys are names that the author chose.
 
+use std::collections::BTreeMap;
+
 use super::decode::{Decode, Fields, Place, wrong_type};
 use super::node::{Kind, Node, Spanned};
 use crate::diag::{Diagnostic, code};
@@ -9,6 +11,8 @@ use crate::diag::{Diagnostic, code};
 pub struct Table<T> {
     /// One for each key.
     pub entries: Vec<Entry<T>>,
+    /// Where each name stands among the entries.
+    places: BTreeMap<String, usize>,
 }
 
 /// One named thing.
@@ -32,7 +36,7 @@ pub(super) trait Named {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { entries: Vec::new() }
+        Self { entries: Vec::new(), places: BTreeMap::new() }
     }
 }
 
@@ -45,7 +49,7 @@ impl<T> Table<T> {
     /// Returns the entry of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Entry<T>> {
-        self.entries.iter().find(|entry| entry.name.value == name)
+        self.places.get(name).map(|place| &self.entries[*place])
     }
 }
 
@@ -69,7 +73,10 @@ impl<T: Decode + Named> Decode for Table<T> {
             let place = Place { what: format!("{} `{}`", T::WORD, name.value), at: name.span.clone() };
             entries.push(Entry { name: name.clone(), value: T::decode(node, &place, report) });
         }
-        Some(Self { entries })
+        let named =
+            entries.iter().enumerate().map(|(place, entry): (_, &Entry<T>)| (entry.name.value.clone(), place));
+        let places = named.collect();
+        Some(Self { entries, places })
     }
 }
 

@@ -62,7 +62,17 @@ impl Text {
     /// Follows escapes, folded lines and indentation; the whole scalar when it loses its way.
     #[must_use]
     pub fn place(&self, range: Range<usize>) -> Span {
-        let Some(map) = self.align() else { return self.span.clone() };
+        self.places(&[range]).pop().unwrap_or_else(|| self.span.clone())
+    }
+
+    /// Returns where several pieces of the value stand in the file; follows the text once.
+    #[must_use]
+    pub fn places(&self, ranges: &[Range<usize>]) -> Vec<Span> {
+        let Some(map) = self.align() else { return vec![self.span.clone(); ranges.len()] };
+        ranges.iter().map(|range| self.mapped(&map, range)).collect()
+    }
+
+    fn mapped(&self, map: &[usize], range: &Range<usize>) -> Span {
         let start = map.get(range.start).copied().unwrap_or(self.raw.len());
         let end = match range.end.checked_sub(1).filter(|last| *last >= range.start) {
             // The end of the last byte, not the start of the next one: a line break may lie between.

@@ -3,6 +3,9 @@
 use super::node::Source;
 use crate::diag::{Diagnostic, Span, code};
 
+/// Deepest nesting of lists and maps.
+pub(super) const DEEPEST: usize = 64;
+
 /// Turns a syntax error into a message; looks for the mistakes that people make with templates first.
 pub(super) fn explain(source: &Source, text: &str, at: usize, reason: &str) -> Diagnostic {
     let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
@@ -24,36 +27,46 @@ pub(super) fn explain(source: &Source, text: &str, at: usize, reason: &str) -> D
         start += line.len();
     }
     let width = text[at..].chars().next().filter(|letter| *letter != '\n').map_or(0, char::len_utf8);
-    let base = Diagnostic::error(code::SYNTAX, "not valid YAML".to_owned()).at(&source.span(at, at + width), reason);
+    let place = source.span(at, at + width);
+    if reason.contains("recursion") || reason.contains("depth") {
+        return too_deep(&place);
+    }
     let trimmed = text[line_start..].trim_start();
-    if reason.contains("mapping values are not allowed") {
-        let inside_text = text[line_start..at].contains(": ") && trimmed.contains(": ");
-        return if inside_text {
-            base.help("text with a `: ` in it needs quotes, or a block after `|`")
+    let (here, help) = if reason.contains("mapping values are not allowed") {
+        if text[line_start..at].contains(": ") && trimmed.contains(": ") {
+            (
+                "YAML takes this for the end of a second key",
+                "text with a `: ` in it needs quotes, or a block after `|`",
+            )
         } else {
-            base.help("is the indentation of this line that of its neighbours?")
-        };
-    }
-    if reason.contains("tabs") {
-        return base.help("YAML is indented with spaces");
-    }
-    if reason.contains("unknown anchor") {
-        return base
-            .help("an alias `*name` needs an anchor `&name` before it; quotes make a text that starts with `*`");
-    }
-    if reason.contains("unexpected character") {
-        return base.help("a text that starts with this character needs quotes");
-    }
-    if reason.contains("trailing content") {
-        return base.help("quotes go around the whole value");
-    }
-    if reason.contains("quoted scalar") {
-        return base.help("the closing quote is missing");
-    }
-    if reason.contains("flow") || reason.contains("bracket") {
-        return base.help("is a `]`, a `}` or a comma missing or too many?");
-    }
-    base.help("is the indentation of this line that of its neighbours?")
+            ("no key can end here", "is the indentation of this line that of its neighbours?")
+        }
+    } else if reason.contains("tabs") {
+        ("a tab", "YAML is indented with spaces")
+    } else if reason.contains("unknown anchor") {
+        (
+            "no value above has an anchor of this name",
+            "an alias `*name` needs an anchor `&name` before it; quotes make a text that starts with `*`",
+        )
+    } else if reason.contains("unexpected character") {
+        (reason, "a text that starts with this character needs quotes")
+    } else if reason.contains("trailing content") {
+        (reason, "quotes go around the whole value")
+    } else if reason.contains("quoted scalar") {
+        ("the text that starts here does not end", "the closing quote is missing")
+    } else if reason.contains("flow") || reason.contains("bracket") {
+        (reason, "is a `]`, a `}` or a comma missing or too many?")
+    } else {
+        (reason, "is the indentation of this line that of its neighbours?")
+    };
+    Diagnostic::error(code::SYNTAX, "not valid YAML").at(&place, here).help(help)
+}
+
+/// Lists and maps that nest deeper than we go, or than the parser does.
+pub(super) fn too_deep(place: &Span) -> Diagnostic {
+    Diagnostic::error(code::TOO_LARGE, format!("lists and maps nest more than {DEEPEST} deep"))
+        .at(place, "here")
+        .help("a pipeline needs ten levels or so; is a bracket missing?")
 }
 
 /// A map as the key of a map: what an unquoted `{{ … }}` looks like to YAML.

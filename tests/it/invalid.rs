@@ -47,6 +47,11 @@ fn every_mistake_has_its_message() {
         for diagnostic in &compiled.diagnostics {
             assert!(!diagnostic.labels.is_empty(), "{name}: no place: {}", diagnostic.message);
             assert!(!diagnostic.message.ends_with('.'), "{name}: {}", diagnostic.message);
+            // What must be there is a remedy, and so is the name of a type or a range.
+            let remedy = !diagnostic.help.is_empty()
+                || diagnostic.message.contains(" must be ")
+                || diagnostic.labels.iter().any(|label| label.text.starts_with("its type is"));
+            assert!(remedy, "{name}: no remedy: {}", diagnostic.message);
         }
         insta::assert_snapshot!(name, rendered);
     }

@@ -2,10 +2,14 @@
 
 mod backend_faults;
 mod crash;
+mod explain;
+mod fuzz;
+mod hostile;
 mod house;
 mod invalid;
 mod project;
 mod readme;
 mod reuse;
+mod scale;
 mod schema;
 mod surface;

@@ -1,6 +1,6 @@
 //! Dialogues: speakers, opening, and what is sure to end them.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::Compiler;
 use super::cast::Cast;
@@ -8,6 +8,11 @@ use super::scope::{Checked, Role};
 use crate::diag::{Diagnostic, code};
 use crate::plan::{Dialogue, Pattern, Stop};
 use crate::spec::{self, Spanned, Text};
+
+/// Memory that one pattern may take when compiled; `\w{20}` takes a third of it.
+const LARGEST_PATTERN: usize = 1 << 18;
+/// Different patterns of a file: together 128 MiB at the very worst, a few hundred KiB in practice.
+const MOST_PATTERNS: usize = 500;
 
 /// What came of a dialogue; the opening's readings count even when something else is missing.
 pub(super) struct ReadDialogue {
@@ -79,8 +84,32 @@ impl Compiler<'_> {
     }
 
     fn regex(&mut self, pattern: &Text) -> Option<Regex> {
-        let error = match Regex::new(&pattern.value) {
-            Ok(regex) => return Some(regex),
+        if let Some(known) = self.patterns.get(&pattern.value) {
+            return Some(known.clone());
+        }
+        if self.patterns.len() == MOST_PATTERNS {
+            self.report.push(
+                Diagnostic::error(code::PATTERN, format!("there are more than {MOST_PATTERNS} different patterns"))
+                    .at(&pattern.span, "one more")
+                    .help("`a|b` is one pattern that finds either"),
+            );
+            return None;
+        }
+        let built =
+            RegexBuilder::new(&pattern.value).size_limit(LARGEST_PATTERN).dfa_size_limit(LARGEST_PATTERN).build();
+        let error = match built {
+            Ok(regex) => {
+                self.patterns.insert(pattern.value.clone(), regex.clone());
+                return Some(regex);
+            }
+            Err(regex::Error::CompiledTooBig(_)) => {
+                self.report.push(
+                    Diagnostic::error(code::PATTERN, "this pattern is too large")
+                        .at(&pattern.span, format!("it takes more than {} KiB", LARGEST_PATTERN >> 10))
+                        .help("repetitions such as {1000} multiply; * and + cost nothing"),
+                );
+                return None;
+            }
             Err(error) => error.to_string(),
         };
         let reason = error.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or(&error);
@@ -95,7 +124,11 @@ impl Compiler<'_> {
             Some(start..start + length)
         });
         let place = range.map_or_else(|| pattern.span.clone(), |range| pattern.place(range));
-        self.report.push(Diagnostic::error(code::PATTERN, "this is no regular expression").at(&place, reason.trim()));
+        self.report.push(
+            Diagnostic::error(code::PATTERN, "this is no regular expression")
+                .at(&place, reason.trim())
+                .help("a backslash takes the meaning from ( ) [ ] { } . * + ? ^ $ |, as in \\("),
+        );
         None
     }
 

@@ -48,20 +48,25 @@ pub(super) fn replace(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Resul
 /// Finds what looks like a variable outside of `{{ … }}` and `{% … %}`.
 pub(super) fn find(text: &str) -> Option<Range<usize>> {
     let mut at = 0;
-    while let Some(found) = text[at..].find("${") {
+    while let Some(found) = text[at..].find(['$', '{']) {
         let start = at + found;
-        let inside_tag = ["{{", "{%"].iter().any(|open| {
-            let close = if *open == "{{" { "}}" } else { "%}" };
-            text[..start].rfind(open).is_some_and(|opened| !text[opened..start].contains(close))
-        });
-        let end = text[start..].find('}').map(|length| start + length + 1);
-        if let Some(end) = end.filter(|_| !inside_tag) {
-            let name = text[start + 2..end - 1].split(":-").next().unwrap_or_default();
-            if is_name(name) && name == name.to_uppercase() {
-                return Some(start..end);
-            }
+        let rest = &text[start..];
+        let close = match () {
+            () if rest.starts_with("{{") => Some("}}"),
+            () if rest.starts_with("{%") => Some("%}"),
+            () => None,
+        };
+        if let Some(close) = close {
+            at = start + 2 + rest[2..].find(close)? + close.len();
+            continue;
         }
-        at = start + 2;
+        at = start + 1;
+        let Some(inside) = rest.strip_prefix("${") else { continue };
+        let name: &str = inside.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next()?;
+        let after = &inside[name.len()..];
+        if (after.starts_with('}') || after.starts_with(":-")) && is_name(name) && name == name.to_uppercase() {
+            return Some(start..start + rest.find('}')? + 1);
+        }
     }
     None
 }

@@ -49,7 +49,9 @@ impl Compiler<'_> {
             Ok(path) => Some(path),
             Err(reason) => {
                 let message = format!("{what} cannot be at {path:?}");
-                self.report.push(Diagnostic::error(code::FILE, message).at(span, reason));
+                self.report.push(
+                    Diagnostic::error(code::FILE, message).at(span, reason).help(super::scope::WHERE_FILES_ARE),
+                );
                 None
             }
         }

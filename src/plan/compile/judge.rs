@@ -37,17 +37,19 @@ impl Compiler<'_> {
     }
 
     fn options(&mut self, options: &[Spanned<String>]) -> Vec<String> {
-        for (position, option) in options.iter().enumerate() {
+        let mut seen = std::collections::BTreeMap::new();
+        for option in options {
             let folded = option.value.trim().to_lowercase();
-            let twin = options[..position]
-                .iter()
-                .find(|earlier| earlier.value != option.value && earlier.value.trim().to_lowercase() == folded);
+            let twin =
+                seen.get(&folded).filter(|earlier: &&&spec::Spanned<String>| earlier.value != option.value).copied();
+            seen.entry(folded).or_insert(option);
             if let Some(twin) = twin {
                 let message = format!("`{}` and `{}` cannot be told apart", twin.value, option.value);
                 self.report.push(
                     Diagnostic::error(code::CHOICES, message)
                         .at(&option.span, "differs only in capitals or blanks")
-                        .at(&twin.span, "from this"),
+                        .at(&twin.span, "from this")
+                        .help("answers are read without regard to capitals; rename one of them"),
                 );
             }
             if option.value.contains('\n') {

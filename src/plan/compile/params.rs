@@ -135,7 +135,7 @@ impl Compiler<'_> {
             let diagnostic = refuse(format!("its type is {}", kind.word()));
             let diagnostic = match &param.kind {
                 Some(kind) => diagnostic.at(&kind.span, "the type"),
-                None => diagnostic,
+                None => diagnostic.help("without `type` a param has the type of its default"),
             };
             let truth =
                 matches!(&literal.value, Literal::Text(text) if matches!(text.as_str(), "yes" | "no" | "on" | "off"));
@@ -153,12 +153,15 @@ impl Compiler<'_> {
             if !matches!(kind, ParamType::Integer | ParamType::Number) {
                 self.report.push(
                     Diagnostic::error(code::PARAM, format!("param `{}` has a {word} but is no number", name.value))
-                        .at(&bound.span, format!("its type is {}", kind.word())),
+                        .at(&bound.span, format!("its type is {}", kind.word()))
+                        .help(format!("remove `{word}`, or give it `type: integer`")),
                 );
                 return None;
             }
             if outside(&literal.value, bound.value, word) {
-                let diagnostic = refuse(format!("the {word} is {}", bound.value.0)).at(&bound.span, word);
+                let diagnostic = refuse(format!("the {word} is {}", bound.value.0))
+                    .at(&bound.span, word)
+                    .help(format!("give it a value within, or change `{word}`"));
                 self.report.push(diagnostic);
                 return None;
             }

@@ -28,7 +28,7 @@ impl Compiler<'_> {
             let path = self.setting("`path` of `results`", declared)?;
             self.resolve("the results", &path.value.0, &path.span)?
         };
-        Some(ResultsPlan { path, columns })
+        Some(ResultsPlan { path, by_option: self.overrides.out.is_some(), columns })
     }
 
     fn check_ending(&mut self, out: &str) {

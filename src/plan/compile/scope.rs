@@ -6,13 +6,20 @@ use std::sync::Arc;
 use super::Compiler;
 use super::environment::find;
 use crate::diag::{Diagnostic, Span, closest, code};
-use crate::prompt::{Reference, TemplateId, locate};
+use crate::prompt::{Reference, TemplateId, locate, locate_all};
 use crate::spec::{Step, Table, Text};
 
 /// Everything that a template may name.
 const ROOTS: &[&str] = &["params", "item", "repeat", "actors", "steps", "run", "turn"];
 /// Functions of the template language.
-const FUNCTIONS: &[&str] = &["range", "dict", "namespace"];
+const FUNCTIONS: &[&str] = &["range", "dict"];
+
+/// What to do about a file that cannot be had.
+pub(super) const WHERE_FILES_ARE: &str =
+    "paths are relative to the pipeline's file and stay inside of its project, links included";
+
+/// Mistakes that come with a suggestion.
+const MOST_SUGGESTIONS: usize = 100;
 
 /// Which text is read: an actor's system prompt sees other things than a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,15 +68,18 @@ impl Compiler<'_> {
                 let place = error.range.map_or_else(|| text.span.clone(), |range| text.place(range));
                 self.report.push(
                     Diagnostic::error(code::TEMPLATE_SYNTAX, format!("{what} is no template"))
-                        .at(&place, error.message),
+                        .at(&place, error.message.as_str())
+                        .help(template_remedy(&error.message)),
                 );
                 return None;
             }
         };
-        for unknown in self.templates.unknown_words(id) {
+        let unknown_words = self.templates.unknown_words(id);
+        let ranges: Vec<_> = unknown_words.iter().map(|unknown| unknown.range.clone()).collect();
+        for (unknown, place) in unknown_words.into_iter().zip(text.places(&ranges)) {
             let message = format!("there is no {} `{}`", unknown.kind, unknown.word);
-            let diagnostic = Diagnostic::error(code::UNKNOWN_VARIABLE, message)
-                .at(&text.place(unknown.range), format!("unknown {}", unknown.kind));
+            let diagnostic =
+                Diagnostic::error(code::UNKNOWN_VARIABLE, message).at(&place, format!("unknown {}", unknown.kind));
             let near = closest(&unknown.word, unknown.known.iter().copied());
             self.report.push(match near {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
@@ -79,8 +89,9 @@ impl Compiler<'_> {
         let before = self.report.len();
         let mut steps = Vec::new();
         let mut complete = true;
-        for read in self.templates.references(id) {
-            let place = place_of(&text, &read);
+        let references = self.templates.references(id);
+        let places = places_of(&text, &references);
+        for (read, place) in references.into_iter().zip(places) {
             match read.0[0].as_str() {
                 "steps" => {
                     complete = false;
@@ -110,7 +121,7 @@ impl Compiler<'_> {
             Ok(content) => Some(Text::of_file(&Arc::from(path.as_str()), content)),
             Err(reason) => {
                 let message = format!("{what} cannot be read from {path:?}");
-                self.report.push(Diagnostic::error(code::FILE, message).at(&text.span, reason));
+                self.report.push(Diagnostic::error(code::FILE, message).at(&text.span, reason).help(WHERE_FILES_ARE));
                 None
             }
         }
@@ -160,11 +171,20 @@ impl Compiler<'_> {
         }
     }
 
+    /// Reports with a suggestion; without one when nobody reads so far: each costs a look at every name.
+    pub(super) fn suggest<'n>(&mut self, diagnostic: Diagnostic, name: &str, known: impl Iterator<Item = &'n str>) {
+        let diagnostic =
+            if self.report.len() < MOST_SUGGESTIONS { diagnostic.suggest(name, known) } else { diagnostic };
+        self.report.push(diagnostic);
+    }
+
     fn unknown_variable(&mut self, path: &[&str], place: &Span) {
         let name = path[0];
         let diagnostic = Diagnostic::error(code::UNKNOWN_VARIABLE, format!("there is no variable `{name}`"))
             .at(place, "unknown variable");
-        let owner = if self.spec.params.iter().flat_map(Table::names).any(|param| param == name) {
+        let owner = if self.report.len() >= MOST_SUGGESTIONS {
+            None
+        } else if self.spec.params.iter().flat_map(Table::names).any(|param| param == name) {
             Some("params")
         } else if self.spec.steps.iter().flat_map(Table::names).any(|step| step == name) {
             Some("steps")
@@ -208,12 +228,9 @@ impl Compiler<'_> {
             return None;
         };
         let Some(entry) = spec.steps.as_ref().and_then(|steps| steps.get(name)) else {
-            let names = spec.steps.iter().flat_map(Table::names);
-            self.report.push(
-                Diagnostic::error(code::UNKNOWN_STEP, format!("there is no step `{name}`"))
-                    .at(place, "unknown step")
-                    .suggest(name, names),
-            );
+            let diagnostic =
+                Diagnostic::error(code::UNKNOWN_STEP, format!("there is no step `{name}`")).at(place, "unknown step");
+            self.suggest(diagnostic, name, spec.steps.iter().flat_map(Table::names));
             return None;
         };
         let Some((kind, fields)) = entry.value.as_ref().and_then(fields_of) else { return Some(name.clone()) };
@@ -248,6 +265,32 @@ pub(super) fn fields_of(step: &Step) -> Option<(&'static str, &'static [&'static
 }
 
 /// Returns where a text reads something; the whole text when that cannot be found.
+fn template_remedy(reason: &str) -> &'static str {
+    match () {
+        () if reason.contains("end of variable block") => "`{{` is closed by `}}`, after one expression",
+        () if reason.contains("end of block") => {
+            "`{%` is closed by `%}`, `{% if … %}` by `{% endif %}`, `{% for … %}` by `{% endfor %}`"
+        }
+        () if reason.contains("unknown statement") => {
+            "there is: if, elif, else, endif, for, endfor, set, with, endwith"
+        }
+        () if reason.contains("end of input") => {
+            "`{% if … %}` is closed by `{% endif %}`, `{% for … %}` by `{% endfor %}`"
+        }
+        () => "templates are written as in Jinja: {{ item.text }}, {% if item.text %} … {% endif %}",
+    }
+}
+
+fn places_of(text: &Text, reads: &[Reference]) -> Vec<Span> {
+    let found = locate_all(&text.value, reads);
+    let ranges: Vec<_> = found.iter().flatten().cloned().collect();
+    let mut places = text.places(&ranges).into_iter();
+    found
+        .iter()
+        .map(|range| range.as_ref().and_then(|_| places.next()).unwrap_or_else(|| text.span.clone()))
+        .collect()
+}
+
 pub(super) fn place_of(text: &Text, read: &Reference) -> Span {
     locate(&text.value, read).map_or_else(|| text.span.clone(), |range| text.place(range))
 }

@@ -1,6 +1,6 @@
 //! Steps: their kinds, what they read, their order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Compiler;
 use super::cast::Cast;
@@ -32,10 +32,9 @@ impl Compiler<'_> {
         let entries: Vec<&Entry<spec::Step>> = spec.steps.iter().flat_map(|table| &table.entries).collect();
         let drafts: Vec<Draft> = entries.iter().map(|entry| self.step(entry, cast)).collect();
         let order = self.order(&drafts)?;
-        let place = |name: &str| {
-            let draft = drafts.iter().position(|draft| draft.name.as_str() == name)?;
-            order.iter().position(|step| *step == draft).map(StepIdx)
-        };
+        let in_order = order.iter().enumerate().map(|(place, draft)| (drafts[*draft].name.as_str(), StepIdx(place)));
+        let places: BTreeMap<&str, StepIdx> = in_order.collect();
+        let place = |name: &str| places.get(name).copied();
         let mut steps = Vec::new();
         for draft in &order {
             let draft = &drafts[*draft];
@@ -88,14 +87,12 @@ impl Compiler<'_> {
 
     /// Returns the place of an actor; reports one that does not exist.
     pub(super) fn actor_of(&mut self, name: &Spanned<String>, cast: Option<&Cast>) -> Option<ActorIdx> {
-        let names: Vec<&str> = self.spec.actors.iter().flat_map(Table::names).collect();
-        if !names.contains(&name.value.as_str()) {
-            if self.spec.actors.is_some() {
-                self.report.push(
-                    Diagnostic::error(code::UNKNOWN_NAME, format!("there is no actor `{}`", name.value))
-                        .at(&name.span, "unknown actor")
-                        .suggest(&name.value, names),
-                );
+        let spec = self.spec;
+        if spec.actors.as_ref().is_none_or(|actors| actors.get(&name.value).is_none()) {
+            if spec.actors.is_some() {
+                let message = format!("there is no actor `{}`", name.value);
+                let diagnostic = Diagnostic::error(code::UNKNOWN_NAME, message).at(&name.span, "unknown actor");
+                self.suggest(diagnostic, &name.value, spec.actors.iter().flat_map(Table::names));
             }
             return None;
         }
@@ -104,18 +101,17 @@ impl Compiler<'_> {
 
     fn check_after(&mut self, name: &Spanned<String>) {
         let spec = self.spec;
-        let names: Vec<&str> = spec.steps.iter().flat_map(Table::names).collect();
-        if !names.contains(&name.value.as_str()) {
-            self.report.push(
-                Diagnostic::error(code::UNKNOWN_STEP, format!("there is no step `{}`", name.value))
-                    .at(&name.span, "unknown step")
-                    .suggest(&name.value, names),
-            );
+        if spec.steps.as_ref().is_none_or(|steps| steps.get(&name.value).is_none()) {
+            let message = format!("there is no step `{}`", name.value);
+            let diagnostic = Diagnostic::error(code::UNKNOWN_STEP, message).at(&name.span, "unknown step");
+            self.suggest(diagnostic, &name.value, spec.steps.iter().flat_map(Table::names));
         }
     }
 
     fn order(&mut self, drafts: &[Draft]) -> Option<Vec<usize>> {
-        let place = |name: &str| drafts.iter().position(|draft| draft.name.as_str() == name);
+        let by_name = drafts.iter().enumerate().map(|(place, draft)| (draft.name.as_str(), place));
+        let places: BTreeMap<&str, usize> = by_name.collect();
+        let place = |name: &str| places.get(name).copied();
         let mut graph = Waits::of(drafts.len());
         for (later, draft) in drafts.iter().enumerate() {
             for wait in &draft.waits {

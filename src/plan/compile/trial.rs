@@ -9,17 +9,21 @@ use crate::plan::{Items, Plan};
 /// Rows that are tried; enough to meet every shape of row that is written by hand.
 const MOST_ROWS: usize = 1_000;
 
+/// Steps that all trials together may take, some tenths of a second; what they leave out is found when it is rendered.
+const MOST_STEPS: u64 = 3_000_000;
+
 impl Compiler<'_> {
     /// Reports templates that fail on a row of the file.
     pub(super) fn try_out(&mut self, plan: &Plan) {
         let empty = [Map::new()];
         let (rows, source) = match &plan.items {
-            Items::One => (empty.as_slice(), "there are no items"),
+            Items::One => (empty.as_slice(), "tried with an empty item: there are no others"),
             Items::Inline { rows, .. } => (rows.as_slice(), ""),
             Items::JsonLines { .. } => return,
         };
         let actors: Map<String, Value> =
             plan.actors.iter().map(|actor| (actor.name.to_string(), json!({ "model": "model" }))).collect();
+        let mut steps = 0_u64;
         let complete = std::mem::take(&mut self.reads.complete);
         for (id, text, what) in &complete {
             for (position, row) in rows.iter().take(MOST_ROWS).enumerate() {
@@ -27,7 +31,16 @@ impl Compiler<'_> {
                     "params": plan.params, "item": row, "repeat": 1, "actors": actors,
                     "run": { "name": plan.name, "seed": plan.seed },
                 });
-                let Err(error) = plan.templates.render(*id, &context) else { continue };
+                let error = match plan.templates.render_counting(*id, &context) {
+                    Ok((text, took)) => {
+                        steps = steps.saturating_add(took).saturating_add(text.len() as u64 / 64);
+                        if steps > MOST_STEPS {
+                            return;
+                        }
+                        continue;
+                    }
+                    Err(error) => error,
+                };
                 // The place tells the line better than the message does.
                 let reason = error.message.split(" (line ").next().unwrap_or_default();
                 let place = error.range.map_or_else(|| text.span.clone(), |range| text.place(range));
@@ -36,7 +49,12 @@ impl Compiler<'_> {
                     Some(span) => diagnostic.at(&place, "with an item of this file").at(&span, "this one"),
                     None => diagnostic.at(&place, source),
                 };
-                self.report.push(diagnostic.help("`{{ item.x or \"…\" }}` gives what may be missing a default"));
+                let remedy = if reason.contains("too many steps") || reason.contains("longer than") {
+                    "templates are for prompts: what takes a million steps or megabytes belongs into the items"
+                } else {
+                    "`{{ item.x or \"…\" }}` gives what may be missing a default"
+                };
+                self.report.push(diagnostic.help(remedy));
                 break;
             }
         }

@@ -70,7 +70,8 @@ impl Compiler<'_> {
             if !used.contains(name.as_str()) {
                 self.report.push(
                     Diagnostic::warning(code::UNUSED, format!("actor `{name}` takes part in no step"))
-                        .at(&entry.name.span, "never speaks"),
+                        .at(&entry.name.span, "never speaks")
+                        .help("name it in a step, or remove it"),
                 );
             }
         }
@@ -87,7 +88,8 @@ impl Compiler<'_> {
             if !self.reads.params.contains(name) {
                 self.report.push(
                     Diagnostic::warning(code::UNUSED, format!("nothing reads param `{name}`"))
-                        .at(&entry.name.span, "has no effect"),
+                        .at(&entry.name.span, "has no effect")
+                        .help(format!("read it as {{{{ params.{name} }}}}, or remove it")),
                 );
             }
         }

@@ -1,0 +1,72 @@
+//! P04xx: steps, judges, items and results that do not fit together.
+
+use super::Page;
+use crate::diag::code;
+
+pub(super) const PAGES: &[Page] = &[
+    Page {
+        code: code::CYCLE,
+        means: "Steps wait for each other in a circle, so none of them can be first.",
+        wrong: "steps:\n  draft:\n    chat: { actor: pro, prompt: \"Mend: {{ steps.review.text }}\" }\n  review:\n    \
+                chat: { actor: con, prompt: \"Review: {{ steps.draft.text }}\" }\n",
+        right: "steps:\n  draft:\n    chat: { actor: pro, prompt: Write a poem. }\n  review:\n    chat: { actor: con, \
+                prompt: \"Review: {{ steps.draft.text }}\" }\n",
+        why: "A step that reads another one waits for it. Talk that goes to and fro is a `dialogue`: there the turns \
+              alternate, and a stop ends them.",
+    },
+    Page {
+        code: code::UNBOUNDED,
+        means: "Nothing is sure to end a dialogue.",
+        wrong: "steps:\n  debate:\n    dialogue: { actors: [pro, con], opening: Tea?, stop: { says: { pattern: I \
+                concede } } }\n",
+        right: "steps:\n  debate:\n    dialogue:\n      actors: [pro, con]\n      opening: Tea?\n      stop: { any: [{ \
+                says: { pattern: I concede } }, { rounds: 10 }] }\n",
+        why: "A model may never say the word, and each turn costs. `rounds` or `turns` bounds the dialogue whatever is \
+              said; under `all` a bound alone ends nothing.",
+    },
+    Page {
+        code: code::PATTERN,
+        means: "A pattern is no regular expression, or one that is too large.",
+        wrong: "steps:\n  debate:\n    dialogue:\n      actors: [pro, con]\n      opening: Tea?\n      stop: { any: [{ \
+                rounds: 3 }, { says: { pattern: \"(I concede\" } }] }\n",
+        right: "steps:\n  debate:\n    dialogue:\n      actors: [pro, con]\n      opening: Tea?\n      stop: { any: [{ \
+                rounds: 3 }, { says: { pattern: \"(?i)i concede\" } }] }\n",
+        why: "Patterns are searched in time that grows with the text alone, so there are no look-arounds and no \
+              back-references. `(?i)` at the start ignores capitals.",
+    },
+    Page {
+        code: code::CHOICES,
+        means: "Two options of a judge differ only in capitals or blanks.",
+        wrong: "steps:\n  verdict:\n    judge: { actor: referee, question: Is tea good?, choose: [yes, no, Yes] }\n",
+        right: "steps:\n  verdict:\n    judge: { actor: referee, question: Is tea good?, choose: [yes, no] }\n",
+        why: "Models write `Yes` and `yes` as they like. Answers are read without regard to capitals, so the two would \
+              be one.",
+    },
+    Page {
+        code: code::BLIND,
+        means: "`blind` does not name two speakers of a dialogue that the question reads, both among the options.",
+        wrong: "steps:\n  debate:\n    dialogue: { actors: [pro, con], opening: Tea?, stop: { rounds: 2 } }\n  \
+                verdict:\n    judge:\n      actor: referee\n      question: \"Who won? {{ steps.debate.transcript }}\"\n      \
+                choose: [pro, con, tie]\n      blind: [pro, tie]\n",
+        right: "steps:\n  debate:\n    dialogue: { actors: [pro, con], opening: Tea?, stop: { rounds: 2 } }\n  \
+                verdict:\n    judge:\n      actor: referee\n      question: \"Who won? {{ steps.debate.transcript }}\"\n      \
+                choose: [pro, con, tie]\n      blind: [pro, con]\n",
+        why: "A blind judge sees the two speakers as A and B, then once more exchanged, and the answers are mapped \
+              back. That needs names which stand in the text and among the options.",
+    },
+    Page {
+        code: code::ITEMS,
+        means: "A row has no id where `items.id` names a column for it, or two rows have the same one.",
+        wrong: "items:\n  id: n\n  values: [{ n: 1, drink: tea }, { n: 1, drink: rum }]\n",
+        right: "items:\n  id: n\n  values: [{ n: 1, drink: tea }, { n: 2, drink: rum }]\n",
+        why: "By its id a row is found again when a run goes on. Without `id` rows are known by their content.",
+    },
+    Page {
+        code: code::COLUMN,
+        means: "A column of the results shows something that does not exist.",
+        wrong: "results: { path: out.jsonl, columns: { winner: steps.verdict.choise } }\n",
+        right: "results: { path: out.jsonl, columns: { winner: steps.verdict.choice } }\n",
+        why: "An empty column is found when the run is over and paid for. Sources are `item.<column>`, `repeat`, \
+              `status` and `steps.<step>.<field>`.",
+    },
+];
