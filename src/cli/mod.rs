@@ -40,6 +40,7 @@ mod table;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tokens;
 pub mod value;
 
 pub use args::Arguments;

@@ -8,7 +8,7 @@ use super::earlier::{Earlier, voices};
 use super::exit::{CommandError, Exit};
 use super::pipeline::{self, Loaded};
 use super::printer::{BOLD, DIM, Printer, paint};
-use super::{place, prompts, resolved, reuse, run};
+use super::{place, prompts, resolved, reuse, run, tokens};
 use crate::plan::{Fingerprints, Plan, StepChange, compare};
 use crate::report::grouped;
 use crate::run::{Forecast, forecast, survey};
@@ -63,8 +63,10 @@ pub(super) fn say(
     let reuse = earlier.map(|earlier| reuse::of(earlier, plan, &earlier.started.backends)).transpose()?;
     let forecast = forecast(plan, reuse.as_ref()).map_err(|problem| reuse::wrong_row(&problem))?;
     let lines = lines(plan, earlier, &forecast);
+    let asked: Vec<(u64, u64)> = lines.iter().map(|line| (line.tasks - line.reused, line.calls.1)).collect();
+    let tokens = tokens::forecast(plan, &asked, earlier)?;
     if as_json {
-        printer.line(&to_json(plan, earlier, &forecast, &lines).to_string())?;
+        printer.line(&to_json(plan, earlier, &forecast, &lines, tokens).to_string())?;
         return Ok(Exit::Done);
     }
     printer.line(&format!("{} {}", paint(BOLD, &plan.name), plan.description.as_deref().unwrap_or("")))?;
@@ -80,6 +82,9 @@ pub(super) fn say(
     }
     let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
     printer.line(&format!("  {} in all; nothing was sent", range(all)))?;
+    if let Some(tokens) = tokens.say(earlier) {
+        printer.line(&format!("  {tokens}"))?;
+    }
     let from_before = plan.actors.iter().any(|actor| actor.model == crate::plan::ModelChoice::Auto);
     if let Some(earlier) = earlier.filter(|_| from_before) {
         let note = format!("  `auto` is taken for what it was in {}; `pipe run` looks again", earlier.id());
@@ -131,7 +136,13 @@ fn range((least, most): (u64, u64)) -> String {
     if least == most { counted(most, "call") } else { format!("{} to {}", grouped(least), counted(most, "call")) }
 }
 
-fn to_json(plan: &Plan, earlier: Option<&Earlier>, forecast: &Forecast, lines: &[Line]) -> Value {
+fn to_json(
+    plan: &Plan,
+    earlier: Option<&Earlier>,
+    forecast: &Forecast,
+    lines: &[Line],
+    tokens: tokens::Tokens,
+) -> Value {
     let step = |(step, line): (&crate::plan::Step, &Line)| {
         let (change, fields, depends_on) = match &line.change {
             StepChange::Same => ("reused", json!([]), json!([])),
@@ -155,6 +166,7 @@ fn to_json(plan: &Plan, earlier: Option<&Earlier>, forecast: &Forecast, lines: &
         "against": earlier.map(Earlier::id),
         "cases": forecast.cases,
         "known": forecast.known,
+        "tokens": tokens.to_json(),
         "steps": plan.steps.iter().zip(lines).map(step).collect::<Vec<_>>(),
     })
 }

@@ -139,6 +139,9 @@ fn a_plan_names_what_was_edited_and_what_is_below_it() {
     assert_eq!((&same["cases"], &same["known"]), (&30.into(), &20.into()));
     assert_eq!((&same["steps"][0]["change"], &same["steps"][0]["reused"]), (&"reused".into(), &20.into()));
     assert_eq!(same["steps"][1]["calls"]["most"], 20);
+    assert_eq!(same["tokens"]["most_out"], 10 * (2 + 2) * 60, "two turns and two votes of at most 60 tokens");
+    let about = same["tokens"]["about"]["output"].as_u64().expect("the server told its tokens");
+    assert!((1..=2_400).contains(&about), "{about}");
 
     bench.project.edit(FILE, QUESTION.0, QUESTION.1);
     let said = text(&bench.project.run(&["plan", FILE, "--repeat", "20"]).stdout);
