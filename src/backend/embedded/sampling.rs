@@ -29,7 +29,6 @@ pub(super) fn sampler(
     model: &LlamaModel,
     request: &ChatRequest,
     choice: Option<&ChoiceGrammar>,
-    prompt: &[llama_cpp_2::token::LlamaToken],
 ) -> Result<LlamaSampler, GrammarError> {
     let mut chain = Vec::new();
     match choice {

@@ -105,7 +105,7 @@ impl Sequence {
             Format::Text => None,
             Format::Choice(options) => Some(choice(loaded, options)?),
         };
-        let sampler = sampling::sampler(model, request, choice.as_ref(), &prompt).map_err(|error| {
+        let sampler = sampling::sampler(model, request, choice.as_ref()).map_err(|error| {
             Failure::new(FailureKind::FormatUnsupported, format!("llama.cpp does not take the grammar: {error}"))
         })?;
         Ok(Prepared { prompt, choice, sampler })
