@@ -46,7 +46,7 @@ pub struct Embedded {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Loads a model and starts its thread; blocks until both stand (0.3 s for the demo model).
+/// Loads a model and starts its thread; blocks until both stand (well under a second for the demo model).
 ///
 /// # Errors
 /// The file, the processor or the memory does not allow it; the text says which and what to do.
@@ -103,18 +103,18 @@ impl Embedded {
         let (end, ended) = oneshot::channel();
         let asks = self.asks.as_ref().ok_or_else(thread_gone)?;
         asks.send(Ask { request: request.clone(), news, end }).await.map_err(|_| thread_gone())?;
-        let mut wait = Wait::ForSlot;
+        let mut wait_for = WaitFor::Slot;
         let mut shown = 0;
-        while let Some(piece) = wait.limit(heard.recv(), request).await? {
+        while let Some(piece) = wait_for.limit(heard.recv(), request).await? {
             match piece {
                 News::Began => {
                     watch(Progress::Sent);
-                    wait = Wait::ForFirstToken;
+                    wait_for = WaitFor::FirstToken;
                 }
                 News::Text(text) => {
                     show(&text, request, watch);
                     shown += text.len();
-                    wait = Wait::ForNextToken;
+                    wait_for = WaitFor::NextToken;
                 }
             }
         }
@@ -145,19 +145,19 @@ impl Drop for Embedded {
 
 /// What a call is waiting for, which decides how long it may.
 #[derive(Clone, Copy)]
-enum Wait {
+enum WaitFor {
     /// Our own queue: never counts.
-    ForSlot,
-    ForFirstToken,
-    ForNextToken,
+    Slot,
+    FirstToken,
+    NextToken,
 }
 
-impl Wait {
+impl WaitFor {
     async fn limit<T>(self, next: impl Future<Output = T>, request: &ChatRequest) -> Result<T, Failure> {
         let (length, phase) = match self {
-            Self::ForSlot => return Ok(next.await),
-            Self::ForFirstToken => (request.limits.first_token, TimeoutPhase::FirstToken),
-            Self::ForNextToken => (request.limits.idle, TimeoutPhase::Idle),
+            Self::Slot => return Ok(next.await),
+            Self::FirstToken => (request.limits.first_token, TimeoutPhase::FirstToken),
+            Self::NextToken => (request.limits.idle, TimeoutPhase::Idle),
         };
         timeout(length, next).await.map_err(|_| timed_out(phase, length))
     }

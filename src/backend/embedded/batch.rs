@@ -11,8 +11,8 @@ use super::model::LoadedModel;
 use super::sequence::{Ask, Sequence};
 use crate::event::{Failure, FailureKind, FinishReason};
 
-/// How many tokens of a prompt are read between two steps of the other answers: about 0.4 s for the demo model on one
-/// core. A constant, so that a prompt is always cut at the same places and its answer does not depend on the others.
+/// How many tokens of a prompt are read between two steps of the other answers: some tenths of a second for the demo
+/// model. A constant, so that a prompt is always cut at the same places and its answer does not depend on the others.
 pub(super) const PROMPT_PIECE: u32 = 128;
 
 /// Serves requests until the channel closes; blocks the thread.
@@ -84,7 +84,7 @@ impl Server<'_> {
             self.batch.add(*token, place, &[slot], wants_logits).expect("the batch holds a whole piece");
         }
         if let Err(error) = self.context.decode(&mut self.batch) {
-            self.fail(&[slot], error);
+            self.fail(&[slot], &error);
         } else if is_last {
             self.choose_tokens(&[(slot, self.batch.n_tokens() - 1)]);
         }
@@ -104,7 +104,7 @@ impl Server<'_> {
         }
         if let Err(error) = self.context.decode(&mut self.batch) {
             let slots: Vec<i32> = rows.iter().map(|&(slot, _)| slot).collect();
-            self.fail(&slots, error);
+            self.fail(&slots, &error);
         } else {
             self.choose_tokens(&rows);
         }
@@ -131,7 +131,7 @@ impl Server<'_> {
         }
     }
 
-    fn fail(&mut self, slots: &[i32], error: DecodeError) {
+    fn fail(&mut self, slots: &[i32], error: &DecodeError) {
         for &slot in slots {
             if let Some(sequence) = self.remove(slot) {
                 sequence.fail(Failure::new(FailureKind::Overloaded, format!("llama.cpp could not go on: {error}")));

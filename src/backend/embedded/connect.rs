@@ -13,10 +13,11 @@ use crate::backend::{ConnectError, Connected, weights};
 use crate::base::{BackendName, ModelName};
 use crate::event::BackendResolved;
 
-/// How many answers are made at a time unless told: on two cores eight give a tenth more tokens a second than four.
+/// How many answers are made at a time unless told: on one core of a server four cost a fifth less CPU time
+/// per token than one, eight a third less.
 pub const DEFAULT_SLOTS: NonZeroU32 = NonZeroU32::new(4).expect("4 is not 0");
 /// On processors more sequences add nothing but memory.
-const MOST_SLOTS: u32 = 32;
+const MOST_SLOTS: NonZeroU32 = NonZeroU32::new(32).expect("32 is not 0");
 /// Tokens over all sequences; for the demo model 23 kB each, so 750 MB at most.
 const CONTEXT_IN_ALL: u32 = 32_768;
 /// The longest sequence.
@@ -33,7 +34,7 @@ const THREADS: &str = "PIPE_EMBEDDED_THREADS";
 pub fn connect(env: Env<'_>, slots: Option<NonZeroU32>) -> Result<Connected, ConnectError> {
     let unusable = |error: &dyn Error| ConnectError::Embedded { reason: with_causes(error) };
     let located = weights::locate(env).map_err(|error| unusable(&error))?;
-    let slots = slots.unwrap_or(DEFAULT_SLOTS).min(NonZeroU32::new(MOST_SLOTS).expect("32 is not 0"));
+    let slots = slots.unwrap_or(DEFAULT_SLOTS).min(MOST_SLOTS);
     let threads = threads(env).map_err(|error| unusable(&error))?;
     let config = EmbeddedConfig {
         weights: located.path,

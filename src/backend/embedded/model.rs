@@ -2,6 +2,7 @@
 //! Reads: a path. Gives: the model, its template and name. Never: contexts or threads.
 //! Start at [`LoadedModel::load`].
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaChatTemplate, LlamaModel};
 
 use super::prompt;
+use super::spelling::Spelling;
 
 /// Why the embedded model cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +83,7 @@ pub(super) struct LoadedModel {
     pub(super) model: LlamaModel,
     pub(super) template: LlamaChatTemplate,
     pub(super) name: String,
+    spelling: OnceCell<Spelling>,
 }
 
 impl LoadedModel {
@@ -94,7 +97,16 @@ impl LoadedModel {
         let no_template = || EmbeddedError::NoTemplate { path: path.to_owned() };
         let template = model.chat_template(None).map_err(|_| no_template())?;
         prompt::probe(&model, &template).map_err(|_| no_template())?;
-        Ok(Self { model, template, name: name(path) })
+        Ok(Self { model, template, name: name(path), spelling: OnceCell::new() })
+    }
+
+    /// Returns what the vocabulary can write; gathered when first asked for.
+    pub(super) fn spelling(&self) -> &Spelling {
+        self.spelling.get_or_init(|| {
+            let vocabulary = self.model.vocab();
+            let tokens = self.model.tokens(true).filter(|(token, _)| !vocabulary.is_eog(*token));
+            Spelling::new(tokens.map(|(_, piece)| piece))
+        })
     }
 }
 

@@ -147,7 +147,9 @@ impl Sequence {
         if vocabulary.is_eog(token) {
             return Some(FinishReason::Stop);
         }
-        let is_stopped = self.text.push(&vocabulary.token_to_piece(token, false, None));
+        // The grammar matches control tokens by their text too.
+        let shows_control = self.choice.is_some();
+        let is_stopped = self.text.push(&vocabulary.token_to_piece(token, shows_control, None));
         if is_stopped || self.is_chosen() {
             return Some(FinishReason::Stop);
         }
@@ -213,10 +215,9 @@ fn choice(loaded: &LoadedModel, options: &[String]) -> Result<ChoiceGrammar, Fai
     let unsupported = |detail: String| Failure::new(FailureKind::FormatUnsupported, detail);
     let choice =
         ChoiceGrammar::new(options).ok_or_else(|| unsupported("there are no options to choose from".into()))?;
-    let vocabulary = loaded.model.vocab();
+    let spelling = loaded.spelling();
     for (object, option) in choice.objects.iter().zip(options) {
-        let tokens = vocabulary.tokenize(object.as_bytes(), false, false);
-        if vocabulary.detokenize(&tokens, false, false) != object.as_bytes() {
+        if !spelling.can_write(object) {
             return Err(unsupported(format!("the embedded model's vocabulary cannot write the option {option:?}")));
         }
     }

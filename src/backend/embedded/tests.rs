@@ -92,8 +92,8 @@ async fn an_answer_ends_where_the_request_says() {
 async fn the_same_request_and_seed_give_the_same_answer_alone_and_in_company() {
     let alone = model(1, 512);
     let busy = model(4, 512);
-    let long = "The quick brown fox jumps over the lazy dog. ".repeat(20);
-    let requests: Vec<ChatRequest> = ["Name a colour.", "Why do birds sing?", long.as_str(), "Tell me about tea."]
+    let long = "The quick brown fox jumps over the lazy dog. ".repeat(16);
+    let requests: Vec<ChatRequest> = ["Why do birds sing?", long.as_str(), "Tell me about tea."]
         .iter()
         .flat_map(|user| [1, 2].map(|seed| ChatRequest { seed, max_tokens: Some(24), ..request(user) }))
         .collect();

@@ -9,6 +9,9 @@ mod fetch;
 mod install;
 mod place;
 
+/// The environment, as a function, so that tests need not touch the real one.
+pub use crate::backend::discover::Env as Environment;
+
 pub use fetch::{Fetched, fetch};
 pub use install::install;
 pub use place::{DEMO, Located, WeightsError, cache_path, locate};
