@@ -135,8 +135,7 @@ fn introduce(plan: &Plan, connected: &[Connected], printer: &mut Printer) {
         printer.say(&format!("  {name}: {}", inert(&value)));
     }
     for one in connected {
-        let demo =
-            if one.demo { ": a small model for a demonstration, good for trying pipe, not for results" } else { "" };
+        let demo = if one.demo { ", a demo model" } else { "" };
         printer.say(&paint(DIM, &format!("{}{demo}", one.says)));
     }
 }
