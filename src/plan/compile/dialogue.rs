@@ -242,5 +242,5 @@ fn bounded(stop: &spec::Stop) -> bool {
         || stop.agree.is_some()
         || stop.unchanged.is_some()
         || stop.looping.is_some();
-    !may_never_hold
+    stop.rounds.is_some() || stop.turns.is_some() || stop.budget.is_some() || !may_never_hold
 }
