@@ -7,6 +7,7 @@ mod fuzz;
 mod hostile;
 mod house;
 mod invalid;
+mod language;
 mod project;
 mod readme;
 mod reuse;
