@@ -15,16 +15,25 @@ pub(super) struct Recent {
     order: VecDeque<Digest>,
 }
 
+/// What must be done about a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: it is there.
+    Nothing,
+    /// It must be written as this case's, or as the run's.
+    Written(Option<CaseNo>),
+}
+
 impl Recent {
-    /// Returns under which owner a text must be written, `Some(None)` being the run; none when it is there already.
+    /// Returns what must be done about a text, and takes it as done.
     ///
     /// The first case that says a text owns it. When a second case says it, it becomes the run's.
-    pub(super) fn owner(&mut self, text: &Text) -> Option<Option<CaseNo>> {
+    pub(super) fn needs(&mut self, text: &Text) -> Need {
         match self.owners.get_mut(&text.digest) {
-            Some(owner) if owner.is_none() || *owner == text.case => None,
+            Some(owner) if owner.is_none() || *owner == text.case => Need::Nothing,
             Some(owner) => {
                 *owner = None;
-                Some(None)
+                Need::Written(None)
             }
             None => {
                 self.owners.insert(text.digest, text.case);
@@ -34,7 +43,7 @@ impl Recent {
                 {
                     self.owners.remove(&oldest);
                 }
-                Some(text.case)
+                Need::Written(text.case)
             }
         }
     }
@@ -47,22 +56,23 @@ mod tests {
     #[test]
     fn what_two_cases_say_is_the_runs() {
         let mut recent = Recent::default();
-        let mut owner = |body: &str, case: u64| recent.owner(&Text::of(body).in_case(CaseNo(case)));
-        assert_eq!(owner("a", 1), Some(Some(CaseNo(1))));
-        assert_eq!(owner("a", 1), None, "it is there");
-        assert_eq!(owner("a", 2), Some(None), "stored once more, for all");
-        assert_eq!(owner("a", 3), None);
-        assert_eq!(owner("b", 3), Some(Some(CaseNo(3))));
-        assert_eq!(recent.owner(&Text::of("b")), Some(None), "the run says it too");
+        let mut needs = |body: &str, case: u64| recent.needs(&Text::of(body).in_case(CaseNo(case)));
+        assert_eq!(needs("a", 1), Need::Written(Some(CaseNo(1))));
+        assert_eq!(needs("a", 1), Need::Nothing);
+        assert_eq!(needs("a", 2), Need::Written(None), "once more, for all");
+        assert_eq!(needs("a", 3), Need::Nothing);
+        assert_eq!(needs("b", 3), Need::Written(Some(CaseNo(3))));
+        assert_eq!(recent.needs(&Text::of("b")), Need::Written(None), "the run says it too");
     }
 
     #[test]
     fn forgets_the_oldest() {
         let mut recent = Recent::default();
+        let text = |number: usize| Text::of(number.to_string()).in_case(CaseNo(0));
         for number in 0..=MOST {
-            assert!(recent.owner(&Text::of(number.to_string()).in_case(CaseNo(0))).is_some());
+            assert_eq!(recent.needs(&text(number)), Need::Written(Some(CaseNo(0))));
         }
         assert_eq!(recent.owners.len(), MOST);
-        assert_eq!(recent.owner(&Text::of("0").in_case(CaseNo(0))), Some(Some(CaseNo(0))), "written again: no harm");
+        assert_eq!(recent.needs(&text(0)), Need::Written(Some(CaseNo(0))), "written again: no harm");
     }
 }

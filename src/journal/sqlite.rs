@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::recent::Recent;
+use super::recent::{Need, Recent};
 use super::records::Store;
 use super::{Batch, EventLog, EventSeq, EventVisit, JournalError, Place, schema};
 use crate::base::{CaseNo, Digest};
@@ -89,7 +89,7 @@ impl Sqlite {
         let mut last = self.last;
         for batch in batches {
             for text in &batch.texts {
-                if let Some(case) = recent.owner(text) {
+                if let Need::Written(case) = recent.needs(text) {
                     store.insert_text(case, text)?;
                 }
             }
