@@ -95,14 +95,14 @@ impl FromScalar for Share {
 
     fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
         let share = match literal {
-            Literal::Text(text) => match split(text.trim()) {
-                Some((amount, "%")) => amount / 100.0,
-                Some(_) | None => {
+            Literal::Text(text) => {
+                let Some((amount, "%")) = split(text.trim()) else {
                     let reason = "this is no share".to_owned();
                     let help = Some("write 90% or 0.9".to_owned());
                     return Err(Refusal { code: code::UNIT, reason, help });
-                }
-            },
+                };
+                amount / 100.0
+            }
             literal => match number(literal, 0.0, 1.0) {
                 Err(refusal) if matches!(literal, Literal::Integer(_) | Literal::Float(_)) => {
                     return Err(refusal.help(format!("a percentage needs its sign: {}%", literal.show())));

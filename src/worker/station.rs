@@ -117,12 +117,13 @@ impl Station {
         match answer {
             Err(failure) => (Outcome::Failed(failure), Usage::default()),
             Ok(Completion { text, finish, model, usage }) => {
-                let facts = match task::read(&self.plan, place, &text, finish, &|digest| (self.texts)(digest)) {
-                    Ok(facts) => facts,
-                    Err(error) => {
-                        return (Outcome::Failed(Failure::new(FailureKind::Render, error.to_string())), usage);
-                    }
-                };
+                let facts =
+                    match task::read(&self.plan, place, &text, finish, &|digest| (self.texts)(place.case, digest)) {
+                        Ok(facts) => facts,
+                        Err(error) => {
+                            return (Outcome::Failed(Failure::new(FailureKind::Render, error.to_string())), usage);
+                        }
+                    };
                 let text = keep(texts, Arc::from(text));
                 (Outcome::Answered(Answer { text, finish, model, facts }), usage)
             }
