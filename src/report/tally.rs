@@ -129,7 +129,7 @@ impl Tally {
             Event::TaskAdopted(adopted) => self.adopt_task(adopted),
             Event::CaseSettled(settled) => self.cases.settle(settled.status),
             Event::WindowTrimmed(_) => self.trimmed += 1,
-            Event::CapacityChanged(_) | Event::RunTuned(_) => {}
+            Event::CapacityChanged(_) | Event::RunTuned(_) | Event::StopReached(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),
