@@ -7,6 +7,7 @@ mod fuzz;
 mod hostile;
 mod house;
 mod invalid;
+mod price;
 mod project;
 mod readme;
 mod reuse;
