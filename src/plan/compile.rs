@@ -3,6 +3,7 @@
 mod cast;
 mod dialogue;
 mod environment;
+mod expression;
 mod items;
 mod judge;
 mod params;

@@ -10,5 +10,5 @@ mod words;
 
 pub use expression::evaluate;
 pub use message::{Message, Role};
-pub use template::{Reference, RenderError, TemplateError, TemplateId, Templates};
+pub use template::{ExpressionId, Reference, RenderError, TemplateError, TemplateId, Templates};
 pub use words::{UnknownWord, locate, locate_all};

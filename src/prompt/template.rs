@@ -15,6 +15,15 @@ const FUEL: u64 = 2_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TemplateId(usize);
 
+/// Names one expression of a [`Templates`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExpressionId(TemplateId);
+
+/// What stands around an expression, so that the machine of templates evaluates it within the same limits.
+const OPEN: &str = "{{ (";
+/// See [`OPEN`].
+const CLOSE: &str = ") | tojson }}";
+
 /// Every template of a plan, compiled once.
 ///
 /// Printing what is undefined is an error, testing it is not. No template can reach files, the environment,
@@ -129,6 +138,66 @@ impl Templates {
             .map_err(|_| RenderError { message: "the text is not UTF-8".to_owned(), range: None })
     }
 
+    /// Compiles a bare expression, such as `item.lang == "en"`, and keeps it. Limits are those of templates.
+    ///
+    /// # Errors
+    /// A syntax error, or something that this language leaves out; ranges are those of the expression itself.
+    pub fn add_expression(&mut self, source: &str) -> Result<ExpressionId, TemplateError> {
+        // By itself first: as a part of a template it could close the braces and go on.
+        let refuse = |error: &minijinja::Error| TemplateError { message: what(error), range: error.range() };
+        self.environment.compile_expression(source).map_err(|error| refuse(&error))?;
+        let wrapped = format!("{OPEN}{source}{CLOSE}");
+        let within = |range: Range<usize>| {
+            let inside = |place: usize| place.saturating_sub(OPEN.len()).min(source.len());
+            inside(range.start)..inside(range.end)
+        };
+        self.add(&wrapped).map(ExpressionId).map_err(|error| {
+            let TemplateError { message, range } = error;
+            TemplateError { message, range: range.map(within) }
+        })
+    }
+
+    /// Returns the source of an expression.
+    #[must_use]
+    pub fn expression(&self, id: ExpressionId) -> &str {
+        let wrapped = self.source(id.0);
+        &wrapped[OPEN.len()..wrapped.len() - CLOSE.len()]
+    }
+
+    /// Returns what an expression reads from its context, sorted.
+    #[must_use]
+    pub fn expression_references(&self, id: ExpressionId) -> Vec<Reference> {
+        self.references(id.0)
+    }
+
+    /// Returns the filters and tests that an expression uses and that do not exist.
+    #[must_use]
+    pub fn expression_unknown_words(&self, id: ExpressionId) -> Vec<UnknownWord> {
+        let within = |word: UnknownWord| UnknownWord {
+            range: word.range.start - OPEN.len()..word.range.end - OPEN.len(),
+            ..word
+        };
+        // The last one would be the filter that writes the value: it exists.
+        self.unknown_words(id.0).into_iter().map(within).collect()
+    }
+
+    /// Returns where an expression reads each of several things, in bytes.
+    #[must_use]
+    pub fn locate_in_expression(&self, id: ExpressionId, references: &[Reference]) -> Vec<Option<Range<usize>>> {
+        let places = words::locate_all(self.source(id.0), references).into_iter();
+        places.map(|place| place.map(|place| place.start - OPEN.len()..place.end - OPEN.len())).collect()
+    }
+
+    /// Evaluates an expression with a context. What is undefined as a whole gives null.
+    ///
+    /// # Errors
+    /// Using something undefined, too much effort (2 million steps) or too long a value (4 MiB).
+    pub fn evaluate(&self, id: ExpressionId, context: &impl Serialize) -> Result<serde_json::Value, RenderError> {
+        let text = self.render(id.0, context)?;
+        serde_json::from_str(&text)
+            .map_err(|error| RenderError { message: format!("the value is not JSON: {error}"), range: None })
+    }
+
     fn template(&self, id: TemplateId) -> minijinja::Template<'_, '_> {
         self.environment.get_template(&id.0.to_string()).expect("a TemplateId comes from `add`, which stored it")
     }
@@ -185,6 +254,45 @@ mod tests {
     #[test]
     fn item_text_is_never_rendered_again() {
         check("{{ item.t }}", &json!({"item": {"t": "{{ 7 * 7 }}"}}), Ok("{{ 7 * 7 }}"));
+    }
+
+    #[test]
+    fn expressions_give_values() {
+        let context =
+            json!({"item": {"lang": "en", "n": 3, "tags": ["a<b", "c"], "t": "{{ 1 }}"}, "steps": {"x": null}});
+        let mut templates = Templates::default();
+        let mut value = |source: &str| {
+            let id = templates.add_expression(source).map_err(|error| error.message)?;
+            assert_eq!(templates.expression(id), source);
+            templates.evaluate(id, &context).map_err(|error| error.message)
+        };
+        assert_eq!(value("item.lang == 'en' and item.n > 2"), Ok(json!(true)));
+        assert_eq!(value("item.tags"), Ok(json!(["a<b", "c"])));
+        assert_eq!(value("{'a': item.n / 2, 'b': item.t}"), Ok(json!({"a": 1.5, "b": "{{ 1 }}"})));
+        assert_eq!(value("item.missing"), Ok(json!(null)));
+        assert_eq!(value("not item.missing"), Ok(json!(true)));
+        assert_eq!(value("(item.missing or '') == 'x'"), Ok(json!(false)));
+        assert!(value("item.missing == 'x'").is_err(), "a misspelt column is no other value");
+        assert_eq!(value("steps.x"), Ok(json!(null)));
+        assert!(value("item.missing.deeper == 1").is_err());
+        assert!(value("item.n }} {{ item.lang").is_err(), "braces cannot be left");
+        assert!(value("item.n) | string + (item.lang").is_err(), "nor parentheses");
+        assert!(value("").is_err());
+        assert!(value("range(100000000) | list").is_err());
+    }
+
+    #[test]
+    fn places_in_an_expression_are_its_own() {
+        let mut templates = Templates::default();
+        let id = templates.add_expression("item.lang | shout == params.x").expect("compiles");
+        let references = templates.expression_references(id);
+        let places = templates.locate_in_expression(id, &references);
+        let texts: Vec<&str> = places.into_iter().flatten().map(|place| &templates.expression(id)[place]).collect();
+        assert_eq!(texts, ["item.lang", "params.x"]);
+        let unknown = templates.expression_unknown_words(id);
+        assert_eq!(&templates.expression(id)[unknown[0].range.clone()], "shout");
+        let error = templates.add_expression("item.lang ==").expect_err("incomplete");
+        assert!(error.range.is_none_or(|range| range.end <= "item.lang ==".len()));
     }
 
     #[test]

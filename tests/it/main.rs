@@ -8,6 +8,7 @@ mod hostile;
 mod house;
 mod invalid;
 mod price;
+mod language;
 mod project;
 mod readme;
 mod reuse;

@@ -127,7 +127,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn check_read(&mut self, read: &Reference, place: &Span) {
+    pub(super) fn check_read(&mut self, read: &Reference, place: &Span) {
         let path: Vec<&str> = read.0.iter().map(String::as_str).collect();
         match path.as_slice() {
             ["params"] => self.reads.params.extend(self.spec.params.iter().flat_map(Table::names).map(str::to_owned)),
@@ -199,7 +199,7 @@ impl Compiler<'_> {
         });
     }
 
-    fn check_turn(&mut self, place: &Span, role: Role) {
+    pub(super) fn check_turn(&mut self, place: &Span, role: Role) {
         if role == Role::Question {
             self.report.push(
                 Diagnostic::error(code::WRONG_PLACE, "`turn` is read outside of an actor's `system`")
@@ -209,7 +209,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn check_step(&mut self, read: &Reference, place: &Span, role: Role) -> Option<String> {
+    pub(super) fn check_step(&mut self, read: &Reference, place: &Span, role: Role) -> Option<String> {
         if role == Role::System {
             self.report.push(
                 Diagnostic::error(code::WRONG_PLACE, format!("a system prompt reads `{}`", read.0.join(".")))
