@@ -165,11 +165,10 @@ pub(super) async fn take_up(
     let mut first = vec![Input::Resume(Box::new(resumed))];
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
-        let what = if changed.is_empty() { "nothing that is asked".to_owned() } else { changed.join(", ") };
-        let cause = if sets.is_empty() { format!("{} was edited", file.display()) } else { "by --set".to_owned() };
-        printer.say(&format!("{cause}: {what} differs; the run goes on with that"));
+        printer.say(&tuned_line(&file, &changed, &sets));
         let (source, files, texts) = super::run::recorded(loaded.text, &loaded.read);
-        first.push(Input::Tune(Box::new(RunTuned { source, files, changed })));
+        let prices = plan.prices();
+        first.push(Input::Tune(Box::new(RunTuned { source, files, prices, changed })));
         first_texts = texts;
     }
     let engagement = Engagement {
@@ -235,6 +234,13 @@ fn edited(file: &Path, found: &Resumable, kept: &Kept, sets: &[(String, String)]
     Ok(Edit::Outside(now, changed))
 }
 
+/// Says what differs, and who says so.
+fn tuned_line(file: &Path, changed: &[String], sets: &[(String, String)]) -> String {
+    let what = if changed.is_empty() { "nothing that is asked".to_owned() } else { changed.join(", ") };
+    let cause = if sets.is_empty() { format!("{} was edited", file.display()) } else { "by --set".to_owned() };
+    format!("{cause}: {what} differs; the run goes on with that")
+}
+
 /// Names what differs between two plans that ask the same.
 fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
     let rows = |plan: &Plan| plan.results.as_ref().map(|results| (results.path.clone(), results.columns.clone()));
@@ -245,6 +251,7 @@ fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
         ("tolerate", before.tolerated.to_bits() != now.tolerated.to_bits()),
         ("concurrency", most(before) != most(now)),
         ("results", rows(before) != rows(now)),
+        ("price", before.prices() != now.prices()),
         ("description", before.description != now.description),
     ];
     differs.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).to_owned()).collect()

@@ -120,7 +120,11 @@ impl Decode for RunBudget {
 impl Decode for Errors {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        fields.exactly_one(&["count", "fraction"], "`count` is a number of cases, `fraction` a share such as 5%", report);
+        fields.exactly_one(
+            &["count", "fraction"],
+            "`count` is a number of cases, `fraction` a share such as 5%",
+            report,
+        );
         let errors = Self {
             count: fields.optional("count", report),
             fraction: fields.optional("fraction", report),
