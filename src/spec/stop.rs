@@ -96,7 +96,8 @@ impl Decode for RunStop {
             if list.as_ref().is_some_and(Vec::is_empty) {
                 report.push(
                     Diagnostic::error(code::BAD_LIST, format!("`{key}` of {} is empty", place.what))
-                        .at(&fields.span_of(key), "at least one condition must be given"),
+                        .at(&fields.span_of(key), "at least one condition must be given")
+                        .help("such as { budget: { tokens: 5M } }"),
                 );
             }
         }
