@@ -14,4 +14,5 @@ mod readme;
 mod reuse;
 mod scale;
 mod schema;
+mod show;
 mod surface;
