@@ -43,7 +43,7 @@ impl AskedOf {
             return Err("this version asks in another way than the one that ran it".to_owned());
         };
         let models: Vec<Arc<str>> = earlier.voices.iter().map(|voice| Arc::clone(&voice.model)).collect();
-        let texts = |digest: &Digest| page.reader.text(digest).ok().flatten();
+        let texts = |digest: &Digest| page.reader.text(Some(page.case.admitted.case), digest).ok().flatten();
         let composed = task::compose(&earlier.plan, &place, &models, &texts);
         Ok(Asked {
             model: Arc::clone(&models[place.actor.0]),

@@ -114,7 +114,7 @@ impl Page<'_> {
 
     fn to_text(&self) -> Result<String, JournalError> {
         let mut lines = vec![self.headline()];
-        if let Some(Value::Object(row)) = read_json(self.reader, &self.case.admitted.row)? {
+        if let Some(Value::Object(row)) = read_json(self.reader, self.case.admitted.case, &self.case.admitted.row)? {
             for (name, value) in row {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 lines.push(beside(&name, &value, self.width));
@@ -142,7 +142,7 @@ impl Page<'_> {
         let Some((_, ended)) = &attempt.ended else { return Ok(None) };
         Ok(Some(match &ended.outcome {
             Outcome::Answered(answer) => {
-                let text = text_or_note(self.reader, &answer.text)?;
+                let text = text_or_note(self.reader, ended.id.case, &answer.text)?;
                 beside(attempt.started.actor.as_str(), &text, self.width)
             }
             Outcome::Failed(failure) => {
@@ -171,7 +171,7 @@ impl Page<'_> {
         Ok(json!({
             "step": task.step,
             "status": task.status,
-            "output": resolved(self.reader, json!(task.output))?,
+            "output": resolved(self.reader, self.case.admitted.case, json!(task.output))?,
             "failure": task.failure,
             "usage": task.usage,
             "busy_ms": task.busy_ms,
@@ -184,7 +184,7 @@ impl Page<'_> {
             self.attempts.iter().map(|attempt| attempt_json(self.reader, attempt)).collect();
         let tasks: Result<Vec<Value>, _> = self.case.tasks.iter().map(|task| self.task_json(&task.step)).collect();
         let mut value = self.identity();
-        value["row"] = json!(read_json(self.reader, &self.case.admitted.row)?);
+        value["row"] = json!(read_json(self.reader, self.case.admitted.case, &self.case.admitted.row)?);
         value["steps"] = Value::Array(tasks?);
         value["calls"] = Value::Array(calls?);
         Ok(value)
@@ -221,7 +221,7 @@ pub(super) fn task_lines(page: &Page<'_>, step: &StepName, texts: bool) -> Resul
     if page.case.tasks.iter().all(|task| task.step != *step) {
         return Ok(Vec::new());
     }
-    let item = match read_json(page.reader, &page.case.admitted.row)? {
+    let item = match read_json(page.reader, page.case.admitted.case, &page.case.admitted.row)? {
         Some(Value::Object(row)) => row,
         _ => Map::new(),
     };
@@ -229,7 +229,8 @@ pub(super) fn task_lines(page: &Page<'_>, step: &StepName, texts: bool) -> Resul
     let case = report::CaseRecord { admitted: &page.case.admitted, item: &item, tasks: &page.case.tasks, status };
     // Which parts a step has is told by its output alone; the shape is for columns.
     let layout = Layout { steps: vec![(step.clone(), Shape::Chat)], columns: None };
-    let look_up = |digest: &crate::base::Digest| page.reader.text(digest).ok().flatten();
+    let look_up =
+        |digest: &crate::base::Digest| page.reader.text(Some(page.case.admitted.case), digest).ok().flatten();
     let parts = match transcript(&case, &layout, &look_up) {
         Ok(parts) => parts,
         Err(missing) => return Ok(vec![beside("missing", &missing.to_string(), page.width)]),

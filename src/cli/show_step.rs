@@ -76,7 +76,7 @@ fn as_above(count: usize) -> String {
 fn outcome(page: &Page<'_>, attempt: &AttemptRecord, ended: &AttemptEnded) -> Result<String, JournalError> {
     Ok(match &ended.outcome {
         Outcome::Answered(answer) => {
-            let text = text_or_note(page.reader, &answer.text)?;
+            let text = text_or_note(page.reader, ended.id.case, &answer.text)?;
             beside(attempt.started.actor.as_str(), &text, page.width)
         }
         Outcome::Failed(failure) => beside("no answer", &why(failure), page.width),

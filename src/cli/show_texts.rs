@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::printer::inert;
-use crate::base::{CallPath, Digest, StepName, TokenCount};
+use crate::base::{CallPath, CaseNo, Digest, StepName, TokenCount};
 use crate::event::{Answer, AttemptEnded, FinishReason, Outcome, Timings, Usage};
 use crate::journal::{AttemptRecord, JournalError, Reader};
 use crate::report::{columns, duration, grouped, wrapped};
@@ -65,14 +65,15 @@ pub(super) fn messages(reader: &Reader, ended: &AttemptEnded) -> Result<Vec<Said
     let Some(manifest) = &ended.request else {
         return Ok(Vec::new());
     };
-    let list = read_json(reader, manifest)?.and_then(|list| serde_json::from_value::<Vec<Line>>(list).ok());
+    let list =
+        read_json(reader, ended.id.case, manifest)?.and_then(|list| serde_json::from_value::<Vec<Line>>(list).ok());
     let Some(list) = list else {
         let text = format!("(the journal has no list of messages {manifest})").into();
         return Ok(vec![Said { role: "prompt".to_owned(), digest: *manifest, text }]);
     };
     let mut messages = Vec::new();
     for Line { role, text: digest } in list {
-        messages.push(Said { role, digest, text: text_or_note(reader, &digest)? });
+        messages.push(Said { role, digest, text: text_or_note(reader, ended.id.case, &digest)? });
     }
     Ok(messages)
 }
@@ -81,33 +82,35 @@ pub(super) fn messages(reader: &Reader, ended: &AttemptEnded) -> Result<Vec<Said
 ///
 /// # Errors
 /// Damage, or trouble of the store.
-pub(super) fn read_json(reader: &Reader, digest: &Digest) -> Result<Option<Value>, JournalError> {
-    Ok(reader.text(digest)?.and_then(|text| serde_json::from_str(&text).ok()))
+pub(super) fn read_json(reader: &Reader, case: CaseNo, digest: &Digest) -> Result<Option<Value>, JournalError> {
+    Ok(reader.text(Some(case), digest)?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 /// Returns a text, or a note that it is missing.
 ///
 /// # Errors
 /// Damage, or trouble of the store.
-pub(super) fn text_or_note(reader: &Reader, digest: &Digest) -> Result<Arc<str>, JournalError> {
-    Ok(reader.text(digest)?.unwrap_or_else(|| format!("(the journal has no text {digest})").into()))
+pub(super) fn text_or_note(reader: &Reader, case: CaseNo, digest: &Digest) -> Result<Arc<str>, JournalError> {
+    Ok(reader.text(Some(case), digest)?.unwrap_or_else(|| format!("(the journal has no text {digest})").into()))
 }
 
 /// Puts texts in the place of their digests, wherever they stand in a value.
 ///
 /// # Errors
 /// Damage, or trouble of the store.
-pub(super) fn resolved(reader: &Reader, value: Value) -> Result<Value, JournalError> {
+pub(super) fn resolved(reader: &Reader, case: CaseNo, value: Value) -> Result<Value, JournalError> {
     Ok(match value {
-        Value::String(word) => match word.parse::<Digest>().ok().map(|digest| reader.text(&digest)).transpose()? {
-            Some(Some(text)) => json!(text),
-            Some(None) | None => Value::String(word),
-        },
+        Value::String(word) => {
+            match word.parse::<Digest>().ok().map(|digest| reader.text(Some(case), &digest)).transpose()? {
+                Some(Some(text)) => json!(text),
+                Some(None) | None => Value::String(word),
+            }
+        }
         Value::Array(list) => {
-            Value::Array(list.into_iter().map(|value| resolved(reader, value)).collect::<Result<_, _>>()?)
+            Value::Array(list.into_iter().map(|value| resolved(reader, case, value)).collect::<Result<_, _>>()?)
         }
         Value::Object(map) => {
-            let fields = map.into_iter().map(|(key, value)| Ok((key, resolved(reader, value)?)));
+            let fields = map.into_iter().map(|(key, value)| Ok((key, resolved(reader, case, value)?)));
             Value::Object(fields.collect::<Result<_, JournalError>>()?)
         }
         plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
@@ -173,7 +176,7 @@ pub(super) fn attempt_json(reader: &Reader, attempt: &AttemptRecord) -> Result<V
     value["charged"] = json!(ended.charged);
     match &ended.outcome {
         Outcome::Answered(answer) => {
-            value["answer"] = json!(text_or_note(reader, &answer.text)?);
+            value["answer"] = json!(text_or_note(reader, ended.id.case, &answer.text)?);
             value["finish"] = json!(answer.finish);
             value["model"] = json!(answer.model);
             value["facts"] = json!(answer.facts);
