@@ -9,6 +9,7 @@ mod asked;
 mod check;
 mod command;
 mod connect;
+mod cost;
 mod devices;
 pub mod diagnostics;
 mod doctor;
