@@ -21,7 +21,7 @@ use crate::base::{CallPath, CaseNo, Digest, StepName};
 use crate::journal::{CaseRecord, Home, JournalError, Reader};
 use crate::plan::{Call, Place, Plan, StepIdx, StepKind};
 use crate::run::Intake;
-use crate::task::{self, Composed};
+use crate::task;
 use crate::worker::Station;
 
 /// Writes requests to stdout or a file, one a line.
@@ -86,7 +86,10 @@ fn of_run(args: &ExportArgs, home: &Home) -> Result<(Vec<String>, String), Comma
     reader.cases(CaseNo(0), &mut add).map_err(|error| CommandError::journal(&error))?;
     let note = match unsent {
         0 => String::new(),
-        count => format!("; {} without messages on record left out", super::check::counted(count, "call")),
+        count => format!(
+            "; left out: {} that were never sent or cannot be made again",
+            super::check::counted(count, "call")
+        ),
     };
     Ok((lines, note))
 }
@@ -101,18 +104,13 @@ fn calls_of_case(reader: &Reader, station: &Station, case: &CaseRecord) -> Resul
         let said = sent.map_or(Ok(Vec::new()), |(_, ended)| messages(reader, ended))?;
         let started = &call.last().started;
         let place = place_of(&station.plan, case, &attempts, started);
-        let Some(place) = place.filter(|_| !said.is_empty()) else {
+        // The options of an answer come from the plan; what was said comes from the journal.
+        let texts = |digest: &Digest| reader.text(Some(number), digest).ok().flatten();
+        let composed = place.map(|place| (task::compose(&station.plan, &place, &station.models, &texts), place));
+        let Some((Ok(composed), place)) = composed.filter(|_| !said.is_empty()) else {
             unsent += 1;
             continue;
         };
-        let texts = |digest: &Digest| reader.text(Some(number), digest).ok().flatten();
-        let composed = task::compose(&station.plan, &place, &station.models, &texts);
-        // The options of an answer come from the plan; what was said comes from the journal.
-        let composed = composed.unwrap_or_else(|_| Composed {
-            messages: Vec::new(),
-            options: Vec::new(),
-            seed: crate::plan::seed_of(&station.plan, &place),
-        });
         let timeouts = station.plan.limits.timeouts;
         let mut request = station.request(&place, composed, timeouts);
         request.messages = said.iter().map(message).collect();
