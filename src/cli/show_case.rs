@@ -16,6 +16,9 @@ use crate::report::{columns, duration, grouped, task_status_word, verdict_line, 
 /// Where texts stand beside the role that says them.
 const TEXT_INDENT: usize = 15;
 
+/// How much of what a server said instead of an answer is shown, in characters; the journal keeps 2 KiB.
+const SHOWN_EVIDENCE: usize = 300;
+
 /// One message of a request, as the manifest names it.
 #[derive(Deserialize)]
 struct Line {
@@ -177,9 +180,22 @@ fn attempt_texts(reader: &Reader, attempt: &AttemptRecord, width: usize) -> Resu
         Outcome::Failed(failure) => {
             let why = format!("{}: {}", failure.kind.word(), failure.detail);
             lines.push(beside("no answer", &why, width));
+            if let Some(evidence) = &failure.evidence {
+                let text = text_or_note(reader, evidence)?;
+                lines.push(beside("the server said", &excerpt(&text), width));
+            }
         }
     }
     Ok(lines)
+}
+
+/// Returns the start of what a server answered instead, on one line.
+fn excerpt(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN_EVIDENCE) {
+        Some((end, _)) => format!("{}… ({} bytes are kept: `--json`)", &line[..end], text.len()),
+        None => line,
+    }
 }
 
 /// Returns the messages of a request, texts looked up.
@@ -244,7 +260,12 @@ fn to_json(reader: &Reader, case: &CaseRecord, attempts: &[AttemptRecord]) -> Re
                     value["model"] = json!(answer.model);
                     value["facts"] = json!(answer.facts);
                 }
-                Outcome::Failed(failure) => value["failure"] = json!(failure),
+                Outcome::Failed(failure) => {
+                    value["failure"] = json!(failure);
+                    if let Some(evidence) = &failure.evidence {
+                        value["evidence"] = json!(text_or_note(reader, evidence)?);
+                    }
+                }
             }
         }
         calls.push(value);

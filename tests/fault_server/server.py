@@ -154,6 +154,8 @@ refusal("throttled-negative", 429, _BUSY, retry_after="-1")
 refusal("throttled-absurd", 429, _BUSY, retry_after=str(10 * 365 * 86400))
 refusal("throttled-past", 429, _BUSY, retry_after="Fri, 31 Dec 1999 23:59:59 GMT")
 refusal("overloaded-seconds", 503, error("busy"), retry_after="4")
+for _status in (408, 409, 500, 502, 504, 529):
+    refusal(f"wait-{_status}", _status, error("busy"), retry_after="1")
 refusal("quota", 429, error("You exceeded your current quota", "insufficient_quota", "insufficient_quota"))
 refusal("loading", 503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}})
 refusal("overflow-llamacpp", 400, {"error": {
@@ -164,6 +166,19 @@ refusal("overflow-openai", 400, error(
 refusal("overflow-vllm", 400, {
     "object": "error", "type": "BadRequestError", "param": None, "code": 400,
     "message": "This model's maximum context length is 2048 tokens. However, you requested 9000 tokens."})
+for _name, _message in {
+    "anthropic": "prompt is too long: 210000 tokens > 200000 maximum",
+    "cohere": "too many tokens: total number of tokens in the prompt cannot exceed 4081",
+    "gemini": "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+    "mistral": "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+    "ollama": "the input length exceeds the context length",
+    "sglang": "Requested token count exceeds the model's maximum context length of 4096 tokens.",
+    "tabby": "Prompt length 9000 is greater than max_seq_len 4096",
+    "tgi": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9000",
+}.items():
+    refusal(f"overflow-{_name}", 400, error(_message, "invalid_request_error"))
+refusal("overflow-as-500", 500, error("context size exceeded"))
+refusal("unloaded", 404, error("No models loaded. Please load a model first."))
 refusal("model-missing", 404, error(
     "The model `x` does not exist or you do not have access to it.", "invalid_request_error", "model_not_found"))
 refusal("model-missing-ollama", 404, error('model "x" not found, try pulling it first', "api_error"))
@@ -172,6 +187,18 @@ refusal("format-unsupported", 400, error(
     "response_format"))
 refusal("error-in-200", 200, error("the engine died", "internal_error"))
 refusal("redirect", 307, {}, location="http://127.0.0.1:9/v1/chat/completions?token=secret")
+
+
+@fault
+def redirect_abroad(turn):
+    """To the same server by another name: a client that follows is seen in the ledger, with its key."""
+    port = turn.server.server_address[1]
+    turn.json(308, {}, {"Location": f"http://localhost:{port}/v1/chat/completions"})
+
+
+@fault
+def redirect_at_home(turn):
+    turn.json(307, {}, {"Location": "/v1/chat/completions"})
 
 
 @fault
@@ -208,6 +235,20 @@ def reset_mid_body(turn):
     turn.raw(turn.head(200) + half)
     time.sleep(0.05)  # the half has to arrive before the reset discards it
     turn.reset()
+
+
+@fault
+def slow_drip(turn):
+    """A byte every 20 ms, for as long as anyone listens: it never stands still and never ends."""
+    turn.raw(turn.head(200))
+    body = turn.good_body()
+    try:
+        while True:
+            for byte in body:
+                turn.raw(bytes([byte]) if byte != 10 else b" ")
+                time.sleep(0.02)
+    except OSError:
+        turn.close_connection = True  # the client has had enough, as it should
 
 
 @fault
@@ -432,6 +473,57 @@ def finish_unknown(turn):
 @fault
 def finish_abort(turn):
     turn.end_with("abort")
+
+
+@fault
+def evidence(turn):
+    """Four kilobytes that are no answer, with the client's own key in them, over the edge of the first two as well."""
+    key = turn.headers.get("Authorization", "").removeprefix("Bearer ")
+    text = ("no answer for " + key + " ").ljust(2040, ".") + key + "." * 2000
+    turn.body(200, text.encode(), "text/event-stream" if turn.asked.get("stream") else "application/json")
+
+
+@fault
+def wrong_id(turn):
+    """Every piece names another id, none of them the one that a client could expect."""
+    if not turn.asked.get("stream"):
+        return turn.json(200, whole(turn.asked, id="chatcmpl-of-somebody-else"))
+    pieces = [piece.replace(b'data: {', b'data: {"id": "of-somebody-%d", ' % place)
+              for place, piece in enumerate(good_events(turn.asked))]
+    turn.body(200, b"".join(pieces))
+
+
+@fault
+def answers_twice(turn):
+    """A good answer and, unasked, a second one on the same connection: it belongs to nobody."""
+    body = json.dumps(whole(turn.asked)).encode()
+    stale = json.dumps(whole(turn.asked, "An answer to nobody.")).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    turn.status = 200
+    turn.raw(head % len(body) + body + head % len(stale) + stale)
+
+
+def says(name, text, **message):
+    """Registers a fault that is a whole answer with this text, whatever was asked for."""
+    def answer(turn):
+        said = {"role": "assistant", "content": text, **message}
+        if turn.asked.get("stream"):
+            parts = [event(chunk(turn.asked, said)), event(chunk(turn.asked, {}, "stop")), b"data: [DONE]\n\n"]
+            turn.body(200, b"".join(parts))
+        else:
+            turn.json(200, whole(turn.asked, choices=[{"index": 0, "message": said, "finish_reason": "stop"}]))
+    FAULTS[name] = answer
+
+
+says("judge-fenced", '```json\n{"choice": "con"}\n```')
+says("judge-prose", "Both were good, but pro was a little better than con.")
+says("judge-out-of-range", '{"choice": "neither"}')
+says("judge-wrong-type", '{"choice": 1}')
+says("judge-two", '{"choice": "pro"} {"choice": "con"}')
+says("judge-broken", '{"choice": "pro')
+says("judge-refuses", None, refusal="I cannot judge people.")
+says("judge-apologises", "I'm sorry, but I can't help with that.")
+says("judge-silent", "")
 
 
 @fault

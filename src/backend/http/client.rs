@@ -15,7 +15,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::body::{ReadTrouble, read_all};
+use super::body::{ReadTrouble, Reading};
 use super::route::Route;
 use super::trouble;
 use crate::event::{Failure, FailureKind, TimeoutPhase};
@@ -160,8 +160,9 @@ impl Client {
         };
         let fetch = async {
             let (response, _) = self.send(sending, || {}).await?;
-            let (head, mut body) = response.into_parts();
-            let body = read_all(&mut body, size, limit).await.map_err(|trouble| match trouble {
+            let (head, body) = response.into_parts();
+            let mut start = Vec::new();
+            let body = Reading::new(body, &mut start).all(size, limit).await.map_err(|trouble| match trouble {
                 ReadTrouble::Late => late(limit),
                 ReadTrouble::TooLarge => {
                     Failure::new(FailureKind::TooLarge, format!("answered more than {size} bytes"))

@@ -12,6 +12,6 @@ mod scrub;
 mod trouble;
 
 pub use base_url::{BaseUrl, UrlError};
-pub(crate) use body::{BODY_LIMIT, ReadTrouble, read_all, read_some};
+pub(crate) use body::{BODY_LIMIT, ReadTrouble, Reading};
 pub(crate) use client::{Client, Page, Sending, seconds};
 pub(crate) use scrub::Scrub;
