@@ -10,6 +10,7 @@ What it does is chosen by the path before `/v1`, in any order and combination:
 
     /fault/NAME/v1       answer with this fault (see FAULTS)
     /fault/NAME/times/2/v1   ... only the first 2 requests with the same body; then answer well
+    /fault/NAME/first/2/v1   ... only the first 2 requests of all
     /delay/250/v1        take 250 ms over each answer
 
 or by the header `x-fault: NAME`, or by the model name `fault:NAME` or `fault:NAME:2`. Otherwise it answers well: text
@@ -205,7 +206,7 @@ def redirect_at_home(turn):
 def throttled_date(turn):
     now = time.time()
     turn.json(429, _BUSY, {
-        "Date": email.utils.formatdate(now, usegmt=True), "Retry-After": email.utils.formatdate(now + 30, usegmt=True)})
+        "Date": email.utils.formatdate(now, usegmt=True), "Retry-After": email.utils.formatdate(now + 3, usegmt=True)})
 
 
 @fault
@@ -657,7 +658,7 @@ class Turn(BaseHTTPRequestHandler):
         """Splits the path into pairs before the API and the rest."""
         parts = self.path.split("?")[0].split("/")[1:]
         pairs = {}
-        while len(parts) >= 2 and parts[0] in ("fault", "delay", "times"):
+        while len(parts) >= 2 and parts[0] in ("fault", "delay", "times", "first"):
             pairs[parts[0]] = parts[1]
             parts = parts[2:]
         return pairs, "/" + "/".join(parts)
@@ -668,6 +669,8 @@ class Turn(BaseHTTPRequestHandler):
         model = str(self.asked.get("model"))
         if model.startswith("fault:"):
             name, times = (model.split(":") + [None])[1:3]
+        if name is not None and "first" in directions:
+            return name if self.server.count(name, "any request") < int(directions["first"]) else None
         if name is None or times is None:
             return name
         return name if self.server.count(name, digest) < int(times) else None

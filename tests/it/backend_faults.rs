@@ -15,7 +15,7 @@ use FailureKind::{
     Overloaded, QuotaExhausted, Redirected, Refused, Throttled, TimedOut, TooLarge, Unauthorized, Unreachable,
 };
 
-const KEY: &str = "sk-test-123456";
+pub(crate) const KEY: &str = "sk-test-123456";
 
 /// A running fault server; it ends with this value, or with this process.
 pub(crate) struct FaultServer {
@@ -46,15 +46,29 @@ impl FaultServer {
 
     /// The digests of all requests so far, in the order of their arrival.
     pub(crate) fn asked(&self) -> Vec<String> {
+        let digest = |entry: &serde_json::Value| entry["digest"].as_str().expect("a text").to_owned();
+        self.ledger().iter().map(digest).collect()
+    }
+
+    /// How many requests came to a path.
+    pub(crate) fn asked_at(&self, path: &str) -> usize {
+        self.ledger().iter().filter(|entry| entry["path"] == path).count()
+    }
+
+    /// Whether each request asked for a stream, in the order of their arrival.
+    pub(crate) fn streamed(&self) -> Vec<bool> {
+        self.ledger().iter().map(|entry| entry["stream"].as_bool().expect("a bool")).collect()
+    }
+
+    /// The requests of the ledger, in the order of their arrival.
+    fn ledger(&self) -> Vec<serde_json::Value> {
         let ledger = std::fs::read_to_string(self.ledger.path()).expect("the ledger can be read");
         let entries = ledger.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
-        let requests = entries.filter(|entry| entry["what"] == "request");
-        requests.map(|entry| entry["digest"].as_str().expect("a text").to_owned()).collect()
+        entries.filter(|entry| entry["what"] == "request").collect()
     }
 
     fn requests(&self) -> usize {
-        let ledger = std::fs::read_to_string(self.ledger.path()).expect("the ledger can be read");
-        ledger.lines().filter(|line| line.contains("\"what\": \"request\"")).count()
+        self.ledger().len()
     }
 }
 
@@ -180,7 +194,7 @@ async fn statuses_are_told_apart() {
         both("throttled", || Waits(Throttled, 429, None)),
         both("throttled-seconds", || Waits(Throttled, 429, Some(2_000))),
         both("throttled-ms", || Waits(Throttled, 429, Some(1_500))),
-        both("throttled-date", || Waits(Throttled, 429, Some(30_000))),
+        both("throttled-date", || Waits(Throttled, 429, Some(3_000))),
         both("throttled-past", || Waits(Throttled, 429, None)),
         both("throttled-negative", || Waits(Throttled, 429, None)),
         both("throttled-absurd", || Waits(Throttled, 429, None)),

@@ -3,6 +3,7 @@
 mod backend_faults;
 mod crash;
 mod explain;
+mod fault_table;
 mod fuzz;
 mod hostile;
 mod house;
