@@ -181,7 +181,7 @@ fn attempt_texts(reader: &Reader, attempt: &AttemptRecord, width: usize) -> Resu
             let why = format!("{}: {}", failure.kind.word(), failure.detail);
             lines.push(beside("no answer", &why, width));
             if let Some(evidence) = &failure.evidence {
-                let text = text_or_note(reader, evidence)?;
+                let text = text_or_note(reader, ended.id.case, evidence)?;
                 lines.push(beside("the server said", &excerpt(&text), width));
             }
         }
@@ -264,7 +264,7 @@ fn to_json(reader: &Reader, case: &CaseRecord, attempts: &[AttemptRecord]) -> Re
                 Outcome::Failed(failure) => {
                     value["failure"] = json!(failure);
                     if let Some(evidence) = &failure.evidence {
-                        value["evidence"] = json!(text_or_note(reader, evidence)?);
+                        value["evidence"] = json!(text_or_note(reader, ended.id.case, evidence)?);
                     }
                 }
             }

@@ -200,7 +200,10 @@ impl Journal {
     fn part(&self, ended: &AttemptEnded) -> String {
         match &ended.outcome {
             Outcome::Answered(answer) => {
-                assert!(self.reader.text(&answer.text).expect("it reads").is_some(), "the answer is kept");
+                assert!(
+                    self.reader.text(Some(ended.id.case), &answer.text).expect("it reads").is_some(),
+                    "the answer is kept"
+                );
                 let cut = if answer.finish == pipe::event::FinishReason::Length { "cut" } else { "ok" };
                 match answer.model.as_deref() {
                     None | Some("fault-model") => cut.to_owned(),
@@ -213,7 +216,8 @@ impl Journal {
                     failure.detail.starts_with("http://") || failure.detail.contains("limits.timeouts.total");
                 assert!(is_placed, "the endpoint or the limit is named: {failure:?}");
                 let evidence = failure.evidence.map(|digest| {
-                    let kept = self.reader.text(&digest).expect("it reads").expect("evidence is kept");
+                    let kept =
+                        self.reader.text(Some(ended.id.case), &digest).expect("it reads").expect("evidence is kept");
                     assert!(kept.len() <= 2_048 && !kept.contains("sk-test"), "{kept}");
                 });
                 let word = failure.kind.word();
