@@ -31,6 +31,7 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -735,11 +736,17 @@ def main():
     parser.add_argument("--delay-ms", type=float, default=float(os.environ.get("FAULT_DELAY_MS", 0)))
     parser.add_argument("--slots", type=int, help="tell them at /props, as llama.cpp does")
     parser.add_argument("--model", default="fault-model")
+    parser.add_argument("--tls", help="a file with a certificate and its key: speak TLS")
     parser.add_argument("--tied", action="store_true", help="end when stdin is closed")
     arguments = parser.parse_args()
     server = Server(arguments)
+    if arguments.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(arguments.tls)
+        # Hands are shaken in the thread of the connection, so that a client that turns away holds nobody up.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     listener, waiting = stuck()
-    print(f"http://127.0.0.1:{server.server_address[1]}")
+    print(f"{'https' if arguments.tls else 'http'}://127.0.0.1:{server.server_address[1]}")
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     if arguments.tied:
         threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()

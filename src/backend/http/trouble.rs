@@ -24,7 +24,20 @@ pub(super) fn explain(error: &legacy::Error) -> (FailureKind, String) {
             return (FailureKind::Unreachable, "the connection was closed before an answer".to_owned());
         }
     }
+    if let Some(why) = distrust(error) {
+        let remedy = "if its certificate is from an authority of your own, name its file in SSL_CERT_FILE";
+        return (FailureKind::Unreachable, format!("its certificate is not trusted ({why}); {remedy}"));
+    }
     (FailureKind::Unreachable, innermost(error))
+}
+
+/// Returns what is wrong with a certificate, when that is what ended a connection.
+fn distrust(error: &(dyn Error + 'static)) -> Option<String> {
+    let io = find::<io::Error>(error)?;
+    match io.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(why) => Some(why.to_string()),
+        _ => None,
+    }
 }
 
 /// Returns the deepest cause's words, for people.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::refusal::Refusal;
 use super::{answer, request, stream};
-use crate::backend::http::{BODY_LIMIT, BaseUrl, Client, ReadTrouble, Reading, Scrub, Sending, UrlError, seconds};
+use crate::backend::http::{BODY_LIMIT, BaseUrl, Client, ReadTrouble, Reading, Scrub, Sending, TrustError, UrlError, seconds};
 use crate::backend::port::{Backend, ChatRequest, Completion, Progress, Watch};
 use crate::event::{Failure, FailureKind, TimeoutPhase};
 
@@ -45,8 +45,8 @@ pub enum ConfigError {
         base_url: BaseUrl,
     },
     /// TLS cannot be set up.
-    #[error("TLS cannot be set up on this machine")]
-    Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Tls(#[from] TrustError),
 }
 
 /// A server that speaks OpenAI's chat completions. Cheap to clone; clones share connections.
