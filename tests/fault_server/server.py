@@ -11,6 +11,7 @@ What it does is chosen by the path before `/v1`, in any order and combination:
     /fault/NAME/v1       answer with this fault (see FAULTS)
     /fault/NAME/times/2/v1   ... only the first 2 requests with the same body; then answer well
     /fault/NAME/first/2/v1   ... only the first 2 requests of all
+    /storm/7-60/v1       answer 60 % of all requests with a fault of STORM, drawn from the seed 7 and the request
     /delay/250/v1        take 250 ms over each answer
 
 or by the header `x-fault: NAME`, or by the model name `fault:NAME` or `fault:NAME:2`. Otherwise it answers well: text
@@ -534,6 +535,15 @@ def other_model(turn):
     turn.good()
 
 
+# What a storm is made of: faults that pass and, less often, some that do not; none that takes long.
+STORM = (
+    "status-500", "status-502", "status-503", "status-529", "throttled", "error-in-200", "close-before-headers",
+    "reset-during-headers", "reset-mid-body", "short-body", "html", "empty-body", "truncated-json", "empty-choices",
+    "null-content", "invalid-utf8", "no-finish-reason", "malformed-chunk", "error-mid-stream", "status-400",
+    "finish-content-filter",
+)
+
+
 # --- the server -------------------------------------------------------------------------------------------------
 
 class Turn(BaseHTTPRequestHandler):
@@ -659,7 +669,7 @@ class Turn(BaseHTTPRequestHandler):
         """Splits the path into pairs before the API and the rest."""
         parts = self.path.split("?")[0].split("/")[1:]
         pairs = {}
-        while len(parts) >= 2 and parts[0] in ("fault", "delay", "times", "first"):
+        while len(parts) >= 2 and parts[0] in ("fault", "delay", "times", "first", "storm"):
             pairs[parts[0]] = parts[1]
             parts = parts[2:]
         return pairs, "/" + "/".join(parts)
@@ -670,6 +680,10 @@ class Turn(BaseHTTPRequestHandler):
         model = str(self.asked.get("model"))
         if model.startswith("fault:"):
             name, times = (model.split(":") + [None])[1:3]
+        if "storm" in directions:
+            seed, percent = directions["storm"].split("-")
+            dice = hashlib.sha256(f"{seed} {digest} {self.server.count('storm', digest)}".encode()).digest()
+            return STORM[dice[1] % len(STORM)] if dice[0] * 100 < int(percent) * 256 else None
         if name is not None and "first" in directions:
             return name if self.server.count(name, "any request") < int(directions["first"]) else None
         if name is None or times is None:

@@ -1,5 +1,6 @@
 //! The OpenAI adapter against a server that misbehaves (`tests/fault_server/server.py`): each fault by its name.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,11 +28,22 @@ pub(crate) struct FaultServer {
 
 impl FaultServer {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// One that speaks TLS, with the certificate and key of a file.
+    pub(crate) fn start_tls(file: &Path) -> Self {
+        Self::start_with(&[OsStr::new("--tls"), file.as_os_str()])
+    }
+
+    /// One with more arguments.
+    pub(crate) fn start_with(arguments: &[&OsStr]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fault_server/server.py");
         let ledger = tempfile::NamedTempFile::new().expect("a temporary file");
         let mut child = Command::new("python3")
             .arg(script)
             .arg("--tied")
+            .args(arguments)
             .arg("--ledger")
             .arg(ledger.path())
             .stdin(Stdio::piped())

@@ -3,6 +3,7 @@
 mod backend_faults;
 mod crash;
 mod explain;
+mod fault_storm;
 mod fault_table;
 mod fuzz;
 mod hostile;
@@ -10,6 +11,7 @@ mod house;
 mod init;
 mod invalid;
 mod language;
+mod network;
 mod price;
 mod project;
 mod readme;

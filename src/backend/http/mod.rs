@@ -13,7 +13,7 @@ mod trouble;
 mod trust;
 
 pub use base_url::{BaseUrl, UrlError};
-pub use trust::TrustError;
 pub(crate) use body::{BODY_LIMIT, ReadTrouble, Reading};
 pub(crate) use client::{Client, Page, Sending, seconds};
 pub(crate) use scrub::Scrub;
+pub use trust::TrustError;

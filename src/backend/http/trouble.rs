@@ -33,11 +33,16 @@ pub(super) fn explain(error: &legacy::Error) -> (FailureKind, String) {
 
 /// Returns what is wrong with a certificate, when that is what ended a connection.
 fn distrust(error: &(dyn Error + 'static)) -> Option<String> {
-    let io = find::<io::Error>(error)?;
-    match io.get_ref()?.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(why) => Some(why.to_string()),
-        _ => None,
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+            return Some(why.to_string());
+        }
+        // What an I/O error wraps is not its source, but that error itself.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map_or_else(|| error.source(), |wrapped| Some(wrapped as &(dyn Error + 'static)));
     }
+    None
 }
 
 /// Returns the deepest cause's words, for people.

@@ -12,7 +12,9 @@ use tokio::time::Instant;
 
 use super::refusal::Refusal;
 use super::{answer, request, stream};
-use crate::backend::http::{BODY_LIMIT, BaseUrl, Client, ReadTrouble, Reading, Scrub, Sending, TrustError, UrlError, seconds};
+use crate::backend::http::{
+    BODY_LIMIT, BaseUrl, Client, ReadTrouble, Reading, Scrub, Sending, TrustError, UrlError, seconds,
+};
 use crate::backend::port::{Backend, ChatRequest, Completion, Progress, Watch};
 use crate::event::{Failure, FailureKind, TimeoutPhase};
 
