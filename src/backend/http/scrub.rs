@@ -41,7 +41,8 @@ impl Scrub {
                 .find(|&end| key.get(..end).is_some_and(|half| text.ends_with(half)));
             text.truncate(text.len() - half.unwrap_or(0));
         }
-        text.truncate(text.floor_char_boundary(EVIDENCE));
+        let end = (0..=EVIDENCE.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
         text
     }
 
