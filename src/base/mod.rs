@@ -5,7 +5,9 @@
 mod digest;
 mod name;
 mod quantity;
+mod table;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use name::{ActorName, BackendName, CallPath, ItemId, ModelName, RunId, StepName};
 pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};
+pub use table::TableFormat;

@@ -35,6 +35,7 @@ mod run;
 mod runs;
 mod show;
 mod show_case;
+mod stdin;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -14,7 +14,7 @@ use super::pipeline::Loaded;
 use super::place::Unfinished;
 use super::printer::Printer;
 use super::run::Beginning;
-use super::{connect, pipeline, place};
+use super::{connect, pipeline, place, stdin};
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunStarted, RunTuned};
@@ -97,7 +97,7 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
     }
     let kept = Kept::read(&found.started)?;
     let file = PathBuf::from(&found.started.file);
-    let (loaded, changed) = match edited(&file, &found, &kept)? {
+    let (mut loaded, changed) = match edited(&file, &found, &kept)? {
         Edit::None(loaded) => (loaded, None),
         Edit::Outside(loaded, changed) => (loaded, Some(changed)),
         Edit::Inside(loaded) => {
@@ -109,11 +109,13 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
             (loaded, None)
         }
     };
-    let Some(plan) = loaded.plan.clone() else {
+    let plan = loaded.plan.take();
+    let Some(mut plan) = plan else {
         loaded.say(printer);
         printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
         return Ok(Exit::InvalidPipeline);
     };
+    stdin::again(&mut plan, dir)?;
     let survey = match survey(&plan) {
         Ok(survey) => survey,
         Err(problems) => {
@@ -249,7 +251,8 @@ async fn anew(
     let earlier = Earlier::open(dir)?;
     loaded.say(printer);
     let Loaded { plan, text, read, .. } = loaded;
-    let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
+    let Some(mut plan) = plan else { return Ok(Exit::InvalidPipeline) };
+    stdin::again(&mut plan, dir)?;
     let survey = match survey(&plan) {
         Ok(survey) => survey,
         Err(problems) => {

@@ -4,9 +4,11 @@ mod cast;
 mod dialogue;
 mod environment;
 mod expression;
+mod files;
 mod items;
 mod judge;
 mod params;
+mod pick;
 mod results;
 mod scope;
 mod settings;
@@ -81,7 +83,8 @@ impl Compiler<'_> {
         let repeat = self.optional("`repeat`", self.spec.repeat.as_ref()).map_or(NonZeroU32::MIN, |count| count.0);
         let repeat = self.overrides.repeat.unwrap_or(repeat);
         let limits = self.limits();
-        let (items, shown_path) = self.items();
+        let items = self.items();
+        let pick = self.pick(seed);
         let cast = self.cast();
         let steps = self.steps(cast.as_ref());
         let results = self.results(items.as_ref());
@@ -97,13 +100,15 @@ impl Compiler<'_> {
             actors: cast.actors,
             steps,
             items: items?,
+            pick,
+            columns: std::mem::take(&mut self.reads.columns),
             limit: self.overrides.limit,
             repeat,
             limits,
             results,
             templates: std::mem::take(&mut self.templates),
         };
-        plan.hash = hash::hash(&plan, shown_path.as_deref(), self.reads.run_name);
+        plan.hash = hash::hash(&plan, self.reads.run_name);
         // What follows from another mistake is not said again.
         if !has_errors(&self.report) {
             self.try_out(&plan);

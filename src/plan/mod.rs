@@ -9,16 +9,18 @@ mod fingerprint;
 mod fingerprint_tests;
 mod graph;
 mod hash;
+mod input;
 mod model;
 mod overrides;
 
 pub use compare::{StepChange, compare};
 pub use compile::compile;
 pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
+pub use input::{ColumnType, FileItems, Items, Pick, RowsFile, Sample};
 mod place;
 
 pub use model::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Dialogue, Items, Judge, Limits,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Dialogue, Judge, Limits,
     ModelChoice, Pattern, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Stop, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};

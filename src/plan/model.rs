@@ -1,5 +1,6 @@
 //! The types of a plan.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -8,7 +9,9 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use regex::Regex;
 
+use super::{Items, Pick};
 use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
+use crate::diag::Span;
 use crate::prompt::{TemplateId, Templates};
 
 /// A pipeline that has passed every check.
@@ -33,7 +36,11 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Where cases come from.
     pub items: Items,
-    /// Only so many items from the start; outside identity.
+    /// Which of the items are taken.
+    pub pick: Pick,
+    /// Columns of items that are read, with the first place that reads each.
+    pub columns: BTreeMap<String, Span>,
+    /// `--limit`: only so many items from the start, beats that of `pick`; outside identity.
     pub limit: Option<u64>,
     /// Repeats of every item.
     pub repeat: NonZeroU32,
@@ -242,27 +249,6 @@ pub struct Judge {
     pub blind: Option<[ActorName; 2]>,
 }
 
-/// Where cases come from.
-#[derive(Clone, Debug)]
-pub enum Items {
-    /// One empty item.
-    One,
-    /// Rows in the file itself.
-    Inline {
-        /// Objects, in order.
-        rows: Vec<serde_json::Map<String, serde_json::Value>>,
-        /// The column that is the id.
-        id: Option<String>,
-    },
-    /// A file with one JSON object a line.
-    JsonLines {
-        /// Absolute, inside the project root.
-        path: PathBuf,
-        /// The column that is the id.
-        id: Option<String>,
-    },
-}
-
 /// Bounds of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -409,6 +395,12 @@ impl Plan {
     #[must_use]
     pub fn actor(&self, index: ActorIdx) -> &Actor {
         &self.actors[index.0]
+    }
+
+    /// Returns how many items are taken at most.
+    #[must_use]
+    pub fn most_items(&self) -> u64 {
+        self.limit.or(self.pick.limit.map(|limit| u64::from(limit.get()))).unwrap_or(u64::MAX)
     }
 
     /// Returns where a step stands.

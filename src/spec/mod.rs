@@ -3,6 +3,7 @@
 //! Start at [`parse`] and [`Spec`].
 
 mod decode;
+mod items;
 mod load;
 mod node;
 mod pipeline;
@@ -18,13 +19,14 @@ mod traps;
 mod words;
 
 pub use decode::Required;
+pub use items::{ColumnTypes, Items, Rows, Sample, Shuffle};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, Param, Spec, parse, parse_with};
 pub use quantity::{Backoff, Count, Length, Number, Seed, Slots, Temperature, Tokens, TopP, Version};
-pub use run::{Columns, Items, Limits, Results, Retries, Rows, Timeouts};
+pub use run::{Columns, Limits, Results, Retries, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};
 pub use steps::{Chat, Dialogue, Judge, Says, Step, Stop};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};
-pub use words::{BaseUrl, JsonLinesPath, ParamType, PipelineName, Scalar, Word};
+pub use words::{BaseUrl, Delimiter, ParamType, PipelineName, RowsPath, Scalar, TablePath, Word};

@@ -67,6 +67,8 @@ fn plan(speakers: &[&str]) -> Plan {
         ],
         actors,
         items: Items::One,
+        pick: crate::plan::Pick::default(),
+        columns: std::collections::BTreeMap::new(),
         limit: None,
         repeat: one,
         limits: Limits::default(),

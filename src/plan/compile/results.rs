@@ -46,7 +46,7 @@ impl Compiler<'_> {
         let path: Vec<&str> = source.value.trim().split('.').collect();
         let refuse = |message: String| Diagnostic::error(code::COLUMN, message);
         let diagnostic = match path.as_slice() {
-            ["repeat" | "status"] => None,
+            ["id" | "repeat" | "status" | "error"] => None,
             ["item", column] => self.item_column(column, source, items),
             ["steps", step, field] => {
                 let spec = self.spec;
@@ -67,7 +67,7 @@ impl Compiler<'_> {
             _ => Some(
                 refuse(format!("`{}` is no source of a column", source.value))
                     .at(&source.span, "unknown source")
-                    .help("there is: item.<column>, repeat, status, steps.<step>.<field>"),
+                    .help("there is: id, item.<column>, repeat, steps.<step>.<field>, status, error"),
             ),
         };
         match diagnostic {
@@ -81,7 +81,7 @@ impl Compiler<'_> {
 
     fn item_column(&self, column: &str, source: &Spanned<String>, items: Option<&Items>) -> Option<Diagnostic> {
         match items? {
-            Items::JsonLines { .. } => None,
+            Items::Files(_) => None,
             Items::One => Some(
                 Diagnostic::error(code::COLUMN, format!("`{}` has no source: there are no items", source.value))
                     .at(&source.span, "nothing to show"),
