@@ -129,7 +129,13 @@ impl ProjectFiles {
             let entries = match folder.read_dir() {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => continue,
-                Err(error) => return Err(format!("{}: {}", folder.display(), explain(&error))),
+                Err(error) => {
+                    let shown = folder.strip_prefix(&self.folder).unwrap_or(&folder);
+                    return Err(match error.kind() {
+                        std::io::ErrorKind::NotFound => format!("there is no folder {}", shown.display()),
+                        _ => format!("{}: {}", shown.display(), explain(&error)),
+                    });
+                }
             };
             for entry in entries {
                 let name = entry.map_err(|error| explain(&error))?.file_name();

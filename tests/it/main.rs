@@ -8,6 +8,7 @@ mod hostile;
 mod house;
 mod init;
 mod invalid;
+mod items;
 mod language;
 mod project;
 mod readme;

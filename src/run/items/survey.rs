@@ -1,6 +1,7 @@
 //! One look at the whole input, before any call is made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::accepted::{Accepted, short};
 use super::problem::At;
@@ -40,12 +41,12 @@ pub fn survey(plan: &Plan) -> Result<Survey, Vec<ItemProblem>> {
     accepted.columns = Some(BTreeSet::new());
     // What chance takes may stand anywhere; else nothing after the last row taken is looked at.
     let most = if by_chance { u64::MAX } else { plan.most_items() };
-    let mut seen = accepted.has_ids().then(BTreeMap::new);
+    let mut seen = accepted.has_ids().then(Seen::default);
     for _ in 0..most {
         let Some((at, row)) = accepted.next() else { break };
         match row {
             Ok(row) => {
-                if let Some(problem) = seen.as_mut().and_then(|seen| repeated(seen, &at, &row)) {
+                if let Some(problem) = seen.as_mut().and_then(|seen| seen.repeated(&at, &row)) {
                     found.add(problem);
                 }
                 if !by_chance {
@@ -70,22 +71,35 @@ pub fn survey(plan: &Plan) -> Result<Survey, Vec<ItemProblem>> {
     })
 }
 
-/// Tells when an id was there before.
-fn repeated(seen: &mut BTreeMap<u128, (u32, u64)>, at: &At, row: &Row) -> Option<ItemProblem> {
-    let id = row.item.as_str();
-    let name = short(&Digest::of(at.name.as_bytes()));
-    let file = u32::try_from(name & u128::from(u32::MAX)).unwrap_or_default();
-    let (earlier_file, number) = *seen.entry(short(&Digest::of(id.as_bytes()))).or_insert((file, at.number));
-    if (earlier_file, number) == (file, at.number) {
-        return None;
+/// Ids with the places where they stand, files by their number.
+#[derive(Default)]
+struct Seen {
+    places: BTreeMap<u128, (u32, u64)>,
+    files: Vec<Arc<str>>,
+}
+
+impl Seen {
+    /// Tells when an id was there before.
+    fn repeated(&mut self, at: &At, row: &Row) -> Option<ItemProblem> {
+        if self.files.last() != Some(&at.name) {
+            self.files.push(Arc::clone(&at.name));
+        }
+        let id = row.item.as_str();
+        let file = u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX);
+        let here = (file, at.number);
+        let earlier = *self.places.entry(short(&Digest::of(id.as_bytes()))).or_insert(here);
+        if earlier == here {
+            return None;
+        }
+        let (file, number) = earlier;
+        let name = usize::try_from(file).ok().and_then(|file| self.files.get(file)).unwrap_or(&at.name);
+        let earlier = At { name: Arc::clone(name), number, is_row: at.is_row };
+        Some(ItemProblem {
+            place: at.to_string(),
+            message: format!("id {id:?} is taken by {earlier} already"),
+            help: "give each row its own id; equal rows without an id are told apart by themselves".to_owned(),
+        })
     }
-    let unit = if at.is_row { "row" } else { "line" };
-    let of = if earlier_file == file { "" } else { " of another file" };
-    Some(ItemProblem {
-        place: at.to_string(),
-        message: format!("id {id:?} is taken by {unit} {number}{of} already"),
-        help: "give each row its own id; equal rows without an id are told apart by themselves".to_owned(),
-    })
 }
 
 /// Problems so far.
