@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    Backoff, BaseUrl, ColumnTypes, Columns, Count, Delimiter, Length, Number, ParamType, PipelineName, Required,
-    Rows, RowsPath, Scalar, Seed, Setting, Slots, Spanned, Spec, Table, TablePath, Temperature, Text, Tokens, TopP,
-    Version, Word,
+    Backoff, BaseUrl, ColumnTypes, Columns, Count, Delimiter, Length, Number, ParamType, PipelineName, Rate,
+    Required, Rows, RowsPath, Scalar, Seed, Setting, Slots, Spanned, Spec, Table, TablePath, Temperature, Text,
+    Tokens, TopP, Version, Word,
 };
 use crate::base::TableFormat;
 
@@ -205,6 +205,7 @@ inline! {
     ] }
     Length => { "type": "string", "pattern": format!("^{LENGTH}$") }
     Backoff => { "type": "string", "pattern": format!(r"^{LENGTH}\.\.{LENGTH}$") }
+    Rate => { "type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})? ?USD/[Mk]$" }
     Slots => { "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1, "maximum": u32::MAX }] }
     Word => { "type": "string", "pattern": r"^\s*\S[^\u0000-\u001f]*$", "not": { "pattern": r"\{\{" } }
     Scalar => { "type": ["string", "number", "boolean"] }

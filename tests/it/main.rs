@@ -10,6 +10,7 @@ mod init;
 mod invalid;
 mod items;
 mod language;
+mod price;
 mod project;
 mod readme;
 mod reuse;
