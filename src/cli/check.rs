@@ -6,6 +6,7 @@ use super::args::{CheckArgs, CheckFormat};
 use super::exit::{CommandError, Exit};
 use super::pipeline;
 use super::printer::{Printer, inert};
+use crate::diag::has_errors;
 use crate::plan;
 
 /// Checks each file and its input.
@@ -25,7 +26,10 @@ pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, Com
         if let (Some(plan), Some(Ok(survey))) = (loaded.plan.clone(), &problems) {
             loaded.add_missing_columns(&plan, survey);
         }
-        let wrong = loaded.plan.is_none() || matches!(problems, Some(Err(_)));
+        if let Some(plan) = loaded.plan.clone() {
+            loaded.add_missing_folder(&plan);
+        }
+        let wrong = has_errors(&loaded.diagnostics) || loaded.plan.is_none() || matches!(problems, Some(Err(_)));
         match format {
             CheckFormat::Json => reports.push(pipeline::report_json(file, &loaded, problems.as_ref())),
             CheckFormat::Github => {
@@ -37,6 +41,7 @@ pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, Com
             CheckFormat::Text => {
                 loaded.say(printer);
                 match (&loaded.plan, &problems) {
+                    _ if wrong && !matches!(problems, Some(Err(_))) => {}
                     (Some(plan), Some(Ok(survey))) => {
                         printer.line(&one_line(file, plan, &counted(survey.cases, "case")))?;
                     }

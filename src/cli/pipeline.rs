@@ -53,6 +53,19 @@ impl Loaded {
         }
     }
 
+    /// Adds what only the disk tells: that the results have no folder to go to.
+    pub(super) fn add_missing_folder(&mut self, plan: &Plan) {
+        let Some(results) = &plan.results else { return };
+        let folder = results.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+        let Some(folder) = folder else { return };
+        let shown = folder.strip_prefix(self.files.root()).unwrap_or(folder);
+        self.diagnostics.push(
+            Diagnostic::error(code::FILE, format!("there is no folder {} for the results", shown.display()))
+                .at(&results.said, "found before the first call, not after the last")
+                .help("make the folder, or name another path"),
+        );
+    }
+
     /// Prints what is wrong on stderr.
     pub(super) fn say(&self, printer: &mut Printer) {
         if self.diagnostics.is_empty() {

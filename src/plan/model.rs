@@ -282,6 +282,8 @@ pub struct Timeouts {
 pub struct ResultsPlan {
     /// Absolute, links resolved; or as `--out` has it.
     pub path: PathBuf,
+    /// Where that is said.
+    pub said: Span,
     /// True when `--out` names it: then links on the way are followed, as for any command.
     pub by_option: bool,
     /// Instead of the standard columns: name → where it comes from.

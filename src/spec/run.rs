@@ -63,8 +63,8 @@ pub struct Retries {
 /// The table of results: one row for each case.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Results {
-    /// A `.jsonl` file, relative to this file. `--out` beats it.
-    #[schemars(extend("examples" = ["results.jsonl"]))]
+    /// A `.jsonl`, `.csv` or `.parquet` file, relative to this file. `--out` beats it.
+    #[schemars(extend("examples" = ["results.jsonl", "results.parquet"]))]
     pub path: super::Required<Setting<TablePath>>,
     /// The columns, each with what it shows: `id`, `item.<column>`, `repeat`, `steps.<step>.<field>`, `status` or
     /// `error`. Omitted: everything.

@@ -211,7 +211,7 @@ inline! {
     Scalar => { "type": ["string", "number", "boolean"] }
     PipelineName => { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$" }
     RowsPath => { "type": "string", "pattern": r"^\s*[^\u0000-\u001f]*[^\s/]\s*$", "not": { "pattern": r"\{\{" } }
-    TablePath => { "type": "string", "pattern": r"[^/]\.jsonl$", "not": { "pattern": r"\{\{" } }
+    TablePath => { "type": "string", "pattern": r"[^/]\.(jsonl|csv|parquet)$", "not": { "pattern": r"\{\{" } }
     TableFormat => { "type": "string", "enum": ["jsonl", "csv", "tsv", "parquet"] }
     Delimiter => { "type": "string", "pattern": r#"^(tab|[^"\u0000\r\n\u0080-\uffff])$"# }
     ColumnTypes => { "type": "object", "minProperties": 1, "additionalProperties": {

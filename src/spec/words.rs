@@ -118,15 +118,16 @@ impl FromScalar for RowsPath {
 }
 
 impl FromScalar for TablePath {
-    const EXPECTED: &'static str = "the path of a .jsonl file";
+    const EXPECTED: &'static str = "the path of a .jsonl, .csv or .parquet file";
 
     fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
         let Word(path) = Word::from_scalar(literal)?;
-        let stem = [".jsonl"].iter().find_map(|ending| path.strip_suffix(ending));
+        let stem = [".jsonl", ".csv", ".parquet"].iter().find_map(|ending| path.strip_suffix(ending));
         if stem.is_some_and(|stem| !stem.is_empty() && !stem.ends_with('/')) {
             return Ok(Self(path));
         }
-        Err(Refusal::out_of_range("this has another ending").help("the format is JSON Lines: one object a line"))
+        Err(Refusal::out_of_range("this has another ending")
+            .help("the ending tells the format: JSON Lines, CSV or Parquet"))
     }
 }
 

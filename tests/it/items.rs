@@ -181,3 +181,77 @@ fn hostile_tables_are_named_by_line() {
     project.edit("f.yaml", "rows.csv", "rows.csv, where: item.n");
     check(b"n,t\n1,x\n", &["`where` gives 1 for it, neither true nor false", "item.score > 3"]);
 }
+
+#[test]
+fn three_actors_work_through_a_table() {
+    let project = Project::with_pipelines();
+    let run = ["run", "pipelines/three_actors.yaml", "--backend", "sim", "--quiet", "--out", "decisions.csv"];
+    project.stdout(&run);
+    let csv = fs::read_to_string(project.path("decisions.csv")).expect("written");
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let names = reader.headers().expect("a line of names").clone();
+    assert_eq!(
+        names.iter().collect::<Vec<_>>(),
+        [
+            "id",
+            "repeat",
+            "job",
+            "audience",
+            "brief",
+            "words",
+            "ready",
+            "draft.text",
+            "critique.text",
+            "decision.choice",
+            "decision.votes",
+            "decision.flipped",
+            "status",
+            "error"
+        ]
+    );
+    let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().expect("CSV");
+    assert_eq!(rows.len(), 11, "one of twelve is not ready");
+    for row in &rows {
+        assert!(!row[7].is_empty() && !row[8].is_empty() && &row[12] == "ok", "{row:?}");
+        assert!(["send", "revise", "drop", ""].contains(&&row[9]), "{row:?}");
+    }
+    assert_eq!(&rows[7][0], "recall");
+}
+
+#[test]
+fn tables_go_out_and_come_in_again_in_every_format() {
+    let project =
+        project("{ values: [{ n: 1, t: \"=1+1\" }, { n: 2.5, u: [1, 2] }, { n: 3, t: \"a\\nb, \\\"c\\\"\" }] }");
+    project.stdout(&["run", "f.yaml", "--backend", "sim", "--quiet"]);
+    let whole = lines(&project.stdout(&["results"]));
+    let names: Vec<&String> = whole[1].as_object().expect("a row").keys().collect();
+    assert_eq!(names, ["id", "repeat", "n", "u", "t", "s.text", "status", "error"], "those of every row");
+    for (format, t) in [("jsonl", "=1+1"), ("csv", "'=1+1"), ("parquet", "=1+1")] {
+        let out = format!("rows.{format}");
+        project.stdout(&["results", "--out", &out]);
+        let again = format!(
+            "version: 1\nitems: {{ path: {out}, id: id }}\nactors: {{ a: {{}} }}\n\
+             steps: {{ again: {{ chat: {{ actor: a, prompt: \"{{{{ item.n }}}}\" }} }} }}\n"
+        );
+        project.write("again.yaml", &again);
+        let rows = lines(&project.stdout(&["run", "again.yaml", "--backend", "sim", "--quiet"]));
+        assert_eq!(column(&rows, "id"), column(&whole, "id"), "{format}");
+        assert_eq!(rows[0]["t"], t, "{format}");
+        assert_eq!(rows[2]["t"], whole[2]["t"], "{format}");
+        assert_eq!(rows[1]["n"], 2.5, "{format}");
+        fs::remove_dir_all(project.path(".pipe")).expect("removed");
+        project.stdout(&["run", "f.yaml", "--backend", "sim", "--quiet"]);
+    }
+    assert!(project.stdout(&["results", "--format", "csv"]).starts_with("id,repeat,n,u,t,s.text,status,error\r\n"));
+    let refused = project.run(&["results", "--format", "parquet"]);
+    assert!(text(&refused.stderr).contains("--out rows.parquet"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told_before_the_first_call() {
+    let project = project("{ values: [{ n: 1 }] }\nresults: { path: out/rows.csv }");
+    let output = project.run(&["check", "f.yaml"]);
+    assert_eq!(output.status.code(), Some(3));
+    let told = text(&output.stderr);
+    assert!(told.contains("there is no folder out for the results") && told.contains("f.yaml:3:18"), "{told}");
+}

@@ -212,7 +212,9 @@ fn schema_and_reader_accept_the_same_files() {
         ("limits:", false),
         ("results: { path: out/r.jsonl, columns: { a: status } }", true),
         ("results: { columns: { a: status } }", false),
-        ("results: { path: r.parquet }", false),
+        ("results: { path: r.parquet }", true),
+        ("results: { path: out/r.csv }", true),
+        ("results: { path: r.xlsx }", false),
         ("results: { path: r.jsonl, columns: {} }", false),
         ("results: { path: r.jsonl, columns: { a: 1 } }", false),
     ] {
