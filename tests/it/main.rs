@@ -16,4 +16,5 @@ mod readme;
 mod reuse;
 mod scale;
 mod schema;
+mod show;
 mod surface;
