@@ -136,6 +136,30 @@ fn rows_on_stdin_are_kept_for_a_resume() {
 }
 
 #[test]
+fn a_run_over_stdin_that_was_killed_goes_on_without_it() {
+    let given: String = (0..40).map(|n| format!("{{\"n\": {n}}}\n")).collect();
+    let calm = project("{ path: \"-\" }");
+    let expected = with_stdin(&calm, &["run", "f.yaml", "--backend", "sim", "--quiet"], &given);
+    assert_eq!(lines(&text(&expected.stdout)).len(), 40);
+
+    let project = project("{ path: \"-\" }");
+    let mut command = project.pipe(&["run", "f.yaml", "--backend", "sim:5", "--concurrency", "2", "--quiet"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    child.stdin.take().expect("piped").write_all(given.as_bytes()).expect("read");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while project.settled() < 3 {
+        assert!(std::time::Instant::now() < deadline, "the run never got anywhere");
+        std::thread::yield_now();
+    }
+    child.kill().expect("killed");
+    child.wait().expect("waited for");
+    assert!(project.settled() < 40, "killed on its way");
+    // Stdin is empty now.
+    assert_eq!(project.stdout(&["resume", "--quiet"]), text(&expected.stdout));
+}
+
+#[test]
 fn columns_that_no_row_has_are_told_by_check() {
     let project = project("{ path: n.csv }");
     project.write("n.csv", "m,t\n1,x\n");
