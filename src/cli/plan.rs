@@ -21,7 +21,9 @@ pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, Comma
     let overrides = run::overrides(&args.choice, &args.overrides, None);
     let mut loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
     loaded.say(printer);
-    let Some(mut plan) = loaded.plan.take() else { return Ok(Exit::InvalidPipeline) };
+    let Some(mut plan) = loaded.plan.take() else {
+        return pipeline::refuse(&args.file, &loaded, None, args.json, printer);
+    };
     let home = place::home_of(&args.file);
     // Removed when all is said.
     let _spool = stdin::take(&mut plan, &home)?;
@@ -33,7 +35,7 @@ pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, Comma
         }
         Err(problems) => {
             pipeline::say_problems(&problems, printer);
-            return Ok(Exit::InvalidPipeline);
+            return pipeline::refuse(&args.file, &loaded, Some(&Err(problems)), args.json, printer);
         }
     }
     if args.resolved {

@@ -113,14 +113,14 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
     let Some(mut plan) = plan else {
         loaded.say(printer);
         printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
-        return Ok(Exit::InvalidPipeline);
+        return pipeline::refuse(&file, &loaded, None, session.json, printer);
     };
     stdin::again(&mut plan, dir)?;
     let survey = match survey(&plan) {
         Ok(survey) => survey,
         Err(problems) => {
             pipeline::say_problems(&problems, printer);
-            return Ok(Exit::InvalidPipeline);
+            return pipeline::refuse(&file, &loaded, Some(&Err(problems)), session.json, printer);
         }
     };
     let output = Output::plan(&plan, kept.force, Some(dir), session.json)?;
@@ -245,23 +245,25 @@ fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
 async fn anew(
     dir: &RunDir,
     file: &Path,
-    loaded: Loaded,
+    mut loaded: Loaded,
     kept: Kept,
     session: &Session,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
     let earlier = Earlier::open(dir)?;
     loaded.say(printer);
-    let Loaded { plan, text, read, .. } = loaded;
-    let Some(mut plan) = plan else { return Ok(Exit::InvalidPipeline) };
+    let Some(mut plan) = loaded.plan.take() else {
+        return pipeline::refuse(file, &loaded, None, session.json, printer);
+    };
     stdin::again(&mut plan, dir)?;
     let survey = match survey(&plan) {
         Ok(survey) => survey,
         Err(problems) => {
             pipeline::say_problems(&problems, printer);
-            return Ok(Exit::InvalidPipeline);
+            return pipeline::refuse(file, &loaded, Some(&Err(problems)), session.json, printer);
         }
     };
+    let Loaded { text, read, .. } = loaded;
     printer.say(&format!(
         "{} was edited, and asks something else: a new run takes over from {}",
         file.display(),

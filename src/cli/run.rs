@@ -32,14 +32,17 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     let overrides = overrides(&args.choice, &args.overrides, args.out.as_deref());
     let mut loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
     loaded.say(printer);
-    let Some(mut plan) = loaded.plan.take() else { return Ok(Exit::InvalidPipeline) };
+    let json = args.session.json;
+    let Some(mut plan) = loaded.plan.take() else {
+        return pipeline::refuse(&args.file, &loaded, None, json, printer);
+    };
     let home = place::home_of(&args.file);
     let spool = stdin::take(&mut plan, &home)?;
     let survey = match survey(&plan) {
         Ok(survey) => survey,
         Err(problems) => {
             pipeline::say_problems(&problems, printer);
-            return Ok(Exit::InvalidPipeline);
+            return pipeline::refuse(&args.file, &loaded, Some(&Err(problems)), json, printer);
         }
     };
     loaded.diagnostics.clear();

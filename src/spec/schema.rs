@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    Backoff, BaseUrl, ColumnTypes, Columns, Count, Delimiter, Length, Number, ParamType, PipelineName, Rate,
-    Required, Rows, RowsPath, Scalar, Seed, Setting, Slots, Spanned, Spec, Table, TablePath, Temperature, Text,
-    Tokens, TopP, Version, Word,
+    Backoff, BaseUrl, ColumnTypes, Columns, Count, Delimiter, Length, Number, Opens, OpensWord, Order, OrderWord,
+    ParamType, PipelineName, Rate, Required, Rows, RowsPath, Scalar, Seed, Setting, Share, Slots, Spanned, Spec,
+    Table, TablePath, Temperature, Text, Tokens, TopP, Version, Word,
 };
 use crate::base::TableFormat;
 
@@ -111,6 +111,22 @@ impl JsonSchema for Reference {
     }
 }
 
+impl JsonSchema for Order {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Order".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let word = generator.subschema_for::<Setting<OrderWord>>();
+        let opens = generator.subschema_for::<Opens>();
+        json_schema!({ "anyOf": [word, opens] })
+    }
+}
+
 impl<T: JsonSchema> JsonSchema for Setting<T> {
     fn inline_schema() -> bool {
         true
@@ -198,6 +214,12 @@ inline! {
     Seed => { "type": "integer", "minimum": 0, "maximum": u64::MAX }
     Temperature => { "type": "number", "minimum": 0, "maximum": 2 }
     TopP => { "type": "number", "minimum": 0, "maximum": 1 }
+    Share => { "anyOf": [
+        { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
+        { "type": "string", "pattern": r"^\s*(100(\.0+)?|0*[1-9][0-9]?(\.[0-9]+)?|0*\.0*[1-9][0-9]*|0+\.[0-9]*[1-9][0-9]*)%$" },
+    ] }
+    OrderWord => { "enum": ["round_robin", "random"] }
+    OpensWord => { "const": "rotate" }
     Number => { "type": "number" }
     Tokens => { "anyOf": [
         { "type": "integer", "minimum": 1, "maximum": u32::MAX },
