@@ -5,6 +5,7 @@ mod dialogue;
 mod environment;
 mod expression;
 mod files;
+mod halt;
 mod items;
 mod judge;
 mod params;
@@ -83,8 +84,11 @@ impl Compiler<'_> {
         let repeat = self.optional("`repeat`", self.spec.repeat.as_ref()).map_or(NonZeroU32::MIN, |count| count.0);
         let repeat = self.overrides.repeat.unwrap_or(repeat);
         let limits = self.limits();
+        let (halt, most_items) = self.halt();
+        let tolerated = self.tolerated();
         let items = self.items();
         let pick = self.pick(seed);
+        let limit = self.overrides.limit.or(pick.limit.map(|limit| u64::from(limit.get())));
         let cast = self.cast();
         let steps = self.steps(cast.as_ref());
         let results = self.results(items.as_ref());
@@ -102,9 +106,11 @@ impl Compiler<'_> {
             items: items?,
             pick,
             columns: std::mem::take(&mut self.reads.columns),
-            limit: self.overrides.limit,
+            limit: [limit, most_items].into_iter().flatten().min(),
             repeat,
             limits,
+            halt,
+            tolerated,
             results,
             templates: std::mem::take(&mut self.templates),
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Dialogue, Items, Pick};
+use super::{Dialogue, Halt, Items, Pick};
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::diag::Span;
 use crate::prompt::{TemplateId, Templates};
@@ -39,12 +39,16 @@ pub struct Plan {
     pub pick: Pick,
     /// Columns of items that are read, with the first place that reads each.
     pub columns: BTreeMap<String, Span>,
-    /// `--limit`: only so many items from the start, beats that of `pick`; outside identity.
+    /// Only so many items from the start, by `--limit`, else by that of `pick`, or by the run's stop.
     pub limit: Option<u64>,
     /// Repeats of every item.
     pub repeat: NonZeroU32,
     /// Bounds of the run; outside identity.
     pub limits: Limits,
+    /// What ends the run before its last case; outside identity.
+    pub halt: Option<Halt>,
+    /// The share of cases that may fail without the run counting as failed; outside identity.
+    pub tolerated: f64,
     /// Where the table of results goes, when the file says so.
     pub results: Option<ResultsPlan>,
     /// Every compiled template.
@@ -320,7 +324,7 @@ impl Plan {
     /// Returns how many items are taken at most.
     #[must_use]
     pub fn most_items(&self) -> u64 {
-        self.limit.or(self.pick.limit.map(|limit| u64::from(limit.get()))).unwrap_or(u64::MAX)
+        self.limit.unwrap_or(u64::MAX)
     }
 
     /// Returns what the tokens of actors cost, as far as the file says so; nothing where it prices no model.

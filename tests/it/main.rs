@@ -17,4 +17,5 @@ mod reuse;
 mod scale;
 mod schema;
 mod show;
+mod stops;
 mod surface;
