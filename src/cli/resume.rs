@@ -117,8 +117,7 @@ pub(super) async fn take_up(
             (loaded, None)
         }
     };
-    let plan = loaded.plan.take();
-    let Some(mut plan) = plan else {
+    let Some(mut plan) = loaded.plan.take() else {
         loaded.say(printer);
         printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
         return pipeline::refuse(&file, &loaded, None, session.json, printer);
