@@ -345,7 +345,7 @@ pub struct RunsArgs {
 #[command(after_help = "\
 Examples:
   pipe results                          the latest run's rows, on stdout
-  pipe results last --out rows.jsonl
+  pipe results last --out rows.csv      for a spreadsheet; .parquet for pandas, DuckDB, polars
   pipe results | jq -r '.\"verdict.choice\"' | sort | uniq -c")]
 pub struct ResultsArgs {
     /// The run: `last`, or the start of its id.
@@ -357,9 +357,9 @@ pub struct ResultsArgs {
     /// Overwrite the file if it exists.
     #[arg(long)]
     pub force: bool,
-    /// How rows are written.
-    #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
-    pub format: RowFormat,
+    /// How rows are written. Default: as the ending of --out says, else jsonl.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<RowFormat>,
     /// Rows are JSON already; taken because every command takes it.
     #[arg(long)]
     pub json: bool,
@@ -370,6 +370,10 @@ pub struct ResultsArgs {
 pub enum RowFormat {
     /// One JSON object a line.
     Jsonl,
+    /// Commas, and an apostrophe before what a spreadsheet would take for a formula.
+    Csv,
+    /// Typed columns; to a file only.
+    Parquet,
 }
 
 /// Options of `pipe export`.

@@ -68,7 +68,7 @@ fn wrong_options_say_what_would_be_right() {
         ("run a.yaml --new --resume", "cannot be used with"),
         ("run", "<FILE>"),
         ("rnu a.yaml", "run"),
-        ("results --format csv", "jsonl"),
+        ("results --format xlsx", "parquet"),
     ] {
         let error = parse(line).unwrap_err();
         assert!(error.contains(part), "{line}: {error}");

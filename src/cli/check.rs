@@ -6,6 +6,7 @@ use super::args::{CheckArgs, CheckFormat};
 use super::exit::{CommandError, Exit};
 use super::pipeline;
 use super::printer::{Printer, inert};
+use crate::diag::has_errors;
 use crate::plan;
 
 /// Checks each file and its input.
@@ -18,9 +19,17 @@ pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, Com
     let mut reports = Vec::new();
     for file in &args.files {
         let overrides = pipeline::overrides(&args.overrides);
-        let loaded = pipeline::load(file, &overrides, args.overrides.allow_outside)?;
-        let problems = loaded.plan.as_deref().map(crate::run::survey);
-        let wrong = loaded.plan.is_none() || matches!(problems, Some(Err(_)));
+        let mut loaded = pipeline::load(file, &overrides, args.overrides.allow_outside)?;
+        // What comes in on stdin is not there to be checked: only a run waits for it.
+        let surveyed = loaded.plan.as_deref().filter(|plan| !super::stdin::wants(plan));
+        let problems = surveyed.map(crate::run::survey);
+        if let (Some(plan), Some(Ok(survey))) = (loaded.plan.clone(), &problems) {
+            loaded.add_missing_columns(&plan, survey);
+        }
+        if let Some(plan) = loaded.plan.clone() {
+            loaded.add_missing_folder(&plan);
+        }
+        let wrong = has_errors(&loaded.diagnostics) || loaded.plan.is_none() || matches!(problems, Some(Err(_)));
         match format {
             CheckFormat::Json => reports.push(pipeline::report_json(file, &loaded, problems.as_ref())),
             CheckFormat::Github => {
@@ -32,7 +41,11 @@ pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, Com
             CheckFormat::Text => {
                 loaded.say(printer);
                 match (&loaded.plan, &problems) {
-                    (Some(plan), Some(Ok(survey))) => printer.line(&one_line(file, plan, survey.cases))?,
+                    _ if wrong && !matches!(problems, Some(Err(_))) => {}
+                    (Some(plan), Some(Ok(survey))) => {
+                        printer.line(&one_line(file, plan, &counted(survey.cases, "case")))?;
+                    }
+                    (Some(plan), None) => printer.line(&one_line(file, plan, "cases from stdin"))?,
                     (_, Some(Err(problems))) => pipeline::say_problems(problems, printer),
                     _ => {}
                 }
@@ -49,7 +62,7 @@ pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, Com
     Ok(exit)
 }
 
-fn one_line(file: &std::path::Path, plan: &plan::Plan, cases: u64) -> String {
+fn one_line(file: &std::path::Path, plan: &plan::Plan, cases: &str) -> String {
     let (steps, actors) = (plan.steps.len(), plan.actors.len());
     format!(
         "{}: ok: {} ({}, {}, {})",
@@ -57,7 +70,7 @@ fn one_line(file: &std::path::Path, plan: &plan::Plan, cases: u64) -> String {
         plan.name,
         counted(steps as u64, "step"),
         counted(actors as u64, "actor"),
-        counted(cases, "case")
+        cases
     )
 }
 

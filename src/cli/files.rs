@@ -8,6 +8,8 @@ use crate::run::open_plain;
 
 /// Longest prompt file, in bytes: as much as a pipeline itself.
 const LONGEST: u64 = 1 << 20;
+/// Most files that one path stands for.
+const MOST_FILES: usize = 10_000;
 /// What marks the root of a project.
 const MARKS: [&str; 3] = [".pipe", "pipe.yaml", ".git"];
 
@@ -80,6 +82,72 @@ impl ProjectFiles {
             }
             Some(_) | None => Ok(resolved),
         }
+    }
+
+    /// Returns the files that a path stands for, sorted: `*`, `?` and `[…]` stand for any part of a name, but not for
+    /// a `/`, and not for the point that a hidden name begins with.
+    ///
+    /// # Errors
+    /// There is none, one of them lies outside of the project, or a folder cannot be read.
+    pub fn list(&self, path: &str) -> Result<Vec<PathBuf>, String> {
+        let mut found = vec![self.folder.clone()];
+        if path.starts_with('/') {
+            found = vec![PathBuf::from("/")];
+        }
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            if !part.contains(['*', '?', '[']) {
+                found.iter_mut().for_each(|place| place.push(part));
+                continue;
+            }
+            let pattern = glob::Pattern::new(part).map_err(|error| format!("{part} is no pattern: {}", error.msg))?;
+            found = self.matching(&found, &pattern)?;
+        }
+        let mut files = Vec::new();
+        for place in found {
+            let place = self.resolve(&place.to_string_lossy())?;
+            if place.is_file() {
+                files.push(place);
+            }
+        }
+        // Two links may lead to one file.
+        files.sort();
+        files.dedup();
+        if files.is_empty() { Err("no file has such a name".to_owned()) } else { Ok(files) }
+    }
+
+    /// Returns what stands in some folders under a name of a pattern.
+    fn matching(&self, folders: &[PathBuf], pattern: &glob::Pattern) -> Result<Vec<PathBuf>, String> {
+        const HIDDEN: glob::MatchOptions = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        let mut found = Vec::new();
+        for folder in folders {
+            // Nothing outside of the project is looked at either.
+            let folder = self.resolve(&folder.to_string_lossy())?;
+            let entries = match folder.read_dir() {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => continue,
+                Err(error) => {
+                    let shown = folder.strip_prefix(&self.folder).unwrap_or(&folder);
+                    return Err(match error.kind() {
+                        std::io::ErrorKind::NotFound => format!("there is no folder {}", shown.display()),
+                        _ => format!("{}: {}", shown.display(), explain(&error)),
+                    });
+                }
+            };
+            for entry in entries {
+                let name = entry.map_err(|error| explain(&error))?.file_name();
+                if name.to_str().is_some_and(|name| pattern.matches_with(name, HIDDEN)) {
+                    found.push(folder.join(name));
+                }
+                if found.len() > MOST_FILES {
+                    return Err(format!("more than {MOST_FILES} files have such a name"));
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -164,6 +232,31 @@ mod tests {
         assert_eq!(free.read_text("../../secret.txt").as_deref(), Ok("secret"));
     }
 
+    #[test]
+    fn patterns_name_files_in_order() {
+        let project = project();
+        for name in ["b.jsonl", "a.jsonl", ".hidden.jsonl", "c.csv", "prompts/d.jsonl"] {
+            std::fs::write(project.files.folder.join(name), "").expect("written");
+        }
+        let check = |pattern: &str, expected: Result<&[&str], &str>| {
+            let found = project.files.list(pattern);
+            let names: Result<Vec<String>, String> = found.map(|found| {
+                let name =
+                    |path: &PathBuf| path.strip_prefix(&project.files.folder).map(|it| it.display().to_string());
+                found.iter().map(|path| name(path).expect("inside")).collect()
+            });
+            let expected = expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+            assert_eq!(names, expected.map_err(str::to_owned), "{pattern}");
+        };
+        check("*.jsonl", Ok(&["a.jsonl", "b.jsonl"]));
+        check("[bc].*", Ok(&["b.jsonl", "c.csv"]));
+        check("*/*.jsonl", Ok(&["prompts/d.jsonl"]));
+        check("../pipelines/?.csv", Ok(&["c.csv"]));
+        check("*.parquet", Err("no file has such a name"));
+        assert!(project.files.list("../../*.txt").is_err_and(|reason| reason.contains("outside")));
+        assert!(project.files.list("[a").is_err_and(|reason| reason.contains("no pattern")));
+    }
+
     #[cfg(unix)]
     #[test]
     fn links_do_not_lead_out() {
@@ -177,6 +270,8 @@ mod tests {
         for path in ["secret.md", "out/secret.txt", "out/new.jsonl", "dangling.jsonl"] {
             assert!(project.files.resolve(path).is_err(), "{path}");
         }
+        assert!(project.files.list("out/*.txt").is_err_and(|reason| reason.contains("outside")));
+        assert!(project.files.list("secret*").is_err_and(|reason| reason.contains("outside")));
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod show;
 mod show_case;
 mod show_step;
 mod show_texts;
+mod stdin;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -4,15 +4,16 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
-use crate::base::CaseNo;
+use crate::base::{CaseNo, TableFormat};
 use crate::journal::{JournalError, Reader, RunDir};
 use crate::plan::{Plan, StepKind};
-use crate::report::{CaseRecord, Layout, Shape, row};
+use crate::report::{CaseRecord, Layout, Shape, TableColumns, TableWriter, row, standard_columns};
 use crate::run::Folder;
 
 /// Where rows go.
@@ -71,13 +72,15 @@ impl Output {
         match self {
             Self::Nowhere => Ok(None),
             Self::Stdout => {
-                rows(&reader, &layout, &mut |line| printer.line(line))?;
+                let out = BufWriter::new(ToStdout(printer));
+                let mut out = table(&reader, &layout, TableFormat::JsonLines, out, &CommandError::from)?;
+                out.flush()?;
                 Ok(None)
             }
             Self::File(path) | Self::Plain(path) => {
                 match self {
-                    Self::Plain(_) => replace(&Folder::open_plain, path, &reader, &layout)?,
-                    _ => replace(&Folder::open_followed, path, &reader, &layout)?,
+                    Self::Plain(_) => replace(&Folder::open_plain, path, format_of(path), &reader, &layout)?,
+                    _ => replace(&Folder::open_followed, path, format_of(path), &reader, &layout)?,
                 }
                 let mut list = File::options().create(true).append(true).open(run.path.join(WRITTEN))?;
                 writeln!(list, "{}", path.display())?;
@@ -114,6 +117,7 @@ pub(super) fn layout(plan: &Plan) -> Layout {
 pub(super) fn replace(
     open: &dyn Fn(&Path) -> io::Result<Folder>,
     path: &Path,
+    format: TableFormat,
     reader: &Reader,
     layout: &Layout,
 ) -> Result<(), CommandError> {
@@ -127,9 +131,9 @@ pub(super) fn replace(
     let beside = OsStr::new(&beside);
     // A process of the same number may have died here.
     folder.remove(beside).map_err(told)?;
-    let mut file = BufWriter::new(folder.create(beside).map_err(told)?);
-    let done = rows(reader, layout, &mut |line| writeln!(file, "{line}"))
-        .and_then(|()| file.into_inner().map_err(|error| told(error.into_error())))
+    let file = BufWriter::new(folder.create(beside).map_err(told)?);
+    let done = table(reader, layout, format, file, &told)
+        .and_then(|file| file.into_inner().map_err(|error| told(error.into_error())))
         .and_then(|file| file.sync_all().map_err(told));
     if let Err(error) = done {
         drop(folder.remove(beside));
@@ -138,31 +142,102 @@ pub(super) fn replace(
     folder.rename(beside, name).map_err(told)
 }
 
-/// Gives each settled case's row as one line of JSON, in admission order, with flat memory.
+/// Returns how rows are written to a file: as its ending says, else as JSON Lines.
+pub(super) fn format_of(path: &Path) -> TableFormat {
+    TableFormat::of_path(&path.to_string_lossy()).unwrap_or(TableFormat::JsonLines)
+}
+
+/// Writes each settled case's row, in admission order; every row has the columns of all.
+///
+/// Memory: one row; for Parquet 32 MiB of rows. The cases are read twice: which columns there are, and for Parquet what
+/// stands in them, is known only when all have been seen.
 ///
 /// # Errors
-/// The journal cannot be read, or `write` fails.
-pub(super) fn rows(
+/// The journal cannot be read, or `out` does not take a row: that is told by `told`.
+pub(super) fn table<W: Write + Send>(
     reader: &Reader,
     layout: &Layout,
-    write: &mut dyn FnMut(&str) -> io::Result<()>,
+    format: TableFormat,
+    out: W,
+    told: &dyn Fn(io::Error) -> CommandError,
+) -> Result<W, CommandError> {
+    // Cases that settle meanwhile would have columns that were not seen.
+    reader.hold().map_err(|error| CommandError::journal(&error))?;
+    let columns = columns(reader, layout, format)?;
+    let mut writer = TableWriter::start(format, columns, out).map_err(told)?;
+    rows(reader, layout, false, &mut |row| writer.write(&row).map_err(told))?;
+    reader.release().map_err(|error| CommandError::journal(&error))?;
+    writer.finish().map_err(told)
+}
+
+/// Returns the columns of a table.
+fn columns(reader: &Reader, layout: &Layout, format: TableFormat) -> Result<TableColumns, CommandError> {
+    let mut columns = TableColumns::default();
+    if let Some(names) = &layout.columns {
+        columns = TableColumns::of(names.iter().map(|(name, _)| name.clone()));
+        if format != TableFormat::Parquet {
+            return Ok(columns);
+        }
+    }
+    let mut rows_seen = false;
+    rows(reader, layout, format != TableFormat::Parquet, &mut |row| {
+        rows_seen = true;
+        columns.add(&row);
+        Ok(())
+    })?;
+    if rows_seen || layout.columns.is_some() {
+        return Ok(columns);
+    }
+    Ok(TableColumns::of(standard_columns(layout)))
+}
+
+/// Gives each settled case's row, in admission order, with flat memory; without its texts where only its columns count.
+fn rows(
+    reader: &Reader,
+    layout: &Layout,
+    without_texts: bool,
+    visit: &mut dyn FnMut(Map<String, Value>) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
     let mut trouble: Option<CommandError> = None;
+    let empty: Arc<str> = Arc::from("");
     reader
         .cases(CaseNo(0), &mut |record| {
             let Some(settled) = record.settled.as_ref().filter(|_| trouble.is_none()) else { return Ok(()) };
-            let number = Some(record.admitted.case);
-            let texts = |digest: &crate::base::Digest| reader.text(number, digest).ok().flatten();
-            let item = texts(&record.admitted.row).unwrap_or_else(|| "{}".into());
+            let no = Some(record.admitted.case);
+            let texts = |digest: &crate::base::Digest| match without_texts {
+                true => Some(Arc::clone(&empty)),
+                false => reader.text(no, digest).ok().flatten(),
+            };
+            let item = reader.text(no, &record.admitted.row)?.unwrap_or_else(|| "{}".into());
             let item: Map<String, Value> = serde_json::from_str(&item).unwrap_or_default();
             let case =
                 CaseRecord { admitted: &record.admitted, item: &item, tasks: &record.tasks, status: settled.status };
-            let line = row(&case, layout, &texts)
+            let done = row(&case, layout, &texts)
                 .map_err(|error| CommandError::new(Exit::JournalUnusable, with_causes(&error)))
-                .and_then(|row| write(&Value::Object(row).to_string()).map_err(CommandError::from));
-            trouble = line.err();
+                .and_then(&mut *visit);
+            trouble = done.err();
             Ok(())
         })
         .map_err(|error: JournalError| CommandError::journal(&error))?;
     trouble.map_or(Ok(()), Err)
+}
+
+/// Stdout as a writer of text.
+pub(super) struct ToStdout<'p>(pub(super) &'p mut Printer);
+
+impl Write for ToStdout<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Writers above hand over pieces that may end within a character.
+        let whole = match std::str::from_utf8(bytes) {
+            Ok(_) => bytes.len(),
+            Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),
+            Err(_) => return Err(io::Error::from(io::ErrorKind::InvalidData)),
+        };
+        self.0.data(&String::from_utf8_lossy(&bytes[..whole]))?;
+        Ok(whole)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -13,8 +13,8 @@ use super::diagnostics;
 use super::exit::{CommandError, Exit};
 use super::files::ProjectFiles;
 use super::printer::{Printer, RED, inert, paint};
-use crate::diag::{Diagnostic, Severity};
-use crate::plan::{self, Compiled, Overrides, Plan, Surroundings};
+use crate::diag::{Diagnostic, Severity, code};
+use crate::plan::{self, Compiled, Items, Overrides, Plan, Surroundings};
 use crate::run::{ItemProblem, Source, Survey};
 
 /// Most bytes of a pipeline file that are looked at: more than it may have.
@@ -38,6 +38,32 @@ impl Loaded {
             return Some(self.text.clone());
         }
         self.read.get(file).map(ToString::to_string).or_else(|| self.files.read_text(file).ok())
+    }
+
+    /// Adds what only the rows tell: columns that templates read and no row has.
+    pub(super) fn add_missing_columns(&mut self, plan: &Plan, survey: &Survey) {
+        // What stands in the pipeline itself was looked at when it was compiled.
+        if matches!(plan.items, Items::Files(_)) && survey.items > 0 {
+            let missing = plan.columns.iter().filter(|(column, _)| !survey.columns.contains(*column));
+            self.diagnostics.extend(missing.map(|(column, place)| {
+                Diagnostic::warning(code::MISSING_COLUMN, format!("no item has a column `{column}`"))
+                    .at(place, "always missing")
+                    .suggest(column, survey.columns.iter().map(String::as_str))
+            }));
+        }
+    }
+
+    /// Adds what only the disk tells: that the results have no folder to go to.
+    pub(super) fn add_missing_folder(&mut self, plan: &Plan) {
+        let Some(results) = &plan.results else { return };
+        let folder = results.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+        let Some(folder) = folder else { return };
+        let shown = folder.strip_prefix(self.files.root()).unwrap_or(folder);
+        self.diagnostics.push(
+            Diagnostic::error(code::FILE, format!("there is no folder {} for the results", shown.display()))
+                .at(&results.said, "found before the first call, not after the last")
+                .help("make the folder, or name another path"),
+        );
     }
 
     /// Tells whether everything that keeps it from being a plan stands on the command line.
@@ -148,6 +174,7 @@ fn compile(
             Ok(text)
         },
         resolve: &|path| files.resolve(path),
+        list: &|path| files.list(path),
     };
     let name: Arc<str> = Arc::from(file.display().to_string());
     let Compiled { plan, diagnostics } = plan::compile(Arc::clone(&name), &text, overrides, &around);

@@ -8,7 +8,7 @@ use super::earlier::{Earlier, voices};
 use super::exit::{CommandError, Exit};
 use super::pipeline;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use super::{place, prompts, resolved, reuse, run, tokens};
+use super::{place, prompts, resolved, reuse, run, stdin, tokens};
 use crate::plan::{Fingerprints, Plan, StepChange, compare};
 use crate::report::grouped;
 use crate::run::{Forecast, forecast, survey};
@@ -19,20 +19,29 @@ use crate::run::{Forecast, forecast, survey};
 /// A file, an input or a journal that cannot be read; a wrong file is an exit code.
 pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
     let overrides = run::overrides(&args.choice, &args.overrides, None);
-    let loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
+    let mut loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
     loaded.say(printer);
-    let Some(plan) = loaded.plan.clone() else {
+    let Some(mut plan) = loaded.plan.take() else {
         return pipeline::refuse(&args.file, &loaded, None, args.json, printer);
     };
-    if let Err(problems) = survey(&plan) {
-        pipeline::say_problems(&problems, printer);
-        return pipeline::refuse(&args.file, &loaded, Some(&Err(problems)), args.json, printer);
+    let home = place::home_of(&args.file);
+    // Removed when all is said.
+    let _spool = stdin::take(&mut plan, &home)?;
+    match survey(&plan) {
+        Ok(survey) => {
+            loaded.diagnostics.clear();
+            loaded.add_missing_columns(&plan, &survey);
+            loaded.say(printer);
+        }
+        Err(problems) => {
+            pipeline::say_problems(&problems, printer);
+            return pipeline::refuse(&args.file, &loaded, Some(&Err(problems)), args.json, printer);
+        }
     }
     if args.resolved {
         printer.data(&resolved::yaml(&resolved::of(&plan, &[])).map_err(|error| CommandError::journal(&error))?)?;
         return Ok(Exit::Done);
     }
-    let home = place::home_of(&args.file);
     let earlier = match &args.against {
         Some(reference) => Some(Earlier::named(&home, reference)?),
         None => run::newest(&home, &plan, printer)?,

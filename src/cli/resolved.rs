@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::base::Millis;
 use crate::event::{BackendResolved, RunStarted};
 use crate::plan::{
-    BackendUrl, Concurrency, Dialogue, Halt, History, Items, ModelChoice, Order, Plan, Step, StepKind, Stop,
+    BackendUrl, Concurrency, Dialogue, FileItems, Halt, History, Items, ModelChoice, Order, Plan, Step, StepKind,
+    Stop,
 };
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
@@ -141,10 +142,41 @@ fn items(plan: &Plan) -> Value {
     let (mut fields, id) = match &plan.items {
         Items::One => return json!("one empty item"),
         Items::Inline { rows, id } => (json!({ "values": rows }), id),
-        Items::JsonLines { path, id } => (json!({ "path": path }), id),
+        Items::Files(files) => (self::files(files), &files.id),
     };
     if let Some(id) = id {
         fields["id"] = json!(id);
+    }
+    let pick = &plan.pick;
+    let set = [
+        ("where", pick.filter.map(|filter| json!(plan.templates.expression(filter)))),
+        ("sample", pick.sample.map(|sample| json!({ "n": sample.n, "seed": sample.seed }))),
+        ("shuffle", pick.shuffle.map(|seed| json!({ "seed": seed }))),
+        ("limit", pick.limit.map(|limit| json!(limit))),
+    ];
+    for (name, value) in set {
+        if let Some(value) = value {
+            fields[name] = value;
+        }
+    }
+    fields
+}
+
+fn files(files: &FileItems) -> Value {
+    let mut fields = match files.paths.as_slice() {
+        [only] => json!({ "path": only.path, "format": only.format.word() }),
+        [] => json!({ "path": files.written }),
+        many => json!({ "path": files.written, "files": many.iter().map(|file| &file.path).collect::<Vec<_>>() }),
+    };
+    if let Some(format) = files.format {
+        fields["format"] = json!(format.word());
+    }
+    if let Some(delimiter) = files.delimiter {
+        fields["delimiter"] = json!(char::from(delimiter).to_string());
+    }
+    if !files.types.is_empty() {
+        let types = files.types.iter().map(|(column, kind)| (column.clone(), json!(kind.word())));
+        fields["types"] = Value::Object(types.collect());
     }
     fields
 }

@@ -1,15 +1,17 @@
 //! `pipe results`: the rows of a run, of the settled cases of a run that still goes on too.
 
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{ResultsArgs, RowFormat};
 use super::exit::{CommandError, Exit};
-use super::output::{layout, replace, rows};
+use super::output::{ToStdout, format_of, layout, replace, table};
 use super::pipeline;
 use super::printer::Printer;
 use super::resume::Kept;
 use super::show::{find, open};
+use crate::base::TableFormat;
 use crate::event::RunStarted;
 use crate::journal::{Home, Reader};
 use crate::report::{Layout, Shape};
@@ -24,14 +26,28 @@ pub(super) fn results(args: &ResultsArgs, home: &Home, printer: &mut Printer) ->
     let dir = find(home, &args.run)?;
     let reader = open(&dir)?;
     let layout = layout_of(&reader, printer)?;
-    match (args.format, &args.out) {
-        (RowFormat::Jsonl, None) => rows(&reader, &layout, &mut |line| printer.line(line))?,
-        (RowFormat::Jsonl, Some(path)) => {
+    let said = args.format.map(|format| match format {
+        RowFormat::Jsonl => TableFormat::JsonLines,
+        RowFormat::Csv => TableFormat::Csv,
+        RowFormat::Parquet => TableFormat::Parquet,
+    });
+    match &args.out {
+        None if said == Some(TableFormat::Parquet) => {
+            let error = CommandError::new(Exit::Usage, "Parquet is no text for a terminal or a pipe");
+            return Err(error.help("--out rows.parquet writes it to a file"));
+        }
+        None => {
+            let out = BufWriter::new(ToStdout(printer));
+            let format = said.unwrap_or(TableFormat::JsonLines);
+            table(&reader, &layout, format, out, &CommandError::from)?.flush()?;
+        }
+        Some(path) => {
             if path.exists() && !args.force {
                 let message = format!("{} exists", path.display());
                 return Err(CommandError::new(Exit::Usage, message).help("--force replaces it"));
             }
-            replace(&Folder::open_followed, path, &reader, &layout)?;
+            let format = said.unwrap_or_else(|| format_of(path));
+            replace(&Folder::open_followed, path, format, &reader, &layout)?;
             printer.say(&format!("results: {}", path.display()));
         }
     }

@@ -14,7 +14,7 @@ use super::pipeline::Loaded;
 use super::place::Unfinished;
 use super::printer::Printer;
 use super::run::Beginning;
-use super::{connect, pipeline, place};
+use super::{connect, pipeline, place, stdin};
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunStarted, RunTuned};
@@ -103,7 +103,7 @@ pub(super) async fn take_up(
     }
     let kept = Kept::read(&found.started)?;
     let file = PathBuf::from(&found.started.file);
-    let (loaded, changed) = match edited(&file, &found, &kept, &sets)? {
+    let (mut loaded, changed) = match edited(&file, &found, &kept, &sets)? {
         Edit::None(loaded) => (loaded, None),
         Edit::Outside(loaded, changed) => (loaded, Some(changed)),
         Edit::Inside(loaded) => {
@@ -117,11 +117,12 @@ pub(super) async fn take_up(
             (loaded, None)
         }
     };
-    let Some(plan) = loaded.plan.clone() else {
+    let Some(mut plan) = loaded.plan.take() else {
         loaded.say(printer);
         printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
         return pipeline::refuse(&file, &loaded, None, session.json, printer);
     };
+    stdin::again(&mut plan, dir)?;
     let survey = match survey(&plan) {
         Ok(survey) => survey,
         Err(problems) => {
@@ -261,16 +262,17 @@ fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
 async fn anew(
     dir: &RunDir,
     file: &Path,
-    loaded: Loaded,
+    mut loaded: Loaded,
     kept: Kept,
     session: &Session,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
     let earlier = Earlier::open(dir)?;
     loaded.say(printer);
-    let Some(plan) = loaded.plan.clone() else {
+    let Some(mut plan) = loaded.plan.take() else {
         return pipeline::refuse(file, &loaded, None, session.json, printer);
     };
+    stdin::again(&mut plan, dir)?;
     let survey = match survey(&plan) {
         Ok(survey) => survey,
         Err(problems) => {

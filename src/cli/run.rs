@@ -13,7 +13,7 @@ use super::pipeline::{self, Loaded};
 use super::printer::Printer;
 use super::resume::Kept;
 use super::value::SeedChoice;
-use super::{connect, place, resolved, resume, reuse};
+use super::{connect, place, resolved, resume, reuse, stdin};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
@@ -30,12 +30,14 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
         printer.hush();
     }
     let overrides = overrides(&args.choice, &args.overrides, args.out.as_deref());
-    let loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
+    let mut loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
     loaded.say(printer);
     let json = args.session.json;
-    let Some(plan) = loaded.plan.clone() else {
+    let Some(mut plan) = loaded.plan.take() else {
         return pipeline::refuse(&args.file, &loaded, None, json, printer);
     };
+    let home = place::home_of(&args.file);
+    let spool = stdin::take(&mut plan, &home)?;
     let survey = match survey(&plan) {
         Ok(survey) => survey,
         Err(problems) => {
@@ -43,8 +45,10 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
             return pipeline::refuse(&args.file, &loaded, Some(&Err(problems)), json, printer);
         }
     };
+    loaded.diagnostics.clear();
+    loaded.add_missing_columns(&plan, &survey);
+    loaded.say(printer);
     let Loaded { text, read, .. } = loaded;
-    let home = place::home_of(&args.file);
     if args.dry_run {
         let earlier = earlier(args, &home, &plan, printer)?;
         return super::plan::say(&plan, earlier.as_ref(), args.session.json, printer);
@@ -80,7 +84,9 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     };
     let beginning =
         Beginning { plan, text, read, file: &args.file, home: &home, survey, kept, earlier, session: &args.session };
-    begin(beginning, printer).await
+    let exit = begin(beginning, printer).await;
+    drop(spool);
+    exit
 }
 
 /// Everything that a new run is made of.
@@ -102,7 +108,7 @@ pub(super) struct Beginning<'a> {
 /// # Errors
 /// Whatever keeps it from starting; how it ends is an exit code.
 pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Result<Exit, CommandError> {
-    let Beginning { plan, text, read, file, home, survey, mut kept, earlier, session } = beginning;
+    let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, session } = beginning;
     let output = Output::plan(&plan, kept.force, None, session.json)?;
     let connected = connect::backends(&plan, None, printer).await?;
     let resolved: Vec<BackendResolved> = connected.iter().map(|one| one.resolved.clone()).collect();
@@ -116,6 +122,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     let clock = Clock::start(None);
     let dir = home.create_run(&plan.name, clock.now()).map_err(|error| CommandError::journal(&error))?;
     let lock = dir.lock().map_err(|error| CommandError::journal(&error))?;
+    stdin::settle(&mut plan, &dir)?;
     let log =
         Sqlite::create(&dir.journal_path(), kept.durability()).map_err(|error| CommandError::journal(&error))?;
 

@@ -5,7 +5,7 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use super::args::{ResultsArgs, RowFormat, RunsArgs, ShowArgs};
+use super::args::{ResultsArgs, RunsArgs, ShowArgs};
 use super::exit::{CommandError, Exit};
 use super::testing::Project;
 use crate::event::{CaseStatus, FailureKind, FinishReason, RunOutcome, StopCause, TaskStatus};
@@ -324,7 +324,7 @@ fn rows_come_from_the_journal_alone() {
     let project = Project::new();
     project.keep(&complete());
     let results = |out: Option<std::path::PathBuf>, force: bool| {
-        let args = ResultsArgs { run: "last".to_owned(), out, force, format: RowFormat::Jsonl, json: false };
+        let args = ResultsArgs { run: "last".to_owned(), out, force, format: None, json: false };
         super::results::results(&args, &project.home, &mut project.printer())
     };
     assert_eq!(results(None, false).unwrap(), Exit::Done);

@@ -89,6 +89,8 @@ fn plan() -> Arc<Plan> {
         actors: vec![actor("pro", 0), actor("con", 1), actor("referee", 1)],
         steps,
         items: Items::One,
+        pick: crate::plan::Pick::default(),
+        columns: std::collections::BTreeMap::new(),
         limit: None,
         repeat: NonZeroU32::MIN,
         limits: Limits {

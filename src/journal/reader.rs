@@ -81,6 +81,26 @@ impl Reader {
         Store { connection: &self.connection, path: &self.path }
     }
 
+    /// Sees only what is committed now, until [`Self::release`].
+    ///
+    /// # Errors
+    /// Trouble of the store.
+    pub fn hold(&self) -> Result<(), JournalError> {
+        self.execute("begin", "begin to read")
+    }
+
+    /// Sees what is committed later too.
+    ///
+    /// # Errors
+    /// Trouble of the store.
+    pub fn release(&self) -> Result<(), JournalError> {
+        self.execute("commit", "end reading")
+    }
+
+    fn execute(&self, statement: &str, doing: &'static str) -> Result<(), JournalError> {
+        self.connection.execute_batch(statement).map_err(|error| JournalError::store(&self.path, doing, error))
+    }
+
     /// Returns what the file says of itself.
     #[must_use]
     pub const fn meta(&self) -> &Meta {

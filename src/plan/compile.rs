@@ -4,10 +4,12 @@ mod cast;
 mod dialogue;
 mod environment;
 mod expression;
+mod files;
 mod halt;
 mod items;
 mod judge;
 mod params;
+mod pick;
 mod results;
 mod scope;
 mod settings;
@@ -84,7 +86,9 @@ impl Compiler<'_> {
         let limits = self.limits();
         let (halt, most_items) = self.halt();
         let tolerated = self.tolerated();
-        let (items, shown_path) = self.items();
+        let items = self.items();
+        let pick = self.pick(seed);
+        let limit = self.overrides.limit.or(pick.limit.map(|limit| u64::from(limit.get())));
         let cast = self.cast();
         let steps = self.steps(cast.as_ref());
         let results = self.results(items.as_ref());
@@ -100,7 +104,9 @@ impl Compiler<'_> {
             actors: cast.actors,
             steps,
             items: items?,
-            limit: [self.overrides.limit, most_items].into_iter().flatten().min(),
+            pick,
+            columns: std::mem::take(&mut self.reads.columns),
+            limit: [limit, most_items].into_iter().flatten().min(),
             repeat,
             limits,
             halt,
@@ -108,7 +114,7 @@ impl Compiler<'_> {
             results,
             templates: std::mem::take(&mut self.templates),
         };
-        plan.hash = hash::hash(&plan, shown_path.as_deref(), self.reads.run_name);
+        plan.hash = hash::hash(&plan, self.reads.run_name);
         // What follows from another mistake is not said again.
         if !has_errors(&self.report) {
             self.try_out(&plan);

@@ -24,6 +24,7 @@ fn plan(text: &str) -> Plan {
         env: &|_| None,
         read_text: &|_| Err("no files here".to_owned()),
         resolve: &|_| Err("no files here".to_owned()),
+        list: &|_| Err("no files here".to_owned()),
     };
     let compiled = compile(Arc::from("t.yaml"), text, &Overrides::default(), &around);
     compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))

@@ -2,18 +2,20 @@
 
 use serde_json::{Map, Value};
 
-use super::{Actor, BackendUrl, Dialogue, History, Items, ModelChoice, Order, Plan, Step, StepIdx, StepKind, Stop};
+use super::{
+    Actor, BackendUrl, Dialogue, FileItems, History, Items, ModelChoice, Order, Plan, Step, StepIdx, StepKind, Stop,
+};
 use crate::base::{Digest, Hasher};
 
 /// Hashes what can change an answer or the set of cases, with names instead of places.
 ///
-/// `items_path` is the path as written: an absolute one would tie a run to its folder. The name counts when a
-/// template reads it.
-pub(super) fn hash(plan: &Plan, items_path: Option<&str>, reads_name: bool) -> Digest {
+/// Paths count as written: absolute ones would tie a run to its folder. The name counts when a template reads it.
+pub(super) fn hash(plan: &Plan, reads_name: bool) -> Digest {
     let mut hasher = Hasher::new("plan 1").number(plan.seed).number(u64::from(plan.repeat.get()));
     hasher = hasher.field(if reads_name { plan.name.as_bytes() } else { b"" });
     hasher = map(hasher.field(b"params"), &plan.params);
-    hasher = items(hasher.field(b"items"), &plan.items, items_path);
+    hasher = items(hasher.field(b"items"), &plan.items);
+    hasher = pick(hasher, plan);
     let mut actors: Vec<&Actor> = plan.actors.iter().collect();
     actors.sort_by(|one, other| one.name.cmp(&other.name));
     hasher = actors.into_iter().fold(hasher.field(b"actors"), |hasher, found| actor(hasher, plan, found));
@@ -129,17 +131,55 @@ fn stop(hasher: Hasher, condition: &Stop) -> Hasher {
     }
 }
 
-fn items(hasher: Hasher, items: &Items, path: Option<&str>) -> Hasher {
+fn items(hasher: Hasher, items: &Items) -> Hasher {
     match items {
         Items::One => hasher.field(b"one"),
         Items::Inline { rows, id } => {
             let hasher = hasher.field(b"inline").field(id.as_deref().unwrap_or_default().as_bytes());
             rows.iter().fold(hasher.number(rows.len() as u64), map)
         }
-        Items::JsonLines { path: _, id } => hasher
-            .field(b"lines")
-            .field(id.as_deref().unwrap_or_default().as_bytes())
-            .field(path.unwrap_or_default().as_bytes()),
+        Items::Files(files) => {
+            let hasher = hasher
+                .field(b"lines")
+                .field(files.id.as_deref().unwrap_or_default().as_bytes())
+                .field(files.written.as_bytes());
+            said(hasher, files)
+        }
+    }
+}
+
+/// Adds what is said of files beside their path; nothing where nothing is.
+fn said(mut hasher: Hasher, files: &FileItems) -> Hasher {
+    if let Some(delimiter) = files.delimiter {
+        hasher = hasher.field(b"delimiter").field(&[delimiter]);
+    }
+    if !files.types.is_empty() {
+        hasher = hasher.field(b"types").number(files.types.len() as u64);
+        for (column, kind) in &files.types {
+            hasher = hasher.field(column.as_bytes()).field(kind.word().as_bytes());
+        }
+    }
+    match files.format {
+        Some(format) => hasher.field(b"format").field(format.word().as_bytes()),
+        None => hasher,
+    }
+}
+
+/// Adds which items are taken; nothing where all are.
+fn pick(mut hasher: Hasher, plan: &Plan) -> Hasher {
+    let pick = &plan.pick;
+    if let Some(filter) = pick.filter {
+        hasher = hasher.field(b"where").field(plan.templates.expression(filter).as_bytes());
+    }
+    if let Some(sample) = pick.sample {
+        hasher = hasher.field(b"sample").number(u64::from(sample.n.get())).number(sample.seed);
+    }
+    if let Some(seed) = pick.shuffle {
+        hasher = hasher.field(b"shuffle").number(seed);
+    }
+    match pick.limit {
+        Some(limit) => hasher.field(b"limit").number(u64::from(limit.get())),
+        None => hasher,
     }
 }
 

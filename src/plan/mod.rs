@@ -10,6 +10,7 @@ mod fingerprint;
 mod fingerprint_tests;
 mod graph;
 mod hash;
+mod input;
 mod model;
 mod overrides;
 mod stop;
@@ -18,11 +19,12 @@ pub use compare::{StepChange, compare};
 pub use compile::compile;
 pub use dialogue::{Dialogue, History, Likeness, Order, Pattern, Stop};
 pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
+pub use input::{ColumnType, FileItems, Items, Pick, RowsFile, Sample};
 mod place;
 
 pub use model::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Items, Judge, Limits,
-    ModelChoice, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Timeouts,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Judge, Limits, ModelChoice,
+    Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
 pub use place::{Call, Place, seed_of};

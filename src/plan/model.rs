@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Dialogue, Halt};
+use super::{Dialogue, Halt, Items, Pick};
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
+use crate::diag::Span;
 use crate::prompt::{TemplateId, Templates};
 
 /// A pipeline that has passed every check.
@@ -34,7 +35,11 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Where cases come from.
     pub items: Items,
-    /// Only so many items from the start, by `--limit` or by the run's stop; outside identity.
+    /// Which of the items are taken.
+    pub pick: Pick,
+    /// Columns of items that are read, with the first place that reads each.
+    pub columns: BTreeMap<String, Span>,
+    /// Only so many items from the start, by `--limit`, else by that of `pick`, or by the run's stop.
     pub limit: Option<u64>,
     /// Repeats of every item.
     pub repeat: NonZeroU32,
@@ -210,27 +215,6 @@ pub struct Judge {
     pub blind: Option<[ActorName; 2]>,
 }
 
-/// Where cases come from.
-#[derive(Clone, Debug)]
-pub enum Items {
-    /// One empty item.
-    One,
-    /// Rows in the file itself.
-    Inline {
-        /// Objects, in order.
-        rows: Vec<serde_json::Map<String, serde_json::Value>>,
-        /// The column that is the id.
-        id: Option<String>,
-    },
-    /// A file with one JSON object a line.
-    JsonLines {
-        /// Absolute, inside the project root.
-        path: PathBuf,
-        /// The column that is the id.
-        id: Option<String>,
-    },
-}
-
 /// Bounds of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -264,6 +248,8 @@ pub struct Timeouts {
 pub struct ResultsPlan {
     /// Absolute, links resolved; or as `--out` has it.
     pub path: PathBuf,
+    /// Where that is said.
+    pub said: Span,
     /// True when `--out` names it: then links on the way are followed, as for any command.
     pub by_option: bool,
     /// Instead of the standard columns: name → where it comes from.
@@ -336,6 +322,12 @@ impl Plan {
     #[must_use]
     pub fn actor(&self, index: ActorIdx) -> &Actor {
         &self.actors[index.0]
+    }
+
+    /// Returns how many items are taken at most.
+    #[must_use]
+    pub fn most_items(&self) -> u64 {
+        self.limit.unwrap_or(u64::MAX)
     }
 
     /// Returns what the tokens of actors cost, as far as the file says so; nothing where it prices no model.

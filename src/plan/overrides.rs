@@ -51,6 +51,8 @@ pub struct Surroundings<'a> {
     pub read_text: &'a dyn Fn(&str) -> Result<String, String>,
     /// The absolute path of a file, by its path relative to the pipeline's; else why not. The file need not exist.
     pub resolve: &'a dyn Fn(&str) -> Result<PathBuf, String>,
+    /// The absolute paths of the files that a path with `*`, `?` or `[…]` stands for, sorted; else why none.
+    pub list: &'a dyn Fn(&str) -> Result<Vec<PathBuf>, String>,
 }
 
 /// What came of compiling.

@@ -9,6 +9,7 @@ mod progress;
 mod results;
 mod summary;
 mod summary_text;
+mod table;
 mod tally;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -21,9 +22,10 @@ pub use case::{CaseRecord, MissingText, Texts, status_word, task_status_word, un
 pub use cost::{Cost, Spent};
 pub use number::{duration, grouped, percent, rate};
 pub use progress::{Milestones, Progress};
-pub use results::{Layout, Shape, row};
+pub use results::{Layout, Shape, row, standard_columns};
 pub use summary::{Choice, FailureCount, JudgeSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase};
 pub use summary_text::text as summary_text;
+pub use table::{ColumnKind, TableColumns, TableWriter};
 pub use tally::{JudgeTally, StepTally, Tally};
 pub use transcript::{Part, transcript, transcript_text, verdict_line};
 pub use wrap::{Wrapper, columns, cut, wrapped};

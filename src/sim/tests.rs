@@ -62,6 +62,8 @@ fn debate() -> Arc<Plan> {
             Step { name: StepName::from("verdict"), after: vec![StepIdx(0)], reads: vec![StepIdx(0)], kind: verdict },
         ],
         items: Items::One,
+        pick: crate::plan::Pick::default(),
+        columns: std::collections::BTreeMap::new(),
         limit: None,
         repeat: NonZeroU32::MIN,
         limits: Limits::default(),

@@ -4,6 +4,7 @@
 
 mod decode;
 mod dialogue;
+mod items;
 mod load;
 mod node;
 mod pipeline;
@@ -23,14 +24,15 @@ pub use decode::Required;
 pub use dialogue::{
     Agree, Budget, Dialogue, History, Looping, Opens, OpensWord, Order, OrderWord, Says, Stop, Unchanged,
 };
+pub use items::{ColumnTypes, Items, Rows, Sample, Shuffle};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
 pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version};
-pub use run::{Columns, Items, Limits, Results, Retries, Rows, Timeouts};
+pub use run::{Columns, Limits, Results, Retries, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};
 pub use steps::{Chat, Judge, Step};
 pub use stop::{Errors, FirstItems, RunBudget, RunStop};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};
-pub use words::{BaseUrl, JsonLinesPath, ParamType, PipelineName, Scalar, Word};
+pub use words::{BaseUrl, Delimiter, ParamType, PipelineName, RowsPath, Scalar, TablePath, Word};

@@ -1,30 +1,11 @@
-//! Items, limits, results.
+//! Limits, results.
 
 use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place, wrong_type};
 use super::node::{Kind, Node, Spanned};
-use super::{Backoff, Count, JsonLinesPath, Length, Setting, Slots};
-use crate::diag::{Diagnostic, Span, code};
-
-/// What the steps run over: rows in this file or in a file of their own.
-#[derive(Clone, Debug, JsonSchema)]
-#[schemars(extend("oneOf" = [{"required": ["path"]}, {"required": ["values"]}]))]
-pub struct Items {
-    /// A `.jsonl` file, one JSON object a line, relative to this file.
-    #[schemars(example = &"motions.jsonl")]
-    pub path: Option<Setting<JsonLinesPath>>,
-    /// Rows written out here.
-    #[schemars(extend("examples" = [[{"motion": "Tea is better than coffee."}]]))]
-    pub values: Option<Rows>,
-    /// The column that identifies a row. Default: a hash of the row.
-    #[schemars(extend("examples" = ["motion_id"]))]
-    pub id: Option<Spanned<String>>,
-}
-
-/// Rows written out: each a map from column to value.
-#[derive(Clone, Debug)]
-pub struct Rows(pub Vec<Node>);
+use super::{Backoff, Count, Length, Setting, Slots, TablePath};
+use crate::diag::{Diagnostic, code};
 
 /// Bounds of the run.
 #[derive(Clone, Debug, JsonSchema)]
@@ -84,11 +65,11 @@ pub struct Retries {
 /// The table of results: one row for each case.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Results {
-    /// A `.jsonl` file, relative to this file. `--out` beats it.
-    #[schemars(extend("examples" = ["results.jsonl"]))]
-    pub path: super::Required<Setting<JsonLinesPath>>,
-    /// The columns, each with what it shows: `item.<column>`, `repeat`, `status` or `steps.<step>.<field>`.
-    /// Omitted: everything.
+    /// A `.jsonl`, `.csv` or `.parquet` file, relative to this file. `--out` beats it.
+    #[schemars(extend("examples" = ["results.jsonl", "results.parquet"]))]
+    pub path: super::Required<Setting<TablePath>>,
+    /// The columns, each with what it shows: `id`, `item.<column>`, `repeat`, `steps.<step>.<field>`, `status` or
+    /// `error`. Omitted: everything.
     #[schemars(extend("examples" = [{"motion": "item.motion", "winner": "steps.verdict.choice"}]))]
     pub columns: Option<Columns>,
 }
@@ -96,58 +77,6 @@ pub struct Results {
 /// Columns of the table of results.
 #[derive(Clone, Debug)]
 pub struct Columns(pub Vec<(Spanned<String>, Spanned<String>)>);
-
-impl Decode for Items {
-    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
-        if let Kind::List(_) = node.kind {
-            report.push(wrong_type(node, place, "a map").help("rows written out go under `items.values`"));
-            return None;
-        }
-        let mut fields = Fields::of(node, place, report)?;
-        if fields.has("path") || fields.has("values") || !fields.has_unknown(&["path", "values", "id"]) {
-            let remedy = "`path` names a file of rows, `values` has them here: [{ motion: … }]";
-            fields.exactly_one(&["path", "values"], remedy, report);
-        }
-        let items = Self {
-            path: fields.optional("path", report),
-            values: fields.optional("values", report),
-            id: fields.optional("id", report),
-        };
-        fields.finish(report);
-        Some(items)
-    }
-}
-
-impl Decode for Rows {
-    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
-        let Kind::List(rows) = &node.kind else {
-            if !matches!(node.kind, Kind::Invalid) {
-                report.push(wrong_type(node, place, "a list of rows"));
-            }
-            return None;
-        };
-        if rows.is_empty() {
-            report.push(
-                Diagnostic::error(code::BAD_LIST, format!("{} is empty", place.what))
-                    .at(&place.at, "there is nothing to run over")
-                    .help("remove `items` to run once with an empty item"),
-            );
-        }
-        for row in rows {
-            match &row.kind {
-                Kind::Map(_) | Kind::Invalid => {}
-                Kind::Scalar(_) | Kind::List(_) => {
-                    let each = Place { what: format!("each entry of {}", place.what), at: row.span.clone() };
-                    report.push(
-                        wrong_type(row, &each, "a map from column to value")
-                            .help("write - { text: … } and read it as item.text"),
-                    );
-                }
-            }
-        }
-        Some(Self(rows.clone()))
-    }
-}
 
 impl Decode for Limits {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
@@ -223,13 +152,5 @@ impl Decode for Columns {
             }
         }
         Some(Self(columns))
-    }
-}
-
-impl Rows {
-    /// Returns where the rows start.
-    #[must_use]
-    pub fn span(&self) -> Option<&Span> {
-        self.0.first().map(|row| &row.span)
     }
 }

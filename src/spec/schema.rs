@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    Backoff, BaseUrl, Columns, Count, JsonLinesPath, Length, Number, Opens, OpensWord, Order, OrderWord, ParamType,
-    PipelineName, Rate, Required, Rows, Scalar, Seed, Setting, Share, Slots, Spanned, Spec, Table, Temperature, Text,
-    Tokens, TopP, Version, Word,
+    Backoff, BaseUrl, ColumnTypes, Columns, Count, Delimiter, Length, Number, Opens, OpensWord, Order, OrderWord,
+    ParamType, PipelineName, Rate, Required, Rows, RowsPath, Scalar, Seed, Setting, Share, Slots, Spanned, Spec,
+    Table, TablePath, Temperature, Text, Tokens, TopP, Version, Word,
 };
+use crate::base::TableFormat;
 
 /// A positive amount and a unit of time.
 const LENGTH: &str = r"([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)(ms|s|m|h|d)";
@@ -231,7 +232,13 @@ inline! {
     Word => { "type": "string", "pattern": r"^\s*\S[^\u0000-\u001f]*$", "not": { "pattern": r"\{\{" } }
     Scalar => { "type": ["string", "number", "boolean"] }
     PipelineName => { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$" }
-    JsonLinesPath => { "type": "string", "pattern": r"[^/]\.jsonl$", "not": { "pattern": r"\{\{" } }
+    RowsPath => { "type": "string", "pattern": r"^\s*[^\u0000-\u001f]*[^\s/]\s*$", "not": { "pattern": r"\{\{" } }
+    TablePath => { "type": "string", "pattern": r"[^/]\.(jsonl|csv|parquet)$", "not": { "pattern": r"\{\{" } }
+    TableFormat => { "type": "string", "enum": ["jsonl", "csv", "tsv", "parquet"] }
+    Delimiter => { "type": "string", "pattern": r#"^(tab|[^"\u0000\r\n\u0080-\uffff])$"# }
+    ColumnTypes => { "type": "object", "minProperties": 1, "additionalProperties": {
+        "type": "string", "enum": ["integer", "number", "string", "boolean"],
+    } }
     BaseUrl => { "anyOf": [
         { "enum": ["auto", "embedded", "sim"] },
         { "type": "string", "pattern": "^sim:[0-9]+$" },

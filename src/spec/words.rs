@@ -1,6 +1,7 @@
 //! Settings that are words: names, addresses, paths.
 
 use super::{FromScalar, Literal, Refusal};
+use crate::base::TableFormat;
 use crate::diag::{closest, code};
 
 /// A text on one line.
@@ -15,9 +16,17 @@ pub struct Scalar(pub Literal);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipelineName(pub String);
 
-/// The path of a file with one JSON object a line.
+/// The path of a file with rows; with `*` the paths of several; `-` for what comes in on stdin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonLinesPath(pub String);
+pub struct RowsPath(pub String);
+
+/// The path of a file that a table is written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TablePath(pub String);
+
+/// What stands between the values of a line: one ASCII character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delimiter(pub u8);
 
 /// Where a backend is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,15 +104,61 @@ impl FromScalar for PipelineName {
     }
 }
 
-impl FromScalar for JsonLinesPath {
-    const EXPECTED: &'static str = "the path of a .jsonl file";
+impl FromScalar for RowsPath {
+    const EXPECTED: &'static str = "the path of a file with rows, or `-` for stdin";
 
     fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
         let Word(path) = Word::from_scalar(literal)?;
-        if path.strip_suffix(".jsonl").is_some_and(|stem| !stem.is_empty() && !stem.ends_with('/')) {
+        if path.ends_with('/') {
+            let refusal = Refusal::out_of_range("this is a folder");
+            return Err(refusal.help(format!("`*` stands for every file in it: {path}*.jsonl")));
+        }
+        Ok(Self(path))
+    }
+}
+
+impl FromScalar for TablePath {
+    const EXPECTED: &'static str = "the path of a .jsonl, .csv or .parquet file";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let Word(path) = Word::from_scalar(literal)?;
+        let stem = [".jsonl", ".csv", ".parquet"].iter().find_map(|ending| path.strip_suffix(ending));
+        if stem.is_some_and(|stem| !stem.is_empty() && !stem.ends_with('/')) {
             return Ok(Self(path));
         }
-        Err(Refusal::out_of_range("this has another ending").help("the format is JSON Lines: one object a line"))
+        Err(Refusal::out_of_range("this has another ending")
+            .help("the ending tells the format: JSON Lines, CSV or Parquet"))
+    }
+}
+
+impl FromScalar for TableFormat {
+    const EXPECTED: &'static str = "jsonl, csv, tsv or parquet";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let Word(text) = Word::from_scalar(literal)?;
+        Self::ALL.into_iter().find(|found| found.word() == text).ok_or_else(|| {
+            let refusal = Refusal::out_of_range("there is no such format");
+            match closest(&text, Self::ALL.map(Self::word)) {
+                Some(near) => refusal.help(format!("did you mean `{near}`?")),
+                None if text == "json" => refusal.help("one JSON object a line is `jsonl`"),
+                None => refusal,
+            }
+        })
+    }
+}
+
+impl FromScalar for Delimiter {
+    const EXPECTED: &'static str = "one character, or `tab`";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let Literal::Text(text) = literal else { return Err(Refusal::not_text(literal)) };
+        match text.as_bytes() {
+            b"tab" => Ok(Self(b'\t')),
+            [b'"' | b'\n' | b'\r' | 0] => Err(Refusal::out_of_range("this cannot stand between values")),
+            [one] => Ok(Self(*one)),
+            _ => Err(Refusal::out_of_range("this is something else")
+                .help("such as \",\", \";\", \"|\" or tab; left out, it is found by itself")),
+        }
     }
 }
 
@@ -156,7 +211,14 @@ impl FromScalar for ParamType {
         let types = [Self::Integer, Self::Number, Self::String, Self::Boolean];
         types.into_iter().find(|found| found.word() == text).ok_or_else(|| {
             let refusal = Refusal::out_of_range("there is no such type");
-            match closest(&text, types.map(Self::word)) {
+            let peer = match text.as_str() {
+                "text" | "str" => Some("string"),
+                "int" => Some("integer"),
+                "float" | "double" => Some("number"),
+                "bool" => Some("boolean"),
+                _ => None,
+            };
+            match peer.or_else(|| closest(&text, types.map(Self::word))) {
                 Some(near) => refusal.help(format!("did you mean `{near}`?")),
                 None => refusal,
             }

@@ -72,6 +72,8 @@ fn plan(speakers: &[&str]) -> Plan {
         ],
         actors,
         items: Items::One,
+        pick: crate::plan::Pick::default(),
+        columns: std::collections::BTreeMap::new(),
         limit: None,
         repeat: one,
         limits: Limits::default(),

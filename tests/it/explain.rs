@@ -39,6 +39,7 @@ fn compiled(example: &str, set: Vec<(String, String)>) -> Compiled {
         env: &|_| None,
         read_text: &|path| files.read_text(path),
         resolve: &|path| files.resolve(path),
+        list: &|path| files.list(path),
     };
     let overrides = Overrides { set, ..Overrides::default() };
     compile(Arc::from("example.yaml"), &completed(example), &overrides, &around)

@@ -185,6 +185,7 @@ fn check(text: &str) {
         env: &|name| (name == "X").then(|| "x: [y]".to_owned()),
         read_text: &|path| if path.contains("md") { Ok("{{ item.x }}".to_owned()) } else { Err("none".to_owned()) },
         resolve: &|path| Ok(path.into()),
+        list: &|path| Ok(vec![path.into()]),
     };
     let compiled = compile(Arc::from("f.yaml"), text, &Overrides::default(), &around);
     assert_eq!(compiled.plan.is_some(), !has_errors(&compiled.diagnostics));

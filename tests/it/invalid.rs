@@ -29,7 +29,8 @@ fn compile_file(path: &Path) -> (Compiled, String) {
         files.read_text(path).map_err(|reason| reason.replace(&files.root().display().to_string(), "[project]"))
     };
     let resolve = |path: &str| files.resolve(path);
-    let around = Surroundings { env: &env, read_text: &read_text, resolve: &resolve };
+    let list = |path: &str| files.list(path);
+    let around = Surroundings { env: &env, read_text: &read_text, resolve: &resolve, list: &list };
     let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
     let compiled = compile(Arc::from(name.as_str()), &text, &Overrides::default(), &around);
     let source_of = |file: &str| if file == name { Some(text.clone()) } else { files.read_text(file).ok() };

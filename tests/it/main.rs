@@ -11,6 +11,7 @@ mod hostile;
 mod house;
 mod init;
 mod invalid;
+mod items;
 mod language;
 mod network;
 mod price;

@@ -26,6 +26,7 @@ fn compiled(yaml: &str) -> Compiled {
         env: &|_| None,
         read_text: &|_| Err("there are no files".to_owned()),
         resolve: &|path| Ok(path.into()),
+        list: &|path| Ok(vec![path.into()]),
     };
     compile(Arc::from("f.yaml"), yaml, &Overrides::default(), &around)
 }

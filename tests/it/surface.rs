@@ -73,7 +73,7 @@ fn a_wrong_row_is_named_by_its_line_before_any_call() {
     let talk = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{talk}");
     assert!(talk.contains("rows.jsonl:2") && talk.contains("rows.jsonl:3"), "{talk}");
-    assert!(talk.contains("row 1 already"), "the earlier place is named too: {talk}");
+    assert!(talk.contains("rows.jsonl:1 already"), "the earlier place is named too: {talk}");
 }
 
 #[test]

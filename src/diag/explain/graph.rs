@@ -56,7 +56,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: code::ITEMS,
-        means: "A row has no id where `items.id` names a column for it, or two rows have the same one.",
+        means: "A row has no id where `items.id` names a column for it, two rows have the same one, or nothing tells \
+                how rows stand in a file.",
         wrong: "items:\n  id: n\n  values: [{ n: 1, drink: tea }, { n: 1, drink: rum }]\n",
         right: "items:\n  id: n\n  values: [{ n: 1, drink: tea }, { n: 2, drink: rum }]\n",
         why: "By its id a row is found again when a run goes on. Without `id` rows are known by their content.",
@@ -66,8 +67,8 @@ pub(super) const PAGES: &[Page] = &[
         means: "A column of the results shows something that does not exist.",
         wrong: "results: { path: out.jsonl, columns: { winner: steps.verdict.choise } }\n",
         right: "results: { path: out.jsonl, columns: { winner: steps.verdict.choice } }\n",
-        why: "An empty column is found when the run is over and paid for. Sources are `item.<column>`, `repeat`, \
-              `status` and `steps.<step>.<field>`.",
+        why: "An empty column is found when the run is over and paid for. Sources are `id`, `item.<column>`, \
+              `repeat`, `steps.<step>.<field>`, `status` and `error`.",
     },
     Page {
         code: code::MIXED_STOP,

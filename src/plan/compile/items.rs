@@ -7,28 +7,25 @@ use serde_json::{Map, Value};
 use super::Compiler;
 use crate::diag::{Diagnostic, Span, code};
 use crate::plan::Items;
-use crate::spec::{self, JsonLinesPath, Kind, Literal, Node, Spanned, Style};
+use crate::spec::{self, Kind, Literal, Node, Spanned, Style};
 
 impl Compiler<'_> {
-    /// Returns the source of cases, and its path as written when it has one. None when something is missing.
-    pub(super) fn items(&mut self) -> (Option<Items>, Option<String>) {
-        let Some(items) = &self.spec.items else { return (Some(Items::One), None) };
+    /// Returns the source of cases. None when something is missing.
+    pub(super) fn items(&mut self) -> Option<Items> {
+        let spec = self.spec;
+        let Some(items) = &spec.items else { return Some(Items::One) };
         let id = items.id.as_ref();
         if let Some(path) = &items.path {
-            let Some(Spanned { value: JsonLinesPath(path), span }) = self.setting("`path` of `items`", path) else {
-                return (None, None);
-            };
-            let resolved = self.resolve("the items", &path, &span);
-            let id = id.map(|id| id.value.clone());
-            return (resolved.map(|path| Items::JsonLines { path, id }), Some(path));
+            return self.files(items, path).map(Items::Files);
         }
-        let Some(spec::Rows(nodes)) = &items.values else { return (None, None) };
+        self.refuse_file_keys(items);
+        let Some(spec::Rows(nodes)) = &items.values else { return None };
         let rows: Vec<Option<Map<String, Value>>> = nodes.iter().map(|node| self.row(node)).collect();
         if let Some(id) = id {
             self.check_ids(id, nodes, &rows);
         }
         let rows = rows.into_iter().collect::<Option<Vec<_>>>();
-        (rows.map(|rows| Items::Inline { rows, id: id.map(|id| id.value.clone()) }), None)
+        rows.map(|rows| Items::Inline { rows, id: id.map(|id| id.value.clone()) })
     }
 
     /// Returns the columns of rows that are written out.

@@ -20,24 +20,24 @@ impl Compiler<'_> {
                 columns.insert(name.value.clone(), column);
             }
         }
-        let path = if let Some(out) = &self.overrides.out {
+        let (path, said) = if let Some(out) = &self.overrides.out {
             self.check_ending(out);
-            PathBuf::from(out)
+            (PathBuf::from(out), Span::of_option(&format!("--out {out}"), out))
         } else {
             let declared = spec.and_then(|results| results.path.as_ref())?;
             let path = self.setting("`path` of `results`", declared)?;
-            self.resolve("the results", &path.value.0, &path.span)?
+            (self.resolve("the results", &path.value.0, &path.span)?, path.span)
         };
-        Some(ResultsPlan { path, by_option: self.overrides.out.is_some(), columns })
+        Some(ResultsPlan { path, said, by_option: self.overrides.out.is_some(), columns })
     }
 
     fn check_ending(&mut self, out: &str) {
-        let ending = [".csv", ".parquet", ".json"].into_iter().find(|ending| out.ends_with(ending));
+        let ending = [".tsv", ".json", ".xlsx", ".gz"].into_iter().find(|ending| out.ends_with(ending));
         if let Some(ending) = ending {
             self.report.push(
                 Diagnostic::error(code::OUT_OF_RANGE, format!("results cannot be written as {ending}"))
                     .at(&Span::of_option(&format!("--out {out}"), out), "another format")
-                    .help("the format is JSON Lines: name a .jsonl file"),
+                    .help("name a .jsonl, .csv or .parquet file"),
             );
         }
     }
@@ -46,7 +46,7 @@ impl Compiler<'_> {
         let path: Vec<&str> = source.value.trim().split('.').collect();
         let refuse = |message: String| Diagnostic::error(code::COLUMN, message);
         let diagnostic = match path.as_slice() {
-            ["repeat" | "status"] => None,
+            ["id" | "repeat" | "status" | "error"] => None,
             ["item", column] => self.item_column(column, source, items),
             ["steps", step, field] => {
                 let spec = self.spec;
@@ -67,7 +67,7 @@ impl Compiler<'_> {
             _ => Some(
                 refuse(format!("`{}` is no source of a column", source.value))
                     .at(&source.span, "unknown source")
-                    .help("there is: item.<column>, repeat, status, steps.<step>.<field>"),
+                    .help("there is: id, item.<column>, repeat, steps.<step>.<field>, status, error"),
             ),
         };
         match diagnostic {
@@ -81,7 +81,7 @@ impl Compiler<'_> {
 
     fn item_column(&self, column: &str, source: &Spanned<String>, items: Option<&Items>) -> Option<Diagnostic> {
         match items? {
-            Items::JsonLines { .. } => None,
+            Items::Files(_) => None,
             Items::One => Some(
                 Diagnostic::error(code::COLUMN, format!("`{}` has no source: there are no items", source.value))
                     .at(&source.span, "nothing to show"),

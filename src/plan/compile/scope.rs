@@ -12,7 +12,7 @@ use crate::spec::{Step, Table, Text};
 /// Everything that a template may name.
 const ROOTS: &[&str] = &["params", "item", "repeat", "actors", "steps", "run", "turn"];
 /// Functions of the template language.
-const FUNCTIONS: &[&str] = &["range", "dict"];
+pub(super) const FUNCTIONS: &[&str] = &["range", "dict"];
 
 /// What to do about a file that cannot be had.
 pub(super) const WHERE_FILES_ARE: &str =

@@ -37,7 +37,8 @@ fn with(text: &str, overrides: &Overrides) -> Compiled {
         _ => Err("there is no such file".to_owned()),
     };
     let resolve = |path: &str| Ok(PathBuf::from("/project").join(path));
-    let around = Surroundings { env: &env, read_text: &read_text, resolve: &resolve };
+    let list = |path: &str| resolve(path).map(|path| vec![path]);
+    let around = Surroundings { env: &env, read_text: &read_text, resolve: &resolve, list: &list };
     compile(Arc::from("debate.yaml"), text, overrides, &around)
 }
 

@@ -19,7 +19,7 @@ impl Compiler<'_> {
         let (rows, source) = match &plan.items {
             Items::One => (empty.as_slice(), "tried with an empty item: there are no others"),
             Items::Inline { rows, .. } => (rows.as_slice(), ""),
-            Items::JsonLines { .. } => return,
+            Items::Files(_) => return,
         };
         let actors: Map<String, Value> =
             plan.actors.iter().map(|actor| (actor.name.to_string(), json!({ "model": "model" }))).collect();
