@@ -9,7 +9,7 @@ use super::exit::CommandError;
 use crate::base::{CaseNo, StepName, TokenCount};
 use crate::event::Usage;
 use crate::journal::Reader;
-use crate::plan::{Plan, StepKind};
+use crate::plan::{Dialogue, Judge, Plan, StepKind};
 use crate::report::grouped;
 
 /// What is known of the tokens of calls that have not been made.
@@ -50,9 +50,8 @@ fn longest(plan: &Plan, kind: &StepKind) -> Option<u32> {
     let limit = |actor| plan.actor(actor).sampling.max_tokens;
     match kind {
         StepKind::Chat(chat) => limit(chat.actor),
-        StepKind::Judge(judge) => limit(judge.actor),
-        StepKind::Dialogue(dialogue) => {
-            dialogue.actors.iter().map(|&actor| limit(actor)).collect::<Option<Vec<_>>>()?.into_iter().max()
+        StepKind::Judge(Judge { actors, .. }) | StepKind::Dialogue(Dialogue { actors, .. }) => {
+            actors.iter().map(|&actor| limit(actor)).collect::<Option<Vec<_>>>()?.into_iter().max()
         }
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
         | FailureKind::ContentFiltered
         | FailureKind::TooLarge
         | FailureKind::Redirected
+        | FailureKind::Mismatched
         | FailureKind::Render => Class::Permanent,
         FailureKind::QuotaExhausted => Class::Backend { after: 1 },
         FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend { after: 3 },

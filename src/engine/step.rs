@@ -276,6 +276,7 @@ impl Engine {
             call: key.call,
             actor: frontier::speaker(&step.kind, key.call),
             turns,
+            mended: case.calls(key.step).and_then(|calls| frontier::mends(calls, key.call)),
             inputs,
             takes_format: self.state.backends[backend.0].takes_format,
         }

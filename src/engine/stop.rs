@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     fn check(stop: &Stop, turns: usize, says: bool, expected: Option<&str>) {
-        let latest = Facts { says: vec![says], verdict: None };
+        let latest = Facts { says: vec![says], ..Facts::default() };
         assert_eq!(stopped_by(stop, Talk { turns, speakers: 2, latest: &latest }), expected, "{stop:?}");
     }
 

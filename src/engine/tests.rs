@@ -11,11 +11,12 @@ use crate::base::{ActorName, BackendName, CaseNo, Digest, Hasher, ItemId, Millis
 use crate::event::{
     Answer, CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded, Report, RunOutcome,
     RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, TimeoutPhase, Timings,
-    Usage, Verdict,
+    Unscored, Usage, Verdict,
 };
+use crate::judge::{AnswerSchema, Rule, Scale};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Call, Chat, Concurrency, Dialogue, Items, Judge, Limits,
-    ModelChoice, Pattern, Place, Plan, Sampling, Step as PlanStep, StepIdx, StepKind, Stop,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Ballot, Call, Chat, Concurrency, Dialogue, Items, Judge,
+    Limits, ModelChoice, Pattern, Place, Plan, Sampling, Step as PlanStep, StepIdx, StepKind, Stop, Wanted,
 };
 use crate::prompt::Templates;
 
@@ -47,9 +48,10 @@ fn plan() -> Arc<Plan> {
         kind,
     };
     let regex = regex::Regex::new("x").expect("valid");
+    let form = AnswerSchema::new(serde_json::json!({ "type": "object" })).expect("a schema");
     let steps = vec![
-        step("brief", vec![], StepKind::Chat(Chat { actor: ActorIdx(0), prompt: any })),
-        step("aside", vec![], StepKind::Chat(Chat { actor: ActorIdx(2), prompt: any })),
+        step("brief", vec![], StepKind::Chat(Chat { actor: ActorIdx(0), prompt: any, form: None })),
+        step("aside", vec![], StepKind::Chat(Chat { actor: ActorIdx(2), prompt: any, form: Some((form, 2)) })),
         step(
             "debate",
             vec![StepIdx(0)],
@@ -64,11 +66,30 @@ fn plan() -> Arc<Plan> {
             "verdict",
             vec![StepIdx(2)],
             StepKind::Judge(Judge {
-                actor: ActorIdx(2),
+                actors: vec![ActorIdx(2)],
                 question: any,
-                choose: ["pro", "con"].map(str::to_owned).to_vec(),
+                wanted: Wanted::Choose(["pro", "con"].map(str::to_owned).to_vec()),
                 votes: number(3),
+                rule: Rule::Majority,
                 blind: Some([ActorName::from("pro"), ActorName::from("con")]),
+                swap: false,
+                explain: false,
+                repair: 0,
+            }),
+        ),
+        step(
+            "grade",
+            vec![StepIdx(0)],
+            StepKind::Judge(Judge {
+                actors: vec![ActorIdx(0), ActorIdx(2)],
+                question: any,
+                wanted: Wanted::Score(Scale::new(1.0, 5.0, 1.0).expect("a scale")),
+                votes: number(2),
+                rule: Rule::Mean,
+                blind: None,
+                swap: false,
+                explain: true,
+                repair: 1,
             }),
         ),
     ];
@@ -102,6 +123,11 @@ fn answer(place: &Place) -> Outcome {
     for turn in &place.turns {
         prompt = prompt.field(turn.text.as_bytes());
     }
+    let is_repair = matches!(place.call, Call::Repair(_) | Call::Vote(Ballot { repair: 1.., .. }));
+    assert_eq!(place.mended.is_some(), is_repair, "who asks to mend shows what: {:?}", place.call);
+    if let Some(mended) = &place.mended {
+        prompt = prompt.field(mended.answer.as_bytes());
+    }
     for (_, input) in &place.inputs {
         prompt = prompt.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
     }
@@ -110,9 +136,16 @@ fn answer(place: &Place) -> Outcome {
     if draw % 40 == 7 {
         return Outcome::Failed(Failure::new(FailureKind::Refused, "not this one"));
     }
-    let verdict = matches!(place.call, Call::Vote { .. })
-        .then(|| Verdict::Choice(if draw.is_multiple_of(3) { "con" } else { "pro" }.to_owned()));
-    let facts = Facts { says: vec![draw % 7 == 1], verdict };
+    let has_form = matches!(place.call, Call::Vote(_)) || place.step == StepIdx(1);
+    let is_unreadable = has_form && draw % 5 == 2;
+    let verdict = match place.call {
+        Call::Vote(_) if is_unreadable => Some(Verdict::Unscored(Unscored::Unreadable)),
+        Call::Vote(_) if place.step == StepIdx(4) => Some(Verdict::Score(f64::from(draw as u32 % 5) + 1.0)),
+        Call::Vote(_) => Some(Verdict::Choice(if draw.is_multiple_of(3) { "con" } else { "pro" }.to_owned())),
+        Call::Say | Call::Repair(_) | Call::Turn(_) => None,
+    };
+    let invalid = is_unreadable.then(|| "no".to_owned());
+    let facts = Facts { says: vec![draw % 7 == 1], verdict, invalid };
     Outcome::Answered(Answer { text: digest, finish: FinishReason::Stop, model: None, facts })
 }
 

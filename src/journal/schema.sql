@@ -121,10 +121,18 @@ select
     json_extract(admitted.body, '$.repeat')                                  as repeat,
     json_extract(settled.body, '$.step')                                     as step,
     vote.key + 1                                                             as vote,
-    json_extract(vote.value, '$.verdict.choice')                             as verdict,
+    coalesce(
+        json_extract(vote.value, '$.verdict.choice'),
+        json_extract(vote.value, '$.verdict.score'),
+        json_extract(vote.value, '$.verdict.ranking')
+    )                                                                        as verdict,
     json_extract(vote.value, '$.verdict.unscored')                           as unscored,
     reason.body                                                              as reason,
-    json_extract(settled.body, '$.output.judge.verdict.choice')              as judgement,
+    coalesce(
+        json_extract(settled.body, '$.output.judge.verdict.choice'),
+        json_extract(settled.body, '$.output.judge.verdict.score'),
+        json_extract(settled.body, '$.output.judge.verdict.ranking')
+    )                                                                        as judgement,
     json_extract(settled.body, '$.output.judge.verdict.unscored')            as judgement_unscored,
     json_extract(settled.body, '$.output.judge.flipped')                     as flipped,
     json_extract(settled.body, '$.output.judge.pairs')                       as pairs

@@ -4,6 +4,7 @@ mod cast;
 mod dialogue;
 mod environment;
 mod expression;
+mod form;
 mod items;
 mod judge;
 mod params;

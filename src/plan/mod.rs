@@ -9,6 +9,7 @@ mod fingerprint;
 mod fingerprint_tests;
 mod graph;
 mod hash;
+mod judge;
 mod model;
 mod overrides;
 
@@ -17,9 +18,10 @@ pub use compile::compile;
 pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 mod place;
 
+pub use judge::{Contestant, Judge, Wanted};
 pub use model::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Dialogue, Items, Judge, Limits,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Dialogue, Items, Limits,
     ModelChoice, Pattern, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Stop, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
-pub use place::{Call, Place, seed_of};
+pub use place::{Ballot, Call, Mended, Place, Way, seed_of};

@@ -2,7 +2,9 @@
 //! Reads: text. Never: name resolution, the file system, the environment.
 //! Start at [`parse`] and [`Spec`].
 
+mod answer;
 mod decode;
+mod judge;
 mod load;
 mod node;
 mod pipeline;
@@ -17,14 +19,16 @@ mod text;
 mod traps;
 mod words;
 
+pub use answer::{Flag, Repairs, SchemaSource, VoteRule};
 pub use decode::Required;
+pub use judge::{Contestants, Judge, Levels, Score};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, Param, Spec, parse, parse_with};
 pub use quantity::{Backoff, Count, Length, Number, Seed, Slots, Temperature, Tokens, TopP, Version};
 pub use run::{Columns, Items, Limits, Results, Retries, Rows, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};
-pub use steps::{Chat, Dialogue, Judge, Says, Step, Stop};
+pub use steps::{Chat, Dialogue, Says, Step, Stop};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};
 pub use words::{BaseUrl, JsonLinesPath, ParamType, PipelineName, Scalar, Word};

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    Backoff, BaseUrl, Columns, Count, JsonLinesPath, Length, Number, ParamType, PipelineName, Required, Rows, Scalar,
-    Seed, Setting, Slots, Spanned, Spec, Table, Temperature, Text, Tokens, TopP, Version, Word,
+    Backoff, BaseUrl, Columns, Contestants, Count, Flag, JsonLinesPath, Length, Levels, Number, ParamType,
+    PipelineName, Repairs, Required, Rows, Scalar, SchemaSource, Seed, Setting, Slots, Spanned, Spec, Table,
+    Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
 };
 
 /// A positive amount and a unit of time.
@@ -193,6 +194,21 @@ inline! {
     Text => { "type": "string" }
     Version => { "type": "integer", "const": 1 }
     Count => { "type": "integer", "minimum": 1, "maximum": u32::MAX }
+    Flag => { "type": "boolean" }
+    Repairs => { "type": "integer", "minimum": 0, "maximum": 10 }
+    VoteRule => { "enum": ["majority", "mean", "unanimous"] }
+    SchemaSource => { "anyOf": [
+        { "type": "object" },
+        { "type": "string", "pattern": "^file://", "not": { "pattern": r"\{\{" } },
+    ] }
+    Levels => { "anyOf": [
+        { "type": "array", "items": { "type": "string" } },
+        { "type": "object", "additionalProperties": { "type": "string" }, "propertyNames": { "pattern": r"^-?[0-9]+(\.[0-9]+)?$" } },
+    ] }
+    Contestants => { "anyOf": [
+        { "type": "array", "minItems": 2, "uniqueItems": true, "items": { "type": "string" } },
+        { "type": "object", "minProperties": 2, "additionalProperties": { "type": "string" } },
+    ] }
     Seed => { "type": "integer", "minimum": 0, "maximum": u64::MAX }
     Temperature => { "type": "number", "minimum": 0, "maximum": 2 }
     TopP => { "type": "number", "minimum": 0, "maximum": 1 }
