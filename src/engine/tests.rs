@@ -33,6 +33,7 @@ fn plan() -> Arc<Plan> {
         backend: BackendIdx(backend),
         model: ModelChoice::Auto,
         system: None,
+        price: None,
         sampling: Sampling::default(),
     };
     let backend = |name: &str| BackendPlan {
@@ -200,6 +201,7 @@ fn begun() -> Input {
         seed: 0,
         version: "0".to_owned(),
         backends: Vec::new(),
+        prices: BTreeMap::new(),
     }))
 }
 

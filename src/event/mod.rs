@@ -22,12 +22,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, ModelName, RunId, StepName, Timestamp,
-    TokenCount,
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, ModelName, Price, RunId, StepName,
+    Timestamp, TokenCount,
 };
 
 /// The version of everything in this module. A reader refuses a greater one by name.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// The oldest version that is read: before it nothing was released.
+pub const OLDEST_FORMAT: u32 = 2;
 
 /// One fact, with when it became true.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +99,9 @@ pub struct RunStarted {
     pub version: String,
     /// What each backend name stands for in this run.
     pub backends: Vec<BackendResolved>,
+    /// What the tokens of actors cost, as far as the pipeline says so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<ActorName, Price>,
 }
 
 /// What a backend's name stands for in a run, decided once.
@@ -132,6 +138,9 @@ pub struct RunTuned {
     /// The texts of files that it names by `file://`, as in [`RunStarted::files`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Digest>,
+    /// What the tokens of actors cost, as in [`RunStarted::prices`]: also of those spent before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<ActorName, Price>,
     /// What differs from before: `limits`, `results`, `concurrency`, …; empty for comments and descriptions.
     pub changed: Vec<String>,
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::table::Named;
 use super::{
     Backoff, BaseUrl, Columns, Contestants, Count, Flag, JsonLinesPath, Length, Levels, Number, ParamType,
-    PipelineName, Repairs, Required, Rows, Scalar, SchemaSource, Seed, Setting, Slots, Spanned, Spec, Table,
+    PipelineName, Rate, Repairs, Required, Rows, Scalar, SchemaSource, Seed, Setting, Slots, Spanned, Spec, Table,
     Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
 };
 
@@ -219,6 +219,7 @@ inline! {
     ] }
     Length => { "type": "string", "pattern": format!("^{LENGTH}$") }
     Backoff => { "type": "string", "pattern": format!(r"^{LENGTH}\.\.{LENGTH}$") }
+    Rate => { "type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})? ?USD/[Mk]$" }
     Slots => { "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1, "maximum": u32::MAX }] }
     Word => { "type": "string", "pattern": r"^\s*\S[^\u0000-\u001f]*$", "not": { "pattern": r"\{\{" } }
     Scalar => { "type": ["string", "number", "boolean"] }
