@@ -122,7 +122,7 @@ const fn cut() -> Reading {
 
 fn score_schema(scale: &Scale) -> Value {
     let values: Vec<Value> = scale.values().map(number).collect();
-    let kind = if values.iter().all(|value| value.is_i64()) { "integer" } else { "number" };
+    let kind = if values.iter().all(Value::is_i64) { "integer" } else { "number" };
     if scale.is_short() {
         return json!({ "type": kind, "enum": values });
     }

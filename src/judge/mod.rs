@@ -5,6 +5,7 @@
 mod answer;
 mod choice;
 mod form;
+mod resemblance;
 mod scale;
 mod schema;
 mod vote;
@@ -12,6 +13,7 @@ mod vote;
 pub use answer::{json_in, reason_in};
 pub use choice::read_choice;
 pub use form::{Form, Reading, number};
+pub use resemblance::resemblance;
 pub use scale::{Scale, ScaleError};
 pub use schema::{AnswerSchema, SchemaError};
 pub use vote::{Asked, Rule, TIE, judgement};

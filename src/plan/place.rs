@@ -72,6 +72,17 @@ impl Call {
         }
     }
 
+    /// Returns the call whose answer it asks to mend; none for one that asks for the first time.
+    #[must_use]
+    pub fn mends(self) -> Option<Self> {
+        match self {
+            Self::Repair(1) => Some(Self::Say),
+            Self::Repair(repair) => Some(Self::Repair(repair.checked_sub(1)?)),
+            Self::Vote(ballot) => Some(Self::Vote(Ballot { repair: ballot.repair.checked_sub(1)?, ..ballot })),
+            Self::Say | Self::Turn(_) => None,
+        }
+    }
+
     /// Reads a name back; none for a name that this version does not write.
     #[must_use]
     pub fn parse(path: &CallPath) -> Option<Self> {

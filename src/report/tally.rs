@@ -41,6 +41,8 @@ pub struct Tally {
     pub first_given_up: Option<String>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
+    /// Requests that left the oldest turns of their dialogue out.
+    pub trimmed: u64,
     /// Tokens of all answered requests.
     pub usage: Usage,
     /// The same by actor, and what they cost.
@@ -82,6 +84,8 @@ pub struct StepTally {
     pub usage: Usage,
     /// What its judge said; none when it is no judge.
     pub judge: Option<JudgeTally>,
+    /// Conditions that ended its dialogues.
+    pub endings: Categories,
 }
 
 /// What a judge said over all cases.
@@ -138,6 +142,7 @@ impl Tally {
             Event::TaskSettled(settled) => self.settle_task(settled),
             Event::TaskAdopted(adopted) => self.adopt_task(adopted),
             Event::CaseSettled(settled) => self.cases.settle(settled.status),
+            Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.prices.clone_from(&tuned.prices),
             Event::CapacityChanged(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
@@ -211,6 +216,9 @@ impl Tally {
         if let Some(TaskOutput::Judge(judgement)) = &settled.output {
             step.judge.get_or_insert_default().add(judgement);
         }
+        if let Some(TaskOutput::Dialogue { stopped_by, .. }) = &settled.output {
+            step.endings.add(stopped_by.clone());
+        }
         if let Some(failure) = &settled.failure {
             self.given_up.add(failure.kind);
             self.first_given_up
@@ -255,8 +263,8 @@ impl JudgeTally {
             let (scores, names) = members.entry(by).or_default();
             match &vote.verdict {
                 Verdict::Score(score) => scores.add(*score),
-                scored => {
-                    if let Some(words) = verdict_words(scored) {
+                other => {
+                    if let Some(words) = verdict_words(other) {
                         names.add(words);
                     }
                 }

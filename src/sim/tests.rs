@@ -7,8 +7,8 @@ use crate::event::Event;
 use crate::journal::{EventLog, EventSeq, Memory};
 use crate::judge::Rule;
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Dialogue, Items, Judge, Limits, ModelChoice,
-    Plan, Sampling, Step, StepIdx, StepKind, Stop, Wanted,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Dialogue, History, Items, Judge, Limits,
+    ModelChoice, Order, Plan, Sampling, Step, StepIdx, StepKind, Stop, Wanted,
 };
 use crate::prompt::Templates;
 
@@ -27,7 +27,16 @@ fn debate() -> Arc<Plan> {
     };
     let two = NonZeroU32::new(2).expect("not 0");
     let actors = vec![ActorIdx(0), ActorIdx(1)];
-    let dialogue = Dialogue { actors, opening, stop: Stop::Rounds(two), patterns: vec![] };
+    let dialogue = Dialogue {
+        actors,
+        opening,
+        stop: Stop::Rounds(two),
+        patterns: vec![],
+        order: Order::RoundRobin,
+        history: History::All,
+        captures: vec![],
+        likenesses: vec![],
+    };
     let judge = Judge {
         actors: vec![ActorIdx(2)],
         question,

@@ -4,6 +4,7 @@
 
 mod answer;
 mod decode;
+mod dialogue;
 mod judge;
 mod load;
 mod node;
@@ -21,14 +22,17 @@ mod words;
 
 pub use answer::{Flag, Repairs, SchemaSource, VoteRule};
 pub use decode::Required;
+pub use dialogue::{
+    Agree, Budget, Dialogue, History, Looping, Opens, OpensWord, Order, OrderWord, Says, Stop, Unchanged,
+};
 pub use judge::{Contestants, Judge, Levels, Score};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
-pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Slots, Temperature, Tokens, TopP, Version};
+pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version};
 pub use run::{Columns, Items, Limits, Results, Retries, Rows, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};
-pub use steps::{Chat, Dialogue, Says, Step, Stop};
+pub use steps::{Chat, Step};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};
 pub use words::{BaseUrl, JsonLinesPath, ParamType, PipelineName, Scalar, Word};

@@ -22,6 +22,8 @@ pub struct Composed {
     pub format: Format,
     /// 31 bits.
     pub seed: u32,
+    /// Turns that the dialogue's `history` leaves out.
+    pub dropped_turns: u32,
 }
 
 /// A question that cannot be made.
@@ -70,6 +72,7 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
     }
     let user = |text: String| Message { role: Role::User, content: Arc::from(text) };
     let mut format = Format::Text;
+    let mut dropped_turns = 0;
     match kind {
         StepKind::Chat(chat) => {
             let mut text = render("prompt", chat.prompt)?;
@@ -81,7 +84,9 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
         }
         StepKind::Dialogue(talk) => {
             let opening = render("opening", talk.opening)?;
-            messages.extend(dialogue::history(plan, talk, place, opening, texts)?);
+            let seen = dialogue::seen(plan, talk, place, opening, texts)?;
+            dropped_turns = seen.dropped_turns;
+            messages.extend(seen.messages);
         }
         StepKind::Judge(judge) => {
             let ballot = ballot_of(place);
@@ -107,7 +112,7 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
         messages
             .push(user(format!("That cannot be used: {complaint}. Answer again, in the form that was asked for.")));
     }
-    Ok(Composed { messages, format, seed: seed_of(plan, place) })
+    Ok(Composed { messages, format, seed: seed_of(plan, place), dropped_turns })
 }
 
 /// Returns which question to a judge a call is.

@@ -15,4 +15,5 @@ mod readme;
 mod reuse;
 mod scale;
 mod schema;
+mod show;
 mod surface;

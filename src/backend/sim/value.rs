@@ -45,8 +45,8 @@ impl Writer<'_> {
             "integer" => json!(self.whole(schema)),
             "number" => self.fraction(schema),
             "boolean" => json!(self.draw.below(2) == 1),
-            "null" => Value::Null,
             "string" => json!(self.sentence(schema)),
+            // `null`, and what is too deep.
             _ => Value::Null,
         }
     }

@@ -72,10 +72,7 @@ impl Speech {
     fn vote(&self) -> String {
         let call = self.id.call.as_str();
         let parts: Vec<&str> = call.split('/').collect();
-        let parts = match parts.as_slice() {
-            ["panel", _, rest @ ..] => rest,
-            rest => rest,
-        };
+        let parts = if let ["panel", _, rest @ ..] = parts.as_slice() { rest } else { &parts };
         let ["vote", vote, ways @ ..] = parts else { return call.replace('/', " ") };
         let mut words = format!("vote {vote}");
         for way in ways {
@@ -221,6 +218,7 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::AttemptStarted(_)
         | Event::AttemptEnded(_)
         | Event::RunTuned(_)
+        | Event::WindowTrimmed(_)
         | Event::TaskSettled(_)
         | Event::TaskAdopted(_)
         | Event::CaseSettled(_)

@@ -58,7 +58,7 @@ impl Compiler<'_> {
         };
         let judge = whole();
         reads.extend(question);
-        ReadJudge { judge, reads }
+        ReadJudge { reads, judge }
     }
 
     /// Checks that what is said of votes and order has a meaning for what is asked.
