@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+mod halting;
+
 use super::*;
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
 use crate::event::{
@@ -127,7 +129,10 @@ fn begun() -> Input {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let plan = plan();
+        Self::of(plan(), seed)
+    }
+
+    fn of(plan: Arc<Plan>, seed: u64) -> Self {
         let engine = Engine::new(Arc::clone(&plan), options());
         let mut world = Self {
             plan,

@@ -13,6 +13,7 @@ mod hash;
 mod judge;
 mod model;
 mod overrides;
+mod stop;
 
 pub use compare::{StepChange, compare};
 pub use compile::compile;
@@ -27,3 +28,4 @@ pub use model::{
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
 pub use place::{Ballot, Call, Mended, Place, Way, seed_of};
+pub use stop::Halt;

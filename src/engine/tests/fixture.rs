@@ -102,6 +102,8 @@ pub(super) fn plan() -> Arc<Plan> {
             timeouts: crate::plan::Timeouts { total: Millis::seconds(60), ..crate::plan::Timeouts::default() },
             ..Limits::default()
         },
+        halt: None,
+        tolerated: 0.0,
         results: None,
         templates,
     })
