@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::event::{Failure, FinishReason, Usage};
+pub use crate::prompt::Format;
 use crate::prompt::Message;
 
 /// A model server, or something that answers like one.
@@ -61,15 +62,6 @@ pub struct ChatRequest {
     pub stream: bool,
     /// The adapter's own limits.
     pub limits: CallLimits,
-}
-
-/// The shape that the answer must have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Any text.
-    Text,
-    /// A JSON object `{"choice": "<one of these>"}`, forced by `response_format: json_schema` or a grammar.
-    Choice(Vec<String>),
 }
 
 /// Time limits that only the adapter can see.

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::earlier::Earlier;
 use super::show_case::Page;
 use super::show_texts::CallRecord;
 use crate::base::Digest;
 use crate::event::{AttemptStarted, Outcome, Turn};
 use crate::journal::{AttemptRecord, CaseRecord, RunDir};
-use crate::plan::{ActorIdx, Call, Place, Plan, Sampling, StepIdx, seed_of};
+use crate::plan::{ActorIdx, Call, Mended, Place, Plan, Sampling, StepIdx, seed_of};
+use crate::prompt::Format;
 use crate::task;
 
 /// What one call asked for.
@@ -19,6 +22,8 @@ pub(super) struct Asked {
     pub(super) seed: u32,
     /// What the answer had to be one of; empty for any text.
     pub(super) options: Vec<String>,
+    /// What the answer had to match; none when any value or text would do.
+    pub(super) schema: Option<Arc<Value>>,
 }
 
 /// The plan of a run, or why it cannot be made again here.
@@ -45,11 +50,18 @@ impl AskedOf {
         let models: Vec<Arc<str>> = earlier.voices.iter().map(|voice| Arc::clone(&voice.model)).collect();
         let texts = |digest: &Digest| page.reader.text(Some(page.case.admitted.case), digest).ok().flatten();
         let composed = task::compose(&earlier.plan, &place, &models, &texts);
+        let format = composed.map_or(Format::Text, |composed| composed.format);
+        let (options, schema) = match format {
+            Format::Text => (Vec::new(), None),
+            Format::Choice(options) => (options, None),
+            Format::Json(schema) => (Vec::new(), Some(schema)),
+        };
         Ok(Asked {
             model: Arc::clone(&models[place.actor.0]),
             sampling: earlier.plan.actor(place.actor).sampling.clone(),
             seed: seed_of(&earlier.plan, &place),
-            options: composed.map(|composed| composed.options).unwrap_or_default(),
+            options,
+            schema,
         })
     }
 }
@@ -77,8 +89,21 @@ pub(super) fn place_of(
         call,
         actor,
         turns: turns_before(attempts, started, call),
+        mended: mended_before(attempts, started, call),
         inputs: inputs.collect::<Option<_>>()?,
         takes_format: true,
+    })
+}
+
+/// Returns the answer that a call asked to mend.
+fn mended_before(attempts: &[AttemptRecord], started: &AttemptStarted, call: Call) -> Option<Mended> {
+    let before = call.mends()?.path();
+    let mut earlier = attempts
+        .iter()
+        .filter(|attempt| attempt.started.id.step == started.id.step && attempt.started.id.call == before);
+    earlier.find_map(|attempt| match &attempt.ended.as_ref()?.1.outcome {
+        Outcome::Answered(answer) => Some(Mended { answer: answer.text, complaint: answer.facts.invalid.clone()? }),
+        Outcome::Failed(_) => None,
     })
 }
 

@@ -19,7 +19,7 @@ use crate::backend::openai::batch_body;
 use crate::backend::{ChatRequest, Message, Role};
 use crate::base::{CallPath, CaseNo, Digest, StepName};
 use crate::journal::{CaseRecord, Home, JournalError, Reader};
-use crate::plan::{Call, Place, Plan, StepIdx, StepKind};
+use crate::plan::{Ballot, Call, Place, Plan, StepIdx, StepKind};
 use crate::run::Intake;
 use crate::task;
 use crate::worker::Station;
@@ -155,11 +155,14 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
                 waiting.insert(step.name.as_str());
                 continue;
             }
-            let (call, actor) = match &step.kind {
-                StepKind::Chat(chat) => (Call::Say, chat.actor),
-                StepKind::Dialogue(dialogue) => (Call::Turn(1), dialogue.actors[0]),
-                StepKind::Judge(judge) => (Call::Vote { vote: 1, exchanged: false }, judge.actor),
+            let call = match &step.kind {
+                StepKind::Chat(_) => Call::Say,
+                StepKind::Dialogue(_) => Call::Turn(1),
+                StepKind::Judge(judge) => {
+                    Call::Vote(Ballot { seat: u32::from(judge.actors.len() > 1), ..Ballot::first() })
+                }
             };
+            let actor = plan.speaker(StepIdx(index), &read.offered.item, read.offered.repeat, call);
             let place = Place {
                 case: number,
                 item: read.offered.item.clone(),
@@ -171,6 +174,7 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
                 turns: Vec::new(),
                 inputs: Vec::new(),
                 takes_format: true,
+                mended: None,
             };
             if &*station.models[actor.0] == "auto" {
                 let message =

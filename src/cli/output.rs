@@ -12,7 +12,7 @@ use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
 use crate::base::{CaseNo, TableFormat};
 use crate::journal::{JournalError, Reader, RunDir};
-use crate::plan::{Plan, StepKind};
+use crate::plan::{Plan, StepKind, Wanted};
 use crate::report::{CaseRecord, Layout, Shape, TableColumns, TableWriter, row, standard_columns};
 use crate::run::Folder;
 
@@ -98,9 +98,17 @@ fn written(run: &RunDir) -> Vec<PathBuf> {
 /// Returns the columns that a plan's results have.
 pub(super) fn layout(plan: &Plan) -> Layout {
     let shape = |kind: &StepKind| match kind {
+        StepKind::Chat(chat) if chat.form.is_some() => Shape::Value,
         StepKind::Chat(_) => Shape::Chat,
         StepKind::Dialogue(_) => Shape::Dialogue,
-        StepKind::Judge(_) => Shape::Judge,
+        StepKind::Judge(judge) => match (&judge.wanted, judge.explain) {
+            (Wanted::Choose(_) | Wanted::Pairwise(_), false) => Shape::Judge,
+            (Wanted::Choose(_) | Wanted::Pairwise(_), true) => Shape::Explained,
+            (Wanted::Score(_), false) => Shape::Score,
+            (Wanted::Score(_), true) => Shape::ExplainedScore,
+            (Wanted::Rank(_), _) => Shape::Ranking,
+            (Wanted::Schema(_), _) => Shape::Value,
+        },
     };
     let columns = plan
         .results

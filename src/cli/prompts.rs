@@ -11,7 +11,7 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::reuse;
 use crate::base::{CaseNo, Digest, StepName};
 use crate::event::TaskSettled;
-use crate::plan::{Call, Place, Plan, Step, StepIdx, StepKind};
+use crate::plan::{Ballot, Call, Place, Plan, Step, StepIdx, StepKind};
 use crate::run::{Adopted, first_row};
 use crate::task;
 
@@ -53,7 +53,10 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
         let (call, actor) = match &step.kind {
             StepKind::Chat(chat) => (Call::Say, chat.actor),
             StepKind::Dialogue(_) => (Call::Turn(1), plan.speaker(StepIdx(index), &item, 1, Call::Turn(1))),
-            StepKind::Judge(judge) => (Call::Vote { vote: 1, exchanged: false }, judge.actor),
+            StepKind::Judge(judge) => {
+                let ballot = judge.ballots().next().unwrap_or(Ballot::first());
+                (Call::Vote(ballot), judge.actor(ballot))
+            }
         };
         let place = Place {
             case: CaseNo(0),
@@ -64,6 +67,7 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
             call,
             actor,
             turns: Vec::new(),
+            mended: None,
             inputs: inputs.collect(),
             takes_format: true,
         };

@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 
 use crate::base::Millis;
 use crate::event::{BackendResolved, RunStarted};
+use crate::judge::number;
 use crate::plan::{
-    BackendUrl, Concurrency, Dialogue, FileItems, Halt, History, Items, ModelChoice, Order, Plan, Step, StepKind,
-    Stop,
+    BackendUrl, Chat, Concurrency, Dialogue, FileItems, Halt, History, Items, ModelChoice, Order, Plan, Step,
+    StepKind, Stop, Wanted,
 };
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
@@ -205,11 +206,18 @@ fn step(plan: &Plan, step: &Step) -> Value {
             fields
         }
         StepKind::Judge(judge) => {
+            let asked = match judge.actors.as_slice() {
+                [one] => ("actor", name(*one)),
+                panel => ("panel", panel.iter().map(|&index| name(index)).collect()),
+            };
             let mut fields = json!({
-                "actor": name(judge.actor),
+                asked.0: asked.1,
                 "question": source(judge.question),
-                "choose": judge.choose,
+                judge.wanted.word(): wanted(plan, &judge.wanted),
                 "votes": judge.votes,
+                "vote": judge.rule.word(),
+                "swap": judge.swap,
+                "explain": judge.explain,
             });
             if let Some(blind) = &judge.blind {
                 fields["blind"] = json!(blind);
@@ -218,10 +226,35 @@ fn step(plan: &Plan, step: &Step) -> Value {
         }
     };
     let mut fields = json!({ step.kind.word(): kind });
+    match &step.kind {
+        StepKind::Chat(Chat { form: Some((schema, repair)), .. }) => {
+            fields["schema"] = (*schema.value()).clone();
+            fields["repair"] = json!(repair);
+        }
+        StepKind::Judge(judge) => fields["repair"] = json!(judge.repair),
+        StepKind::Chat(_) | StepKind::Dialogue(_) => {}
+    }
     if !step.after.is_empty() {
         fields["after"] = step.after.iter().map(|&before| json!(plan.step(before).name)).collect();
     }
     fields
+}
+
+fn wanted(plan: &Plan, wanted: &Wanted) -> Value {
+    match wanted {
+        Wanted::Choose(options) => json!(options),
+        Wanted::Score(scale) => {
+            let (min, max, step) = scale.bounds();
+            let levels = scale.levels().iter().map(|(score, name)| (score.to_string(), json!(name)));
+            let levels: Map<String, Value> = levels.collect();
+            json!({ "min": number(min), "max": number(max), "step": number(step), "levels": levels })
+        }
+        Wanted::Pairwise(contestants) | Wanted::Rank(contestants) => {
+            let texts = contestants.iter().map(|one| (one.name.clone(), json!(plan.templates.source(one.text))));
+            Value::Object(texts.collect())
+        }
+        Wanted::Schema(schema) => (*schema.value()).clone(),
+    }
 }
 
 fn stop(plan: &Plan, dialogue: &Dialogue, condition: &Stop) -> Value {

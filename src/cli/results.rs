@@ -16,7 +16,7 @@ use crate::event::RunStarted;
 use crate::journal::{Home, Reader};
 use crate::report::{Layout, Shape};
 use crate::run::{Folder, Source, source_of};
-use crate::spec::{self, Step};
+use crate::spec::{self, Judge, Step};
 
 /// Writes the rows of a run to stdout or a file.
 ///
@@ -92,10 +92,14 @@ fn written(started: &RunStarted, source: &str) -> (Layout, bool) {
 }
 
 fn shape(step: &Step) -> Option<Shape> {
-    let Step { chat, dialogue, judge, .. } = step;
+    let Step { chat, dialogue, judge, schema, .. } = step;
     match (chat, dialogue, judge) {
+        (Some(_), ..) if schema.is_some() => Some(Shape::Value),
         (Some(_), ..) => Some(Shape::Chat),
         (_, Some(_), _) => Some(Shape::Dialogue),
+        (_, _, Some(Judge { score: Some(_), .. })) => Some(Shape::Score),
+        (_, _, Some(Judge { rank: Some(_), .. })) => Some(Shape::Ranking),
+        (_, _, Some(Judge { schema: Some(_), .. })) => Some(Shape::Value),
         (_, _, Some(_)) => Some(Shape::Judge),
         (None, None, None) => None,
     }

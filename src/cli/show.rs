@@ -9,9 +9,9 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show_case;
 use super::table::Table;
 use crate::base::{CaseNo, ItemId};
-use crate::event::{CaseStatus, Event, TaskOutput, TaskStatus, Verdict};
+use crate::event::{CaseStatus, Event, TaskOutput, TaskStatus};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
-use crate::report::{Summary, Tally, grouped, status_word, summary_text, task_status_word};
+use crate::report::{Summary, Tally, grouped, status_word, summary_text, task_status_word, verdict_words};
 
 /// Cases that are listed: a screen of them.
 const LISTED: usize = 20;
@@ -166,10 +166,10 @@ pub(super) const fn state(case: &CaseRecord) -> &'static str {
 /// Says in a few words what a case came to: its verdicts, and what failed.
 fn outline(case: &CaseRecord) -> String {
     let words = case.tasks.iter().filter_map(|task| match (&task.output, task.status) {
-        (Some(TaskOutput::Judge(judgement)), _) => match &judgement.verdict {
-            Verdict::Choice(option) => Some(format!("{}: {option}", task.step)),
-            Verdict::Unscored(_) => Some(format!("{}: unscored", task.step)),
-        },
+        (Some(TaskOutput::Judge(judgement)), _) => {
+            let verdict = verdict_words(&judgement.verdict).unwrap_or_else(|| "unscored".to_owned());
+            Some(format!("{}: {verdict}", task.step))
+        }
         (_, TaskStatus::Failed) => {
             let why = task.failure.as_ref().map_or("failed", |failure| failure.kind.word());
             Some(format!("{}: {why}", task.step))

@@ -159,6 +159,9 @@ fn options(asked: &Asked) -> Vec<(&'static str, String)> {
     if !asked.options.is_empty() {
         lines.push(("one of", asked.options.join(", ")));
     }
+    if let Some(schema) = &asked.schema {
+        lines.push(("schema", schema.to_string()));
+    }
     lines
 }
 
@@ -250,6 +253,7 @@ pub(super) fn call_json(page: &Page<'_>, call: &CallRecord<'_>, plan: &AskedOf) 
             "stop": asked.sampling.stop,
             "seed": asked.seed,
             "one_of": asked.options,
+            "schema": asked.schema,
         }),
         Err(reason) => json!({ "unknown": reason }),
     };

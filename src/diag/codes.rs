@@ -59,6 +59,9 @@ codes! {
     ITEMS = "P0406": "items that are missing, repeated or without their id.";
     COLUMN = "P0407": "a column of the results that comes from nowhere.";
     MIXED_STOP = "P0420": "conditions under `all` of the run's stop that cannot be tested together.";
+    SCALE = "P0430": "a scale that is none, or names for scores that it does not have.";
+    VOTING = "P0431": "votes that cannot be counted as asked, or an order that what is asked does not have.";
+    ANSWER_SCHEMA = "P0432": "a schema for answers that is none, too large, or points elsewhere.";
     OWN_JUDGE = "P0501": "warning: a judge and a contestant are the same named model.";
     SAME_ANSWERS = "P0502": "warning: votes or repeats at temperature 0 give the same answer again.";
     NEARLY_A_NAME = "P0503": "warning: a model's name is nearly that of an entry under `models`.";

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use super::state::{CallPhase, CallState, CaseState, TaskState};
 use super::stop::{Talk, stopped_by};
 use crate::base::{CaseNo, Timestamp, TokenCount};
-use crate::event::{Answer, CaseStatus, Failure, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict};
+use crate::event::{
+    Answer, CaseStatus, Facts, Failure, FailureKind, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict,
+};
 use crate::judge::{Asked, judgement};
-use crate::plan::{ActorIdx, Call, Dialogue, Judge, Plan, Step, StepIdx, StepKind};
+use crate::plan::{ActorIdx, Ballot, Call, Chat, Dialogue, Judge, Mended, Plan, Step, StepIdx, StepKind, Way};
 
 /// What comes next in a task.
 #[derive(Debug, PartialEq)]
@@ -38,9 +40,9 @@ pub(super) fn frontier(plan: &Plan, number: CaseNo, case: &CaseState, index: Ste
         return settles(number, step, TaskStatus::Skipped, None, None, calls);
     }
     match &step.kind {
-        StepKind::Chat(_) => chat(number, step, calls),
+        StepKind::Chat(chat) => say(number, step, chat, calls),
         StepKind::Dialogue(dialogue) => talk(plan, (number, case, index), dialogue, calls),
-        StepKind::Judge(judge) => votes(number, step, judge, calls),
+        StepKind::Judge(judge) => votes(plan, number, step, judge, calls),
     }
 }
 
@@ -82,14 +84,29 @@ fn answered_turns<'a>(
     })
 }
 
-fn chat(number: CaseNo, step: &Step, calls: &Calls) -> Frontier {
-    match one(calls, Call::Say) {
+fn say(number: CaseNo, step: &Step, chat: &Chat, calls: &Calls) -> Frontier {
+    let repairs = chat.form.as_ref().map_or(0, |(_, repairs)| *repairs);
+    let asked = |repair| if repair == 0 { Call::Say } else { Call::Repair(repair) };
+    match mended(calls, repairs, asked) {
+        Found::Answered(Answer { facts: Facts { invalid: Some(complaint), .. }, .. }) => {
+            let failure = mismatch(complaint, repairs);
+            settles(number, step, TaskStatus::Failed, None, Some(&failure), calls)
+        }
         Found::Answered(answer) => {
             settles(number, step, TaskStatus::Ok, Some(TaskOutput::Chat { text: answer.text }), None, calls)
         }
         Found::Other(frontier) => frontier,
         Found::Failed(failure) => settles(number, step, TaskStatus::Failed, None, Some(failure), calls),
     }
+}
+
+fn mismatch(complaint: &str, repairs: u32) -> Failure {
+    let after = match repairs {
+        0 => String::new(),
+        1 => ", and asked again the model did no better".to_owned(),
+        many => format!(", and asked {many} times again the model did no better"),
+    };
+    Failure::new(FailureKind::Mismatched, format!("{complaint}{after}"))
 }
 
 fn talk(
@@ -127,32 +144,28 @@ fn spent(answer: &Answer, usage: &Usage) -> u64 {
     }
 }
 
-fn votes(number: CaseNo, step: &Step, judge: &Judge, calls: &Calls) -> Frontier {
+fn votes(plan: &Plan, number: CaseNo, step: &Step, judge: &Judge, calls: &Calls) -> Frontier {
     let mut wanted = Vec::new();
     let mut failure = None;
     let mut in_flight = false;
-    let mut asked = Vec::new();
-    for vote in 1..=judge.votes.get() {
-        let mut ways = [None, None];
-        for exchanged in [false, true] {
-            if exchanged && judge.blind.is_none() {
-                continue;
+    let mut asked: Vec<Asked> = Vec::new();
+    for ballot in judge.ballots() {
+        match mended(calls, judge.repair, |repair| Call::Vote(Ballot { repair, ..ballot })) {
+            Found::Answered(answer) if ballot.way == Way::Straight => asked.push(Asked {
+                straight: verdict(answer),
+                exchanged: None,
+                reason: answer.text,
+                by: judge.is_panel().then(|| plan.actor(judge.actor(ballot)).name.clone()),
+            }),
+            // The straight way of the same vote comes right before; when it is missing the task does not settle yet.
+            Found::Answered(answer) => {
+                if let Some(straight) = asked.last_mut() {
+                    straight.exchanged = Some(verdict(answer));
+                }
             }
-            let call = Call::Vote { vote, exchanged };
-            match one(calls, call) {
-                Found::Answered(answer) => ways[usize::from(exchanged)] = Some(answer),
-                Found::Failed(found) => failure = failure.or(Some(found)),
-                Found::Other(Frontier::Calls(calls)) => wanted.extend(calls),
-                Found::Other(Frontier::Waits | Frontier::Settles(_)) => in_flight = true,
-            }
-        }
-        let [straight, exchanged] = ways;
-        if let Some(straight) = straight {
-            asked.push(Asked {
-                straight: verdict(straight),
-                exchanged: exchanged.map(verdict),
-                reason: straight.text,
-            });
+            Found::Failed(found) => failure = failure.or(Some(found)),
+            Found::Other(Frontier::Calls(calls)) => wanted.extend(calls),
+            Found::Other(Frontier::Waits | Frontier::Settles(_)) => in_flight = true,
         }
     }
     match (failure, in_flight) {
@@ -162,12 +175,31 @@ fn votes(number: CaseNo, step: &Step, judge: &Judge, calls: &Calls) -> Frontier 
         (_, true) => Frontier::Waits,
         (Some(failure), false) => settles(number, step, TaskStatus::Failed, None, Some(failure), calls),
         (None, false) => {
-            let judgement = judgement(&asked, &judge.choose);
+            let judgement = judgement(&asked, judge.rule, &judge.options());
             let status = match judgement.verdict {
-                Verdict::Choice(_) => TaskStatus::Ok,
                 Verdict::Unscored(_) => TaskStatus::Unscored,
+                Verdict::Choice(_) | Verdict::Score(_) | Verdict::Ranking(_) | Verdict::Json => TaskStatus::Ok,
             };
             settles(number, step, status, Some(TaskOutput::Judge(judgement)), None, calls)
+        }
+    }
+}
+
+/// Returns the answer that a call asks to mend; none for a call that asks for the first time.
+pub(super) fn mends(calls: &Calls, call: Call) -> Option<Mended> {
+    match &calls.get(&call.mends()?)?.phase {
+        CallPhase::Answered(answer) => Some(Mended { answer: answer.text, complaint: answer.facts.invalid.clone()? }),
+        CallPhase::Ready(_) | CallPhase::InFlight(_) | CallPhase::Failed(_) => None,
+    }
+}
+
+/// Looks at a question and, while its answer has not the form that was asked for, at the same question asked again.
+fn mended(calls: &Calls, repairs: u32, asked: impl Fn(u32) -> Call) -> Found<'_> {
+    let mut repair = 0;
+    loop {
+        match one(calls, asked(repair)) {
+            Found::Answered(answer) if answer.facts.invalid.is_some() && repair < repairs => repair += 1,
+            found => return found,
         }
     }
 }

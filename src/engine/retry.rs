@@ -49,6 +49,7 @@ pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
         | FailureKind::ContentFiltered
         | FailureKind::TooLarge
         | FailureKind::Redirected
+        | FailureKind::Mismatched
         | FailureKind::Render => Class::Permanent,
         FailureKind::QuotaExhausted | FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend,
         FailureKind::Forbidden => Class::Denied,

@@ -288,6 +288,7 @@ impl Engine {
             call: key.call,
             actor: self.plan.speaker(key.step, &case.item, case.repeat, key.call),
             turns,
+            mended: case.calls(key.step).and_then(|calls| frontier::mends(calls, key.call)),
             inputs,
             takes_format: self.state.backends[backend.0].takes_format,
         }

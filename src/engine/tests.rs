@@ -1,7 +1,8 @@
 //! A world that answers in any order, fails, forgets what was not committed, and dies; and what must survive it.
 
+mod fixture;
+
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -9,100 +10,17 @@ use proptest::prelude::*;
 mod halting;
 
 use super::*;
-use crate::base::{ActorName, BackendName, CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
+use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
 use crate::event::{
     Answer, CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded, Report, RunOutcome,
     RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, TimeoutPhase, Timings,
-    Usage, Verdict,
+    Unscored, Usage, Verdict,
 };
-use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Call, Chat, Concurrency, Dialogue, History, Items, Judge,
-    Limits, ModelChoice, Order, Pattern, Place, Plan, Sampling, Step as PlanStep, StepIdx, StepKind, Stop,
-};
-use crate::prompt::Templates;
+use crate::plan::{Ballot, Call, Place, Plan, StepIdx};
+use fixture::plan;
 
 const ITEMS: u64 = 12;
 const SLOTS: [u32; 2] = [3, 2];
-
-/// chat → dialogue → judge over two backends, and a chat beside them.
-fn plan() -> Arc<Plan> {
-    let mut templates = Templates::default();
-    let any = templates.add("x").expect("compiles");
-    let number = |n| NonZeroU32::new(n).expect("not 0");
-    let actor = |name: &str, backend| Actor {
-        name: ActorName::from(name),
-        backend: BackendIdx(backend),
-        model: ModelChoice::Auto,
-        system: None,
-        price: None,
-        sampling: Sampling::default(),
-    };
-    let backend = |name: &str| BackendPlan {
-        name: BackendName::from(name),
-        url: BackendUrl::Sim { speed: 0 },
-        api_key: None,
-        concurrency: Concurrency::Auto,
-    };
-    let step = |name: &str, after: Vec<StepIdx>, kind| PlanStep {
-        name: StepName::from(name),
-        reads: after.clone(),
-        after,
-        kind,
-    };
-    let regex = regex::Regex::new("x").expect("valid");
-    let steps = vec![
-        step("brief", vec![], StepKind::Chat(Chat { actor: ActorIdx(0), prompt: any })),
-        step("aside", vec![], StepKind::Chat(Chat { actor: ActorIdx(2), prompt: any })),
-        step(
-            "debate",
-            vec![StepIdx(0)],
-            StepKind::Dialogue(Dialogue {
-                actors: vec![ActorIdx(0), ActorIdx(1)],
-                opening: any,
-                stop: Stop::Any(vec![Stop::Rounds(number(3)), Stop::Says(0), Stop::Agree(0), Stop::Budget(20)]),
-                order: Order::Random,
-                history: History::Last(number(2)),
-                patterns: vec![Pattern { actor: None, regex }],
-                captures: vec![None],
-                likenesses: Vec::new(),
-            }),
-        ),
-        step(
-            "verdict",
-            vec![StepIdx(2)],
-            StepKind::Judge(Judge {
-                actor: ActorIdx(2),
-                question: any,
-                choose: ["pro", "con"].map(str::to_owned).to_vec(),
-                votes: number(3),
-                blind: Some([ActorName::from("pro"), ActorName::from("con")]),
-            }),
-        ),
-    ];
-    Arc::new(Plan {
-        name: "t".to_owned(),
-        description: None,
-        hash: Digest::of(b"t"),
-        seed: 0,
-        params: serde_json::Map::new(),
-        backends: vec![backend("one"), backend("two")],
-        actors: vec![actor("pro", 0), actor("con", 1), actor("referee", 1)],
-        steps,
-        items: Items::One,
-        pick: crate::plan::Pick::default(),
-        columns: std::collections::BTreeMap::new(),
-        limit: None,
-        repeat: NonZeroU32::MIN,
-        limits: Limits {
-            timeouts: crate::plan::Timeouts { total: Millis::seconds(60), ..crate::plan::Timeouts::default() },
-            ..Limits::default()
-        },
-        halt: None,
-        tolerated: 0.0,
-        results: None,
-        templates,
-    })
-}
 
 /// What a backend answers: a pure function of what decides the prompt.
 fn answer(place: &Place) -> Outcome {
@@ -113,6 +31,11 @@ fn answer(place: &Place) -> Outcome {
     for turn in &place.turns {
         prompt = prompt.field(turn.text.as_bytes());
     }
+    let is_repair = matches!(place.call, Call::Repair(_) | Call::Vote(Ballot { repair: 1.., .. }));
+    assert_eq!(place.mended.is_some(), is_repair, "who asks to mend shows what: {:?}", place.call);
+    if let Some(mended) = &place.mended {
+        prompt = prompt.field(mended.answer.as_bytes());
+    }
     for (_, input) in &place.inputs {
         prompt = prompt.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
     }
@@ -121,13 +44,23 @@ fn answer(place: &Place) -> Outcome {
     if draw % 40 == 7 {
         return Outcome::Failed(Failure::new(FailureKind::Refused, "not this one"));
     }
-    let verdict = matches!(place.call, Call::Vote { .. })
-        .then(|| Verdict::Choice(if draw.is_multiple_of(3) { "con" } else { "pro" }.to_owned()));
+    let has_form = matches!(place.call, Call::Vote(_)) || place.step == StepIdx(1);
+    let is_unreadable = has_form && draw % 5 == 2;
+    let verdict = match place.call {
+        Call::Vote(_) if is_unreadable => Some(Verdict::Unscored(Unscored::Unreadable)),
+        Call::Vote(_) if place.step == StepIdx(4) => {
+            Some(Verdict::Score(f64::from(u8::try_from(draw % 5).expect("below 5")) + 1.0))
+        }
+        Call::Vote(_) => Some(Verdict::Choice(if draw.is_multiple_of(3) { "con" } else { "pro" }.to_owned())),
+        Call::Say | Call::Repair(_) | Call::Turn(_) => None,
+    };
+    let invalid = is_unreadable.then(|| "no".to_owned());
     let facts = Facts {
         says: vec![draw % 7 == 1],
         captures: vec![Some(Digest::of(&[u8::try_from(draw % 5).expect("below 5")]))],
         about_tokens: u32::try_from(draw % 11).expect("below 11"),
         verdict,
+        invalid,
         ..Facts::default()
     };
     Outcome::Answered(Answer { text: digest, finish: FinishReason::Stop, model: None, facts })

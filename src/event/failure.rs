@@ -67,6 +67,8 @@ pub enum FailureKind {
     TooLarge,
     /// The server points elsewhere; credentials do not travel.
     Redirected,
+    /// The answer has not the form that `schema` asks for, after all its repairs.
+    Mismatched,
     /// The prompt could not be made from the data.
     Render,
     /// The process died while the call was in flight; it may have been executed.
@@ -116,6 +118,7 @@ impl FailureKind {
             Self::Malformed => "malformed",
             Self::TooLarge => "too large",
             Self::Redirected => "redirected",
+            Self::Mismatched => "mismatched",
             Self::Render => "render",
             Self::Interrupted => "interrupted",
             Self::Cancelled => "cancelled",

@@ -75,6 +75,10 @@ pub struct Facts {
     /// What a judge's answer says, names already mapped back from blind labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// Why the answer has not the form that was asked for, for people and for the model that is asked again: one line,
+    /// at most 300 characters; none when it has, or when any text will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid: Option<String>,
 }
 
 impl Facts {
@@ -86,6 +90,7 @@ impl Facts {
             && self.loops.is_empty()
             && self.about_tokens == 0
             && self.verdict.is_none()
+            && self.invalid.is_none()
     }
 }
 
@@ -95,11 +100,17 @@ const fn is_zero(number: &u32) -> bool {
 }
 
 /// One reading of a judge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// One of the options.
     Choice(String),
+    /// A number on the judge's scale.
+    Score(f64),
+    /// What was to be ranked, the best first.
+    Ranking(Vec<String>),
+    /// A value that matches the judge's schema; it stands in the answer's text.
+    Json,
     /// Nothing that can be counted, and why.
     Unscored(Unscored),
 }
@@ -108,10 +119,16 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unscored {
-    /// The answer names no option, or more than one.
+    /// The answer has not the form that was asked for.
     Unreadable,
     /// The answer was cut before it named an option.
     CutOff,
+    /// The answer is a number that is not on the scale.
+    OutOfRange,
+    /// The answer is a value that does not match the schema.
+    Mismatched,
+    /// Not all votes are the same, and `vote: unanimous` asks for that.
+    NotUnanimous,
     /// Asked with the labels exchanged, the judge said something else, and `tie` is not an option.
     SwapDisagreed,
     /// No option has most votes, and `tie` is not an option.
@@ -193,7 +210,7 @@ pub struct Turn {
 }
 
 /// What all votes of a judge come to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The verdict over all votes.
     pub verdict: Verdict,
@@ -206,12 +223,15 @@ pub struct Judgement {
 }
 
 /// One vote of a judge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Vote {
     /// What it counts as.
     pub verdict: Verdict,
     /// The judge's words (the first asking's), in the journal's texts.
     pub reason: Digest,
+    /// Who of a panel gave it; none when there is one judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ActorName>,
 }
 
 /// How a case ended.

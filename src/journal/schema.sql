@@ -133,14 +133,22 @@ select
     json_extract(admitted.body, '$.repeat')                                  as repeat,
     json_extract(settled.body, '$.step')                                     as step,
     vote.key + 1                                                             as vote,
-    json_extract(vote.value, '$.verdict.choice')                             as verdict,
+    coalesce(
+        json_extract(vote.value, '$.verdict.choice'),
+        json_extract(vote.value, '$.verdict.score'),
+        json_extract(vote.value, '$.verdict.ranking')
+    )                                                                        as verdict,
     json_extract(vote.value, '$.verdict.unscored')                           as unscored,
     (
         select body from texts
         where texts.case_no in (settled.case_no, -1) and lower(hex(digest)) = json_extract(vote.value, '$.reason')
         order by texts.case_no desc limit 1
     )                                                                        as reason,
-    json_extract(settled.body, '$.output.judge.verdict.choice')              as judgement,
+    coalesce(
+        json_extract(settled.body, '$.output.judge.verdict.choice'),
+        json_extract(settled.body, '$.output.judge.verdict.score'),
+        json_extract(settled.body, '$.output.judge.verdict.ranking')
+    )                                                                        as judgement,
     json_extract(settled.body, '$.output.judge.verdict.unscored')            as judgement_unscored,
     json_extract(settled.body, '$.output.judge.flipped')                     as flipped,
     json_extract(settled.body, '$.output.judge.pairs')                       as pairs

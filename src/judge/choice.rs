@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::answer::unfenced;
 use crate::event::{FinishReason, Unscored, Verdict};
 
 /// Reads which option an answer names.
@@ -28,12 +29,6 @@ pub fn read_choice(answer: &str, options: &[String], finish: FinishReason) -> Ve
     }
 }
 
-fn unfenced(text: &str) -> &str {
-    let Some(rest) = text.strip_prefix("```") else { return text };
-    let Some(inner) = rest.strip_suffix("```") else { return text };
-    inner.strip_prefix("json").unwrap_or(inner).trim()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +38,7 @@ mod tests {
         let got = match read_choice(answer, &options, FinishReason::Stop) {
             Verdict::Choice(option) => option,
             Verdict::Unscored(reason) => format!("{reason:?}"),
+            other => panic!("bug: a choice was read as {other:?}"),
         };
         assert_eq!(got, expected, "{answer:?}");
     }

@@ -5,6 +5,7 @@ mod dialogue;
 mod environment;
 mod expression;
 mod files;
+mod form;
 mod halt;
 mod items;
 mod judge;

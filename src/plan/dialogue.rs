@@ -136,7 +136,8 @@ impl Plan {
         let step = self.step(step);
         match (&step.kind, call) {
             (StepKind::Chat(chat), _) => chat.actor,
-            (StepKind::Judge(judge), _) => judge.actor,
+            (StepKind::Judge(judge), Call::Vote(ballot)) => judge.actor(ballot),
+            (StepKind::Judge(judge), Call::Say | Call::Repair(_) | Call::Turn(_)) => judge.actors[0],
             (StepKind::Dialogue(dialogue), Call::Turn(turn)) => {
                 let draw = |round, place: usize| {
                     let hasher = Hasher::new("pipe order 1").number(self.seed).field(item.as_str().as_bytes());
@@ -145,7 +146,7 @@ impl Plan {
                 };
                 dialogue.speaker(turn, repeat, draw)
             }
-            (StepKind::Dialogue(dialogue), Call::Say | Call::Vote { .. }) => dialogue.actors[0],
+            (StepKind::Dialogue(dialogue), Call::Say | Call::Repair(_) | Call::Vote(_)) => dialogue.actors[0],
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::hash;
-use super::{ActorIdx, History, Order, Plan, Step, StepIdx, StepKind};
+use super::{ActorIdx, History, Order, Plan, Step, StepIdx, StepKind, Wanted};
 use crate::base::{Digest, Hasher, ItemId};
 use crate::event::TaskSettled;
 use crate::prompt::TemplateId;
@@ -165,6 +165,10 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
             fields.text("kind", "chat");
             fields.text("actor", name(chat.actor));
             fields.template("prompt", chat.prompt);
+            if let Some((schema, repair)) = &chat.form {
+                fields.add("schema", |hasher| hash::value(hasher, &schema.value()));
+                fields.add("repair", |hasher| hasher.number(u64::from(*repair)));
+            }
             vec![chat.actor]
         }
         StepKind::Dialogue(dialogue) => {
@@ -182,14 +186,25 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
         }
         StepKind::Judge(judge) => {
             fields.text("kind", "judge");
-            fields.text("actor", name(judge.actor));
+            match judge.actors.as_slice() {
+                [one] => fields.text("actor", name(*one)),
+                panel => fields.add("panel", |hasher| hash::list(hasher, panel.iter().map(|&index| name(index)))),
+            }
             fields.template("question", judge.question);
-            fields.add("choose", |hasher| hash::list(hasher, judge.choose.iter().map(String::as_str)));
+            fields.add(judge.wanted.word(), |hasher| hash::wanted(hasher, plan, judge));
+            if let Wanted::Pairwise(contestants) | Wanted::Rank(contestants) = &judge.wanted {
+                fields.templates.extend(contestants.iter().map(|one| one.text));
+            }
+            fields.text("vote", judge.rule.word());
+            for (name, is_set) in [("swap", judge.swap), ("explain", judge.explain)] {
+                fields.add(name, |hasher| hasher.number(u64::from(is_set)));
+            }
+            fields.add("repair", |hasher| hasher.number(u64::from(judge.repair)));
             fields.add("votes", |hasher| hasher.number(u64::from(judge.votes.get())));
             fields.add("blind", |hasher| {
                 hash::list(hasher, judge.blind.iter().flatten().map(crate::base::ActorName::as_str))
             });
-            vec![judge.actor]
+            judge.actors.clone()
         }
     };
     for index in actors {

@@ -3,9 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Actor, BackendUrl, Dialogue, FileItems, History, Items, ModelChoice, Order, Plan, Step, StepIdx, StepKind, Stop,
+    Actor, BackendUrl, Contestant, Dialogue, FileItems, History, Items, Judge, ModelChoice, Order, Plan, Step,
+    StepIdx, StepKind, Stop, Wanted,
 };
 use crate::base::{Digest, Hasher};
+use crate::judge::Rule;
 
 /// Hashes what can change an answer or the set of cases, with names instead of places.
 ///
@@ -59,10 +61,17 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
     let hasher = list(hasher.field(step.name.as_str().as_bytes()), after.into_iter());
     let actor = |index: super::ActorIdx| plan.actor(index).name.as_str();
     match &step.kind {
-        StepKind::Chat(chat) => hasher
-            .field(b"chat")
-            .field(actor(chat.actor).as_bytes())
-            .field(plan.templates.source(chat.prompt).as_bytes()),
+        StepKind::Chat(chat) => {
+            let hasher = hasher
+                .field(b"chat")
+                .field(actor(chat.actor).as_bytes())
+                .field(plan.templates.source(chat.prompt).as_bytes());
+            // What is not used is not hashed, so that plans of before keep their hash.
+            match &chat.form {
+                None => hasher,
+                Some((schema, repair)) => value(hasher.field(b"schema").number(u64::from(*repair)), &schema.value()),
+            }
+        }
         StepKind::Dialogue(dialogue) => {
             let hasher = list(hasher.field(b"dialogue"), dialogue.actors.iter().map(|index| actor(*index)));
             let hasher = hasher.field(plan.templates.source(dialogue.opening).as_bytes());
@@ -70,15 +79,59 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
             history(order(hasher, dialogue.order), dialogue.history)
         }
         StepKind::Judge(judge) => {
-            let hasher = hasher
-                .field(b"judge")
-                .field(actor(judge.actor).as_bytes())
-                .field(plan.templates.source(judge.question).as_bytes())
-                .number(u64::from(judge.votes.get()));
-            let hasher = list(hasher, judge.choose.iter().map(String::as_str));
-            list(hasher, judge.blind.iter().flatten().map(crate::base::ActorName::as_str))
+            let hasher = judge
+                .actors
+                .iter()
+                .fold(hasher.field(b"judge"), |hasher, index| hasher.field(actor(*index).as_bytes()));
+            let hasher =
+                hasher.field(plan.templates.source(judge.question).as_bytes()).number(u64::from(judge.votes.get()));
+            let hasher = wanted(hasher, plan, judge);
+            let hasher = list(hasher, judge.blind.iter().flatten().map(crate::base::ActorName::as_str));
+            manner(hasher, judge)
         }
     }
+}
+
+/// Hashes what a judge is asked for.
+pub(super) fn wanted(hasher: Hasher, plan: &Plan, judge: &Judge) -> Hasher {
+    let compared = |hasher: Hasher, contestants: &[Contestant]| {
+        contestants.iter().fold(hasher.number(contestants.len() as u64), |hasher, one| {
+            hasher.field(one.name.as_bytes()).field(plan.templates.source(one.text).as_bytes())
+        })
+    };
+    match &judge.wanted {
+        Wanted::Choose(options) => list(hasher, options.iter().map(String::as_str)),
+        Wanted::Score(scale) => {
+            let (min, max, step) = scale.bounds();
+            let hasher = list(
+                hasher.field(b"score"),
+                [min, max, step].map(|number| number.to_string()).iter().map(String::as_str),
+            );
+            scale.levels().iter().fold(hasher, |hasher, (score, name)| {
+                hasher.field(score.to_string().as_bytes()).field(name.as_bytes())
+            })
+        }
+        Wanted::Pairwise(contestants) => compared(hasher.field(b"pairwise"), contestants),
+        Wanted::Rank(contestants) => compared(hasher.field(b"rank"), contestants),
+        Wanted::Schema(schema) => value(hasher.field(b"schema"), &schema.value()),
+    }
+}
+
+/// Hashes how a judge is asked, as far as it is not as always: so plans of before keep their hash.
+fn manner(mut hasher: Hasher, judge: &Judge) -> Hasher {
+    if judge.is_panel() || judge.votes.get() > 1 && judge.rule != Rule::Majority {
+        hasher = hasher.field(b"rule").field(judge.rule.word().as_bytes());
+    }
+    if judge.swap {
+        hasher = hasher.field(b"swap");
+    }
+    if judge.explain {
+        hasher = hasher.field(b"explain");
+    }
+    if judge.repair != 1 {
+        hasher = hasher.field(b"repair").number(u64::from(judge.repair));
+    }
+    hasher
 }
 
 /// Adds when a dialogue is over, with all that its conditions look for.
@@ -196,7 +249,7 @@ fn map(hasher: Hasher, map: &Map<String, Value>) -> Hasher {
     entries.into_iter().fold(hasher, |hasher, (key, found)| value(hasher.field(key.as_bytes()), found))
 }
 
-fn value(hasher: Hasher, found: &Value) -> Hasher {
+pub(super) fn value(hasher: Hasher, found: &Value) -> Hasher {
     match found {
         Value::Object(object) => map(hasher.field(b"map"), object),
         Value::Array(values) => values.iter().fold(hasher.field(b"list").number(values.len() as u64), value),

@@ -11,6 +11,7 @@ mod fingerprint_tests;
 mod graph;
 mod hash;
 mod input;
+mod judge;
 mod model;
 mod overrides;
 mod stop;
@@ -22,10 +23,11 @@ pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 pub use input::{ColumnType, FileItems, Items, Pick, RowsFile, Sample};
 mod place;
 
+pub use judge::{Contestant, Judge, Wanted};
 pub use model::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Judge, Limits, ModelChoice,
-    Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Timeouts,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Limits, ModelChoice, Plan,
+    ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
-pub use place::{Call, Place, seed_of};
+pub use place::{Ballot, Call, Mended, Place, Way, seed_of};
 pub use stop::Halt;

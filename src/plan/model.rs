@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Dialogue, Halt, Items, Pick};
+use super::{Dialogue, Halt, Items, Judge, Pick};
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::diag::Span;
+use crate::judge::AnswerSchema;
 use crate::prompt::{TemplateId, Templates};
 
 /// A pipeline that has passed every check.
@@ -198,21 +199,8 @@ pub struct Chat {
     pub actor: ActorIdx,
     /// The user message.
     pub prompt: TemplateId,
-}
-
-/// See [`StepKind::Judge`].
-#[derive(Clone, Debug)]
-pub struct Judge {
-    /// Who judges.
-    pub actor: ActorIdx,
-    /// The user message, before the answer instructions that the task adds.
-    pub question: TemplateId,
-    /// At least two, distinct.
-    pub choose: Vec<String>,
-    /// How often it is asked, each time with another seed.
-    pub votes: NonZeroU32,
-    /// Two options that are speakers: shown as A and B, and asked again exchanged.
-    pub blind: Option<[ActorName; 2]>,
+    /// What the answer must be, and how often it may be asked for again; none when any text will do.
+    pub form: Option<(AnswerSchema, u32)>,
 }
 
 /// Bounds of a run.
@@ -304,7 +292,7 @@ impl StepKind {
                 (dialogue.stop.fewest_turns(dialogue.actors.len() as u64).min(most), most)
             }
             Self::Judge(judge) => {
-                let calls = u64::from(judge.votes.get()) * if judge.blind.is_some() { 2 } else { 1 };
+                let calls = judge.calls();
                 (calls, calls)
             }
         }

@@ -6,47 +6,121 @@ use super::{ActorIdx, Plan, StepIdx};
 use crate::base::{CallPath, CaseNo, Digest, Hasher, ItemId};
 use crate::event::{TaskSettled, Turn};
 
-/// One question inside a task.
+/// One question inside a task. The order is the order of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
     /// The one question of a chat step.
     Say,
+    /// The same question again, from 1: the answer before it has not the form that was asked for.
+    Repair(u32),
     /// A turn of a dialogue, from 1.
     Turn(u32),
-    /// A vote of a judge, from 1; exchanged when the blind labels have changed places.
-    Vote {
-        /// Which vote.
-        vote: u32,
-        /// Whether A and B have changed places.
-        exchanged: bool,
-    },
+    /// A question to a judge.
+    Vote(Ballot),
+}
+
+/// One question to a judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ballot {
+    /// Who of the panel, from 1; 0 for a judge alone.
+    pub seat: u32,
+    /// Which of their votes, from 1.
+    pub vote: u32,
+    /// In which of two ways.
+    pub way: Way,
+    /// How often it was asked before without a readable answer.
+    pub repair: u32,
+}
+
+/// How a judge's question is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// As it is written.
+    Straight,
+    /// With the blind labels exchanged.
+    Exchanged,
+    /// With the options, or what is compared, in reverse order.
+    Swapped,
+}
+
+impl Ballot {
+    /// Returns the first question of a judge alone.
+    #[must_use]
+    pub const fn first() -> Self {
+        Self { seat: 0, vote: 1, way: Way::Straight, repair: 0 }
+    }
 }
 
 impl Call {
-    /// Returns its name: `say`, `turn/3`, `vote/2`, `vote/2/exchanged`.
+    /// Returns its name: `say`, `say/repair/1`, `turn/3`, `vote/2`, `vote/2/exchanged`, `panel/1/vote/2/swapped`.
     #[must_use]
     pub fn path(self) -> CallPath {
         match self {
             Self::Say => CallPath::from("say"),
+            Self::Repair(repair) => CallPath::from(format!("say/repair/{repair}")),
             Self::Turn(turn) => CallPath::from(format!("turn/{turn}")),
-            Self::Vote { vote, exchanged: false } => CallPath::from(format!("vote/{vote}")),
-            Self::Vote { vote, exchanged: true } => CallPath::from(format!("vote/{vote}/exchanged")),
+            Self::Vote(Ballot { seat, vote, way, repair }) => {
+                let seat = if seat == 0 { String::new() } else { format!("panel/{seat}/") };
+                let way = match way {
+                    Way::Straight => "",
+                    Way::Exchanged => "/exchanged",
+                    Way::Swapped => "/swapped",
+                };
+                let repair = if repair == 0 { String::new() } else { format!("/repair/{repair}") };
+                CallPath::from(format!("{seat}vote/{vote}{way}{repair}"))
+            }
+        }
+    }
+
+    /// Returns the call whose answer it asks to mend; none for one that asks for the first time.
+    #[must_use]
+    pub fn mends(self) -> Option<Self> {
+        match self {
+            Self::Repair(1) => Some(Self::Say),
+            Self::Repair(repair) => Some(Self::Repair(repair.checked_sub(1)?)),
+            Self::Vote(ballot) => Some(Self::Vote(Ballot { repair: ballot.repair.checked_sub(1)?, ..ballot })),
+            Self::Say | Self::Turn(_) => None,
         }
     }
 
     /// Reads a name back; none for a name that this version does not write.
     #[must_use]
     pub fn parse(path: &CallPath) -> Option<Self> {
-        let mut parts = path.as_str().split('/');
-        let call = match (parts.next()?, parts.next(), parts.next()) {
-            ("say", None, None) => Self::Say,
-            ("turn", Some(turn), None) => Self::Turn(turn.parse().ok()?),
-            ("vote", Some(vote), None) => Self::Vote { vote: vote.parse().ok()?, exchanged: false },
-            ("vote", Some(vote), Some("exchanged")) => Self::Vote { vote: vote.parse().ok()?, exchanged: true },
+        let parts: Vec<&str> = path.as_str().split('/').collect();
+        let call = match parts.as_slice() {
+            ["say"] => Self::Say,
+            ["say", "repair", repair] => Self::Repair(repair.parse().ok()?),
+            ["turn", turn] => Self::Turn(turn.parse().ok()?),
+            ["panel", seat, "vote", vote, rest @ ..] => Self::Vote(ballot(seat, vote, rest)?),
+            ["vote", vote, rest @ ..] => Self::Vote(ballot("0", vote, rest)?),
             _ => return None,
         };
-        parts.next().is_none().then_some(call)
+        // One name for each call: `vote/02` is none.
+        (call.path() == *path).then_some(call)
     }
+}
+
+fn ballot(seat: &str, vote: &str, rest: &[&str]) -> Option<Ballot> {
+    let (way, rest) = match rest {
+        ["exchanged", rest @ ..] => (Way::Exchanged, rest),
+        ["swapped", rest @ ..] => (Way::Swapped, rest),
+        rest => (Way::Straight, rest),
+    };
+    let repair = match rest {
+        [] => 0,
+        ["repair", repair] => repair.parse().ok()?,
+        _ => return None,
+    };
+    Some(Ballot { seat: seat.parse().ok()?, vote: vote.parse().ok()?, way, repair })
+}
+
+/// An answer that has not the form that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mended {
+    /// The answer.
+    pub answer: Digest,
+    /// What is wrong with it.
+    pub complaint: String,
 }
 
 /// Everything that decides the prompt of one call, texts by digest.
@@ -68,6 +142,8 @@ pub struct Place {
     pub actor: ActorIdx,
     /// Earlier turns of the same dialogue.
     pub turns: Vec<Turn>,
+    /// The answer that this call asks to mend.
+    pub mended: Option<Mended>,
     /// Settled tasks that the step's templates read.
     pub inputs: Vec<(StepIdx, Arc<TaskSettled>)>,
     /// False when the backend does not take `response_format`.
@@ -97,14 +173,21 @@ mod tests {
 
     #[test]
     fn names_of_calls_read_back() {
-        for call in [
-            Call::Say,
-            Call::Turn(3),
-            Call::Vote { vote: 2, exchanged: false },
-            Call::Vote { vote: 2, exchanged: true },
-        ] {
-            assert_eq!(Call::parse(&call.path()), Some(call));
+        let ballot = |seat, way, repair| Call::Vote(Ballot { seat, vote: 2, way, repair });
+        let named = [
+            (Call::Say, "say"),
+            (Call::Repair(1), "say/repair/1"),
+            (Call::Turn(3), "turn/3"),
+            (ballot(0, Way::Straight, 0), "vote/2"),
+            (ballot(0, Way::Exchanged, 0), "vote/2/exchanged"),
+            (ballot(1, Way::Swapped, 0), "panel/1/vote/2/swapped"),
+            (ballot(3, Way::Straight, 2), "panel/3/vote/2/repair/2"),
+        ];
+        for (call, name) in named {
+            assert_eq!(call.path(), CallPath::from(name));
+            assert_eq!(Call::parse(&CallPath::from(name)), Some(call));
         }
         assert_eq!(Call::parse(&CallPath::from("turn/3/again")), None);
+        assert_eq!(Call::parse(&CallPath::from("vote/02")), None);
     }
 }

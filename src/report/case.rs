@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::base::{Digest, StepName};
-use crate::event::{CaseAdmitted, CaseStatus, TaskSettled, TaskStatus, Unscored};
+use crate::event::{CaseAdmitted, CaseStatus, TaskSettled, TaskStatus, Unscored, Verdict};
 
 /// Finds a text of the journal.
 pub type Texts<'a> = &'a dyn Fn(&Digest) -> Option<Arc<str>>;
@@ -70,9 +70,31 @@ pub const fn task_status_word(status: TaskStatus) -> &'static str {
 #[must_use]
 pub const fn unscored_phrase(reason: Unscored) -> &'static str {
     match reason {
-        Unscored::Unreadable => "the answer names no option, or more than one",
-        Unscored::CutOff => "the answer was cut before it named an option",
-        Unscored::SwapDisagreed => "asked with the names exchanged, the judge said something else",
+        Unscored::Unreadable => "the answer has not the form that was asked for",
+        Unscored::CutOff => "the answer was cut before its verdict",
+        Unscored::SwapDisagreed => "asked the other way round, the judge said something else",
+        Unscored::OutOfRange => "the answer is a number that the scale does not have",
+        Unscored::Mismatched => "the answer does not match the schema",
+        Unscored::NotUnanimous => "not all votes are the same",
         Unscored::VotesTied => "no option has most votes",
     }
+}
+
+/// Says a verdict in a few words; none when there is none.
+#[must_use]
+pub fn verdict_words(verdict: &Verdict) -> Option<String> {
+    match verdict {
+        Verdict::Choice(option) => Some(option.clone()),
+        Verdict::Score(score) => Some(score_words(*score)),
+        Verdict::Ranking(names) => Some(names.join(" > ")),
+        Verdict::Json => Some("a value".to_owned()),
+        Verdict::Unscored(_) => None,
+    }
+}
+
+/// Writes a score with at most two digits after the point, and none that say nothing.
+#[must_use]
+pub(super) fn score_words(score: f64) -> String {
+    let text = format!("{score:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

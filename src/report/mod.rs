@@ -18,12 +18,14 @@ mod tests;
 mod transcript;
 mod wrap;
 
-pub use case::{CaseRecord, MissingText, Texts, status_word, task_status_word, unscored_phrase};
+pub use case::{CaseRecord, MissingText, Texts, status_word, task_status_word, unscored_phrase, verdict_words};
 pub use cost::{Cost, Spent};
 pub use number::{duration, grouped, percent, rate};
 pub use progress::{Milestones, Progress};
 pub use results::{Layout, Shape, row, standard_columns};
-pub use summary::{Choice, FailureCount, JudgeSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase};
+pub use summary::{
+    Choice, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase,
+};
 pub use summary_text::text as summary_text;
 pub use table::{ColumnKind, TableColumns, TableWriter};
 pub use tally::{JudgeTally, StepTally, Tally};

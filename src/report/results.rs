@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::case::{CaseRecord, MissingText, Texts, status_word, task_status_word, text_of, unscored_phrase};
 use crate::base::StepName;
 use crate::event::{Judgement, TaskOutput, TaskSettled, Turn, Verdict};
+use crate::judge::{json_in, number, reason_in};
 
 /// Which columns a table has, and in which order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,18 +22,33 @@ pub struct Layout {
 pub enum Shape {
     /// `text`.
     Chat,
+    /// `json`: a chat whose answer has a schema.
+    Value,
     /// `transcript`, `turns`, `stopped_by`.
     Dialogue,
     /// `choice`, `votes`, `flipped`.
     Judge,
+    /// `choice`, `reason`, `votes`, `flipped`.
+    Explained,
+    /// `score`, `votes`.
+    Score,
+    /// `score`, `reason`, `votes`.
+    ExplainedScore,
+    /// `ranking`, `votes`, `flipped`.
+    Ranking,
 }
 
 impl Shape {
     const fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Chat => &["text"],
+            Self::Value => &["json"],
             Self::Dialogue => &["transcript", "turns", "stopped_by"],
             Self::Judge => &["choice", "votes", "flipped"],
+            Self::Explained => &["choice", "reason", "votes", "flipped"],
+            Self::Score => &["score", "votes"],
+            Self::ExplainedScore => &["score", "reason", "votes"],
+            Self::Ranking => &["ranking", "votes", "flipped"],
         }
     }
 }
@@ -142,15 +158,24 @@ fn field_value(case: &CaseRecord<'_>, step: &StepName, field: &str, texts: Texts
     let text = |digest| text_of(texts, step, digest).map(|text| json!(&*text));
     match (&task.output, field) {
         (Some(TaskOutput::Chat { text: digest }), "text") => text(digest),
+        (Some(TaskOutput::Chat { text: digest }), "json") => {
+            Ok(json_in(&text_of(texts, step, digest)?).unwrap_or_default())
+        }
         (Some(TaskOutput::Dialogue { turns, .. }), "transcript") => transcript(step, turns, texts).map(Value::from),
         (Some(TaskOutput::Dialogue { turns, .. }), "turns") => Ok(json!(turns.len())),
         (Some(TaskOutput::Dialogue { turns, .. }), "last") => {
             turns.last().map_or(Ok(Value::Null), |turn| text(&turn.text))
         }
         (Some(TaskOutput::Dialogue { stopped_by, .. }), "stopped_by") => Ok(json!(stopped_by)),
-        (Some(TaskOutput::Judge(judgement)), "reason") => {
-            judgement.votes.first().map_or(Ok(Value::Null), |vote| text(&vote.reason))
-        }
+        (Some(TaskOutput::Judge(judgement)), "reason" | "json") => match judgement.votes.first() {
+            None => Ok(Value::Null),
+            Some(vote) => {
+                let answer = text_of(texts, step, &vote.reason)?;
+                let is_value = judgement.verdict == Verdict::Json;
+                let value = json_in(&answer).filter(|_| is_value).unwrap_or_default();
+                Ok(if field == "json" { value } else { json!(reason_in(&answer)) })
+            }
+        },
         (Some(TaskOutput::Judge(judgement)), field) => Ok(judge_field(judgement, field)),
         (Some(_) | None, _) => Ok(Value::Null),
     }
@@ -158,18 +183,20 @@ fn field_value(case: &CaseRecord<'_>, step: &StepName, field: &str, texts: Texts
 
 fn judge_field(judgement: &Judgement, field: &str) -> Value {
     match field {
-        "choice" => choice(&judgement.verdict),
-        "votes" => judgement.votes.iter().map(|vote| choice(&vote.verdict)).collect(),
+        "choice" | "score" | "ranking" => value_of(&judgement.verdict),
+        "votes" => judgement.votes.iter().map(|vote| value_of(&vote.verdict)).collect(),
         // Never asked both ways is not the same as never flipped.
         "flipped" if judgement.pairs > 0 => json!(judgement.flipped),
         _ => Value::Null,
     }
 }
 
-fn choice(verdict: &Verdict) -> Value {
+fn value_of(verdict: &Verdict) -> Value {
     match verdict {
         Verdict::Choice(option) => json!(option),
-        Verdict::Unscored(_) => Value::Null,
+        Verdict::Score(score) => number(*score),
+        Verdict::Ranking(names) => json!(names),
+        Verdict::Json | Verdict::Unscored(_) => Value::Null,
     }
 }
 

@@ -6,7 +6,7 @@ use super::number::per;
 use super::{Cost, JudgeTally, StepTally, Tally};
 use crate::base::{RunId, StepName, TokenCount};
 use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
-use crate::stats::{Categories, wilson_95};
+use crate::stats::{Categories, Mean, wilson_95};
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -150,8 +150,18 @@ pub struct Ending {
 pub struct JudgeSummary {
     /// Cases with a verdict: what shares are shares of.
     pub scored: u64,
-    /// Verdicts by option, most frequent first; options that nobody chose are absent.
+    /// Verdicts by option, most frequent first, or by score, the lowest first; of rankings what stands first. What
+    /// nobody chose is absent.
     pub choices: Vec<Choice>,
+    /// The mean of scores; none when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<MeanSummary>,
+    /// Krippendorff's alpha of a panel; none without a panel, or when all say the same of everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// The latest verdict, in words.
+    #[serde(skip)]
+    pub latest: Option<String>,
     /// Cases without a verdict, by why.
     pub unscored: Vec<FailureCount>,
     /// Single votes by option; empty when cases have one vote.
@@ -162,6 +172,19 @@ pub struct JudgeSummary {
     pub pairs: u64,
     /// `flipped` through `pairs`, with its interval; none without pairs.
     pub flip_rate: Option<Choice>,
+}
+
+/// A mean with its 95 % Student interval; none where there is one number.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MeanSummary {
+    /// The mean.
+    pub mean: f64,
+    /// Lower end of the interval.
+    pub low: Option<f64>,
+    /// Upper end of the interval.
+    pub high: Option<f64>,
+    /// Standard deviation of the scores.
+    pub deviation: Option<f64>,
 }
 
 /// How often one thing came, with its share and the 95 % Wilson interval of the share.
@@ -265,8 +288,11 @@ impl StepSummary {
 impl JudgeSummary {
     fn of(judge: &JudgeTally) -> Self {
         Self {
-            scored: judge.choices.total(),
-            choices: shares(&judge.choices),
+            scored: judge.scored,
+            choices: choices(judge),
+            mean: judge.scores.mean_95().map(MeanSummary::of),
+            alpha: judge.agreement.alpha(),
+            latest: judge.latest.clone(),
             unscored: named(&judge.unscored, unscored_word),
             votes: shares(&judge.votes),
             flipped: judge.flipped,
@@ -274,6 +300,22 @@ impl JudgeSummary {
             flip_rate: Choice::of("flipped".to_owned(), judge.flipped, judge.pairs),
         }
     }
+}
+
+impl MeanSummary {
+    const fn of(mean: Mean) -> Self {
+        Self { mean: mean.point, low: mean.low, high: mean.high, deviation: mean.deviation }
+    }
+}
+
+/// Returns shares by frequency, those of scores by value.
+fn choices(judge: &JudgeTally) -> Vec<Choice> {
+    let mut choices = shares(&judge.choices);
+    if judge.scores.count() > 0 {
+        let value = |choice: &Choice| choice.option.parse().unwrap_or(f64::INFINITY);
+        choices.sort_by(|one, other| value(one).total_cmp(&value(other)));
+    }
+    choices
 }
 
 impl Choice {
@@ -298,6 +340,9 @@ const fn unscored_word(reason: Unscored) -> &'static str {
         Unscored::Unreadable => "unreadable",
         Unscored::CutOff => "cut off",
         Unscored::SwapDisagreed => "disagreed when exchanged",
+        Unscored::OutOfRange => "out of range",
+        Unscored::Mismatched => "mismatched",
+        Unscored::NotUnanimous => "not unanimous",
         Unscored::VotesTied => "votes tied",
     }
 }

@@ -2,10 +2,15 @@
 
 use super::number::counted;
 use super::wrap::{columns, cut, wrapped};
-use super::{Choice, FailureCount, JudgeSummary, RunStatus, StepSummary, Summary, duration, grouped, percent, rate};
+use super::{
+    Choice, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary, duration, grouped, percent,
+    rate,
+};
 
 /// Below so many scored cases an interval says nothing that the counts do not.
 const FEWEST_FOR_BARS: u64 = 2;
+/// So many different scores are drawn one by one; more are told by their mean.
+const MOST_BARS: usize = 11;
 /// Longest name that is given a column of its own.
 const LONGEST_LABEL: usize = 20;
 /// What stands beside a bar: share, interval and counts.
@@ -74,7 +79,7 @@ impl Rows {
         let asked = step.ok + step.unscored;
         let unscored = kinds(&judge.unscored);
         if asked == 1 {
-            let verdict = judge.choices.first().map_or("unscored", |choice| choice.option.as_str());
+            let verdict = judge.latest.as_deref().unwrap_or("unscored");
             let votes = votes(judge).map_or(String::new(), |votes| format!("  (votes: {votes})"));
             let reason = if unscored.is_empty() { String::new() } else { format!(": {unscored}") };
             self.add(step.step.as_str(), &format!("{verdict}{reason}{votes}"));
@@ -83,8 +88,13 @@ impl Rows {
         let scored = format!("{} of {} scored", grouped(judge.scored), counted(asked, "case"));
         let reason = if unscored.is_empty() { String::new() } else { format!("; unscored: {unscored}") };
         self.lines.push(wrapped(&format!("{}: {scored}{reason}", step.step), self.width, 2));
-        for choice in &judge.choices {
-            self.share(choice, judge.scored);
+        if let Some(mean) = &judge.mean {
+            self.add("  mean", &mean_line(mean));
+        }
+        if judge.mean.is_none() || judge.choices.len() <= MOST_BARS {
+            for choice in &judge.choices {
+                self.share(choice, judge.scored);
+            }
         }
         if let Some(votes) = votes(judge) {
             self.add("  votes", &votes);
@@ -94,7 +104,10 @@ impl Rows {
             let text = format!("{counts} when asked both ways, {}  {}", percent(rate.share), interval(rate));
             self.add("  flipped", &text);
         }
-        if judge.scored >= FEWEST_FOR_BARS {
+        if let Some(alpha) = judge.alpha {
+            self.add("  alpha", &format!("{alpha:.2} (Krippendorff's; 1: the panel agrees, 0: as by chance)"));
+        }
+        if judge.scored >= FEWEST_FOR_BARS && !judge.choices.is_empty() {
             self.lines.push(wrapped("shares of the scored cases with 95 % Wilson intervals", self.width, 4));
         }
         self.lines.push(String::new());
@@ -203,6 +216,16 @@ fn votes(judge: &JudgeSummary) -> Option<String> {
 fn kinds(counts: &[FailureCount]) -> String {
     let parts: Vec<_> = counts.iter().map(|count| format!("{} {}", count.kind, grouped(count.count))).collect();
     parts.join(", ")
+}
+
+fn mean_line(mean: &MeanSummary) -> String {
+    let point = format!("{:.2}", mean.mean);
+    match (mean.low, mean.high, mean.deviation) {
+        (Some(low), Some(high), Some(deviation)) => {
+            format!("{point}  [{low:.2}, {high:.2}] 95 % Student interval, standard deviation {deviation:.2}")
+        }
+        _ => point,
+    }
 }
 
 fn interval(choice: &Choice) -> String {

@@ -3,13 +3,14 @@
 use indexmap::IndexMap;
 
 use super::Spent;
-use crate::base::{RunId, StepName, Timestamp};
+use super::case::{score_words, verdict_words};
+use crate::base::{ActorName, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, BackendResolved, CaseCounts, Event, Failure, FailureKind, FinishReason, Outcome, Recorded,
-    RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Unscored, Usage,
-    Verdict,
+    AttemptEnded, BackendResolved, CaseCounts, Event, Failure, FailureKind, FinishReason, Judgement, Outcome,
+    Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Unscored,
+    Usage, Verdict,
 };
-use crate::stats::Categories;
+use crate::stats::{Agreement, Categories, Moments};
 
 /// What a run's events come to so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,8 +91,16 @@ pub struct StepTally {
 /// What a judge said over all cases.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JudgeTally {
-    /// Verdicts over the votes of a case, by option.
+    /// Cases with a verdict.
+    pub scored: u64,
+    /// Verdicts over the votes of a case: options, scores, or what was ranked first.
     pub choices: Categories,
+    /// Scores over the votes of a case.
+    pub scores: Moments,
+    /// The latest verdict, in words.
+    pub latest: Option<String>,
+    /// How far the members of a panel agree.
+    pub agreement: Agreement,
     /// Cases without a verdict, by why.
     pub unscored: Categories<Unscored>,
     /// Single votes by option, when cases have more than one.
@@ -219,21 +228,55 @@ impl Tally {
 }
 
 impl JudgeTally {
-    fn add(&mut self, judgement: &crate::event::Judgement) {
+    fn add(&mut self, judgement: &Judgement) {
+        self.scored += u64::from(!matches!(judgement.verdict, Verdict::Unscored(_)));
+        self.latest = verdict_words(&judgement.verdict);
         match &judgement.verdict {
             Verdict::Choice(option) => self.choices.add(option.clone()),
+            Verdict::Score(score) => {
+                self.choices.add(score_words(*score));
+                self.scores.add(*score);
+            }
+            Verdict::Ranking(names) => self.choices.add(names.first().cloned().unwrap_or_default()),
+            Verdict::Json => {}
             Verdict::Unscored(reason) => self.unscored.add(*reason),
         }
         self.flipped += u64::from(judgement.flipped);
         self.pairs += u64::from(judgement.pairs);
+        self.add_panel(judgement);
         if judgement.votes.len() < 2 {
             return;
         }
         for vote in &judgement.votes {
-            match &vote.verdict {
-                Verdict::Choice(option) => self.votes.add(option.clone()),
-                Verdict::Unscored(_) => self.unscored_votes += 1,
+            match verdict_words(&vote.verdict) {
+                Some(words) => self.votes.add(words),
+                None => self.unscored_votes += 1,
             }
         }
+    }
+
+    /// Counts what each member of a panel says for itself: the mean of its scores, or the option of most of its votes.
+    fn add_panel(&mut self, judgement: &Judgement) {
+        let mut members: IndexMap<&ActorName, (Moments, Categories)> = IndexMap::new();
+        for vote in &judgement.votes {
+            let Some(by) = &vote.by else { return };
+            let (scores, names) = members.entry(by).or_default();
+            match &vote.verdict {
+                Verdict::Score(score) => scores.add(*score),
+                other => {
+                    if let Some(words) = verdict_words(other) {
+                        names.add(words);
+                    }
+                }
+            }
+        }
+        let scores = members.values().filter_map(|(scores, _)| Some(scores.mean_95()?.point));
+        self.agreement.add_numbers(&scores.collect::<Vec<f64>>());
+        let names = members.values().filter_map(|(_, names)| match names.ranked().as_slice() {
+            [(name, _)] => Some(name.clone()),
+            [(name, most), (_, next), ..] if most > next => Some(name.clone()),
+            _ => None,
+        });
+        self.agreement.add_names(&names.collect::<Vec<String>>());
     }
 }

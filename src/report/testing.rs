@@ -201,7 +201,7 @@ impl Story {
 
 pub(crate) fn judgement(votes: &[Verdict], verdict: Verdict, reason: Digest) -> Judgement {
     let pairs = u32::try_from(votes.len()).unwrap();
-    let votes = votes.iter().map(|verdict| Vote { verdict: verdict.clone(), reason }).collect();
+    let votes = votes.iter().map(|verdict| Vote { verdict: verdict.clone(), reason, by: None }).collect();
     Judgement { verdict, votes, flipped: 0, pairs }
 }
 

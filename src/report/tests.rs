@@ -157,7 +157,7 @@ fn votes_and_flips_are_counted() {
     judged.flipped = 1;
     assert_eq!(
         verdict_line(&"verdict".into(), &judged),
-        "verdict: pro  (votes: pro 2, con 1; 1 of 3 changed when names were exchanged)"
+        "verdict: pro  (votes: pro 2, con 1; 1 of 3 changed when asked the other way round)"
     );
     story.settle(0, "verdict", TaskStatus::Ok, Some(TaskOutput::Judge(judged)));
     let tally = story.tally();
@@ -219,7 +219,7 @@ fn row_of(story: &Story, number: u64, layout: &Layout) -> String {
 fn a_row_has_what_was_said_and_no_times() {
     let story = many();
     expect![[r#"{"id":"m0","repeat":1,"motion":"Cats are better than dogs.","debate.transcript":"pro: Cats clean themselves.\n\ncon: Dogs guard the house.","debate.turns":2,"debate.stopped_by":"rounds","verdict.choice":"con","verdict.votes":["con"],"verdict.flipped":0,"status":"ok","error":null}"#]].assert_eq(&row_of(&story, 0, &layout()));
-    expect![[r#"{"id":"m13","repeat":1,"motion":"Cats are better than dogs.","debate.transcript":"pro: Cats clean themselves.\n\ncon: Dogs guard the house.","debate.turns":2,"debate.stopped_by":"rounds","verdict.choice":null,"verdict.votes":[null],"verdict.flipped":0,"status":"unscored","error":"verdict: unscored: the answer names no option, or more than one"}"#]].assert_eq(&row_of(&story, 13, &layout()));
+    expect![[r#"{"id":"m13","repeat":1,"motion":"Cats are better than dogs.","debate.transcript":"pro: Cats clean themselves.\n\ncon: Dogs guard the house.","debate.turns":2,"debate.stopped_by":"rounds","verdict.choice":null,"verdict.votes":[null],"verdict.flipped":0,"status":"unscored","error":"verdict: unscored: the answer has not the form that was asked for"}"#]].assert_eq(&row_of(&story, 13, &layout()));
     expect![[r#"{"id":"m14","repeat":1,"debate.transcript":null,"debate.turns":null,"debate.stopped_by":null,"verdict.choice":null,"verdict.votes":null,"verdict.flipped":null,"status":"failed","error":"debate: refused: HTTP 400: no"}"#]].assert_eq(&row_of(&story, 14, &layout()));
 }
 

@@ -1,6 +1,6 @@
 //! A settled case as people read it: who said what, and the verdict.
 
-use super::case::{CaseRecord, MissingText, Texts, text_of, unscored_phrase};
+use super::case::{CaseRecord, MissingText, Texts, text_of, unscored_phrase, verdict_words};
 use super::results::Layout;
 use super::wrap::wrapped;
 use crate::base::{ActorName, StepName};
@@ -76,23 +76,20 @@ fn missing_line(task: &TaskSettled) -> String {
 #[must_use]
 pub fn verdict_line(step: &StepName, judgement: &Judgement) -> String {
     let verdict = match &judgement.verdict {
-        Verdict::Choice(option) => option.clone(),
         Verdict::Unscored(reason) => format!("unscored, {}", unscored_phrase(*reason)),
+        scored => verdict_words(scored).unwrap_or_default(),
     };
     let mut notes = Vec::new();
     if judgement.votes.len() > 1 {
         let mut votes = Categories::default();
         for vote in &judgement.votes {
-            votes.add(match &vote.verdict {
-                Verdict::Choice(option) => option.clone(),
-                Verdict::Unscored(_) => "unscored".to_owned(),
-            });
+            votes.add(verdict_words(&vote.verdict).unwrap_or_else(|| "unscored".to_owned()));
         }
         let votes: Vec<_> = votes.ranked().iter().map(|(option, count)| format!("{option} {count}")).collect();
         notes.push(format!("votes: {}", votes.join(", ")));
     }
     if judgement.flipped > 0 {
-        notes.push(format!("{} of {} changed when names were exchanged", judgement.flipped, judgement.pairs));
+        notes.push(format!("{} of {} changed when asked the other way round", judgement.flipped, judgement.pairs));
     }
     let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join("; ")) };
     format!("{step}: {verdict}{notes}")

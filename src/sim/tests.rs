@@ -5,9 +5,10 @@ use super::*;
 use crate::base::{ActorName, BackendName, CaseNo, Digest, ItemId, StepName};
 use crate::event::Event;
 use crate::journal::{EventLog, EventSeq, Memory};
+use crate::judge::Rule;
 use crate::plan::{
     Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Dialogue, History, Items, Judge, Limits,
-    ModelChoice, Order, Plan, Sampling, Step, StepIdx, StepKind, Stop,
+    ModelChoice, Order, Plan, Sampling, Step, StepIdx, StepKind, Stop, Wanted,
 };
 use crate::prompt::Templates;
 
@@ -37,10 +38,14 @@ fn debate() -> Arc<Plan> {
         likenesses: vec![],
     };
     let judge = Judge {
-        actor: ActorIdx(2),
+        actors: vec![ActorIdx(2)],
         question,
-        choose: ["pro", "con", "tie"].map(str::to_owned).to_vec(),
+        wanted: Wanted::Choose(["pro", "con", "tie"].map(str::to_owned).to_vec()),
         votes: NonZeroU32::MIN,
+        rule: Rule::Majority,
+        swap: false,
+        explain: false,
+        repair: 1,
         blind: Some([ActorName::from("pro"), ActorName::from("con")]),
     };
     let verdict = StepKind::Judge(judge);

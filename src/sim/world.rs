@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
-use crate::backend::{CallLimits, ChatRequest, Format, sim};
+use crate::backend::{CallLimits, ChatRequest, sim};
 use crate::base::{Digest, Hasher, ItemId, Millis, Timestamp};
 use crate::engine::{Effect, Engine, IllegalEvent, Input, Offered, Options, Replay, StartCall, Step, Ticket};
 use crate::event::{
@@ -290,7 +290,7 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
             max_tokens: sampling.max_tokens,
             stop: sampling.stop.clone(),
             seed: composed.seed,
-            format: if composed.options.is_empty() { Format::Text } else { Format::Choice(composed.options) },
+            format: composed.format,
             stream: false,
             limits: CallLimits {
                 connect: call.timeouts.connect.duration(),

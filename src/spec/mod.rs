@@ -2,9 +2,11 @@
 //! Reads: text. Never: name resolution, the file system, the environment.
 //! Start at [`parse`] and [`Spec`].
 
+mod answer;
 mod decode;
 mod dialogue;
 mod items;
+mod judge;
 mod load;
 mod node;
 mod pipeline;
@@ -20,18 +22,20 @@ mod text;
 mod traps;
 mod words;
 
+pub use answer::{Flag, Repairs, SchemaSource, VoteRule};
 pub use decode::Required;
 pub use dialogue::{
     Agree, Budget, Dialogue, History, Looping, Opens, OpensWord, Order, OrderWord, Says, Stop, Unchanged,
 };
 pub use items::{ColumnTypes, Items, Rows, Sample, Shuffle};
+pub use judge::{Contestants, Judge, Levels, Score};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
 pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version};
 pub use run::{Columns, Limits, Results, Retries, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};
-pub use steps::{Chat, Judge, Step};
+pub use steps::{Chat, Step};
 pub use stop::{Errors, FirstItems, RunBudget, RunStop};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    Backoff, BaseUrl, ColumnTypes, Columns, Count, Delimiter, Length, Number, Opens, OpensWord, Order, OrderWord,
-    ParamType, PipelineName, Rate, Required, Rows, RowsPath, Scalar, Seed, Setting, Share, Slots, Spanned, Spec,
-    Table, TablePath, Temperature, Text, Tokens, TopP, Version, Word,
+    Backoff, BaseUrl, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag, Length, Levels, Number, Opens,
+    OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Required, Rows, RowsPath, Scalar,
+    SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec, Table, TablePath, Temperature, Text, Tokens, TopP,
+    Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
 
@@ -211,6 +212,21 @@ inline! {
     Text => { "type": "string" }
     Version => { "type": "integer", "const": 1 }
     Count => { "type": "integer", "minimum": 1, "maximum": u32::MAX }
+    Flag => { "type": "boolean" }
+    Repairs => { "type": "integer", "minimum": 0, "maximum": 10 }
+    VoteRule => { "enum": ["majority", "mean", "unanimous"] }
+    SchemaSource => { "anyOf": [
+        { "type": "object" },
+        { "type": "string", "pattern": "^file://", "not": { "pattern": r"\{\{" } },
+    ] }
+    Levels => { "anyOf": [
+        { "type": "array", "items": { "type": "string" } },
+        { "type": "object", "additionalProperties": { "type": "string" }, "propertyNames": { "pattern": r"^-?[0-9]+(\.[0-9]+)?$" } },
+    ] }
+    Contestants => { "anyOf": [
+        { "type": "array", "minItems": 2, "uniqueItems": true, "items": { "type": "string" } },
+        { "type": "object", "minProperties": 2, "additionalProperties": { "type": "string" } },
+    ] }
     Seed => { "type": "integer", "minimum": 0, "maximum": u64::MAX }
     Temperature => { "type": "number", "minimum": 0, "maximum": 2 }
     TopP => { "type": "number", "minimum": 0, "maximum": 1 }

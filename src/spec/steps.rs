@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use super::decode::{Decode, Fields, Place};
 use super::node::{Node, Spanned};
 use super::table::Named;
-use super::{Count, Dialogue, Required, Setting, Text};
+use super::{Dialogue, Judge, Repairs, Required, SchemaSource, Setting, Text};
 use crate::diag::{Diagnostic, code};
 
 /// The kinds of a step.
@@ -23,12 +23,19 @@ pub struct Step {
     /// Several actors in turns. Later steps read `transcript`, `turns`, `last`, `stopped_by` and `status`.
     #[schemars(extend("examples" = [{"actors": ["pro", "con"], "opening": "{{ item.motion }}", "stop": {"rounds": 3}}]))]
     pub dialogue: Option<Dialogue>,
-    /// A choice among options. Later steps read `choice`, `votes`, `flipped` and `status`.
+    /// A verdict. Later steps read `choice`, `score`, `ranking` or `json`, and `reason`, `votes`, `flipped`, `status`.
     #[schemars(extend("examples" = [{"actor": "referee", "question": "Who won?\n{{ steps.debate.transcript }}", "choose": ["pro", "con", "tie"]}]))]
     pub judge: Option<Judge>,
     /// Steps to wait for. Those that templates read are waited for anyway.
     #[schemars(extend("examples" = [["debate"]]))]
     pub after: Option<Vec<Spanned<String>>>,
+    /// The JSON Schema that the answer of a `chat` must match, or `file://` and the path of one.
+    #[schemars(extend("examples" = [{"type": "object", "properties": {"fits": {"type": "boolean"}}}, "file://answer.schema.json"]))]
+    pub schema: Option<SchemaSource>,
+    /// How often an answer that cannot be read is asked for again, with what is wrong with it.
+    #[schemars(extend("default" = 1))]
+    #[schemars(extend("examples" = [2]))]
+    pub repair: Option<Setting<Repairs>>,
 }
 
 /// One question, one answer.
@@ -42,29 +49,6 @@ pub struct Chat {
     pub prompt: Required<Text>,
 }
 
-/// A choice among options.
-#[derive(Clone, Debug, JsonSchema)]
-pub struct Judge {
-    /// Who judges: a name from `actors`.
-    #[schemars(extend("examples" = ["referee"]))]
-    pub actor: Required<Spanned<String>>,
-    /// What is asked: a template. How to answer is added to it.
-    #[schemars(example = &"Who argued better?\n{{ steps.debate.transcript }}")]
-    pub question: Required<Text>,
-    /// The options, at least two.
-    #[schemars(extend("minItems" = 2, "uniqueItems" = true))]
-    #[schemars(extend("examples" = [["pro", "con", "tie"]]))]
-    pub choose: Required<Vec<Spanned<String>>>,
-    /// How often it is asked, each time with another seed.
-    #[schemars(extend("default" = 1))]
-    #[schemars(extend("examples" = [3]))]
-    pub votes: Option<Setting<Count>>,
-    /// Two speakers among the options: shown as A and B, and asked again exchanged.
-    #[schemars(extend("minItems" = 2, "maxItems" = 2, "uniqueItems" = true))]
-    #[schemars(extend("examples" = [["pro", "con"]]))]
-    pub blind: Option<Vec<Spanned<String>>>,
-}
-
 impl Named for Step {
     const WORD: &'static str = "step";
     const ONE: &'static str = "a step";
@@ -75,8 +59,10 @@ impl Decode for Step {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
         // A misspelt kind is reported as an unknown key; that none is there would only repeat it.
-        if KINDS.iter().any(|kind| fields.has(kind)) || !fields.has_unknown(&["chat", "dialogue", "judge", "after"]) {
-            let remedy = "a step is one `chat` (a question), one `dialogue` (turns) or one `judge` (a choice): \
+        if KINDS.iter().any(|kind| fields.has(kind))
+            || !fields.has_unknown(&["chat", "dialogue", "judge", "after", "schema", "repair"])
+        {
+            let remedy = "a step is one `chat` (a question), one `dialogue` (turns) or one `judge` (a verdict): \
                           two of them are two steps";
             fields.exactly_one(KINDS, remedy, report);
         }
@@ -85,6 +71,8 @@ impl Decode for Step {
             dialogue: fields.optional("dialogue", report),
             judge: fields.optional("judge", report),
             after: fields.optional("after", report),
+            schema: fields.optional("schema", report),
+            repair: fields.optional("repair", report),
         };
         fields.finish(report);
         Some(step)
@@ -97,36 +85,6 @@ impl Decode for Chat {
         let chat = Self { actor: fields.required("actor", report), prompt: fields.required("prompt", report) };
         fields.finish(report);
         Some(chat)
-    }
-}
-
-impl Decode for Judge {
-    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
-        let mut fields = Fields::of(node, place, report)?;
-        let judge = Self {
-            actor: fields.required("actor", report),
-            question: fields.required("question", report),
-            choose: fields.required("choose", report),
-            votes: fields.optional("votes", report),
-            blind: fields.optional("blind", report),
-        };
-        if let Some(options) = judge.choose.as_ref() {
-            let place = fields.place_of("choose", &fields.span_of("choose"));
-            distinct(options, fields.length_of("choose"), &place, report);
-        }
-        if let Some(names) = &judge.blind {
-            let place = fields.place_of("blind", &fields.span_of("blind"));
-            distinct(names, fields.length_of("blind"), &place, report);
-            if let Some(third) = names.get(2) {
-                report.push(
-                    Diagnostic::error(code::BAD_LIST, format!("{} takes two names", place.what))
-                        .at(&third.span, "the third")
-                        .help("blind judging tells two speakers apart: A and B"),
-                );
-            }
-        }
-        fields.finish(report);
-        Some(judge)
     }
 }
 

@@ -1,16 +1,15 @@
 //! Labels instead of names, so that a judge cannot know who spoke.
 
-use crate::plan::{Call, Judge};
+use crate::plan::{Ballot, Judge, Way};
 
 /// What a judge sees for each name: nothing changed, or A and B for the two contestants.
 pub(super) struct Labels(Vec<(String, &'static str)>);
 
 impl Labels {
     /// Returns the labels of one asking.
-    pub(super) fn of(judge: &Judge, call: Call) -> Self {
+    pub(super) fn of(judge: &Judge, ballot: Ballot) -> Self {
         let Some([first, second]) = &judge.blind else { return Self(Vec::new()) };
-        let exchanged = matches!(call, Call::Vote { exchanged: true, .. });
-        let labels = if exchanged { ["B", "A"] } else { ["A", "B"] };
+        let labels = if ballot.way == Way::Exchanged { ["B", "A"] } else { ["A", "B"] };
         Self(vec![(first.to_string(), labels[0]), (second.to_string(), labels[1])])
     }
 

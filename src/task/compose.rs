@@ -1,14 +1,14 @@
 //! A place → the messages that are sent.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::blind::Labels;
 use super::context::context;
-use super::{Texts, dialogue};
+use super::{Texts, ballot, dialogue};
 use crate::base::Digest;
-use crate::plan::{Judge, Place, Plan, StepKind, seed_of};
-use crate::prompt::{Message, RenderError, Role};
+use crate::judge::Form;
+use crate::plan::{Ballot, Call, Mended, Place, Plan, StepKind, seed_of};
+use crate::prompt::{Format, Message, RenderError, Role};
 
 /// The model that each actor of the plan speaks through, in the plan's order.
 pub type Models<'a> = &'a [Arc<str>];
@@ -18,8 +18,8 @@ pub type Models<'a> = &'a [Arc<str>];
 pub struct Composed {
     /// In order.
     pub messages: Vec<Message>,
-    /// What the answer must be one of; empty for any text.
-    pub options: Vec<String>,
+    /// What shape the answer must have.
+    pub format: Format,
     /// 31 bits.
     pub seed: u32,
     /// Turns that the dialogue's `history` leaves out.
@@ -54,7 +54,7 @@ pub enum ComposeError {
 pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>) -> Result<Composed, ComposeError> {
     let kind = &plan.step(place.step).kind;
     let labels = match kind {
-        StepKind::Judge(judge) => Labels::of(judge, place.call),
+        StepKind::Judge(judge) => Labels::of(judge, ballot_of(place)),
         StepKind::Chat(_) | StepKind::Dialogue(_) => Labels::none(),
     };
     let data = context(plan, place, models, &labels, texts)?;
@@ -71,10 +71,17 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
         messages.push(Message { role: Role::System, content: Arc::from(render("system prompt", system)?) });
     }
     let user = |text: String| Message { role: Role::User, content: Arc::from(text) };
-    let mut options = Vec::new();
+    let mut format = Format::Text;
     let mut dropped_turns = 0;
     match kind {
-        StepKind::Chat(chat) => messages.push(user(render("prompt", chat.prompt)?)),
+        StepKind::Chat(chat) => {
+            let mut text = render("prompt", chat.prompt)?;
+            if let Some((schema, _)) = &chat.form {
+                add(&mut text, &schema.instructions());
+                format = Format::Json(schema.value());
+            }
+            messages.push(user(text));
+        }
         StepKind::Dialogue(talk) => {
             let opening = render("opening", talk.opening)?;
             let seen = dialogue::seen(plan, talk, place, opening, texts)?;
@@ -82,21 +89,43 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
             messages.extend(seen.messages);
         }
         StepKind::Judge(judge) => {
-            options = labels.options(&judge.choose);
-            messages.push(user(question(render("question", judge.question)?, judge, &options)));
+            let ballot = ballot_of(place);
+            let form = ballot::form(judge, ballot, &labels);
+            let mut text = render("question", judge.question)?;
+            for (letter, contestant) in ballot::shown(judge, ballot) {
+                add(&mut text, &format!("{letter}:\n{}", render("text to compare", contestant.text)?.trim()));
+            }
+            add(&mut text, &form.instructions(judge.explain));
+            if judge.blind.is_some() {
+                text.push_str(" A and B are the speakers' labels.");
+            }
+            messages.push(user(text));
+            format = match form {
+                Form::Choice(options) if !judge.explain => Format::Choice(options),
+                form => Format::Json(form.schema(judge.explain)),
+            };
         }
     }
-    Ok(Composed { messages, options, seed: seed_of(plan, place), dropped_turns })
+    if let Some(Mended { answer, complaint }) = &place.mended {
+        let content = texts(answer).ok_or(ComposeError::TextMissing(*answer))?;
+        messages.push(Message { role: Role::Assistant, content });
+        messages
+            .push(user(format!("That cannot be used: {complaint}. Answer again, in the form that was asked for.")));
+    }
+    Ok(Composed { messages, format, seed: seed_of(plan, place), dropped_turns })
 }
 
-/// Adds how to answer: the only words that `pipe` puts into a prompt by itself.
-fn question(mut text: String, judge: &Judge, options: &[String]) -> String {
-    let list = options.iter().map(|option| format!("{option:?}")).collect::<Vec<_>>().join(", ");
-    text.truncate(text.trim_end().len());
-    write!(text, "\n\nAnswer with one JSON object and nothing else: {{\"choice\": X}}, where X is one of {list}.")
-        .expect("writing to a String cannot fail");
-    if judge.blind.is_some() {
-        text.push_str(" A and B are the speakers' labels.");
+/// Returns which question to a judge a call is.
+fn ballot_of(place: &Place) -> Ballot {
+    match place.call {
+        Call::Vote(ballot) => ballot,
+        Call::Say | Call::Repair(_) | Call::Turn(_) => Ballot::first(),
     }
-    text
+}
+
+/// Adds a paragraph to what the author wrote: the only words that `pipe` puts into a prompt by itself.
+fn add(text: &mut String, paragraph: &str) {
+    text.truncate(text.trim_end().len());
+    text.push_str("\n\n");
+    text.push_str(paragraph);
 }

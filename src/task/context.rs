@@ -7,6 +7,7 @@ use super::blind::Labels;
 use super::compose::{ComposeError, Models};
 use crate::base::Digest;
 use crate::event::{Judgement, TaskOutput, TaskSettled, TaskStatus, Turn, Verdict};
+use crate::judge::{json_in, number, reason_in};
 use crate::plan::{Place, Plan, StepIdx, StepKind};
 
 /// Builds the context of one call; `labels` replaces names where speakers are shown.
@@ -39,7 +40,7 @@ pub(super) fn context(
 fn turn_number(place: &Place) -> Value {
     match place.call {
         crate::plan::Call::Turn(turn) => json!(turn),
-        crate::plan::Call::Say | crate::plan::Call::Vote { .. } => Value::Null,
+        crate::plan::Call::Say | crate::plan::Call::Repair(_) | crate::plan::Call::Vote(_) => Value::Null,
     }
 }
 
@@ -72,12 +73,14 @@ fn step(
             let names = plan.step(index);
             dialogue_fields(turns, stopped_by, speakers(&names.kind), labels, texts)?
         }
-        (_, Some(TaskOutput::Judge(judgement))) => judge_fields(judgement, labels),
+        (_, Some(TaskOutput::Judge(judgement))) => judge_fields(judgement, labels, texts)?,
         (StepKind::Chat(_), None) => json!({ "text": null, "json": null }),
         (StepKind::Dialogue(_), None) => {
             json!({ "transcript": null, "turns": null, "last": null, "stopped_by": null })
         }
-        (StepKind::Judge(_), None) => json!({ "choice": null, "votes": null, "flipped": null }),
+        (StepKind::Judge(_), None) => {
+            Value::Object(JUDGE_FIELDS.iter().map(|&field| (field.to_owned(), Value::Null)).collect())
+        }
     };
     fields["status"] = json!(status);
     Ok(fields)
@@ -91,7 +94,7 @@ const fn speakers(kind: &StepKind) -> usize {
 }
 
 fn chat_fields(text: &str) -> Value {
-    json!({ "text": text, "json": serde_json::from_str::<Value>(text).ok() })
+    json!({ "text": text, "json": json_in(text) })
 }
 
 fn dialogue_fields(
@@ -113,11 +116,32 @@ fn dialogue_fields(
     Ok(json!({ "transcript": lines.join("\n\n"), "turns": said, "last": last, "stopped_by": stopped_by }))
 }
 
-fn judge_fields(judgement: &Judgement, labels: &Labels) -> Value {
+/// What there is of a judge, whatever it is asked for.
+const JUDGE_FIELDS: [&str; 7] = ["choice", "score", "ranking", "json", "reason", "votes", "flipped"];
+
+fn judge_fields(judgement: &Judgement, labels: &Labels, texts: Texts<'_>) -> Result<Value, ComposeError> {
     let shown = |verdict: &Verdict| match verdict {
         Verdict::Choice(option) => json!(labels.show(option)),
-        Verdict::Unscored(_) => Value::Null,
+        Verdict::Score(score) => number(*score),
+        Verdict::Ranking(names) => names.iter().map(|name| json!(labels.show(name))).collect(),
+        Verdict::Json | Verdict::Unscored(_) => Value::Null,
     };
-    let votes: Vec<Value> = judgement.votes.iter().map(|vote| shown(&vote.verdict)).collect();
-    json!({ "choice": shown(&judgement.verdict), "votes": votes, "flipped": judgement.flipped })
+    let mut fields: Map<String, Value> = JUDGE_FIELDS.iter().map(|&field| (field.to_owned(), Value::Null)).collect();
+    let field = match &judgement.verdict {
+        Verdict::Choice(_) => "choice",
+        Verdict::Score(_) => "score",
+        Verdict::Ranking(_) => "ranking",
+        Verdict::Json | Verdict::Unscored(_) => "json",
+    };
+    fields[field] = shown(&judgement.verdict);
+    if let Some(first) = judgement.votes.first() {
+        let answer = fetch(&first.reason, texts)?;
+        if judgement.verdict == Verdict::Json {
+            fields["json"] = json_in(&answer).unwrap_or_default();
+        }
+        fields["reason"] = json!(reason_in(&answer));
+    }
+    fields["votes"] = judgement.votes.iter().map(|vote| shown(&vote.verdict)).collect();
+    fields["flipped"] = json!(judgement.flipped);
+    Ok(Value::Object(fields))
 }

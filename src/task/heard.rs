@@ -32,7 +32,7 @@ pub(super) fn heard(
         captures: captures.collect(),
         loops: loops.collect::<Result<_, _>>()?,
         about_tokens: u32::try_from(counted).unwrap_or(u32::MAX),
-        verdict: None,
+        ..Facts::default()
     })
 }
 

@@ -2,6 +2,7 @@
 //! Reads: `Plan`, `Place`, texts by digest. Gives: messages, `Facts`. Never: queues, clocks, calling a model.
 //! Start at [`compose()`] and [`read()`].
 
+mod ballot;
 mod blind;
 mod compose;
 mod context;

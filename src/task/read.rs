@@ -1,12 +1,11 @@
 //! An answer → facts: all that the engine will ever know of it.
 
-use super::Texts;
-use super::blind::Labels;
 use super::compose::ComposeError;
 use super::heard::heard;
-use crate::event::{Facts, FinishReason, Verdict};
-use crate::judge::read_choice;
-use crate::plan::{Place, Plan, StepKind};
+use super::{Texts, ballot};
+use crate::event::{Facts, FinishReason};
+use crate::judge::Reading;
+use crate::plan::{Call, Place, Plan, StepKind};
 
 /// Reads what the step wants to know of an answer. Pure: the same answer gives the same facts.
 ///
@@ -20,15 +19,15 @@ pub fn read(
     texts: Texts<'_>,
 ) -> Result<Facts, ComposeError> {
     Ok(match &plan.step(place.step).kind {
-        StepKind::Chat(_) => Facts::default(),
+        StepKind::Chat(chat) => match &chat.form {
+            Some((schema, _)) => Facts { invalid: schema.check(answer).err(), ..Facts::default() },
+            None => Facts::default(),
+        },
         StepKind::Dialogue(dialogue) => heard(plan, dialogue, place, answer, texts)?,
         StepKind::Judge(judge) => {
-            let labels = Labels::of(judge, place.call);
-            let verdict = match read_choice(answer, &labels.options(&judge.choose), finish) {
-                Verdict::Choice(shown) => Verdict::Choice(labels.real(&shown).to_owned()),
-                unscored @ Verdict::Unscored(_) => unscored,
-            };
-            Facts { verdict: Some(verdict), ..Facts::default() }
+            let Call::Vote(ballot) = place.call else { return Ok(Facts::default()) };
+            let Reading { verdict, complaint } = ballot::read(judge, ballot, answer, finish);
+            Facts { verdict: Some(verdict), invalid: complaint, ..Facts::default() }
         }
     })
 }

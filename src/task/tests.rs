@@ -8,9 +8,10 @@ use serde_json::json;
 use super::*;
 use crate::base::{ActorName, CaseNo, Digest, ItemId, StepName};
 use crate::event::{Facts, FinishReason, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict};
+use crate::judge::Rule;
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, Call, Dialogue, History, Items, Judge, Likeness, Limits, ModelChoice, Order,
-    Pattern, Place, Plan, Sampling, Step, StepIdx, StepKind, Stop,
+    Actor, ActorIdx, BackendIdx, Ballot, Call, Dialogue, History, Items, Judge, Likeness, Limits, ModelChoice, Order,
+    Pattern, Place, Plan, Sampling, Step, StepIdx, StepKind, Stop, Wanted, Way,
 };
 use crate::prompt::Templates;
 
@@ -62,11 +63,15 @@ fn plan(speakers: &[&str]) -> Plan {
                 after: vec![StepIdx(0)],
                 reads: vec![StepIdx(0)],
                 kind: StepKind::Judge(Judge {
-                    actor: ActorIdx(speakers.len()),
+                    actors: vec![ActorIdx(speakers.len())],
                     question,
-                    choose: ["pro", "con", "tie"].map(str::to_owned).to_vec(),
+                    wanted: Wanted::Choose(["pro", "con", "tie"].map(str::to_owned).to_vec()),
                     votes: one,
+                    rule: Rule::Majority,
                     blind: Some([ActorName::from("pro"), ActorName::from("con")]),
+                    swap: false,
+                    explain: false,
+                    repair: 1,
                 }),
             },
         ],
@@ -109,6 +114,7 @@ fn place(store: &mut Store, step: usize, call: Call, actor: usize) -> Place {
         call,
         actor: ActorIdx(actor),
         turns: Vec::new(),
+        mended: None,
         inputs: Vec::new(),
         takes_format: true,
     }
@@ -155,7 +161,12 @@ fn three_speakers_are_named_and_joined() {
 }
 
 fn verdict_place(store: &mut Store, exchanged: bool) -> Place {
-    let mut at = place(store, 1, Call::Vote { vote: 1, exchanged }, 2);
+    let mut at = place(
+        store,
+        1,
+        Call::Vote(Ballot { way: if exchanged { Way::Exchanged } else { Way::Straight }, ..Ballot::first() }),
+        2,
+    );
     let turns = vec![store.turn("pro", "Yes."), store.turn("con", "No.")];
     let settled = TaskSettled {
         case: at.case,

@@ -94,10 +94,7 @@ impl Station {
     #[must_use]
     pub fn request(&self, place: &Place, composed: Composed, timeouts: Timeouts) -> ChatRequest {
         let sampling = &self.plan.actor(place.actor).sampling;
-        let format = match composed.options.is_empty() || !place.takes_format {
-            true => Format::Text,
-            false => Format::Choice(composed.options),
-        };
+        let format = if place.takes_format { composed.format } else { Format::Text };
         ChatRequest {
             model: Arc::clone(&self.models[place.actor.0]),
             messages: composed.messages,

@@ -321,6 +321,7 @@ fn a_judge_that_says_nothing_countable_has_no_verdict() {
             let choice = match &judgement.verdict {
                 Verdict::Choice(choice) => Some(choice.as_str()),
                 Verdict::Unscored(_) => None,
+                other => panic!("{fault}: a judge with options said {other:?}"),
             };
             match *expected {
                 "unscored" => assert_eq!((*status, choice), (TaskStatus::Unscored, None), "{fault}"),

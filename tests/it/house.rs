@@ -25,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("worker", &["plan", "prompt", "task", "backend", "event"]),
     ("run", &["plan", "task", "engine", "journal", "backend", "gpu", "worker", "event"]),
     ("sim", &["plan", "task", "engine", "journal", "backend", "event"]),
-    ("report", &["event", "stats"]),
+    ("report", &["event", "stats", "judge"]),
     (
         "cli",
         &[

@@ -6,7 +6,7 @@ use llama_cpp_2::GrammarError;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
 
-use super::grammar::ChoiceGrammar;
+use super::grammar::AnswerGrammar;
 use crate::backend::ChatRequest;
 
 /// What a request that says nothing gets. A convention; debates of the demo model read by eye at 0.5, 0.6 and 0.7 were
@@ -28,11 +28,11 @@ pub(super) const DEFAULT_MAX_TOKENS: u32 = 512;
 pub(super) fn sampler(
     model: &LlamaModel,
     request: &ChatRequest,
-    choice: Option<&ChoiceGrammar>,
+    grammar: Option<&AnswerGrammar>,
 ) -> Result<LlamaSampler, GrammarError> {
     let mut chain = Vec::new();
-    if let Some(choice) = choice {
-        chain.push(LlamaSampler::grammar(model, &choice.gbnf, "root")?);
+    if let Some(grammar) = grammar {
+        chain.push(LlamaSampler::grammar(model, &grammar.gbnf, "root")?);
     } else {
         chain.push(LlamaSampler::penalties(model.n_vocab(), REPEAT_WINDOW, REPEAT_PENALTY, 0.0, 0.0));
     }

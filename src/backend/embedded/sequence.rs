@@ -7,7 +7,7 @@ use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::grammar::ChoiceGrammar;
+use super::grammar::{AnswerGrammar, prescribed};
 use super::model::LoadedModel;
 use super::text::AnswerText;
 use super::{prompt, sampling};
@@ -42,7 +42,7 @@ pub(super) struct Sequence {
     last: Option<LlamaToken>,
     answered: u32,
     limit: u32,
-    choice: Option<ChoiceGrammar>,
+    grammar: Option<AnswerGrammar>,
     text: AnswerText,
     unsent: String,
     news: mpsc::Sender<News>,
@@ -54,7 +54,7 @@ impl Sequence {
     pub(super) fn begin(loaded: &LoadedModel, ask: Ask, slot: i32, context: u32) -> Option<Self> {
         let Ask { request, news, end } = ask;
         match Self::prepare(loaded, &request, context) {
-            Ok(Prepared { prompt, choice, sampler }) => {
+            Ok(Prepared { prompt, grammar, sampler }) => {
                 // The channel is new and empty, so only an asker that has gone away can make this fail.
                 news.try_send(News::Began).ok()?;
                 let room = context - count(prompt.len());
@@ -69,7 +69,7 @@ impl Sequence {
                     last: None,
                     answered: 0,
                     limit,
-                    choice,
+                    grammar,
                     text,
                     unsent,
                     news,
@@ -101,14 +101,15 @@ impl Sequence {
             );
             return Err(Failure::new(FailureKind::ContextOverflow, detail));
         }
-        let choice = match &request.format {
+        let grammar = match &request.format {
             Format::Text => None,
             Format::Choice(options) => Some(choice(loaded, options)?),
+            Format::Json(schema) => Some(json(loaded, schema)?),
         };
-        let sampler = sampling::sampler(model, request, choice.as_ref()).map_err(|error| {
+        let sampler = sampling::sampler(model, request, grammar.as_ref()).map_err(|error| {
             Failure::new(FailureKind::FormatUnsupported, format!("llama.cpp does not take the grammar: {error}"))
         })?;
-        Ok(Prepared { prompt, choice, sampler })
+        Ok(Prepared { prompt, grammar, sampler })
     }
 
     /// Tells whether nobody waits for the answer any more.
@@ -148,9 +149,9 @@ impl Sequence {
             return Some(FinishReason::Stop);
         }
         // The grammar matches control tokens by their text too.
-        let shows_control = self.choice.is_some();
+        let shows_control = self.grammar.is_some();
         let is_stopped = self.text.push(&vocabulary.token_to_piece(token, shows_control, None));
-        if is_stopped || self.is_chosen() {
+        if is_stopped || self.is_whole() {
             return Some(FinishReason::Stop);
         }
         if self.answered >= self.limit {
@@ -178,8 +179,8 @@ impl Sequence {
         tell(self.end, Err(failure));
     }
 
-    fn is_chosen(&self) -> bool {
-        self.choice.as_ref().is_some_and(|choice| choice.objects.iter().any(|object| object == self.text.whole()))
+    fn is_whole(&self) -> bool {
+        self.grammar.as_ref().is_some_and(|grammar| grammar.is_whole(self.text.whole()))
     }
 
     // An asker that is slow to listen gets larger pieces later; it never holds the batch up.
@@ -205,16 +206,15 @@ pub(super) struct Piece<'a> {
 
 struct Prepared {
     prompt: Vec<LlamaToken>,
-    choice: Option<ChoiceGrammar>,
+    grammar: Option<AnswerGrammar>,
     sampler: LlamaSampler,
 }
 
 // llama.cpp ends the process when a grammar leaves no token to choose, so options that this vocabulary cannot spell are
 // refused before; the caller then asks without a format.
-fn choice(loaded: &LoadedModel, options: &[String]) -> Result<ChoiceGrammar, Failure> {
-    let unsupported = |detail: String| Failure::new(FailureKind::FormatUnsupported, detail);
+fn choice(loaded: &LoadedModel, options: &[String]) -> Result<AnswerGrammar, Failure> {
     let choice =
-        ChoiceGrammar::new(options).ok_or_else(|| unsupported("there are no options to choose from".into()))?;
+        AnswerGrammar::choice(options).ok_or_else(|| unsupported("there are no options to choose from".into()))?;
     let spelling = loaded.spelling();
     for (object, option) in choice.objects.iter().zip(options) {
         if !spelling.can_write(object) {
@@ -222,6 +222,21 @@ fn choice(loaded: &LoadedModel, options: &[String]) -> Result<ChoiceGrammar, Fai
         }
     }
     Ok(choice)
+}
+
+fn json(loaded: &LoadedModel, schema: &serde_json::Value) -> Result<AnswerGrammar, Failure> {
+    let spelling = loaded.spelling();
+    if let Some(text) = prescribed(schema).iter().find(|text| !spelling.can_write(text)) {
+        return Err(unsupported(format!("the embedded model's vocabulary cannot write {text}")));
+    }
+    let grammar = llama_cpp_2::json_schema_to_grammar(&schema.to_string());
+    let grammar =
+        grammar.map_err(|error| unsupported(format!("llama.cpp makes no grammar of the schema: {error}")))?;
+    Ok(AnswerGrammar::json(grammar))
+}
+
+fn unsupported(detail: String) -> Failure {
+    Failure::new(FailureKind::FormatUnsupported, detail)
 }
 
 fn tell(end: oneshot::Sender<Result<Completion, Failure>>, result: Result<Completion, Failure>) {

@@ -135,7 +135,7 @@ impl Refusal {
     }
 
     fn is_format(&self, request: &ChatRequest) -> bool {
-        matches!(request.format, Format::Choice(_))
+        request.format != Format::Text
             && self.says_any(&[
                 "response_format",
                 "response format",

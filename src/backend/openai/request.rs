@@ -52,15 +52,21 @@ fn message(message: &Message) -> ChatCompletionRequestMessage {
 }
 
 fn response_format(format: &Format) -> Option<ResponseFormat> {
-    let Format::Choice(options) = format else { return None };
-    let schema = json!({
-        "type": "object",
-        "properties": { "choice": { "type": "string", "enum": options } },
-        "required": ["choice"],
-        "additionalProperties": false,
-    });
+    let (name, schema) = match format {
+        Format::Text => return None,
+        Format::Choice(options) => {
+            let schema = json!({
+                "type": "object",
+                "properties": { "choice": { "type": "string", "enum": options } },
+                "required": ["choice"],
+                "additionalProperties": false,
+            });
+            ("verdict", schema)
+        }
+        Format::Json(schema) => ("answer", (**schema).clone()),
+    };
     let json_schema =
-        ResponseFormatJsonSchema { description: None, name: "verdict".to_owned(), schema, strict: Some(true) };
+        ResponseFormatJsonSchema { description: None, name: name.to_owned(), schema, strict: Some(true) };
     Some(ResponseFormat::JsonSchema { json_schema })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{choice, draw::Draw, latency, text};
+use super::{choice, draw::Draw, latency, text, value};
 use crate::backend::port::{ChatRequest, Completion, Format};
 use crate::base::{Digest, Hasher, TokenCount};
 use crate::event::{FinishReason, Usage};
@@ -27,6 +27,7 @@ pub fn answer(request: &ChatRequest) -> Simulated {
     let whole = match &request.format {
         Format::Text => text::write(&user_text(request), &mut Draw::new(identity(request))),
         Format::Choice(options) => json!({ "choice": choice::choose(request, options) }).to_string(),
+        Format::Json(schema) => value::write(schema, request).to_string(),
     };
     let (text, finish) = cut(whole, request);
     let input = prompt_tokens(request);
@@ -72,10 +73,11 @@ pub(super) fn identity(request: &ChatRequest) -> Digest {
         Format::Choice(options) => {
             options.iter().fold(hasher, |hasher, option| hasher.field(option.as_bytes())).finish()
         }
+        Format::Json(schema) => hasher.field(schema.to_string().as_bytes()).finish(),
     }
 }
 
-fn user_text(request: &ChatRequest) -> [&str; 2] {
+pub(super) fn user_text(request: &ChatRequest) -> [&str; 2] {
     let first = request.messages.iter().find(|message| message.role == Role::User);
     [last_user(request), first.map_or("", |message| &*message.content)]
 }

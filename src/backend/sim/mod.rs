@@ -13,6 +13,8 @@
 //! In 12 % of transcripts the verdict is an option that nobody bears (`tie`); in 10 % of the others the seed decides.
 //! Without a transcript a hash of messages, options and seed decides.
 //!
+//! **Values.** Where a JSON Schema is asked for, a value of its types, enumerations and bounds is drawn.
+//!
 //! **Time.** The profile `desk-16g` with one request at a time, no prefix cache and no load:
 //! `first token = 1 ms + 30 ms + n / 3000 s * (1 + n / 16384)` for a prompt of n tokens (words, and 4 a message);
 //! each further token `1 / 55 s * (1 + c / 32768)` at a context of c tokens.
@@ -25,6 +27,7 @@ mod choice;
 mod draw;
 mod latency;
 mod text;
+mod value;
 
 pub use answer::{Simulated, answer};
 pub use backend::Sim;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::ActorName;
 use crate::cli::printer::inert;
 use crate::event::{AttemptId, Capacity, Event, Failure, FailureKind, FinishReason, Stage, StopCause, Verdict};
-use crate::report::{Wrapper, unscored_phrase};
+use crate::report::{Wrapper, unscored_phrase, verdict_words};
 
 /// How far texts stand in from their speaker's name.
 const INDENT: usize = 2;
@@ -64,18 +64,26 @@ impl Speech {
 
     /// A judge answers in a form for programs: what it was read as is shown instead, votes of a step together.
     pub(super) fn is_vote(&self) -> bool {
-        self.id.call.as_str().starts_with("vote/")
+        let call = self.id.call.as_str();
+        call.starts_with("vote/") || call.starts_with("panel/")
     }
 
-    /// Names a vote: `vote/2/exchanged` is "vote 2, names exchanged".
+    /// Names a vote: `vote/2/exchanged` is "vote 2, names exchanged", `panel/1/vote/1/repair/1` is "vote 1, asked again".
     fn vote(&self) -> String {
         let call = self.id.call.as_str();
-        let mut parts = call.splitn(3, '/').skip(1);
-        match (parts.next(), parts.next()) {
-            (Some(vote), None) => format!("vote {vote}"),
-            (Some(vote), Some("exchanged")) => format!("vote {vote}, names exchanged"),
-            _ => call.replace('/', " "),
+        let parts: Vec<&str> = call.split('/').collect();
+        let parts = if let ["panel", _, rest @ ..] = parts.as_slice() { rest } else { &parts };
+        let ["vote", vote, ways @ ..] = parts else { return call.replace('/', " ") };
+        let mut words = format!("vote {vote}");
+        for way in ways {
+            words.push_str(match *way {
+                "exchanged" => ", names exchanged",
+                "swapped" => ", the other way round",
+                "repair" => ", asked again",
+                _ => "",
+            });
         }
+        words
     }
 
     /// Returns what can be shown now of what was heard. Blank space at the end waits for what follows it.
@@ -114,7 +122,7 @@ impl Speech {
         match end {
             SpeechEnd::Said { verdict: Some(verdict), .. } => Closing {
                 rest: String::new(),
-                said: Some(format!("{}: {}", self.vote(), verdict_words(verdict))),
+                said: Some(format!("{}: {}", self.vote(), words_of(verdict))),
                 note: None,
             },
             SpeechEnd::Said { text, finish, .. } => {
@@ -162,10 +170,10 @@ pub(super) struct Closing {
     pub(super) note: Option<String>,
 }
 
-fn verdict_words(verdict: &Verdict) -> String {
+fn words_of(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Choice(option) => option.clone(),
         Verdict::Unscored(reason) => format!("cannot be counted: {}", unscored_phrase(*reason)),
+        scored => verdict_words(scored).unwrap_or_default(),
     }
 }
 

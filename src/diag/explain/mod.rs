@@ -2,6 +2,7 @@
 //! Reads: nothing. Never: rendering; `pipe explain` does that.
 //! Start at [`page()`].
 
+mod answers;
 mod graph;
 mod page;
 mod settings;

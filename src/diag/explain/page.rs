@@ -1,6 +1,6 @@
 //! What a page holds, and how to find one.
 
-use super::{graph, settings, shape, templates, warnings, yaml};
+use super::{answers, graph, settings, shape, templates, warnings, yaml};
 
 /// What there is to say about one code.
 ///
@@ -21,7 +21,8 @@ pub struct Page {
 
 /// Returns every page, in the order of codes.
 pub fn pages() -> impl Iterator<Item = &'static Page> {
-    let families = [yaml::PAGES, shape::PAGES, settings::PAGES, templates::PAGES, graph::PAGES, warnings::PAGES];
+    let families =
+        [yaml::PAGES, shape::PAGES, settings::PAGES, templates::PAGES, graph::PAGES, answers::PAGES, warnings::PAGES];
     families.into_iter().flatten()
 }
 

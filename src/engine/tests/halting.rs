@@ -1,5 +1,7 @@
 //! Runs that end before their last case.
 
+use std::num::NonZeroU32;
+
 use super::*;
 use crate::plan::Halt;
 

@@ -18,8 +18,8 @@ fn written(path: &Path) {
     let judgement = Judgement {
         verdict: pro(),
         votes: vec![
-            Vote { verdict: pro(), reason: Text::of("Better put.").digest },
-            Vote { verdict: Verdict::Unscored(Unscored::SwapDisagreed), reason: Digest::of(b"nowhere") },
+            Vote { verdict: pro(), reason: Text::of("Better put.").digest, by: None },
+            Vote { verdict: Verdict::Unscored(Unscored::SwapDisagreed), reason: Digest::of(b"nowhere"), by: None },
         ],
         flipped: 1,
         pairs: 2,

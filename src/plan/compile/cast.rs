@@ -30,7 +30,8 @@ impl<'a> Compiler<'a> {
         let mut used = BTreeSet::new();
         for step in steps {
             let chat = step.chat.iter().filter_map(|chat| chat.actor.as_ref());
-            let judge = step.judge.iter().filter_map(|judge| judge.actor.as_ref());
+            let judges = step.judge.iter();
+            let judge = judges.flat_map(|judge| judge.actor.iter().chain(judge.panel.iter().flatten()));
             let dialogue = step.dialogue.iter().filter_map(|dialogue| dialogue.actors.as_ref()).flatten();
             used.extend(chat.chain(judge).chain(dialogue).map(|name| name.value.as_str()));
         }

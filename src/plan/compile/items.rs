@@ -61,7 +61,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn json(&mut self, node: &Node) -> Option<Value> {
+    /// Returns what a node is as JSON; none when something in it was reported.
+    pub(super) fn json(&mut self, node: &Node) -> Option<Value> {
         match &node.kind {
             Kind::Invalid => None,
             Kind::List(entries) => {

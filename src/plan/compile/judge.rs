@@ -6,34 +6,128 @@ use super::Compiler;
 use super::cast::Cast;
 use super::scope::{Checked, Role};
 use crate::base::ActorName;
-use crate::diag::{Diagnostic, code};
-use crate::plan::Judge;
-use crate::spec::{self, Spanned};
+use crate::diag::{Diagnostic, Span, code};
+use crate::judge::Rule;
+use crate::plan::{ActorIdx, Judge, Wanted};
+use crate::spec::{self, Setting, Spanned, VoteRule};
 
-/// What came of a judge; the question's readings count even when something else is missing.
+/// How often an answer that cannot be read is asked for again when nothing is said: a slip is mended, and a model that
+/// cannot do it costs twice at most.
+pub(super) const DEFAULT_REPAIRS: u32 = 1;
+
+/// What came of a judge; what its texts read counts even when something else is missing.
 pub(super) struct ReadJudge {
-    pub(super) question: Option<Checked>,
+    pub(super) reads: Vec<Checked>,
     pub(super) judge: Option<Judge>,
 }
 
 impl Compiler<'_> {
-    pub(super) fn judge(&mut self, step: &str, judge: &spec::Judge, cast: Option<&Cast>) -> ReadJudge {
-        let actor = judge.actor.as_ref().and_then(|name| self.actor_of(name, cast));
-        let what = format!("`question` of step `{step}`");
-        let question = judge.question.as_ref().and_then(|text| self.template(&what, text, Role::Question));
-        let votes = self.optional(&format!("`votes` of step `{step}`"), judge.votes.as_ref());
-        let votes = votes.map_or(NonZeroU32::MIN, |count| count.0);
-        let choose = judge.choose.as_ref().map(|options| self.options(options));
+    pub(super) fn judge(
+        &mut self,
+        step: &spec::Entry<spec::Step>,
+        judge: &spec::Judge,
+        cast: Option<&Cast>,
+    ) -> ReadJudge {
+        let name = &step.name.value;
+        let what = |key: &str| format!("`{key}` of step `{name}`");
+        let asked: Vec<&Spanned<String>> = judge.actor.iter().chain(judge.panel.iter().flatten()).collect();
+        let actors: Vec<Option<ActorIdx>> = asked.iter().map(|name| self.actor_of(name, cast)).collect();
+        let question =
+            judge.question.as_ref().and_then(|text| self.template(&what("question"), text, Role::Question));
+        let mut reads = Vec::new();
+        let wanted = self.wanted(name, judge, &mut reads);
+        let votes = self.optional(&what("votes"), judge.votes.as_ref()).map_or(NonZeroU32::MIN, |count| count.0);
+        let swap = self.optional(&what("swap"), judge.swap.as_ref()).map(|flag| flag.0);
+        let explain = self.optional(&what("explain"), judge.explain.as_ref()).is_some_and(|flag| flag.0);
+        let rule = self.optional(&what("vote"), judge.vote.as_ref());
+        let repair = step.value.as_ref().and_then(|step| step.repair.as_ref());
+        let repair = self.optional(&what("repair"), repair).map_or(DEFAULT_REPAIRS, |repairs| repairs.0);
         let blind = judge.blind.as_ref().map(|names| self.blind(names, judge, question.as_ref()));
+        self.check_voting(name, judge, swap, explain, rule, votes);
         let id = question.as_ref().map(|question| question.id);
         let whole = || {
             let blind = match blind {
                 Some(names) => Some(names?),
                 None => None,
             };
-            Some(Judge { actor: actor?, question: id?, choose: choose?, votes, blind })
+            let wanted = wanted?;
+            let rule = rule.map_or_else(|| default_rule(&wanted), rule_of);
+            let swap = swap.unwrap_or(matches!(wanted, Wanted::Pairwise(_)));
+            let actors = actors.into_iter().collect::<Option<Vec<_>>>().filter(|actors| !actors.is_empty())?;
+            Some(Judge { actors, question: id?, wanted, votes, rule, blind, swap, explain, repair })
         };
-        ReadJudge { judge: whole(), question }
+        let judge = whole();
+        reads.extend(question);
+        ReadJudge { reads, judge }
+    }
+
+    /// Checks that what is said of votes and order has a meaning for what is asked.
+    fn check_voting(
+        &mut self,
+        step: &str,
+        judge: &spec::Judge,
+        swap: Option<bool>,
+        explain: bool,
+        rule: Option<VoteRule>,
+        votes: NonZeroU32,
+    ) {
+        let mut refuse = |message: String, at: Option<&Span>, reason: &str, help: &str| {
+            if let Some(at) = at {
+                self.report.push(Diagnostic::error(code::VOTING, message).at(at, reason).help(help));
+            }
+        };
+        let vote = judge.vote.as_ref().map(Setting::span);
+        if rule == Some(VoteRule::Mean) && judge.score.is_none() && judge.rank.is_none() {
+            let message = format!("step `{step}` asks for the mean of answers that are no numbers");
+            refuse(message, vote, "only scores and rankings have a mean", "write majority or unanimous");
+        }
+        if swap == Some(true) && (judge.score.is_some() || judge.schema.is_some()) {
+            let message = format!("`swap` of step `{step}` reverses an order that there is not");
+            let at = judge.swap.as_ref().map(Setting::span);
+            refuse(message, at, "nothing stands in an order", "`swap` goes with `choose`, `pairwise` and `rank`");
+        }
+        if swap == Some(true) && judge.blind.is_some() {
+            let message = format!("step `{step}` asks again with names exchanged, and again in reverse order");
+            let at = judge.swap.as_ref().map(Setting::span);
+            refuse(message, at, "`blind` asks in both ways already", "remove one of `blind` and `swap`");
+        }
+        if judge.schema.is_some() {
+            let help = "for a verdict over votes ask with `choose`, `score`, `pairwise` or `rank`";
+            let votes = judge.votes.as_ref().filter(|_| votes.get() > 1).map(Setting::span);
+            let panel = judge.panel.as_ref().and_then(|panel| panel.first()).map(|name| &name.span);
+            let message = format!("step `{step}` has several votes, and asks for values that cannot be counted");
+            refuse(message, votes.or(panel), "a value of `schema` is no vote", help);
+            if explain {
+                let message = format!("`explain` of step `{step}` has no place in the schema's value");
+                let at = judge.explain.as_ref().map(Setting::span);
+                refuse(
+                    message,
+                    at,
+                    "the schema alone says what is answered",
+                    "add a property for the reason to the schema",
+                );
+            }
+        }
+        if let Some(name) = judge.blind.iter().flatten().next().filter(|_| judge.choose.is_none()) {
+            let message = format!("`blind` of step `{step}` hides names that are no options");
+            let help = "`blind` goes with `choose`; what `pairwise` and `rank` compare is always shown without names";
+            refuse(message, Some(&name.span), "nobody is chosen", help);
+        }
+    }
+
+    fn wanted(&mut self, step: &str, judge: &spec::Judge, reads: &mut Vec<Checked>) -> Option<Wanted> {
+        match judge {
+            spec::Judge { choose: Some(options), .. } => Some(Wanted::Choose(self.options(options))),
+            spec::Judge { score: Some(score), .. } => self.scale(step, score).map(Wanted::Score),
+            spec::Judge { pairwise: Some(contestants), .. } => {
+                self.contestants(step, "pairwise", contestants, reads).map(Wanted::Pairwise)
+            }
+            spec::Judge { rank: Some(contestants), .. } => {
+                self.contestants(step, "rank", contestants, reads).map(Wanted::Rank)
+            }
+            spec::Judge { schema: Some(schema), .. } => self.answer_schema(step, schema).map(Wanted::Schema),
+            _ => None,
+        }
     }
 
     fn options(&mut self, options: &[Spanned<String>]) -> Vec<String> {
@@ -107,5 +201,20 @@ impl<'a> Compiler<'a> {
         let dialogues = steps.filter_map(|entry| entry.value.as_ref()?.dialogue.as_ref());
         let actors = dialogues.filter_map(|dialogue| dialogue.actors.as_ref()).flatten();
         actors.map(|actor| actor.value.as_str()).collect()
+    }
+}
+
+const fn default_rule(wanted: &Wanted) -> Rule {
+    match wanted {
+        Wanted::Score(_) | Wanted::Rank(_) => Rule::Mean,
+        Wanted::Choose(_) | Wanted::Pairwise(_) | Wanted::Schema(_) => Rule::Majority,
+    }
+}
+
+const fn rule_of(rule: VoteRule) -> Rule {
+    match rule {
+        VoteRule::Majority => Rule::Majority,
+        VoteRule::Mean => Rule::Mean,
+        VoteRule::Unanimous => Rule::Unanimous,
     }
 }

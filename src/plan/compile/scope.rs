@@ -7,7 +7,7 @@ use super::Compiler;
 use super::environment::find;
 use crate::diag::{Diagnostic, Span, closest, code};
 use crate::prompt::{Reference, TemplateId, locate, locate_all};
-use crate::spec::{Step, Table, Text};
+use crate::spec::{Judge, Step, Table, Text};
 
 /// Everything that a template may name.
 const ROOTS: &[&str] = &["params", "item", "repeat", "actors", "steps", "run", "turn"];
@@ -257,10 +257,15 @@ pub(super) fn fields_of(step: &Step) -> Option<(&'static str, &'static [&'static
         Some(("chat", &["text", "json", "status"]))
     } else if step.dialogue.is_some() {
         Some(("dialogue", &["transcript", "turns", "last", "stopped_by", "status"]))
-    } else if step.judge.is_some() {
-        Some(("judge", &["choice", "votes", "flipped", "status"]))
     } else {
-        None
+        step.judge.as_ref().map(|judge| match judge {
+            Judge { score: Some(_), .. } => ("judge that scores", &["score", "reason", "votes", "status"][..]),
+            Judge { rank: Some(_), .. } => {
+                ("judge that ranks", &["ranking", "reason", "votes", "flipped", "status"][..])
+            }
+            Judge { schema: Some(_), .. } => ("judge with a schema", &["json", "status"][..]),
+            _ => ("judge", &["choice", "reason", "votes", "flipped", "status"][..]),
+        })
     }
 }
 

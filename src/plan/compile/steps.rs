@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Compiler;
 use super::cast::Cast;
+use super::judge::DEFAULT_REPAIRS;
 use super::scope::{Checked, Role};
 use crate::base::StepName;
 use crate::diag::{Diagnostic, Span, code};
@@ -57,7 +58,7 @@ impl Compiler<'_> {
         let mut kind = None;
         if let Some(step) = &entry.value {
             if let Some(chat) = &step.chat {
-                kind = self.chat(name, chat, cast, &mut waits).map(StepKind::Chat);
+                kind = self.chat(entry, chat, cast, &mut waits).map(StepKind::Chat);
             }
             if let Some(dialogue) = &step.dialogue {
                 let read = self.dialogue(name, dialogue, cast);
@@ -65,10 +66,13 @@ impl Compiler<'_> {
                 kind = read.dialogue.map(StepKind::Dialogue);
             }
             if let Some(judge) = &step.judge {
-                let read = self.judge(name, judge, cast);
-                note(&mut waits, read.question.as_ref());
+                let read = self.judge(entry, judge, cast);
+                for checked in &read.reads {
+                    note(&mut waits, Some(checked));
+                }
                 kind = read.judge.map(StepKind::Judge);
             }
+            self.check_form_keys(name, step);
             for earlier in step.after.iter().flatten() {
                 self.check_after(earlier);
                 waits.push(Wait { step: earlier.value.clone(), at: earlier.span.clone(), reads: false });
@@ -77,12 +81,53 @@ impl Compiler<'_> {
         Draft { name: StepName::from(name.as_str()), kind, waits }
     }
 
-    fn chat(&mut self, step: &str, chat: &spec::Chat, cast: Option<&Cast>, waits: &mut Vec<Wait>) -> Option<Chat> {
+    fn chat(
+        &mut self,
+        entry: &Entry<spec::Step>,
+        chat: &spec::Chat,
+        cast: Option<&Cast>,
+        waits: &mut Vec<Wait>,
+    ) -> Option<Chat> {
+        let step = &entry.name.value;
         let actor = chat.actor.as_ref().and_then(|name| self.actor_of(name, cast));
         let what = format!("`prompt` of step `{step}`");
         let prompt = chat.prompt.as_ref().and_then(|text| self.template(&what, text, Role::Question));
         note(waits, prompt.as_ref());
-        Some(Chat { actor: actor?, prompt: prompt?.id })
+        let (schema, repair) =
+            entry.value.as_ref().map_or((None, None), |step| (step.schema.as_ref(), step.repair.as_ref()));
+        let repair = self.optional(&format!("`repair` of step `{step}`"), repair);
+        let repair = repair.map_or(DEFAULT_REPAIRS, |repairs| repairs.0);
+        let form = match schema {
+            Some(source) => Some((self.answer_schema(step, source)?, repair)),
+            None => None,
+        };
+        Some(Chat { actor: actor?, prompt: prompt?.id, form })
+    }
+
+    /// Checks that `schema` and `repair` stand beside something that has one answer.
+    fn check_form_keys(&mut self, name: &str, step: &spec::Step) {
+        let schema = step.schema.as_ref().map(|source| match source {
+            spec::SchemaSource::Inline(node) => &node.span,
+            spec::SchemaSource::File(text) => &text.span,
+        });
+        let repair = step.repair.as_ref().map(spec::Setting::span);
+        let (at, message, help) = match (schema, repair) {
+            (Some(at), _) if step.judge.is_some() => {
+                (at, format!("`schema` of step `{name}` stands beside its judge"), "put it into the judge")
+            }
+            (Some(at), _) if step.chat.is_none() => {
+                (at, format!("`schema` of step `{name}` has no answer to check"), "`schema` goes with a `chat`")
+            }
+            (None, Some(at)) if step.chat.is_some() => {
+                (at, format!("`repair` of step `{name}` has nothing to mend"), "without `schema` any text will do")
+            }
+            (None, Some(at)) if step.judge.is_none() => {
+                let help = "`repair` goes with a judge, or with a `chat` that has a `schema`";
+                (at, format!("`repair` of step `{name}` has nothing to mend"), help)
+            }
+            _ => return,
+        };
+        self.report.push(Diagnostic::error(code::WRONG_PLACE, message).at(at, "not here").help(help));
     }
 
     /// Returns the place of an actor; reports one that does not exist.

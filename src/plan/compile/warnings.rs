@@ -16,10 +16,19 @@ impl Compiler<'_> {
     fn warn_of_own_judges(&mut self, plan: &Plan) {
         for step in &plan.steps {
             let StepKind::Judge(judge) = &step.kind else { continue };
-            let referee = plan.actor(judge.actor);
-            let contestants = step.reads.iter().flat_map(|read| speakers(&plan.step(*read).kind));
-            let own = contestants.map(|actor| plan.actor(actor)).find(|actor| same_named_model(referee, actor));
-            let (Some(own), Some(place)) = (own, self.place_of_judge(step.name.as_str())) else { continue };
+            let contestants: Vec<&Actor> = step
+                .reads
+                .iter()
+                .flat_map(|read| speakers(&plan.step(*read).kind))
+                .map(|actor| plan.actor(actor))
+                .collect();
+            let referees = judge.actors.iter().map(|&actor| plan.actor(actor)).enumerate();
+            let own = referees.into_iter().find_map(|(seat, referee)| {
+                let own = contestants.iter().find(|actor| same_named_model(referee, actor))?;
+                Some((seat, referee, *own))
+            });
+            let Some((seat, referee, own)) = own else { continue };
+            let Some(place) = self.place_of_judge(step.name.as_str(), seat) else { continue };
             let ModelChoice::Named(model) = &own.model else { continue };
             self.report.push(
                 Diagnostic::warning(
@@ -35,16 +44,15 @@ impl Compiler<'_> {
     fn warn_of_same_answers(&mut self, plan: &Plan) {
         for step in &plan.steps {
             let StepKind::Judge(judge) = &step.kind else { continue };
-            if judge.votes.get() == 1 || !is_cold(plan.actor(judge.actor)) {
-                continue;
-            }
+            let cold = judge.actors.iter().map(|&actor| plan.actor(actor)).find(|actor| is_cold(actor));
+            let Some(cold) = cold.filter(|_| judge.votes.get() > 1) else { continue };
             let votes = self.judge_of(step.name.as_str()).and_then(|judge| judge.votes.as_ref());
             let Some(place) = votes.map(|votes| votes.span().clone()) else { continue };
             let message = format!("{} votes at temperature 0 are one vote", judge.votes);
             self.report.push(
                 Diagnostic::warning(code::SAME_ANSWERS, message)
                     .at(&place, "the same answer each time")
-                    .help(format!("give `{}` a temperature above 0, or ask once", plan.actor(judge.actor).name)),
+                    .help(format!("give `{}` a temperature above 0, or ask once", cold.name)),
             );
         }
         if plan.repeat.get() == 1 || !plan.actors.iter().all(is_cold) {
@@ -99,8 +107,10 @@ impl Compiler<'_> {
         self.spec.steps.as_ref()?.get(step)?.value.as_ref()?.judge.as_ref()
     }
 
-    fn place_of_judge(&self, step: &str) -> Option<Span> {
-        self.judge_of(step)?.actor.as_ref().map(|actor| actor.span.clone())
+    fn place_of_judge(&self, step: &str, seat: usize) -> Option<Span> {
+        let judge = self.judge_of(step)?;
+        let mut asked = judge.actor.iter().chain(judge.panel.iter().flatten());
+        asked.nth(seat).map(|actor| actor.span.clone())
     }
 }
 

@@ -1,0 +1,112 @@
+//! The pipeline that the world runs: every kind of step, over two backends.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
+use crate::judge::{AnswerSchema, Rule, Scale};
+use crate::plan::{
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Concurrency, Dialogue, History, Items, Judge, Limits,
+    ModelChoice, Order, Pattern, Plan, Sampling, Step as PlanStep, StepIdx, StepKind, Stop, Wanted,
+};
+use crate::prompt::Templates;
+
+/// chat → dialogue → judge over two backends, and a chat beside them.
+pub(super) fn plan() -> Arc<Plan> {
+    let mut templates = Templates::default();
+    let any = templates.add("x").expect("compiles");
+    let number = |n| NonZeroU32::new(n).expect("not 0");
+    let actor = |name: &str, backend| Actor {
+        name: ActorName::from(name),
+        backend: BackendIdx(backend),
+        model: ModelChoice::Auto,
+        system: None,
+        price: None,
+        sampling: Sampling::default(),
+    };
+    let backend = |name: &str| BackendPlan {
+        name: BackendName::from(name),
+        url: BackendUrl::Sim { speed: 0 },
+        api_key: None,
+        concurrency: Concurrency::Auto,
+    };
+    let step = |name: &str, after: Vec<StepIdx>, kind| PlanStep {
+        name: StepName::from(name),
+        reads: after.clone(),
+        after,
+        kind,
+    };
+    let regex = regex::Regex::new("x").expect("valid");
+    let form = AnswerSchema::new(serde_json::json!({ "type": "object" })).expect("a schema");
+    let steps = vec![
+        step("brief", vec![], StepKind::Chat(Chat { actor: ActorIdx(0), prompt: any, form: None })),
+        step("aside", vec![], StepKind::Chat(Chat { actor: ActorIdx(2), prompt: any, form: Some((form, 2)) })),
+        step(
+            "debate",
+            vec![StepIdx(0)],
+            StepKind::Dialogue(Dialogue {
+                actors: vec![ActorIdx(0), ActorIdx(1)],
+                opening: any,
+                stop: Stop::Any(vec![Stop::Rounds(number(3)), Stop::Says(0), Stop::Agree(0), Stop::Budget(20)]),
+                order: Order::Random,
+                history: History::Last(number(2)),
+                patterns: vec![Pattern { actor: None, regex }],
+                captures: vec![None],
+                likenesses: Vec::new(),
+            }),
+        ),
+        step(
+            "verdict",
+            vec![StepIdx(2)],
+            StepKind::Judge(Judge {
+                actors: vec![ActorIdx(2)],
+                question: any,
+                wanted: Wanted::Choose(["pro", "con"].map(str::to_owned).to_vec()),
+                votes: number(3),
+                rule: Rule::Majority,
+                blind: Some([ActorName::from("pro"), ActorName::from("con")]),
+                swap: false,
+                explain: false,
+                repair: 0,
+            }),
+        ),
+        step(
+            "grade",
+            vec![StepIdx(0)],
+            StepKind::Judge(Judge {
+                actors: vec![ActorIdx(0), ActorIdx(2)],
+                question: any,
+                wanted: Wanted::Score(Scale::new(1.0, 5.0, 1.0).expect("a scale")),
+                votes: number(2),
+                rule: Rule::Mean,
+                blind: None,
+                swap: false,
+                explain: true,
+                repair: 1,
+            }),
+        ),
+    ];
+    Arc::new(Plan {
+        name: "t".to_owned(),
+        description: None,
+        hash: Digest::of(b"t"),
+        seed: 0,
+        params: serde_json::Map::new(),
+        backends: vec![backend("one"), backend("two")],
+        actors: vec![actor("pro", 0), actor("con", 1), actor("referee", 1)],
+        steps,
+        items: Items::One,
+        pick: crate::plan::Pick::default(),
+        columns: std::collections::BTreeMap::new(),
+        limit: None,
+        repeat: NonZeroU32::MIN,
+        limits: Limits {
+            timeouts: crate::plan::Timeouts { total: Millis::seconds(60), ..crate::plan::Timeouts::default() },
+            ..Limits::default()
+        },
+        halt: None,
+        tolerated: 0.0,
+        results: None,
+        templates,
+    })
+}
