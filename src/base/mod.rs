@@ -7,5 +7,5 @@ mod name;
 mod quantity;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
-pub use name::{ActorName, BackendName, CallPath, ItemId, ModelName, RunId, StepName};
+pub use name::{ActorName, BackendName, CallPath, EachKey, ItemId, ModelName, RunId, StepName};
 pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};

@@ -98,6 +98,8 @@ pub(super) fn layout(plan: &Plan) -> Layout {
         StepKind::Chat(_) => Shape::Chat,
         StepKind::Dialogue(_) => Shape::Dialogue,
         StepKind::Judge(_) => Shape::Judge,
+        StepKind::Transform(_) => Shape::Transform,
+        StepKind::Assert(_) => Shape::Assert,
     };
     let columns = plan
         .results

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::Millis;
 use crate::event::{BackendResolved, RunStarted};
-use crate::plan::{BackendUrl, Concurrency, Items, ModelChoice, Plan, Step, StepKind, Stop};
+use crate::plan::{Assert, Check, Course, ForEach, OnError, Operand, BackendUrl, Concurrency, Items, ModelChoice, Plan, Step, StepKind, Stop};
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
 pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
@@ -156,10 +156,43 @@ fn step(plan: &Plan, step: &Step) -> Value {
             }
             fields
         }
+        StepKind::Transform(transform) => json!({ "expr": plan.templates.expression(transform.expr) }),
+        StepKind::Assert(assert) => claim(plan, assert),
     };
     let mut fields = json!({ step.kind.word(): kind });
+    let Course { when, for_each, on_error } = &step.course;
+    if let Some(when) = when {
+        fields["when"] = json!(plan.templates.expression(*when));
+    }
+    match for_each {
+        None => {}
+        Some(ForEach::Given(list)) => fields["for_each"] = json!(list),
+        Some(ForEach::Found(expression)) => fields["for_each"] = json!(plan.templates.expression(*expression)),
+    }
+    match on_error {
+        OnError::Fail => {}
+        OnError::Skip => fields["on_error"] = json!("skip"),
+        OnError::Default { value, .. } => fields["on_error"] = json!({ "default": value }),
+    }
     if !step.after.is_empty() {
         fields["after"] = step.after.iter().map(|&before| json!(plan.step(before).name)).collect();
+    }
+    fields
+}
+
+fn claim(plan: &Plan, assert: &Assert) -> Value {
+    let operand = |operand: &Operand| match operand {
+        Operand::Literal(value) => value.clone(),
+        Operand::Text(id) => json!(plan.templates.source(*id)),
+        Operand::Expression(id) => json!(format!("{{{{ {} }}}}", plan.templates.expression(*id).trim())),
+    };
+    let mut fields = json!({ "value": operand(&assert.value) });
+    match &assert.check {
+        Check::Equals(wanted) => fields["equals"] = operand(wanted),
+        Check::Contains(wanted) => fields["contains"] = operand(wanted),
+        Check::Matches(regex) => fields["matches"] = json!(regex.as_str()),
+        Check::Within { of, by } => fields["within"] = json!({ "of": operand(of), "by": operand(by) }),
+        Check::Expr(id) => fields["expr"] = json!(plan.templates.expression(*id)),
     }
     fields
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::check::counted;
 use super::exit::{CommandError, Exit};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show::{item_name, state};
 use crate::base::{CaseNo, Digest, ItemId, StepName, TokenCount};
 use crate::event::{Answer, AttemptEnded, FinishReason, Outcome, TaskOutput, Timings, Usage};
 use crate::journal::{Adoption, AttemptRecord, CaseRecord, JournalError, Reader};
-use crate::report::{columns, duration, grouped, task_status_word, verdict_line, wrapped};
+use crate::report::{claim_line, columns, course_line, duration, grouped, task_status_word, verdict_line, wrapped};
 
 /// Where texts stand beside the role that says them.
 const TEXT_INDENT: usize = 15;
@@ -81,8 +82,11 @@ fn to_text(
             lines.extend(attempt_texts(reader, attempt, width)?);
         }
         let task = case.tasks.iter().find(|task| task.step == step);
-        if let Some(TaskOutput::Judge(judgement)) = task.and_then(|task| task.output.as_ref()) {
-            lines.push(paint(BOLD, &inert(&format!("  {}", verdict_line(&step, judgement)))));
+        if let Some(output) = task.and_then(|task| task.output.as_ref()) {
+            lines.extend(output_lines(reader, &step, output, width)?);
+        }
+        if let Some(line) = task.and_then(course_line) {
+            lines.push(wrapped(&inert(&line), width, 2));
         }
         if let Some(failure) = task.and_then(|task| task.failure.as_ref()) {
             let why = format!("{}: {}", failure.kind.word(), failure.detail);
@@ -90,6 +94,35 @@ fn to_text(
         }
     }
     Ok(lines.join("\n"))
+}
+
+/// Returns what a step came to, where its calls do not say it already.
+fn output_lines(
+    reader: &Reader,
+    step: &StepName,
+    output: &TaskOutput,
+    width: usize,
+) -> Result<Vec<String>, JournalError> {
+    let bold = |line: String| paint(BOLD, &inert(&format!("  {line}")));
+    Ok(match output {
+        TaskOutput::Judge(judgement) => vec![bold(verdict_line(step, judgement))],
+        TaskOutput::Assertion { passed } => vec![bold(claim_line(step, *passed))],
+        TaskOutput::Value { value } => vec![beside("value", &text_or_note(reader, value)?, width)],
+        TaskOutput::Each { elements } => {
+            let mut lines = Vec::new();
+            for element in elements {
+                let label = StepName::from(format!("{step}[{}]", element.key));
+                if let Some(output) = &element.output {
+                    lines.extend(output_lines(reader, &label, output, width)?);
+                }
+                if let Some(failure) = &element.failure {
+                    lines.push(beside(element.key.as_str(), &format!("{}: {}", failure.kind.word(), failure.detail), width));
+                }
+            }
+            lines
+        }
+        TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. } => Vec::new(),
+    })
 }
 
 /// Returns the steps that have begun or were settled, in that order.
@@ -110,6 +143,9 @@ fn step_line(case: &CaseRecord, step: &StepName) -> String {
         return format!("{}  open", paint(BOLD, step.as_str()));
     };
     let mut parts = vec![task_status_word(task.status).to_owned()];
+    if let Some(TaskOutput::Each { elements }) = &task.output {
+        parts.push(counted(elements.len() as u64, "element"));
+    }
     if let Some(TaskOutput::Dialogue { turns, stopped_by }) = &task.output {
         parts.push(format!("{} turns, stopped by {stopped_by}", turns.len()));
     }
@@ -128,7 +164,8 @@ fn adoption<'a>(case: &'a CaseRecord, step: &StepName) -> Option<&'a Adoption> {
 
 fn attempt_line(attempt: &AttemptRecord) -> String {
     let started = &attempt.started;
-    let mut parts = vec![format!("{} · {} on {}", started.id.call, started.actor, started.backend)];
+    let each = started.id.each.as_ref().map_or(String::new(), |each| format!("{each} · "));
+    let mut parts = vec![format!("{each}{} · {} on {}", started.id.call, started.actor, started.backend)];
     if started.id.attempt.0 > 1 {
         parts.push(format!("attempt {}", started.id.attempt));
     }
@@ -224,6 +261,7 @@ fn to_json(reader: &Reader, case: &CaseRecord, attempts: &[AttemptRecord]) -> Re
         let started = &attempt.started;
         let mut value = json!({
             "step": started.id.step,
+            "each": started.id.each,
             "call": started.id.call,
             "attempt": started.id.attempt,
             "actor": started.actor,
@@ -253,6 +291,7 @@ fn to_json(reader: &Reader, case: &CaseRecord, attempts: &[AttemptRecord]) -> Re
         json!({
             "step": task.step,
             "status": task.status,
+            "because": task.because,
             "output": task.output,
             "failure": task.failure,
             "usage": task.usage,

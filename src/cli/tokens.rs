@@ -9,7 +9,7 @@ use super::exit::CommandError;
 use crate::base::{CaseNo, StepName, TokenCount};
 use crate::event::Usage;
 use crate::journal::Reader;
-use crate::plan::{Plan, StepKind};
+use crate::plan::{ForEach, Plan, StepKind};
 use crate::report::grouped;
 
 /// What is known of the tokens of calls that have not been made.
@@ -30,6 +30,8 @@ pub(super) fn forecast(plan: &Plan, asked: &[(u64, u64)], earlier: Option<&Earli
     for (step, &(_, calls)) in plan.steps.iter().zip(asked) {
         let most = match calls {
             0 => Some(0),
+            // How many elements there will be is not known.
+            _ if matches!(step.course.for_each, Some(ForEach::Found(_))) => None,
             calls => longest(plan, &step.kind).map(|tokens| calls.saturating_mul(u64::from(tokens))),
         };
         most_out = most_out.zip(most).map(|(sum, most)| sum.saturating_add(most));
@@ -51,6 +53,7 @@ fn longest(plan: &Plan, kind: &StepKind) -> Option<u32> {
     match kind {
         StepKind::Chat(chat) => limit(chat.actor),
         StepKind::Judge(judge) => limit(judge.actor),
+        StepKind::Transform(_) | StepKind::Assert(_) => Some(0),
         StepKind::Dialogue(dialogue) => {
             dialogue.actors.iter().map(|&actor| limit(actor)).collect::<Option<Vec<_>>>()?.into_iter().max()
         }

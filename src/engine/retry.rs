@@ -46,7 +46,8 @@ pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
         | FailureKind::ContentFiltered
         | FailureKind::TooLarge
         | FailureKind::Redirected
-        | FailureKind::Render => Class::Permanent,
+        | FailureKind::Render
+        | FailureKind::Assertion => Class::Permanent,
         FailureKind::QuotaExhausted => Class::Backend { after: 1 },
         FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend { after: 3 },
         // Asked in words and still refused: the refusal is about something else.

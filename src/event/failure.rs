@@ -60,8 +60,10 @@ pub enum FailureKind {
     TooLarge,
     /// The server points elsewhere; credentials do not travel.
     Redirected,
-    /// The prompt could not be made from the data.
+    /// The prompt could not be made from the data, or an expression not be evaluated.
     Render,
+    /// A claim does not hold.
+    Assertion,
     /// The process died while the call was in flight; it may have been executed.
     Interrupted,
     /// The call was given up because the run is stopping.
@@ -109,6 +111,7 @@ impl FailureKind {
             Self::TooLarge => "too large",
             Self::Redirected => "redirected",
             Self::Render => "render",
+            Self::Assertion => "assertion",
             Self::Interrupted => "interrupted",
             Self::Cancelled => "cancelled",
             Self::Unsent => "not sent",

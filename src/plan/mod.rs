@@ -4,6 +4,7 @@
 
 mod compare;
 mod compile;
+mod course;
 mod fingerprint;
 #[cfg(test)]
 mod fingerprint_tests;
@@ -14,6 +15,7 @@ mod overrides;
 
 pub use compare::{StepChange, compare};
 pub use compile::compile;
+pub use course::{Assert, Check, Course, ForEach, OnError, Operand, Transform};
 pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 mod place;
 
@@ -22,4 +24,4 @@ pub use model::{
     ModelChoice, Pattern, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Stop, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
-pub use place::{Call, Place, seed_of};
+pub use place::{Call, Ground, Place, seed_of};

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use regex::Regex;
 
 use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
+use super::course::{Assert, Course, Transform};
 use crate::prompt::{TemplateId, Templates};
 
 /// A pipeline that has passed every check.
@@ -164,6 +165,8 @@ pub struct Step {
     pub after: Vec<StepIdx>,
     /// Steps whose output its templates read: a subset of `after`.
     pub reads: Vec<StepIdx>,
+    /// Whether it is done in a case, for what, and what a failure does.
+    pub course: Course,
     /// What it does.
     pub kind: StepKind,
 }
@@ -177,6 +180,10 @@ pub enum StepKind {
     Dialogue(Dialogue),
     /// A choice among options.
     Judge(Judge),
+    /// A value from an expression, without a model.
+    Transform(Transform),
+    /// A claim that must hold, without a model.
+    Assert(Assert),
 }
 
 /// See [`StepKind::Chat`].
@@ -334,6 +341,8 @@ impl StepKind {
             Self::Chat(_) => "chat",
             Self::Dialogue(_) => "dialogue",
             Self::Judge(_) => "judge",
+            Self::Transform(_) => "transform",
+            Self::Assert(_) => "assert",
         }
     }
 
@@ -350,6 +359,7 @@ impl StepKind {
                 let calls = u64::from(judge.votes.get()) * if judge.blind.is_some() { 2 } else { 1 };
                 (calls, calls)
             }
+            Self::Transform(_) | Self::Assert(_) => (0, 0),
         }
     }
 }

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use crate::base::{RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, BackendResolved, CaseCounts, Event, Failure, FailureKind, FinishReason, Outcome, Recorded,
+    AttemptEnded, BackendResolved, Because, CaseCounts, ElementOutput, Event, Failure, FailureKind, FinishReason, Outcome, Recorded,
     RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Unscored, Usage,
     Verdict,
 };
@@ -70,8 +70,14 @@ pub struct StepTally {
     pub unscored: u64,
     /// Tasks given up.
     pub failed: u64,
-    /// Tasks not asked, because one that they read failed.
+    /// Tasks not asked, because one that they read failed, and those of `unmet` and `eased`.
     pub skipped: u64,
+    /// Tasks not asked, because their `when` does not hold.
+    pub unmet: u64,
+    /// Tasks that failed without harm, by `on_error`.
+    pub eased: u64,
+    /// Claims that hold, and all that were looked at; none when it makes none.
+    pub claims: Option<(u64, u64)>,
     /// Of all these, those adopted from another run.
     pub reused: u64,
     /// Tokens of its answers.
@@ -121,6 +127,7 @@ impl Tally {
                 self.retries += u64::from(started.id.attempt.0 > 1);
             }
             Event::AttemptEnded(ended) => self.end_attempt(ended),
+            Event::Evaluated(_) | Event::ElementSettled(_) => {}
             Event::TaskSettled(settled) => self.settle_task(settled),
             Event::TaskAdopted(adopted) => self.adopt_task(adopted),
             Event::CaseSettled(settled) => self.cases.settle(settled.status),
@@ -192,13 +199,35 @@ impl Tally {
             TaskStatus::Failed => step.failed += 1,
             TaskStatus::Skipped => step.skipped += 1,
         }
-        if let Some(TaskOutput::Judge(judgement)) = &settled.output {
-            step.judge.get_or_insert_default().add(judgement);
+        step.unmet += u64::from(settled.because == Some(Because::When));
+        step.eased += u64::from(settled.because == Some(Because::OnError));
+        // A default is no verdict and no claim.
+        if let Some(output) = settled.output.as_ref().filter(|_| settled.because.is_none()) {
+            step.add(output);
         }
-        if let Some(failure) = &settled.failure {
+        if let Some(failure) = settled.failure.as_ref().filter(|_| settled.because.is_none()) {
             self.given_up.add(failure.kind);
             self.first_given_up
                 .get_or_insert_with(|| format!("case {}, {}: {}", settled.case, settled.step, failure.detail));
+        }
+    }
+}
+
+impl StepTally {
+    fn add(&mut self, output: &TaskOutput) {
+        match output {
+            TaskOutput::Judge(judgement) => self.judge.get_or_insert_default().add(judgement),
+            TaskOutput::Assertion { passed } => {
+                let (hold, all) = self.claims.get_or_insert_default();
+                *hold += u64::from(*passed);
+                *all += 1;
+            }
+            TaskOutput::Each { elements } => {
+                let counts = |element: &&ElementOutput| element.failure.is_none() || element.status == TaskStatus::Failed;
+                let outputs = elements.iter().filter(counts).filter_map(|element| element.output.as_ref());
+                outputs.for_each(|output| self.add(output));
+            }
+            TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. } | TaskOutput::Value { .. } => {}
         }
     }
 }

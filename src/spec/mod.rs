@@ -3,6 +3,7 @@
 //! Start at [`parse`] and [`Spec`].
 
 mod decode;
+mod flow;
 mod load;
 mod node;
 mod pipeline;
@@ -18,6 +19,7 @@ mod traps;
 mod words;
 
 pub use decode::Required;
+pub use flow::{AnyValue, Assert, ForEach, OnError, Transform, Within};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, Param, Spec, parse, parse_with};
 pub use quantity::{Backoff, Count, Length, Number, Seed, Slots, Temperature, Tokens, TopP, Version};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    Backoff, BaseUrl, Columns, Count, JsonLinesPath, Length, Number, ParamType, PipelineName, Required, Rows, Scalar,
+    AnyValue, Backoff, BaseUrl, Columns, Count, ForEach, JsonLinesPath, Length, Number, OnError, ParamType, PipelineName, Required, Rows, Scalar,
     Seed, Setting, Slots, Spanned, Spec, Table, Temperature, Text, Tokens, TopP, Version, Word,
 };
 
@@ -191,6 +191,20 @@ macro_rules! inline {
 
 inline! {
     Text => { "type": "string" }
+    AnyValue => { "type": ["string", "number", "boolean", "array", "object"] }
+    ForEach => { "anyOf": [{ "type": "string", "pattern": r"\S" }, { "type": "array" }] }
+    OnError => { "anyOf": [
+        { "enum": ["fail", "skip"] },
+        {
+            "type": "object",
+            "required": ["default"],
+            "properties": { "default": {
+                "description": "What the step gives when it fails: its text, choice, value or passed.",
+                "type": ["string", "number", "boolean", "array", "object"],
+                "examples": ["no answer"],
+            } },
+        },
+    ] }
     Version => { "type": "integer", "const": 1 }
     Count => { "type": "integer", "minimum": 1, "maximum": u32::MAX }
     Seed => { "type": "integer", "minimum": 0, "maximum": u64::MAX }

@@ -7,7 +7,7 @@ use super::blind::Labels;
 use super::context::context;
 use super::{Texts, dialogue};
 use crate::base::Digest;
-use crate::plan::{Judge, Place, Plan, StepKind, seed_of};
+use crate::plan::{Call, Judge, Place, Plan, StepKind, seed_of};
 use crate::prompt::{Message, RenderError, Role};
 
 /// The model that each actor of the plan speaks through, in the plan's order.
@@ -53,9 +53,13 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
     let kind = &plan.step(place.step).kind;
     let labels = match kind {
         StepKind::Judge(judge) => Labels::of(judge, place.call),
-        StepKind::Chat(_) | StepKind::Dialogue(_) => Labels::none(),
+        StepKind::Chat(_) | StepKind::Dialogue(_) | StepKind::Transform(_) | StepKind::Assert(_) => Labels::none(),
     };
-    let data = context(plan, place, models, &labels, texts)?;
+    let turn = match place.call {
+        Call::Turn(turn) => Some(turn),
+        Call::Say | Call::Vote { .. } => None,
+    };
+    let data = context(plan, &place.ground(), turn, models, &labels, texts)?;
     let render = |what, template| {
         plan.templates.render(template, &data).map_err(|source| ComposeError::Render {
             what,
@@ -80,6 +84,7 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
             options = labels.options(&judge.choose);
             messages.push(user(question(render("question", judge.question)?, judge, &options)));
         }
+        StepKind::Transform(_) | StepKind::Assert(_) => panic!("bug: a step without a model asks nothing"),
     }
     Ok(Composed { messages, options, seed: seed_of(plan, place) })
 }

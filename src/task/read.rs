@@ -9,7 +9,7 @@ use crate::plan::{Place, Plan, StepKind};
 #[must_use]
 pub fn read(plan: &Plan, place: &Place, answer: &str, finish: FinishReason) -> Facts {
     match &plan.step(place.step).kind {
-        StepKind::Chat(_) => Facts::default(),
+        StepKind::Chat(_) | StepKind::Transform(_) | StepKind::Assert(_) => Facts::default(),
         StepKind::Dialogue(dialogue) => {
             let says = dialogue.patterns.iter().map(|pattern| {
                 pattern.actor.is_none_or(|actor| actor == place.actor) && pattern.regex.is_match(answer)

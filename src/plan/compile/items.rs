@@ -64,7 +64,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn json(&mut self, node: &Node) -> Option<Value> {
+    pub(super) fn json(&mut self, node: &Node) -> Option<Value> {
         match &node.kind {
             Kind::Invalid => None,
             Kind::List(entries) => {
