@@ -83,8 +83,13 @@ pub(super) fn say(
         printer.line(&format!("  {:<name$}  {:<8}  {what}", step.name.as_str(), step.kind.word()))?;
     }
     let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
-    let fans: Vec<&str> = plan.steps.iter().zip(&lines).filter(|(_, line)| line.per_element && line.calls.1 > 0)
-        .map(|(step, _)| step.name.as_str()).collect();
+    let fans: Vec<&str> = plan
+        .steps
+        .iter()
+        .zip(&lines)
+        .filter(|(_, line)| line.per_element && line.calls.1 > 0)
+        .map(|(step, _)| step.name.as_str())
+        .collect();
     let fans = if fans.is_empty() {
         String::new()
     } else {

@@ -133,7 +133,9 @@ fn opening_of(step: &Step) -> String {
 /// Why nothing is asked, for people.
 fn opened(evaluation: Evaluation) -> Result<Option<Element>, String> {
     match evaluation {
-        Evaluation::Opened { holds: false, .. } => Err("is not asked for this item: its `when` does not hold".to_owned()),
+        Evaluation::Opened { holds: false, .. } => {
+            Err("is not asked for this item: its `when` does not hold".to_owned())
+        }
         Evaluation::Opened { holds: true, each: None } => Ok(None),
         Evaluation::Opened { holds: true, each: Some(each) } => {
             each.into_iter().next().map(Some).ok_or_else(|| "is not asked for this item: no element".to_owned())
@@ -146,7 +148,9 @@ fn opened(evaluation: Evaluation) -> Result<Option<Element>, String> {
 /// Says what a step without a model comes to.
 fn worked(evaluation: &Evaluation, texts: &BTreeMap<Digest, Arc<str>>) -> String {
     match evaluation {
-        Evaluation::Done(TaskOutput::Value { value }) => texts.get(value).map_or_else(String::new, ToString::to_string),
+        Evaluation::Done(TaskOutput::Value { value }) => {
+            texts.get(value).map_or_else(String::new, ToString::to_string)
+        }
         Evaluation::Done(_) | Evaluation::Opened { .. } => "holds".to_owned(),
         Evaluation::Failed(failure) => format!("fails, {}: {}", failure.kind.word(), failure.detail),
     }

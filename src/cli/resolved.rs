@@ -5,7 +5,10 @@ use serde_json::{Map, Value, json};
 
 use crate::base::Millis;
 use crate::event::{BackendResolved, RunStarted};
-use crate::plan::{Assert, Check, Course, ForEach, OnError, Operand, BackendUrl, Concurrency, Items, ModelChoice, Plan, Step, StepKind, Stop};
+use crate::plan::{
+    Assert, BackendUrl, Check, Concurrency, Course, ForEach, Items, ModelChoice, OnError, Operand, Plan, Step,
+    StepKind, Stop,
+};
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
 pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {

@@ -11,7 +11,7 @@ use super::table::Table;
 use crate::base::{CaseNo, ItemId};
 use crate::event::{Event, TaskOutput, TaskStatus, Verdict};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
-use crate::report::{claim_line, Summary, Tally, grouped, status_word, summary_text, task_status_word};
+use crate::report::{Summary, Tally, claim_line, grouped, status_word, summary_text, task_status_word};
 
 /// Cases that are listed: a screen of them.
 const LISTED: usize = 20;

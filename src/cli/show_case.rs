@@ -116,7 +116,11 @@ fn output_lines(
                     lines.extend(output_lines(reader, &label, output, width)?);
                 }
                 if let Some(failure) = &element.failure {
-                    lines.push(beside(element.key.as_str(), &format!("{}: {}", failure.kind.word(), failure.detail), width));
+                    lines.push(beside(
+                        element.key.as_str(),
+                        &format!("{}: {}", failure.kind.word(), failure.detail),
+                        width,
+                    ));
                 }
             }
             lines

@@ -44,7 +44,8 @@ impl Engine {
             }
             Evaluation::Done(output) => self.settle(step, key, over(TaskStatus::Ok, Some(output), None)),
             Evaluation::Failed(failure) => {
-                let passed = (failure.kind == FailureKind::Assertion).then_some(TaskOutput::Assertion { passed: false });
+                let passed =
+                    (failure.kind == FailureKind::Assertion).then_some(TaskOutput::Assertion { passed: false });
                 let record = frontier::eased(of, over(TaskStatus::Failed, passed, Some(&failure)));
                 self.settle(step, key, record);
             }

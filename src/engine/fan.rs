@@ -81,7 +81,11 @@ fn of_elements(plan: &Plan, step: &Step, whole: TaskKey, elements: &[ElementStat
             }
         }
     }
-    if settled.len() < elements.len() { all } else { vec![Next::Settle(Box::new(joined(whole.case, step, &settled)))] }
+    if settled.len() < elements.len() {
+        all
+    } else {
+        vec![Next::Settle(Box::new(joined(whole.case, step, &settled)))]
+    }
 }
 
 /// Returns what the elements come to together: their outputs in the order of the list, and the first failure.

@@ -34,7 +34,8 @@ impl Engine {
             for place in 0..state.tasks.len() {
                 let step = StepIdx(place);
                 let tasks = state.parts(step).map(|element| TaskKey { case, step, element });
-                let calls = tasks.flat_map(|task| state.calls(task).into_iter().flatten().map(move |call| (task, call)));
+                let calls =
+                    tasks.flat_map(|task| state.calls(task).into_iter().flatten().map(move |call| (task, call)));
                 for (task, (&call, state)) in calls {
                     let CallPhase::InFlight(attempt) = state.phase else { continue };
                     in_flight += 1;

@@ -24,11 +24,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use call::{
-    Effect, ElementNo, Evaluate, Input, Key, Offered, Question, StartCall, Step, TaskKey, Ticket,
-};
+pub use call::{Effect, ElementNo, Evaluate, Input, Key, Offered, Question, StartCall, Step, TaskKey, Ticket};
 pub use replay::Replay;
-pub use state::{
-    CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState, chained,
-};
+pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState, chained};
 pub use step::{Engine, Options};

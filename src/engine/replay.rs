@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::state::{BackendState, CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState};
+use super::state::{
+    BackendState, CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState,
+};
 use super::step::{Engine, Options};
 use crate::event::{
-    Recorded, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapTask, SnapTaskState, Snapshot,
+    Recorded, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapTask, SnapTaskState,
+    Snapshot,
 };
 use crate::plan::{Call, Plan, StepIdx};
 

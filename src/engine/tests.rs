@@ -9,13 +9,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::{ActorName, BackendName, CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
 use crate::event::{
-    Answer, CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded, Report, RunOutcome,
-    RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, TimeoutPhase, Timings,
-    Usage, Verdict,
+    Answer, Because, CaseStatus, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason, Outcome,
+    Recorded, Report, RunOutcome, RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TaskSettled,
+    TaskStatus, TimeoutPhase, Timings, Usage, Verdict,
 };
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Call, Chat, Concurrency, Dialogue, Items, Judge, Limits,
-    ModelChoice, Pattern, Place, Plan, Sampling, Step as PlanStep, StepIdx, StepKind, Stop,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Call, Chat, Concurrency, Course, Dialogue, ForEach, Items,
+    Judge, Limits, ModelChoice, OnError, Pattern, Place, Plan, Sampling, Step as PlanStep, StepIdx, StepKind, Stop,
+    Transform,
 };
 use crate::prompt::Templates;
 
@@ -44,9 +45,14 @@ fn plan() -> Arc<Plan> {
         name: StepName::from(name),
         reads: after.clone(),
         after,
+        course: Course::default(),
         kind,
     };
     let regex = regex::Regex::new("x").expect("valid");
+    let expression = templates.add_expression("true").expect("compiles");
+    let chat = |actor| StepKind::Chat(Chat { actor: ActorIdx(actor), prompt: any });
+    let parts = Course { for_each: Some(ForEach::Found(expression)), ..Course::default() };
+    let maybe = Course { when: Some(expression), on_error: OnError::Skip, ..Course::default() };
     let steps = vec![
         step("brief", vec![], StepKind::Chat(Chat { actor: ActorIdx(0), prompt: any })),
         step("aside", vec![], StepKind::Chat(Chat { actor: ActorIdx(2), prompt: any })),
@@ -71,6 +77,10 @@ fn plan() -> Arc<Plan> {
                 blind: Some([ActorName::from("pro"), ActorName::from("con")]),
             }),
         ),
+        PlanStep { course: parts, ..step("parts", vec![StepIdx(0)], chat(1)) },
+        step("sum", vec![StepIdx(4)], StepKind::Transform(Transform { expr: expression })),
+        PlanStep { course: maybe, ..step("maybe", vec![StepIdx(5)], chat(0)) },
+        step("end", vec![StepIdx(6)], chat(2)),
     ];
     Arc::new(Plan {
         name: "t".to_owned(),
@@ -98,7 +108,8 @@ fn answer(place: &Place) -> Outcome {
     let mut prompt = Hasher::new("world")
         .field(place.item.as_str().as_bytes())
         .number(place.step.0 as u64)
-        .field(place.call.path().as_str().as_bytes());
+        .field(place.call.path().as_str().as_bytes())
+        .field(place.each.as_ref().map_or("", |each| each.key.as_str()).as_bytes());
     for turn in &place.turns {
         prompt = prompt.field(turn.text.as_bytes());
     }
@@ -114,6 +125,26 @@ fn answer(place: &Place) -> Outcome {
         .then(|| Verdict::Choice(if draw.is_multiple_of(3) { "con" } else { "pro" }.to_owned()));
     let facts = Facts { says: vec![draw % 7 == 1], verdict };
     Outcome::Answered(Answer { text: digest, finish: FinishReason::Stop, model: None, facts })
+}
+
+/// What is found out without a model: a pure function of what decides it.
+fn evaluation(evaluate: &Evaluate) -> Evaluation {
+    let ground = &evaluate.ground;
+    let mut asked = Hasher::new("found").number(ground.case.0).number(ground.step.0 as u64);
+    for (_, input) in &ground.inputs {
+        asked = asked.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
+    }
+    let digest = asked.finish();
+    let draw = digest.low_bits();
+    let element = |number: u64| Element { key: format!("part {number}").into(), value: digest };
+    match (evaluate.question, ground.step.0) {
+        (Question::Opening, 4) => {
+            Evaluation::Opened { holds: true, each: Some((0..draw % 4).map(element).collect()) }
+        }
+        (Question::Opening, _) => Evaluation::Opened { holds: !draw.is_multiple_of(3), each: None },
+        (Question::Work, _) if draw % 12 == 5 => Evaluation::Failed(Failure::new(FailureKind::Render, "no")),
+        (Question::Work, _) => Evaluation::Done(TaskOutput::Value { value: digest }),
+    }
 }
 
 fn report(outcome: Outcome) -> Box<Report> {
@@ -142,6 +173,7 @@ struct World {
     /// Not durable yet, with what waits for it.
     pending: Vec<Step>,
     calls: Vec<StartCall>,
+    evaluations: Vec<Evaluate>,
     failures: BTreeMap<Key, u32>,
     finished: Option<RunOutcome>,
     draws: Draws,
@@ -181,6 +213,7 @@ impl World {
             log: Vec::new(),
             pending: Vec::new(),
             calls: Vec::new(),
+            evaluations: Vec::new(),
             failures: BTreeMap::new(),
             finished: None,
             draws: Draws(seed),
@@ -207,6 +240,7 @@ impl World {
                         self.sends += 1;
                         self.calls.push(*start);
                     }
+                    Effect::Evaluate(evaluate) => self.evaluations.push(*evaluate),
                     Effect::CancelCall(ticket, why) => self.give_back(why, |call| call.ticket == ticket),
                     Effect::RecallUnsent => self.give_back(FailureKind::Cancelled, |_| false),
                     Effect::Finish(outcome) => self.finished = Some(outcome),
@@ -236,6 +270,9 @@ impl World {
     }
 
     fn answer_one(&mut self, disturbed: bool) {
+        if !self.evaluations.is_empty() {
+            return self.evaluate_one(disturbed);
+        }
         if self.calls.is_empty() {
             return;
         }
@@ -254,6 +291,25 @@ impl World {
             self.give(Input::Returned(call.ticket, report(outcome)));
             assert_eq!(before, *self.engine.state());
         }
+    }
+
+    fn evaluate_one(&mut self, disturbed: bool) {
+        let which = if disturbed { self.draws.below(self.evaluations.len()) } else { 0 };
+        let evaluate = self.evaluations.remove(which);
+        let found = evaluation(&evaluate);
+        self.give(Input::Evaluated(evaluate.key, Box::new(found.clone())));
+        if disturbed && self.draws.below(5) == 0 && !self.asks_again(evaluate.key) {
+            // Whatever comes a second time must change nothing.
+            let before = self.engine.state().clone();
+            self.give(Input::Evaluated(evaluate.key, Box::new(found)));
+            assert_eq!(before, *self.engine.state());
+        }
+    }
+
+    /// After its condition a task without a model is evaluated under the same name.
+    fn asks_again(&self, key: TaskKey) -> bool {
+        let effects = self.pending.iter().flat_map(|step| &step.effects);
+        effects.into_iter().any(|effect| matches!(effect, Effect::Evaluate(evaluate) if evaluate.key == key))
     }
 
     /// A failure that does not last: at most two that count for each call.
@@ -286,6 +342,7 @@ impl World {
     fn crash(&mut self) {
         self.pending.clear();
         self.calls.clear();
+        self.evaluations.clear();
         let mut replay = Replay::from_zero(Arc::clone(&self.plan));
         for recorded in &self.log {
             replay.apply(recorded).expect("a journal replays");
@@ -350,10 +407,10 @@ impl World {
                 _ => {
                     self.commit();
                     self.answer_one(disturbed);
-                    if self.calls.is_empty() {
+                    if self.calls.is_empty() && self.evaluations.is_empty() {
                         self.commit();
                     }
-                    if self.calls.is_empty() {
+                    if self.calls.is_empty() && self.evaluations.is_empty() {
                         self.tick();
                     }
                 }
@@ -370,7 +427,8 @@ impl World {
                 Event::CaseAdmitted(event) => rows.entry(event.case).or_default().push(event.item.to_string()),
                 Event::TaskSettled(event) | Event::TaskAdopted(TaskAdopted { task: event, .. }) => {
                     let kind = event.failure.as_ref().map(|failure| failure.kind);
-                    let line = format!("{} {:?} {:?} {kind:?}", event.step, event.status, event.output);
+                    let because = event.because;
+                    let line = format!("{} {:?} {because:?} {:?} {kind:?}", event.step, event.status, event.output);
                     rows.entry(event.case).or_default().push(line);
                 }
                 Event::CaseSettled(event) => {
@@ -429,6 +487,46 @@ fn a_failed_step_skips_what_reads_it_and_nothing_else() {
         }
     }
     assert!(skipped > 0, "the fixture must show one");
+}
+
+#[test]
+fn elements_and_conditions_are_settled_and_none_is_asked_twice() {
+    let world = World::new(1).run(false);
+    let mut elements = 0;
+    let mut seen = std::collections::BTreeSet::new();
+    let (mut unmet, mut after_unmet, mut eased, mut empty) = (Vec::new(), 0, 0, 0);
+    for recorded in &world.log {
+        match &recorded.event {
+            Event::AttemptStarted(event) => assert!(seen.insert(event.id.to_string()), "{}", event.id),
+            Event::ElementSettled(event) => {
+                elements += 1;
+                assert_eq!(event.task.step.as_str(), "parts");
+            }
+            Event::TaskSettled(event) => {
+                if let Some(TaskOutput::Each { elements }) = &event.output {
+                    empty += u32::from(elements.is_empty());
+                    let keys: Vec<&str> = elements.iter().map(|element| element.key.as_str()).collect();
+                    assert_eq!(keys, ["part 0", "part 1", "part 2"][..keys.len()], "in the order of the list");
+                }
+                if event.because == Some(Because::When) {
+                    unmet.push(event.case);
+                }
+                eased += u32::from(event.because == Some(Because::OnError));
+                if event.step.as_str() == "end" && event.status == TaskStatus::Ok {
+                    after_unmet += u32::from(unmet.contains(&event.case));
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(
+        elements > 5 && empty > 0 && !unmet.is_empty() && after_unmet > 0,
+        "{elements} {empty} {unmet:?} {eased}"
+    );
+    let ended = |case: &CaseNo| {
+        world.log.iter().any(|recorded| matches!(&recorded.event, Event::CaseSettled(event) if event.case == *case && event.status == CaseStatus::Ok))
+    };
+    assert!(unmet.iter().any(ended), "what `when` leaves out fails no case");
 }
 
 #[test]
@@ -495,9 +593,10 @@ proptest! {
             Hasher::new("part").number(part).number(case).field(step.as_str().as_bytes()).finish().low_bits().is_multiple_of(2)
         };
         // A task is adopted only when all that it reads is.
-        let reads = |step: &StepName| ["brief", "debate", "verdict"].iter().position(|name| *name == step.as_str());
-        let chain = |step: &StepName, case| reads(step).is_none_or(|place| {
-            ["brief", "debate", "verdict"][..=place].iter().all(|&name| taken(&name.into(), case))
+        let ways = [["brief", "debate", "verdict"].as_slice(), &["brief", "parts", "sum", "maybe", "end"]];
+        let chain = |step: &StepName, case| ways.iter().all(|way| {
+            let place = way.iter().position(|name| *name == step.as_str());
+            place.is_none_or(|place| way[..=place].iter().all(|&name| taken(&name.into(), case)))
         });
         world.known = settled_by(&calm, |step, case| taken(step, case) && chain(step, case));
         prop_assert_eq!(first_difference(&world.run(true), &calm), None);
@@ -610,7 +709,7 @@ fn a_call_that_never_ends_is_cancelled_and_tried_again() {
     world.tick();
     world.commit();
     assert!(world.calls.iter().all(|call| call.ticket != ticket), "the driver was asked to give it up");
-    let again = world.engine.state().call(ticket.key.case, ticket.key.step, ticket.key.call).expect("it was sent");
+    let again = world.engine.state().call(ticket.key).expect("it was sent");
     assert!(matches!(again.phase, CallPhase::Ready(_)) && again.charged == 1, "{again:?}");
 }
 

@@ -26,8 +26,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, ModelName, RunId, StepName, Timestamp,
-    TokenCount,
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, ModelName, RunId, StepName,
+    Timestamp, TokenCount,
 };
 
 /// The version of everything in this module. A reader refuses a greater one by name.

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Actor, BackendUrl, Check, Course, ForEach, Items, ModelChoice, OnError, Operand, Plan, Step, StepIdx, StepKind, Stop,
+    Actor, BackendUrl, Check, Course, ForEach, Items, ModelChoice, OnError, Operand, Plan, Step, StepIdx, StepKind,
+    Stop,
 };
 use crate::base::{Digest, Hasher};
 
@@ -59,9 +60,9 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
     let hasher = list(hasher.field(step.name.as_str().as_bytes()), after.into_iter());
     let actor = |index: super::ActorIdx| plan.actor(index).name.as_str();
     // A step without any of these hashes as before there were any.
-    let hasher = course_of(plan, step).into_iter().fold(hasher, |hasher, (name, value)| {
-        hasher.field(name.as_bytes()).field(value.as_bytes())
-    });
+    let hasher = course_of(plan, step)
+        .into_iter()
+        .fold(hasher, |hasher, (name, value)| hasher.field(name.as_bytes()).field(value.as_bytes()));
     match &step.kind {
         StepKind::Chat(chat) => hasher
             .field(b"chat")
@@ -105,7 +106,9 @@ pub(super) fn course_of(plan: &Plan, step: &Step) -> Vec<(&'static str, String)>
     match for_each {
         None => {}
         Some(ForEach::Given(list)) => fields.push(("for_each", Value::Array(list.clone()).to_string())),
-        Some(ForEach::Found(expression)) => fields.push(("for_each", plan.templates.expression(*expression).to_owned())),
+        Some(ForEach::Found(expression)) => {
+            fields.push(("for_each", plan.templates.expression(*expression).to_owned()))
+        }
     }
     match on_error {
         OnError::Fail => {}

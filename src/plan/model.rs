@@ -8,8 +8,8 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use regex::Regex;
 
-use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
 use super::course::{Assert, Course, Transform};
+use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
 use crate::prompt::{TemplateId, Templates};
 
 /// A pipeline that has passed every check.

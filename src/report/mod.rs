@@ -16,12 +16,12 @@ mod tests;
 mod transcript;
 mod wrap;
 
-pub use case::{course_line, CaseRecord, MissingText, Texts, status_word, task_status_word, unscored_phrase};
+pub use case::{CaseRecord, MissingText, Texts, course_line, status_word, task_status_word, unscored_phrase};
 pub use number::{duration, grouped, percent, rate};
 pub use progress::{Milestones, Progress};
 pub use results::{Layout, Shape, row};
-pub use summary::{Claims, Choice, FailureCount, JudgeSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase};
+pub use summary::{Choice, Claims, FailureCount, JudgeSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase};
 pub use summary_text::text as summary_text;
 pub use tally::{JudgeTally, StepTally, Tally};
-pub use transcript::{claim_line, Part, transcript, transcript_text, verdict_line};
+pub use transcript::{Part, claim_line, transcript, transcript_text, verdict_line};
 pub use wrap::{Wrapper, columns, cut, wrapped};

@@ -246,9 +246,9 @@ impl StepSummary {
             skipped: step.skipped,
             unmet: step.unmet,
             eased: step.eased,
-            claims: step.claims.and_then(|(hold, all)| {
-                Choice::of("holds".to_owned(), hold, all).map(|holds| Claims { all, holds })
-            }),
+            claims: step
+                .claims
+                .and_then(|(hold, all)| Choice::of("holds".to_owned(), hold, all).map(|holds| Claims { all, holds })),
             reused: step.reused,
             judge: step.judge.as_ref().map(JudgeSummary::of),
         }

@@ -2,7 +2,9 @@
 
 use super::number::counted;
 use super::wrap::{columns, cut, wrapped};
-use super::{Choice, Claims, FailureCount, JudgeSummary, RunStatus, StepSummary, Summary, duration, grouped, percent, rate};
+use super::{
+    Choice, Claims, FailureCount, JudgeSummary, RunStatus, StepSummary, Summary, duration, grouped, percent, rate,
+};
 
 /// Below so many scored cases an interval says nothing that the counts do not.
 const FEWEST_FOR_BARS: u64 = 2;

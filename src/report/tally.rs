@@ -4,9 +4,9 @@ use indexmap::IndexMap;
 
 use crate::base::{RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, BackendResolved, Because, CaseCounts, ElementOutput, Event, Failure, FailureKind, FinishReason, Outcome, Recorded,
-    RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Unscored, Usage,
-    Verdict,
+    AttemptEnded, BackendResolved, Because, CaseCounts, ElementOutput, Event, Failure, FailureKind, FinishReason,
+    Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus,
+    Unscored, Usage, Verdict,
 };
 use crate::stats::Categories;
 
@@ -223,7 +223,8 @@ impl StepTally {
                 *all += 1;
             }
             TaskOutput::Each { elements } => {
-                let counts = |element: &&ElementOutput| element.failure.is_none() || element.status == TaskStatus::Failed;
+                let counts =
+                    |element: &&ElementOutput| element.failure.is_none() || element.status == TaskStatus::Failed;
                 let outputs = elements.iter().filter(counts).filter_map(|element| element.output.as_ref());
                 outputs.for_each(|output| self.add(output));
             }

@@ -82,6 +82,7 @@ impl Story {
         let id = AttemptId {
             case: CaseNo(case),
             step: step.into(),
+            each: None,
             call: CallPath::from(call),
             attempt: AttemptNo(attempt),
         };
@@ -127,6 +128,7 @@ impl Story {
             case: CaseNo(case),
             step: StepName::from(step),
             status,
+            because: None,
             output,
             failure,
             usage: if status == TaskStatus::Skipped { Usage::default() } else { usage(20, 10) },

@@ -6,8 +6,8 @@ use crate::base::{ActorName, BackendName, CaseNo, Digest, ItemId, StepName};
 use crate::event::Event;
 use crate::journal::{EventLog, EventSeq, Memory};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Dialogue, Items, Judge, Limits, ModelChoice,
-    Plan, Sampling, Step, StepIdx, StepKind, Stop,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Course, Dialogue, Items, Judge, Limits,
+    ModelChoice, Plan, Sampling, Step, StepIdx, StepKind, Stop,
 };
 use crate::prompt::Templates;
 
@@ -48,8 +48,20 @@ fn debate() -> Arc<Plan> {
         }],
         actors: vec![actor("pro"), actor("con"), actor("referee")],
         steps: vec![
-            Step { name: StepName::from("debate"), after: vec![], reads: vec![], kind: StepKind::Dialogue(dialogue) },
-            Step { name: StepName::from("verdict"), after: vec![StepIdx(0)], reads: vec![StepIdx(0)], kind: verdict },
+            Step {
+                name: StepName::from("debate"),
+                after: vec![],
+                reads: vec![],
+                course: Course::default(),
+                kind: StepKind::Dialogue(dialogue),
+            },
+            Step {
+                name: StepName::from("verdict"),
+                after: vec![StepIdx(0)],
+                reads: vec![StepIdx(0)],
+                course: Course::default(),
+                kind: verdict,
+            },
         ],
         items: Items::One,
         limit: None,

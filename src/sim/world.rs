@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::backend::{CallLimits, ChatRequest, Format, sim};
 use crate::base::{Digest, Hasher, ItemId, Millis, Timestamp};
-use crate::engine::{Effect, Engine, Evaluate, Question, IllegalEvent, Input, Offered, Options, Replay, StartCall, Step, Ticket};
+use crate::engine::{
+    Effect, Engine, Evaluate, IllegalEvent, Input, Offered, Options, Question, Replay, StartCall, Step, Ticket,
+};
 use crate::event::{
     Answer, CaseCounts, Failure, FailureKind, Outcome, Report, RunResumed, RunStarted, TimeoutPhase, Timings, Usage,
 };

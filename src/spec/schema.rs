@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    AnyValue, Backoff, BaseUrl, Columns, Count, ForEach, JsonLinesPath, Length, Number, OnError, ParamType, PipelineName, Required, Rows, Scalar,
-    Seed, Setting, Slots, Spanned, Spec, Table, Temperature, Text, Tokens, TopP, Version, Word,
+    AnyValue, Backoff, BaseUrl, Columns, Count, ForEach, JsonLinesPath, Length, Number, OnError, ParamType,
+    PipelineName, Required, Rows, Scalar, Seed, Setting, Slots, Spanned, Spec, Table, Temperature, Text, Tokens,
+    TopP, Version, Word,
 };
 
 /// A positive amount and a unit of time.

@@ -62,7 +62,8 @@ fn opened(plan: &Plan, ground: &Ground, models: Models<'_>, texts: Texts<'_>) ->
         Some(ForEach::Found(expression)) => match scope.evaluate("for_each", *expression)? {
             Value::Array(list) => list,
             other => {
-                let what = format!("`for_each` of step `{}` gives {}, not a list", scope.name(), claim::shown(&other));
+                let what =
+                    format!("`for_each` of step `{}` gives {}, not a list", scope.name(), claim::shown(&other));
                 return Err(render(what));
             }
         },

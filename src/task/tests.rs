@@ -9,8 +9,8 @@ use super::*;
 use crate::base::{ActorName, CaseNo, Digest, ItemId, StepName};
 use crate::event::{FinishReason, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, Call, Dialogue, Items, Judge, Limits, ModelChoice, Pattern, Place, Plan, Sampling,
-    Step, StepIdx, StepKind, Stop,
+    Actor, ActorIdx, BackendIdx, Call, Course, Dialogue, Items, Judge, Limits, ModelChoice, Pattern, Place, Plan,
+    Sampling, Step, StepIdx, StepKind, Stop,
 };
 use crate::prompt::Templates;
 
@@ -42,6 +42,7 @@ fn plan(speakers: &[&str]) -> Plan {
                 name: StepName::from("debate"),
                 after: vec![],
                 reads: vec![],
+                course: Course::default(),
                 kind: StepKind::Dialogue(Dialogue {
                     actors: (0..speakers.len()).map(ActorIdx).collect(),
                     opening,
@@ -56,6 +57,7 @@ fn plan(speakers: &[&str]) -> Plan {
                 name: StepName::from("verdict"),
                 after: vec![StepIdx(0)],
                 reads: vec![StepIdx(0)],
+                course: Course::default(),
                 kind: StepKind::Judge(Judge {
                     actor: ActorIdx(speakers.len()),
                     question,
@@ -97,6 +99,7 @@ fn place(store: &mut Store, step: usize, call: Call, actor: usize) -> Place {
         repeat: 1,
         row: store.put(&json!({ "motion": "Tea is better" }).to_string()),
         step: StepIdx(step),
+        each: None,
         call,
         actor: ActorIdx(actor),
         turns: Vec::new(),
@@ -141,6 +144,7 @@ fn verdict_place(store: &mut Store, exchanged: bool) -> Place {
         case: at.case,
         step: StepName::from("debate"),
         status: TaskStatus::Ok,
+        because: None,
         output: Some(TaskOutput::Dialogue { turns, stopped_by: "rounds".to_owned() }),
         failure: None,
         usage: Usage::default(),

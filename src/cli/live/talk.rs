@@ -12,7 +12,8 @@ use super::speech::{Speech, SpeechEnd, failure_line, happening};
 use crate::base::{ActorName, AttemptNo, CallPath, CaseNo, Digest, StepName};
 use crate::cli::printer::{BOLD, DIM, Stream, actor_style, inert, paint};
 use crate::event::{
-    AttemptEnded, AttemptId, CaseAdmitted, ElementSettled, Event, FinishReason, Outcome, Recorded, TaskOutput, TaskSettled,
+    AttemptEnded, AttemptId, CaseAdmitted, ElementSettled, Event, FinishReason, Outcome, Recorded, TaskOutput,
+    TaskSettled,
 };
 use crate::report::{Tally, claim_line, course_line, cut, status_word, verdict_line, wrapped};
 use crate::run::Live;
@@ -213,12 +214,14 @@ impl TalkDisplay {
                 Block::Verdict(format!("{step}: {value}"))
             }
             Some(TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. }) => return,
-            Some(TaskOutput::Assertion { passed: false } | TaskOutput::Each { .. }) | None => match &settled.failure {
-                Some(failure) if settled.because.is_none() => {
-                    Block::Note(format!("{step} failed {}", failure_line(failure, false)))
+            Some(TaskOutput::Assertion { passed: false } | TaskOutput::Each { .. }) | None => {
+                match &settled.failure {
+                    Some(failure) if settled.because.is_none() => {
+                        Block::Note(format!("{step} failed {}", failure_line(failure, false)))
+                    }
+                    Some(_) | None => return,
                 }
-                Some(_) | None => return,
-            },
+            }
         };
         self.scene(settled.case).blocks.push_back(block);
     }

@@ -53,14 +53,7 @@ impl Show {
     }
 
     fn piece(&mut self, id: &AttemptId, actor: &str, text: &str) {
-        self.say(&Live::Piece {
-            case: id.case,
-            step: id.step.clone(),
-            call: id.call.clone(),
-            attempt: id.attempt,
-            actor: actor.into(),
-            text: text.to_owned(),
-        });
+        self.say(&Live::Piece { id: id.clone(), actor: actor.into(), text: text.to_owned() });
     }
 
     #[track_caller]

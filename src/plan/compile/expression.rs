@@ -15,7 +15,7 @@ pub(super) struct CheckedExpression {
 
 impl Compiler<'_> {
     /// Compiles an expression and checks all that it reads, as in a question.
-        pub(super) fn expression(&mut self, what: &str, text: &Text) -> Option<CheckedExpression> {
+    pub(super) fn expression(&mut self, what: &str, text: &Text) -> Option<CheckedExpression> {
         if text.value.trim_start().starts_with("{{") {
             let bare = text.value.trim().trim_start_matches('{').trim_end_matches('}').trim();
             self.report.push(

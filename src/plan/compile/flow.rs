@@ -147,17 +147,19 @@ impl Compiler<'_> {
                 Value::Bool(passed) => (TaskOutput::Assertion { passed }, Vec::new()),
                 _ => return self.refuse_default(name, span, "true or false: whether the claim counts as passed"),
             },
-            StepKind::Judge(judge) => match written.as_str().filter(|word| judge.choose.iter().any(|one| one == word)) {
-                Some(word) => {
-                    let verdict = Verdict::Choice(word.to_owned());
-                    let judgement = Judgement { verdict, votes: Vec::new(), flipped: 0, pairs: 0 };
-                    (TaskOutput::Judge(judgement), Vec::new())
+            StepKind::Judge(judge) => {
+                match written.as_str().filter(|word| judge.choose.iter().any(|one| one == word)) {
+                    Some(word) => {
+                        let verdict = Verdict::Choice(word.to_owned());
+                        let judgement = Judgement { verdict, votes: Vec::new(), flipped: 0, pairs: 0 };
+                        (TaskOutput::Judge(judgement), Vec::new())
+                    }
+                    None => {
+                        let options = format!("one of its options: {}", judge.choose.join(", "));
+                        return self.refuse_default(name, span, &options);
+                    }
                 }
-                None => {
-                    let options = format!("one of its options: {}", judge.choose.join(", "));
-                    return self.refuse_default(name, span, &options);
-                }
-            },
+            }
             StepKind::Dialogue(_) => {
                 self.report.push(
                     Diagnostic::error(code::OUT_OF_RANGE, format!("a dialogue has no default (step `{name}`)"))

@@ -56,7 +56,9 @@ impl Compiler<'_> {
                     None => {
                         Some(refuse(format!("there is no step `{step}`")).at(&source.span, "").suggest(step, names))
                     }
-                    Some(Some(_)) if *field == "keys" && is_for_each(entry.and_then(|entry| entry.value.as_ref())) => {
+                    Some(Some(_))
+                        if *field == "keys" && is_for_each(entry.and_then(|entry| entry.value.as_ref())) =>
+                    {
                         None
                     }
                     Some(Some((kind, fields))) if !fields.contains(field) => Some(
