@@ -67,7 +67,7 @@ impl Evaluations {
         {
             let station = Arc::clone(&self.station);
             self.under_way.spawn_blocking(move || {
-                let texts = |digest: &crate::base::Digest| (station.texts)(digest);
+                let texts = |digest: &crate::base::Digest| (station.texts)(ground.case, digest);
                 let found = match question {
                     Question::Opening => task::open(&station.plan, &ground, &station.models, &texts),
                     Question::Work => task::work(&station.plan, &ground, &station.models, &texts),

@@ -19,7 +19,7 @@ use crate::report::{Tally, claim_line, course_line, cut, status_word, verdict_li
 use crate::run::Live;
 
 /// Finds the text of a settled answer or of an item.
-pub type TextLookup = Box<dyn Fn(&Digest) -> Option<Arc<str>> + Send>;
+pub type TextLookup = Box<dyn Fn(CaseNo, &Digest) -> Option<Arc<str>> + Send>;
 
 /// See [`super::Display::Talk`].
 pub struct TalkDisplay {
@@ -156,7 +156,7 @@ impl TalkDisplay {
     }
 
     fn admit(&mut self, admitted: &CaseAdmitted) {
-        let row = (self.texts)(&admitted.row);
+        let row = (self.texts)(admitted.case, &admitted.row);
         let row = row.and_then(|row| serde_json::from_str::<serde_json::Map<_, _>>(&row).ok()).unwrap_or_default();
         let text = |value: serde_json::Value| match value {
             serde_json::Value::String(text) => text,
@@ -173,7 +173,7 @@ impl TalkDisplay {
     fn end_attempt(&mut self, ended: &AttemptEnded) {
         let end = match &ended.outcome {
             Outcome::Answered(answer) => SpeechEnd::Said {
-                text: (self.texts)(&answer.text),
+                text: (self.texts)(ended.id.case, &answer.text),
                 verdict: answer.facts.verdict.clone(),
                 finish: answer.finish,
             },
@@ -195,7 +195,7 @@ impl TalkDisplay {
             let call = CallPath::from(format!("turn/{number}"));
             let id = AttemptId { case: task.case, step: task.step.clone(), each: None, call, attempt: AttemptNo(1) };
             let mut speech = Speech::new(id, turn.actor.clone(), self.stream.reading_width());
-            let text = (self.texts)(&turn.text);
+            let text = (self.texts)(task.case, &turn.text);
             speech.end = Some(SpeechEnd::Said { text, verdict: None, finish: FinishReason::Stop });
             self.scene(task.case).blocks.push_back(Block::Speech(Box::new(speech)));
         }
@@ -210,7 +210,8 @@ impl TalkDisplay {
             Some(TaskOutput::Judge(judgement)) => Block::Verdict(verdict_line(step, judgement)),
             Some(TaskOutput::Assertion { passed: true }) => Block::Verdict(claim_line(step, true)),
             Some(TaskOutput::Value { value }) => {
-                let value = (self.texts)(value).map_or_else(|| "?".to_owned(), |value| inert(&value).into_owned());
+                let value = (self.texts)(settled.case, value)
+                    .map_or_else(|| "?".to_owned(), |value| inert(&value).into_owned());
                 Block::Verdict(format!("{step}: {value}"))
             }
             Some(TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. }) => return,
