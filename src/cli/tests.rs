@@ -101,21 +101,22 @@ fn a_case_is_shown_down_to_its_calls() {
         &project,
         Some("m2"),
         &expect![[r#"
-        case 2 · m2 · failed
-            motion     Tea␛[31m or coffee
+            case 2 · m2 · failed
+                motion     Tea␛[31m or coffee
 
-        debate  failed · 20 in, 10 out · 450 ms in calls
-          turn/1 · pro on auto · 0 ms
-            no answer  throttled: HTTP 429
-          turn/1 · pro on auto · attempt 2 · 450 ms, first token after 90 ms · 20 in, 10
-          out · cut at its limit of tokens
-            user       go on
-            pro        Tea, because
-          turn/2 · con on auto · in flight, or lost with its process
-            failed     refused: HTTP 400: no
+            debate  failed · 20 in, 10 out · 450 ms in calls
+              turn/1 · pro on auto · 0 ms
+                no answer  throttled: HTTP 429
+              turn/1 · pro on auto · attempt 2 · 450 ms, first token after 90 ms · 20 in, 10
+              out · cut at its limit of tokens
+                user       go on
+                pro        Tea, because
+              turn/2 · con on auto · in flight, or lost with its process
+                failed     refused: HTTP 400: no
 
-        verdict  skipped
-    "#]],
+            verdict  skipped
+              verdict is not asked: a step that it reads failed
+        "#]],
     );
 }
 

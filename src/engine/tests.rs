@@ -141,7 +141,7 @@ fn evaluation(evaluate: &Evaluate) -> Evaluation {
         (Question::Opening, 4) => {
             Evaluation::Opened { holds: true, each: Some((0..draw % 4).map(element).collect()) }
         }
-        (Question::Opening, _) => Evaluation::Opened { holds: !draw.is_multiple_of(3), each: None },
+        (Question::Opening, _) => Evaluation::Opened { holds: draw.is_multiple_of(2), each: None },
         (Question::Work, _) if draw % 12 == 5 => Evaluation::Failed(Failure::new(FailureKind::Render, "no")),
         (Question::Work, _) => Evaluation::Done(TaskOutput::Value { value: digest }),
     }
