@@ -80,7 +80,7 @@ pub(super) fn say(
     let name = plan.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0);
     for (step, line) in plan.steps.iter().zip(&lines) {
         let what = change(&line.change, line, earlier.is_some());
-        printer.line(&format!("  {:<name$}  {:<8}  {what}", step.name.as_str(), step.kind.word()))?;
+        printer.line(&format!("  {:<name$}  {:<9}  {what}", step.name.as_str(), step.kind.word()))?;
     }
     let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
     let fans: Vec<&str> = plan
@@ -93,7 +93,7 @@ pub(super) fn say(
     let fans = if fans.is_empty() {
         String::new()
     } else {
-        format!(", with one element each of {}, which the run finds out", fans.join(", "))
+        format!(", counting one element of {}: how many there are the run finds out", fans.join(", "))
     };
     printer.line(&format!("  {} in all{fans}; nothing was sent", range(all)))?;
     if let Some(tokens) = tokens.say(earlier) {
@@ -155,7 +155,11 @@ fn change(change: &StepChange, line: &Line, compared: bool) -> String {
 /// Writes how many calls a step makes.
 fn calls(line: &Line) -> String {
     let calls = range(line.calls);
-    if line.per_element { format!("{calls} × elements") } else { calls }
+    match line.calls {
+        (0, 0) => "no calls".to_owned(),
+        _ if line.per_element => format!("{calls} × elements"),
+        _ => calls,
+    }
 }
 
 /// Writes a number of calls; dialogues may stop early.

@@ -136,12 +136,11 @@ fn opened(evaluation: Evaluation) -> Result<Option<Element>, String> {
         Evaluation::Opened { holds: false, .. } => {
             Err("is not asked for this item: its `when` does not hold".to_owned())
         }
-        Evaluation::Opened { holds: true, each: None } => Ok(None),
+        Evaluation::Opened { holds: true, each: None } | Evaluation::Done(_) => Ok(None),
         Evaluation::Opened { holds: true, each: Some(each) } => {
             each.into_iter().next().map(Some).ok_or_else(|| "is not asked for this item: no element".to_owned())
         }
         Evaluation::Failed(failure) => Err(format!("would fail: {}", failure.detail)),
-        Evaluation::Done(_) => Ok(None),
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) fn course_of(plan: &Plan, step: &Step) -> Vec<(&'static str, String)>
         None => {}
         Some(ForEach::Given(list)) => fields.push(("for_each", Value::Array(list.clone()).to_string())),
         Some(ForEach::Found(expression)) => {
-            fields.push(("for_each", plan.templates.expression(*expression).to_owned()))
+            fields.push(("for_each", plan.templates.expression(*expression).to_owned()));
         }
     }
     match on_error {

@@ -127,11 +127,10 @@ impl Tally {
                 self.retries += u64::from(started.id.attempt.0 > 1);
             }
             Event::AttemptEnded(ended) => self.end_attempt(ended),
-            Event::Evaluated(_) | Event::ElementSettled(_) => {}
             Event::TaskSettled(settled) => self.settle_task(settled),
             Event::TaskAdopted(adopted) => self.adopt_task(adopted),
             Event::CaseSettled(settled) => self.cases.settle(settled.status),
-            Event::CapacityChanged(_) | Event::RunTuned(_) => {}
+            Event::Evaluated(_) | Event::ElementSettled(_) | Event::CapacityChanged(_) | Event::RunTuned(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),

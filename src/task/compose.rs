@@ -49,6 +49,9 @@ pub enum ComposeError {
 ///
 /// # Errors
 /// A template that does not render with this case's data, or a text that is missing; asking again cannot help.
+///
+/// # Panics
+/// The step needs no model: a bug of the caller.
 pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>) -> Result<Composed, ComposeError> {
     let kind = &plan.step(place.step).kind;
     let labels = match kind {

@@ -36,6 +36,9 @@ pub fn open(plan: &Plan, ground: &Ground, models: Models<'_>, texts: Texts<'_>) 
 }
 
 /// Does the work of a step that needs no model.
+///
+/// # Panics
+/// The step needs one: a bug of the caller.
 #[must_use]
 pub fn work(plan: &Plan, ground: &Ground, models: Models<'_>, texts: Texts<'_>) -> Found {
     found(worked(plan, ground, models, texts))
@@ -64,7 +67,7 @@ fn opened(plan: &Plan, ground: &Ground, models: Models<'_>, texts: Texts<'_>) ->
             other => {
                 let what =
                     format!("`for_each` of step `{}` gives {}, not a list", scope.name(), claim::shown(&other));
-                return Err(render(what));
+                return Err(render(&what));
             }
         },
     };
@@ -74,7 +77,7 @@ fn opened(plan: &Plan, ground: &Ground, models: Models<'_>, texts: Texts<'_>) ->
             scope.name(),
             list.len()
         );
-        return Err(render(what));
+        return Err(render(&what));
     }
     let mut keys = BTreeSet::new();
     let mut elements = Vec::with_capacity(list.len());
@@ -98,7 +101,7 @@ fn worked(plan: &Plan, ground: &Ground, models: Models<'_>, texts: Texts<'_>) ->
             let value = scope.operand("value", &assert.value)?;
             match claim::check(&mut scope, &assert.check, &value)? {
                 None => Ok((Evaluation::Done(TaskOutput::Assertion { passed: true }), Vec::new())),
-                Some(why) => Err(Failure::new(FailureKind::Assertion, cut(why))),
+                Some(why) => Err(Failure::new(FailureKind::Assertion, cut(&why))),
             }
         }
         StepKind::Chat(_) | StepKind::Dialogue(_) | StepKind::Judge(_) => {
@@ -117,7 +120,7 @@ pub(super) struct Scope<'a> {
 impl<'a> Scope<'a> {
     fn of(plan: &'a Plan, ground: &'a Ground, models: Models<'_>, texts: Texts<'_>) -> Result<Self, Failure> {
         let data = context(plan, ground, None, models, &Labels::none(), texts);
-        let data = data.map_err(|error| render(error.to_string()))?;
+        let data = data.map_err(|error| render(&error.to_string()))?;
         Ok(Self { plan, ground, data })
     }
 
@@ -151,16 +154,16 @@ impl<'a> Scope<'a> {
     }
 
     fn refuse(&self, what: &str, error: &crate::prompt::RenderError) -> Failure {
-        render(format!("`{what}` of step `{}`: {error}", self.name()))
+        render(&format!("`{what}` of step `{}`: {error}", self.name()))
     }
 }
 
-fn render(detail: String) -> Failure {
+fn render(detail: &str) -> Failure {
     Failure::new(FailureKind::Render, cut(detail))
 }
 
 /// Keeps a failure's detail as short as it must be (`event/failure.rs`).
-fn cut(detail: String) -> String {
+fn cut(detail: &str) -> String {
     detail.replace('\n', " ").chars().take(400).collect()
 }
 

@@ -148,17 +148,14 @@ impl Compiler<'_> {
                 _ => return self.refuse_default(name, span, "true or false: whether the claim counts as passed"),
             },
             StepKind::Judge(judge) => {
-                match written.as_str().filter(|word| judge.choose.iter().any(|one| one == word)) {
-                    Some(word) => {
-                        let verdict = Verdict::Choice(word.to_owned());
-                        let judgement = Judgement { verdict, votes: Vec::new(), flipped: 0, pairs: 0 };
-                        (TaskOutput::Judge(judgement), Vec::new())
-                    }
-                    None => {
-                        let options = format!("one of its options: {}", judge.choose.join(", "));
-                        return self.refuse_default(name, span, &options);
-                    }
-                }
+                let word = written.as_str().filter(|word| judge.choose.iter().any(|one| one == word));
+                let Some(word) = word else {
+                    let options = format!("one of its options: {}", judge.choose.join(", "));
+                    return self.refuse_default(name, span, &options);
+                };
+                let verdict = Verdict::Choice(word.to_owned());
+                let judgement = Judgement { verdict, votes: Vec::new(), flipped: 0, pairs: 0 };
+                (TaskOutput::Judge(judgement), Vec::new())
             }
             StepKind::Dialogue(_) => {
                 self.report.push(
