@@ -71,7 +71,7 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
         }
         let (call, actor) = match &step.kind {
             StepKind::Chat(chat) => (Call::Say, chat.actor),
-            StepKind::Dialogue(dialogue) => (Call::Turn(1), dialogue.actors[0]),
+            StepKind::Dialogue(_) => (Call::Turn(1), plan.speaker(StepIdx(index), &item, 1, Call::Turn(1))),
             StepKind::Judge(judge) => (Call::Vote { vote: 1, exchanged: false }, judge.actor),
             StepKind::Transform(_) | StepKind::Assert(_) => {
                 let found = task::work(plan, &ground, &models, &|digest| texts.get(digest).cloned());

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::base::Millis;
 use crate::event::{BackendResolved, RunStarted};
 use crate::plan::{
-    Assert, BackendUrl, Check, Concurrency, Course, ForEach, Items, ModelChoice, OnError, Operand, Plan, Step,
-    StepKind, Stop,
+    Assert, BackendUrl, Check, Concurrency, Course, Dialogue, ForEach, History, Items, ModelChoice, OnError, Operand,
+    Order, Plan, Step, StepKind, Stop,
 };
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
@@ -108,6 +108,13 @@ fn actors(plan: &Plan) -> Value {
         if let Some(system) = actor.system {
             fields["system"] = json!(plan.templates.source(system));
         }
+        if let Some(price) = actor.price {
+            let rate = |rate: crate::base::MicroUsd| json!(format!("{} USD/M", rate.dollars()));
+            fields["price"] = json!({ "input": rate(price.input), "output": rate(price.output) });
+            if let Some(cached) = price.cached {
+                fields["price"]["cached"] = rate(cached);
+            }
+        }
         let sampling = &actor.sampling;
         let set = [
             ("temperature", sampling.temperature.map(|number| json!(number))),
@@ -142,11 +149,24 @@ fn step(plan: &Plan, step: &Step) -> Value {
     let name = |index| json!(plan.actor(index).name);
     let kind = match &step.kind {
         StepKind::Chat(chat) => json!({ "actor": name(chat.actor), "prompt": source(chat.prompt) }),
-        StepKind::Dialogue(dialogue) => json!({
-            "actors": dialogue.actors.iter().map(|&index| name(index)).collect::<Vec<_>>(),
-            "opening": source(dialogue.opening),
-            "stop": stop(plan, dialogue, &dialogue.stop),
-        }),
+        StepKind::Dialogue(dialogue) => {
+            let mut fields = json!({
+                "actors": dialogue.actors.iter().map(|&index| name(index)).collect::<Vec<_>>(),
+                "opening": source(dialogue.opening),
+                "stop": stop(plan, dialogue, &dialogue.stop),
+            });
+            match dialogue.order {
+                Order::RoundRobin => {}
+                Order::Random => fields["order"] = json!("random"),
+                Order::Rotate => fields["order"] = json!({ "opens": "rotate" }),
+            }
+            match dialogue.history {
+                History::All => {}
+                History::Last(turns) => fields["history"] = json!({ "last": turns }),
+                History::Tokens(tokens) => fields["history"] = json!({ "tokens": tokens }),
+            }
+            fields
+        }
         StepKind::Judge(judge) => {
             let mut fields = json!({
                 "actor": name(judge.actor),
@@ -200,7 +220,7 @@ fn claim(plan: &Plan, assert: &Assert) -> Value {
     fields
 }
 
-fn stop(plan: &Plan, dialogue: &crate::plan::Dialogue, condition: &Stop) -> Value {
+fn stop(plan: &Plan, dialogue: &Dialogue, condition: &Stop) -> Value {
     let each = |stops: &[Stop]| stops.iter().map(|one| stop(plan, dialogue, one)).collect::<Vec<_>>();
     match condition {
         Stop::Any(stops) => json!({ "any": each(stops) }),
@@ -216,6 +236,24 @@ fn stop(plan: &Plan, dialogue: &crate::plan::Dialogue, condition: &Stop) -> Valu
             }
             json!({ "says": fields })
         }
+        Stop::Agree(capture) => json!({ "agree": pattern_of(dialogue, *capture) }),
+        Stop::Unchanged { capture, window } => {
+            let mut fields = pattern_of(dialogue, *capture);
+            fields["window"] = json!(window);
+            json!({ "unchanged": fields })
+        }
+        Stop::Looping(likeness) => {
+            let likeness = dialogue.likenesses[*likeness];
+            json!({ "looping": { "similarity": likeness.similarity, "window": likeness.window } })
+        }
+        Stop::Budget(tokens) => json!({ "budget": { "tokens": tokens } }),
+    }
+}
+
+fn pattern_of(dialogue: &Dialogue, capture: usize) -> Value {
+    match &dialogue.captures[capture] {
+        Some(pattern) => json!({ "pattern": pattern.as_str() }),
+        None => json!({}),
     }
 }
 

@@ -40,13 +40,13 @@ pub(super) fn next(plan: &Plan, number: CaseNo, case: &CaseState, index: StepIdx
         return vec![Next::Settle(Box::new(skipped(number, step, None)))];
     }
     if !step.course.opens() {
-        return of_task(plan, step, whole, calls);
+        return of_task(plan, case, whole, calls);
     }
     match case.opened.get(&index) {
         None => vec![Next::Evaluate(whole, Question::Opening)],
         Some(opened) => match &opened.elements {
-            None => of_task(plan, step, whole, calls),
-            Some(elements) => of_elements(plan, step, whole, elements),
+            None => of_task(plan, case, whole, calls),
+            Some(elements) => of_elements(plan, case, whole, elements),
         },
     }
 }
@@ -57,8 +57,8 @@ pub(super) fn skipped(number: CaseNo, step: &Step, because: Option<Because>) -> 
     TaskSettled { because, ..record }
 }
 
-fn of_task(plan: &Plan, step: &Step, key: TaskKey, calls: &Calls) -> Vec<Next> {
-    match frontier::work(plan, key.case, step, calls) {
+fn of_task(plan: &Plan, case: &CaseState, key: TaskKey, calls: &Calls) -> Vec<Next> {
+    match frontier::work(plan, (key.case, case, key.step), calls) {
         Frontier::Waits => Vec::new(),
         Frontier::Works => vec![Next::Evaluate(key, Question::Work)],
         Frontier::Calls(calls) => calls.into_iter().map(|(call, at)| Next::Call(key, call, at)).collect(),
@@ -70,21 +70,21 @@ fn of_task(plan: &Plan, step: &Step, key: TaskKey, calls: &Calls) -> Vec<Next> {
 }
 
 /// An element that fails holds up no other: which ones are asked must not depend on which one answers first.
-fn of_elements(plan: &Plan, step: &Step, whole: TaskKey, elements: &[ElementState]) -> Vec<Next> {
+fn of_elements(plan: &Plan, case: &CaseState, whole: TaskKey, elements: &[ElementState]) -> Vec<Next> {
     let mut all = Vec::new();
     let mut settled = Vec::with_capacity(elements.len());
     for (number, element) in (0..).map(ElementNo).zip(elements) {
         match &element.task {
             TaskState::Settled(record) => settled.push((&element.key, &**record)),
             TaskState::Open(calls) => {
-                all.extend(of_task(plan, step, TaskKey { element: Some(number), ..whole }, calls));
+                all.extend(of_task(plan, case, TaskKey { element: Some(number), ..whole }, calls));
             }
         }
     }
     if settled.len() < elements.len() {
         all
     } else {
-        vec![Next::Settle(Box::new(joined(whole.case, step, &settled)))]
+        vec![Next::Settle(Box::new(joined(whole.case, plan.step(whole.step), &settled)))]
     }
 }
 
@@ -121,7 +121,7 @@ fn joined(number: CaseNo, step: &Step, elements: &[(&EachKey, &TaskSettled)]) ->
 /// Returns true when a call that was queued may still be sent.
 pub(super) fn is_wanted(plan: &Plan, case: &CaseState, key: Key) -> bool {
     let Some(calls) = case.calls(key.task()) else { return false };
-    match frontier::work(plan, key.case, plan.step(key.step), calls) {
+    match frontier::work(plan, (key.case, case, key.step), calls) {
         Frontier::Calls(calls) => calls.iter().any(|&(call, _)| call == key.call),
         Frontier::Waits | Frontier::Works | Frontier::Settles(_) => false,
     }

@@ -228,6 +228,7 @@ impl RunState {
             }
             Event::RunStarted(_)
             | Event::RunTuned(_)
+            | Event::WindowTrimmed(_)
             | Event::DrainStage(_)
             | Event::RunEnded(_)
             | Event::RunFailed(_) => Ok(()),

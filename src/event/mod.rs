@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, ModelName, RunId, StepName,
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, ModelName, Price, RunId, StepName,
     Timestamp, TokenCount,
 };
 
@@ -66,6 +66,8 @@ codec! {
         "evaluated" => Evaluated(Evaluated),
         /// One element of a `for_each` step has its output, for ever.
         "element_settled" => ElementSettled(ElementSettled),
+        /// A request had to leave the oldest turns of its dialogue out.
+        "window_trimmed" => WindowTrimmed(WindowTrimmed),
         /// A task has its output, for ever.
         "task_settled" => TaskSettled(TaskSettled),
         /// A task has its output for ever, taken over from another run that asked the same.
@@ -107,6 +109,9 @@ pub struct RunStarted {
     pub version: String,
     /// What each backend name stands for in this run.
     pub backends: Vec<BackendResolved>,
+    /// What the tokens of actors cost, as far as the pipeline says so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<ActorName, Price>,
 }
 
 /// What a backend's name stands for in a run, decided once.
@@ -143,6 +148,9 @@ pub struct RunTuned {
     /// The texts of files that it names by `file://`, as in [`RunStarted::files`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Digest>,
+    /// What the tokens of actors cost, as in [`RunStarted::prices`]: also of those spent before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<ActorName, Price>,
     /// What differs from before: `limits`, `results`, `concurrency`, …; empty for comments and descriptions.
     pub changed: Vec<String>,
 }
@@ -215,6 +223,15 @@ pub struct AttemptEnded {
     /// When failed: from when on the call may be sent again; absent when it is given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
+}
+
+/// See [`Event::WindowTrimmed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowTrimmed {
+    /// Which request.
+    pub id: AttemptId,
+    /// How many turns, from the oldest on.
+    pub dropped_turns: u32,
 }
 
 /// See [`Event::TaskSettled`].
@@ -332,6 +349,7 @@ impl Event {
             Self::AttemptEnded(event) => Some(event.id.case),
             Self::Evaluated(event) => Some(event.case),
             Self::ElementSettled(event) => Some(event.task.case),
+            Self::WindowTrimmed(event) => Some(event.id.case),
             Self::TaskSettled(event) => Some(event.case),
             Self::TaskAdopted(event) => Some(event.task.case),
             Self::CaseSettled(event) => Some(event.case),

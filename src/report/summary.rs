@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::number::per;
-use super::{JudgeTally, StepTally, Tally};
+use super::{Cost, JudgeTally, StepTally, Tally};
 use crate::base::{RunId, StepName, TokenCount};
 use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
 use crate::stats::{Categories, wilson_95};
@@ -28,6 +28,9 @@ pub struct Summary {
     pub seconds: f64,
     /// Of all answered requests.
     pub tokens: Tokens,
+    /// What they cost; none where no price is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// Tasks adopted instead of asked, by the run that they come from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reused: Vec<Reused>,
@@ -46,6 +49,9 @@ pub struct Summary {
     pub first_given_up: Option<String>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
+    /// Requests that left the oldest turns of their dialogue out, as its `history` says.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub trimmed: u64,
     /// What was settled of each step.
     pub steps: Vec<StepSummary>,
     /// What each backend stands for.
@@ -131,6 +137,18 @@ pub struct StepSummary {
     /// What its judge said; none when it is no judge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judge: Option<JudgeSummary>,
+    /// Conditions that ended its dialogues, most frequent first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ended_by: Vec<Ending>,
+}
+
+/// How often a condition ended a dialogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ending {
+    /// Its word: `rounds`, `says`, `agree`.
+    pub condition: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// What a judge said over all cases.
@@ -199,6 +217,7 @@ impl Tally {
                 reasoning: count(self.usage.reasoning),
                 output_per_second: output.and_then(|output| per(output, micros, 1_000_000)),
             },
+            cost: self.spent.cost(),
             reused: self.reused.iter().map(|(run, &tasks)| Reused { run: run.clone(), tasks }).collect(),
             requests: self.sent,
             answered: self.answered,
@@ -207,6 +226,7 @@ impl Tally {
             given_up: named(&self.given_up, FailureKind::word),
             first_given_up: self.first_given_up.clone(),
             cut: self.cut,
+            trimmed: self.trimmed,
             steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
             backends: self.backends.clone(),
             seed: self.started.as_ref().map_or(0, |started| started.seed),
@@ -232,7 +252,7 @@ impl Tally {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-const fn is_zero(count: &u64) -> bool {
+pub(super) const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
@@ -251,6 +271,12 @@ impl StepSummary {
                 .and_then(|(hold, all)| Choice::of("holds".to_owned(), hold, all).map(|holds| Claims { all, holds })),
             reused: step.reused,
             judge: step.judge.as_ref().map(JudgeSummary::of),
+            ended_by: step
+                .endings
+                .ranked()
+                .into_iter()
+                .map(|(condition, count)| Ending { condition, count })
+                .collect(),
         }
     }
 }

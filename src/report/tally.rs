@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use super::Spent;
 use crate::base::{RunId, StepName, Timestamp};
 use crate::event::{
     AttemptEnded, BackendResolved, Because, CaseCounts, ElementOutput, Event, Failure, FailureKind, FinishReason,
@@ -39,8 +40,12 @@ pub struct Tally {
     pub first_given_up: Option<String>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
+    /// Requests that left the oldest turns of their dialogue out.
+    pub trimmed: u64,
     /// Tokens of all answered requests.
     pub usage: Usage,
+    /// The same by actor, and what they cost.
+    pub(super) spent: Spent,
     /// What was settled of each step, in the order in which steps first settled.
     pub steps: IndexMap<StepName, StepTally>,
     /// When the first event became true.
@@ -84,6 +89,8 @@ pub struct StepTally {
     pub usage: Usage,
     /// What its judge said; none when it is no judge.
     pub judge: Option<JudgeTally>,
+    /// Conditions that ended its dialogues.
+    pub endings: Categories,
 }
 
 /// What a judge said over all cases.
@@ -113,6 +120,7 @@ impl Tally {
             Event::RunStarted(started) => {
                 self.backends.clone_from(&started.backends);
                 self.segment_start = Some(recorded.at);
+                self.spent.prices.clone_from(&started.prices);
                 self.started = Some(Box::new(started.clone()));
             }
             Event::RunResumed(resumed) => {
@@ -125,12 +133,15 @@ impl Tally {
             Event::AttemptStarted(started) => {
                 self.sent += 1;
                 self.retries += u64::from(started.id.attempt.0 > 1);
+                self.spent.start(started);
             }
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
             Event::TaskAdopted(adopted) => self.adopt_task(adopted),
             Event::CaseSettled(settled) => self.cases.settle(settled.status),
-            Event::Evaluated(_) | Event::ElementSettled(_) | Event::CapacityChanged(_) | Event::RunTuned(_) => {}
+            Event::WindowTrimmed(_) => self.trimmed += 1,
+            Event::RunTuned(tuned) => self.spent.prices.clone_from(&tuned.prices),
+            Event::Evaluated(_) | Event::ElementSettled(_) | Event::CapacityChanged(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),
@@ -166,6 +177,7 @@ impl Tally {
 
     fn end_attempt(&mut self, ended: &AttemptEnded) {
         self.ended += 1;
+        self.spent.end(ended);
         match &ended.outcome {
             Outcome::Answered(answer) => {
                 self.answered += 1;
@@ -203,6 +215,9 @@ impl Tally {
         // A default is no verdict and no claim.
         if let Some(output) = settled.output.as_ref().filter(|_| settled.because.is_none()) {
             step.add(output);
+        }
+        if let Some(TaskOutput::Dialogue { stopped_by, .. }) = &settled.output {
+            step.endings.add(stopped_by.clone());
         }
         if let Some(failure) = settled.failure.as_ref().filter(|_| settled.because.is_none()) {
             self.given_up.add(failure.kind);

@@ -6,8 +6,8 @@ use crate::base::{ActorName, BackendName, CaseNo, Digest, ItemId, StepName};
 use crate::event::Event;
 use crate::journal::{EventLog, EventSeq, Memory};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Course, Dialogue, Items, Judge, Limits,
-    ModelChoice, Plan, Sampling, Step, StepIdx, StepKind, Stop,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Course, Dialogue, History, Items, Judge,
+    Limits, ModelChoice, Order, Plan, Sampling, Step, StepIdx, StepKind, Stop,
 };
 use crate::prompt::Templates;
 
@@ -21,11 +21,21 @@ fn debate() -> Arc<Plan> {
         backend: BackendIdx(0),
         model: ModelChoice::Auto,
         system: None,
+        price: None,
         sampling: Sampling { max_tokens: Some(30), ..Sampling::default() },
     };
     let two = NonZeroU32::new(2).expect("not 0");
     let actors = vec![ActorIdx(0), ActorIdx(1)];
-    let dialogue = Dialogue { actors, opening, stop: Stop::Rounds(two), patterns: vec![] };
+    let dialogue = Dialogue {
+        actors,
+        opening,
+        stop: Stop::Rounds(two),
+        patterns: vec![],
+        order: Order::RoundRobin,
+        history: History::All,
+        captures: vec![],
+        likenesses: vec![],
+    };
     let judge = Judge {
         actor: ActorIdx(2),
         question,

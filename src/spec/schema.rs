@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    AnyValue, Backoff, BaseUrl, Columns, Count, ForEach, JsonLinesPath, Length, Number, OnError, ParamType,
-    PipelineName, Required, Rows, Scalar, Seed, Setting, Slots, Spanned, Spec, Table, Temperature, Text, Tokens,
-    TopP, Version, Word,
+    AnyValue, Backoff, BaseUrl, Columns, Count, ForEach, JsonLinesPath, Length, Number, OnError, Opens, OpensWord,
+    Order, OrderWord, ParamType, PipelineName, Rate, Required, Rows, Scalar, Seed, Setting, Share, Slots, Spanned,
+    Spec, Table, Temperature, Text, Tokens, TopP, Version, Word,
 };
 
 /// A positive amount and a unit of time.
@@ -107,6 +107,22 @@ impl JsonSchema for Reference {
                 { "pattern": r"\$\{", "not": { "pattern": r"\{\{" } },
             ],
         })
+    }
+}
+
+impl JsonSchema for Order {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Order".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let word = generator.subschema_for::<Setting<OrderWord>>();
+        let opens = generator.subschema_for::<Opens>();
+        json_schema!({ "anyOf": [word, opens] })
     }
 }
 
@@ -211,6 +227,12 @@ inline! {
     Seed => { "type": "integer", "minimum": 0, "maximum": u64::MAX }
     Temperature => { "type": "number", "minimum": 0, "maximum": 2 }
     TopP => { "type": "number", "minimum": 0, "maximum": 1 }
+    Share => { "anyOf": [
+        { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
+        { "type": "string", "pattern": r"^\s*(100(\.0+)?|0*[1-9][0-9]?(\.[0-9]+)?|0*\.0*[1-9][0-9]*|0+\.[0-9]*[1-9][0-9]*)%$" },
+    ] }
+    OrderWord => { "enum": ["round_robin", "random"] }
+    OpensWord => { "const": "rotate" }
     Number => { "type": "number" }
     Tokens => { "anyOf": [
         { "type": "integer", "minimum": 1, "maximum": u32::MAX },
@@ -218,6 +240,7 @@ inline! {
     ] }
     Length => { "type": "string", "pattern": format!("^{LENGTH}$") }
     Backoff => { "type": "string", "pattern": format!(r"^{LENGTH}\.\.{LENGTH}$") }
+    Rate => { "type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})? ?USD/[Mk]$" }
     Slots => { "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1, "maximum": u32::MAX }] }
     Word => { "type": "string", "pattern": r"^\s*\S[^\u0000-\u001f]*$", "not": { "pattern": r"\{\{" } }
     Scalar => { "type": ["string", "number", "boolean"] }

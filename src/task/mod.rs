@@ -8,6 +8,7 @@ mod compose;
 mod context;
 mod dialogue;
 mod evaluate;
+mod heard;
 mod read;
 #[cfg(test)]
 mod tests;

@@ -215,6 +215,7 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::RunTuned(_)
         | Event::Evaluated(_)
         | Event::ElementSettled(_)
+        | Event::WindowTrimmed(_)
         | Event::TaskSettled(_)
         | Event::TaskAdopted(_)
         | Event::CaseSettled(_)

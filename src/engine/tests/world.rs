@@ -11,9 +11,9 @@ use crate::event::{
     RunOutcome, RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings, Usage, Verdict,
 };
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Call, Chat, Concurrency, Course, Dialogue, ForEach, Items,
-    Judge, Limits, ModelChoice, OnError, Pattern, Place, Plan, Sampling, Step as PlanStep, StepIdx, StepKind, Stop,
-    Transform,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Call, Chat, Concurrency, Course, Dialogue, ForEach,
+    History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Place, Plan, Sampling, Step as PlanStep,
+    StepIdx, StepKind, Stop, Transform,
 };
 use crate::prompt::Templates;
 
@@ -30,6 +30,7 @@ pub(super) fn plan() -> Arc<Plan> {
         backend: BackendIdx(backend),
         model: ModelChoice::Auto,
         system: None,
+        price: None,
         sampling: Sampling::default(),
     };
     let backend = |name: &str| BackendPlan {
@@ -59,8 +60,12 @@ pub(super) fn plan() -> Arc<Plan> {
             StepKind::Dialogue(Dialogue {
                 actors: vec![ActorIdx(0), ActorIdx(1)],
                 opening: any,
-                stop: Stop::Any(vec![Stop::Rounds(number(3)), Stop::Says(0)]),
+                stop: Stop::Any(vec![Stop::Rounds(number(3)), Stop::Says(0), Stop::Agree(0), Stop::Budget(20)]),
+                order: Order::Random,
+                history: History::Last(number(2)),
                 patterns: vec![Pattern { actor: None, regex }],
+                captures: vec![None],
+                likenesses: Vec::new(),
             }),
         ),
         step(
@@ -120,7 +125,13 @@ pub(super) fn answer(place: &Place) -> Outcome {
     }
     let verdict = matches!(place.call, Call::Vote { .. })
         .then(|| Verdict::Choice(if draw.is_multiple_of(3) { "con" } else { "pro" }.to_owned()));
-    let facts = Facts { says: vec![draw % 7 == 1], verdict };
+    let facts = Facts {
+        says: vec![draw % 7 == 1],
+        captures: vec![Some(Digest::of(&[u8::try_from(draw % 5).expect("below 5")]))],
+        about_tokens: u32::try_from(draw % 11).expect("below 11"),
+        verdict,
+        ..Facts::default()
+    };
     Outcome::Answered(Answer { text: digest, finish: FinishReason::Stop, model: None, facts })
 }
 
@@ -145,7 +156,13 @@ pub(super) fn evaluation(evaluate: &Evaluate) -> Evaluation {
 }
 
 pub(super) fn report(outcome: Outcome) -> Box<Report> {
-    Box::new(Report { request: None, outcome, usage: Usage::default(), timings: Timings::default() })
+    Box::new(Report {
+        request: None,
+        dropped_turns: 0,
+        outcome,
+        usage: Usage::default(),
+        timings: Timings::default(),
+    })
 }
 
 /// A small generator: `SplitMix64` (Steele, Lea, Flood, 2014).
@@ -196,6 +213,7 @@ pub(super) fn begun() -> Input {
         seed: 0,
         version: "0".to_owned(),
         backends: Vec::new(),
+        prices: BTreeMap::new(),
     }))
 }
 
