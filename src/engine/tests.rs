@@ -1,6 +1,6 @@
 //! A world that answers in any order, fails, forgets what was not committed, and dies; and what must survive it.
 
-mod world;
+mod world_for_tests;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::event::{
 };
 use crate::plan::StepIdx;
 
-use world::*;
+use world_for_tests::*;
 
 fn first_difference(one: &World, other: &World) -> Option<(String, String)> {
     let (one, other) = (one.table(), other.table());
