@@ -50,9 +50,9 @@ pub fn course_line(task: &TaskSettled) -> Option<String> {
         failure.map_or(String::new(), |failure| format!(" ({}: {})", failure.kind.word(), failure.detail))
     };
     match (task.status, task.because) {
-        (TaskStatus::Skipped, Some(Because::When)) => Some(format!("{step} is not asked: its `when` does not hold")),
+        (TaskStatus::Skipped, Some(Because::When)) => Some(format!("{step} was not asked: its `when` does not hold")),
         (TaskStatus::Skipped, Some(Because::OnError)) => Some(format!("{step} failed and is skipped{}", why())),
-        (TaskStatus::Skipped, None) => Some(format!("{step} is not asked: a step that it reads failed")),
+        (TaskStatus::Skipped, None) => Some(format!("{step} was not asked: a step that it reads failed")),
         (_, Some(Because::OnError)) => Some(format!("{step} failed and has its default{}", why())),
         (TaskStatus::Ok | TaskStatus::Unscored | TaskStatus::Failed, _) => None,
     }

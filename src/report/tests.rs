@@ -279,7 +279,7 @@ fn a_transcript_reads_like_a_play() {
     expect![[r#"
         debate failed, refused: HTTP 400: no
 
-        verdict is not asked: a step that it reads failed"#]]
+        verdict was not asked: a step that it reads failed"#]]
     .assert_eq(&transcript_text(&parts, 80));
 }
 

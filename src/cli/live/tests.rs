@@ -218,7 +218,7 @@ fn who_speaks_beside_another_waits() {
         bob  answer
           Good morning to you
           greet failed (refused: HTTP 400: no)
-          sum is not asked: a step that it reads failed
+          sum was not asked: a step that it reads failed
     "#]]);
 }
 

@@ -110,8 +110,10 @@ pub(super) fn answer(place: &Place) -> Outcome {
     let mut prompt = Hasher::new("world")
         .field(place.item.as_str().as_bytes())
         .number(place.step.0 as u64)
-        .field(place.call.path().as_str().as_bytes())
-        .field(place.each.as_ref().map_or("", |each| each.key.as_str()).as_bytes());
+        .field(place.call.path().as_str().as_bytes());
+    if let Some(each) = &place.each {
+        prompt = prompt.field(each.key.as_str().as_bytes());
+    }
     for turn in &place.turns {
         prompt = prompt.field(turn.text.as_bytes());
     }
