@@ -14,6 +14,7 @@ mod evaluate;
 mod fan;
 mod flow;
 mod frontier;
+mod halt;
 mod invariants;
 mod outcome;
 mod replay;
@@ -26,5 +27,7 @@ mod tests;
 
 pub use call::{Effect, ElementNo, Evaluate, Input, Key, Offered, Question, StartCall, Step, TaskKey, Ticket};
 pub use replay::Replay;
-pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState, chained};
+pub use state::{
+    CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState, chained,
+};
 pub use step::{Engine, Options};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::state::{
-    BackendState, CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState,
+    BackendState, CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState,
 };
 use super::step::{Engine, Options};
 use crate::event::{
@@ -82,6 +82,9 @@ impl RunState {
             admitted_chain: Some(self.admitted_chain),
             usage: self.usage,
             segment: self.segment,
+            earlier_us: self.clock.earlier_us,
+            began: self.clock.began,
+            latest: self.clock.latest,
             open: open.collect(),
             backends: backends.collect(),
         }
@@ -94,6 +97,7 @@ impl RunState {
         state.admitted_chain = snapshot.admitted_chain.unwrap_or(state.admitted_chain);
         state.usage = snapshot.usage;
         state.segment = snapshot.segment;
+        state.clock = Clock { earlier_us: snapshot.earlier_us, began: snapshot.began, latest: snapshot.latest };
         for stored in snapshot.backends {
             let place = plan.backends.iter().position(|backend| backend.name == stored.backend);
             let place = place.ok_or_else(|| format!("the plan has no backend {}", stored.backend))?;

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+mod halting;
+
 use super::*;
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
 use crate::event::{

@@ -64,6 +64,7 @@ const fn part(event: &Event) -> i64 {
         | Event::Evaluated(_)
         | Event::ElementSettled(_)
         | Event::CapacityChanged(_)
+        | Event::StopReached(_)
         | Event::DrainStage(_)
         | Event::RunEnded(_)
         | Event::RunFailed(_) => 0,

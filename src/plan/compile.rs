@@ -5,6 +5,7 @@ mod dialogue;
 mod environment;
 mod expression;
 mod flow;
+mod halt;
 mod items;
 mod judge;
 mod params;
@@ -85,6 +86,8 @@ impl Compiler<'_> {
         let repeat = self.optional("`repeat`", self.spec.repeat.as_ref()).map_or(NonZeroU32::MIN, |count| count.0);
         let repeat = self.overrides.repeat.unwrap_or(repeat);
         let limits = self.limits();
+        let (halt, most_items) = self.halt();
+        let tolerated = self.tolerated();
         let (items, shown_path) = self.items();
         let cast = self.cast();
         let steps = self.steps(cast.as_ref());
@@ -101,9 +104,11 @@ impl Compiler<'_> {
             actors: cast.actors,
             steps,
             items: items?,
-            limit: self.overrides.limit,
+            limit: [self.overrides.limit, most_items].into_iter().flatten().min(),
             repeat,
             limits,
+            halt,
+            tolerated,
             results,
             templates: std::mem::take(&mut self.templates),
         };

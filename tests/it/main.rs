@@ -16,4 +16,5 @@ mod reuse;
 mod scale;
 mod schema;
 mod show;
+mod stops;
 mod surface;

@@ -199,6 +199,9 @@ pub(super) fn happening(event: &Event) -> Option<String> {
                 StopCause::Interrupt | StopCause::Terminate => {
                     "stopping: calls in flight may end; Ctrl-C again gives them up".to_owned()
                 }
+                StopCause::Condition(reached) => {
+                    format!("stopping: {}; calls in flight may end, Ctrl-C gives them up", inert(&reached.evidence))
+                }
                 StopCause::BackendUnusable { .. } | StopCause::SourceUnusable { .. } => {
                     "stopping: calls in flight may end, no other is begun".to_owned()
                 }
@@ -216,6 +219,7 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::Evaluated(_)
         | Event::ElementSettled(_)
         | Event::WindowTrimmed(_)
+        | Event::StopReached(_)
         | Event::TaskSettled(_)
         | Event::TaskAdopted(_)
         | Event::CaseSettled(_)

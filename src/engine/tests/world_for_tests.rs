@@ -100,6 +100,8 @@ pub(super) fn plan() -> Arc<Plan> {
             timeouts: crate::plan::Timeouts { total: Millis::seconds(60), ..crate::plan::Timeouts::default() },
             ..Limits::default()
         },
+        halt: None,
+        tolerated: 0.0,
         results: None,
         templates,
     })
@@ -221,7 +223,10 @@ pub(super) fn begun() -> Input {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
-        let plan = plan();
+        Self::of(plan(), seed)
+    }
+
+    pub(super) fn of(plan: Arc<Plan>, seed: u64) -> Self {
         let engine = Engine::new(Arc::clone(&plan), options());
         let mut world = Self {
             plan,
