@@ -10,6 +10,6 @@ mod table;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use money::{MicroUsd, Price};
-pub use name::{ActorName, BackendName, CallPath, ItemId, ModelName, RunId, StepName};
+pub use name::{ActorName, BackendName, CallPath, EachKey, ItemId, ModelName, RunId, StepName};
 pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};
 pub use table::TableFormat;

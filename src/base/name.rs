@@ -83,6 +83,10 @@ name!(
     ModelName
 );
 name!(
+    /// One element of a `for_each` step: from its content, never its position.
+    EachKey
+);
+name!(
     /// The name of one question inside a task: `say`, `turn/3`, `vote/2`, `vote/2/exchanged`.
     CallPath
 );

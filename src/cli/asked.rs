@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::earlier::Earlier;
 use super::show_case::Page;
 use super::show_texts::CallRecord;
-use crate::base::Digest;
-use crate::event::{AttemptStarted, Outcome, Turn};
+use crate::base::{Digest, EachKey};
+use crate::event::{AttemptStarted, Element, Outcome, Turn};
 use crate::journal::{AttemptRecord, CaseRecord, RunDir};
 use crate::plan::{ActorIdx, Call, Mended, Place, Plan, Sampling, StepIdx, seed_of};
 use crate::prompt::Format;
@@ -86,6 +86,7 @@ pub(super) fn place_of(
         repeat: case.admitted.repeat,
         row: case.admitted.row,
         step,
+        each: started.id.each.as_ref().map(element_of),
         call,
         actor,
         turns: turns_before(attempts, started, call),
@@ -98,19 +99,29 @@ pub(super) fn place_of(
 /// Returns the answer that a call asked to mend.
 fn mended_before(attempts: &[AttemptRecord], started: &AttemptStarted, call: Call) -> Option<Mended> {
     let before = call.mends()?.path();
-    let mut earlier = attempts
-        .iter()
-        .filter(|attempt| attempt.started.id.step == started.id.step && attempt.started.id.call == before);
+    let mut earlier = attempts.iter().filter(|attempt| {
+        let id = &attempt.started.id;
+        id.step == started.id.step && id.each == started.id.each && id.call == before
+    });
     earlier.find_map(|attempt| match &attempt.ended.as_ref()?.1.outcome {
         Outcome::Answered(answer) => Some(Mended { answer: answer.text, complaint: answer.facts.invalid.clone()? }),
         Outcome::Failed(_) => None,
     })
 }
 
+/// Returns an element by its key. What is no text has another value than its key: then the options are not known.
+fn element_of(key: &EachKey) -> Element {
+    Element { key: key.clone(), value: Digest::of(json!(key).to_string().as_bytes()) }
+}
+
 /// Returns the turns of a dialogue that were taken before a call.
 fn turns_before(attempts: &[AttemptRecord], started: &AttemptStarted, call: Call) -> Vec<Turn> {
     let Call::Turn(number) = call else { return Vec::new() };
-    let answered = attempts.iter().filter(|attempt| attempt.started.id.step == started.id.step);
+    let is_beside = |attempt: &&AttemptRecord| {
+        let (id, other) = (&attempt.started.id, &started.id);
+        id.step == other.step && id.each == other.each
+    };
+    let answered = attempts.iter().filter(is_beside);
     let mut turns: Vec<(u32, Turn)> = answered
         .filter_map(|attempt| {
             let Some(Call::Turn(turn)) = Call::parse(&attempt.started.id.call) else { return None };

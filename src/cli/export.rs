@@ -17,9 +17,9 @@ use super::show::{find, open};
 use super::show_texts::{Said, calls_of, messages};
 use crate::backend::openai::batch_body;
 use crate::backend::{ChatRequest, Message, Role};
-use crate::base::{CallPath, CaseNo, Digest, StepName};
+use crate::base::{CaseNo, Digest, StepName};
 use crate::journal::{CaseRecord, Home, JournalError, Reader};
-use crate::plan::{Ballot, Call, Place, Plan, StepIdx, StepKind};
+use crate::plan::{Ballot, Call, Course, Place, Plan, StepIdx, StepKind};
 use crate::run::Intake;
 use crate::task;
 use crate::worker::Station;
@@ -51,7 +51,7 @@ pub(super) async fn export(args: &ExportArgs, home: &Home, printer: &mut Printer
 }
 
 /// Names a request; the answers of a batch come back under it.
-fn custom_id(case: CaseNo, step: &StepName, call: &CallPath) -> String {
+fn custom_id(case: CaseNo, step: &StepName, call: &str) -> String {
     format!("{case}/{step}/{call}")
 }
 
@@ -114,7 +114,7 @@ fn calls_of_case(reader: &Reader, station: &Station, case: &CaseRecord) -> Resul
         let timeouts = station.plan.limits.timeouts;
         let mut request = station.request(&place, composed, timeouts);
         request.messages = said.iter().map(message).collect();
-        lines.push(line(&custom_id(number, &started.id.step, call.path), &request));
+        lines.push(line(&custom_id(number, &started.id.step, &call.path), &request));
     }
     Ok((lines, unsent))
 }
@@ -151,13 +151,15 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
             read.texts.iter().find(|text| text.digest == *digest).map(|text| Arc::clone(&text.body))
         };
         for (index, step) in plan.steps.iter().enumerate() {
-            if !step.reads.is_empty() {
+            let Course { when, for_each, .. } = &step.course;
+            if !step.reads.is_empty() || when.is_some() || for_each.is_some() {
                 waiting.insert(step.name.as_str());
                 continue;
             }
             let call = match &step.kind {
                 StepKind::Chat(_) => Call::Say,
                 StepKind::Dialogue(_) => Call::Turn(1),
+                StepKind::Transform(_) | StepKind::Assert(_) => continue,
                 StepKind::Judge(judge) => {
                     Call::Vote(Ballot { seat: u32::from(judge.actors.len() > 1), ..Ballot::first() })
                 }
@@ -175,6 +177,7 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
                 inputs: Vec::new(),
                 takes_format: true,
                 mended: None,
+                each: None,
             };
             if &*station.models[actor.0] == "auto" {
                 let message =
@@ -184,13 +187,16 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
             let composed = task::compose(&plan, &place, &station.models, &texts)
                 .map_err(|error| CommandError::new(Exit::InvalidPipeline, with_causes(&error)))?;
             let request = station.request(&place, composed, plan.limits.timeouts);
-            lines.push(line(&custom_id(number, &step.name, &call.path()), &request));
+            lines.push(line(&custom_id(number, &step.name, call.path().as_str()), &request));
         }
         number = CaseNo(number.0 + 1);
     }
     let note = match waiting.is_empty() {
         true => String::new(),
-        false => format!("; left out: {}, which read answers", waiting.into_iter().collect::<Vec<_>>().join(", ")),
+        false => format!(
+            "; left out: {}, which read answers or depend on a condition or a list",
+            waiting.into_iter().collect::<Vec<_>>().join(", ")
+        ),
     };
     Ok((lines, note))
 }

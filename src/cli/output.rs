@@ -109,6 +109,8 @@ pub(super) fn layout(plan: &Plan) -> Layout {
             (Wanted::Rank(_), _) => Shape::Ranking,
             (Wanted::Schema(_), _) => Shape::Value,
         },
+        StepKind::Transform(_) => Shape::Transform,
+        StepKind::Assert(_) => Shape::Assert,
     };
     let columns = plan
         .results

@@ -9,7 +9,7 @@ use super::exit::{CommandError, Exit};
 use super::pipeline;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::{place, prompts, resolved, reuse, run, stdin, tokens};
-use crate::plan::{Fingerprints, Plan, StepChange, compare};
+use crate::plan::{Fingerprints, ForEach, Plan, StepChange, compare};
 use crate::report::grouped;
 use crate::run::{Forecast, forecast, survey};
 
@@ -58,6 +58,8 @@ struct Line {
     tasks: u64,
     reused: u64,
     calls: (u64, u64),
+    /// `calls` stand for one element, and how many there are is not known.
+    per_element: bool,
 }
 
 /// Says what would become of every step.
@@ -89,10 +91,22 @@ pub(super) fn say(
     let name = plan.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0);
     for (step, line) in plan.steps.iter().zip(&lines) {
         let what = change(&line.change, line, earlier.is_some());
-        printer.line(&format!("  {:<name$}  {:<8}  {what}", step.name.as_str(), step.kind.word()))?;
+        printer.line(&format!("  {:<name$}  {:<9}  {what}", step.name.as_str(), step.kind.word()))?;
     }
     let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
-    printer.line(&format!("  {} in all; nothing was sent", range(all)))?;
+    let fans: Vec<&str> = plan
+        .steps
+        .iter()
+        .zip(&lines)
+        .filter(|(_, line)| line.per_element && line.calls.1 > 0)
+        .map(|(step, _)| step.name.as_str())
+        .collect();
+    let fans = if fans.is_empty() {
+        String::new()
+    } else {
+        format!(", counting one element of {}: how many there are the run finds out", fans.join(", "))
+    };
+    printer.line(&format!("  {} in all{fans}; nothing was sent", range(all)))?;
     for said in [tokens.all.say(earlier), tokens.all.cost.say(plan)].into_iter().flatten() {
         printer.line(&format!("  {said}"))?;
     }
@@ -117,8 +131,15 @@ fn lines(plan: &Plan, earlier: Option<&Earlier>, forecast: &Forecast) -> Vec<Lin
     let line = |((step, change), &reused): ((&crate::plan::Step, StepChange), &u64)| {
         let asked = forecast.cases.saturating_sub(reused);
         let (least, most) = step.kind.calls();
-        let calls = (asked.saturating_mul(least), asked.saturating_mul(most));
-        Line { change, tasks: forecast.cases, reused, calls }
+        let elements = match &step.course.for_each {
+            Some(ForEach::Given(list)) => list.len() as u64,
+            Some(ForEach::Found(_)) | None => 1,
+        };
+        let least = if step.course.when.is_some() { 0 } else { least };
+        let each = asked.saturating_mul(elements);
+        let calls = (each.saturating_mul(least), each.saturating_mul(most));
+        let per_element = matches!(step.course.for_each, Some(ForEach::Found(_))) && most > 0;
+        Line { change, tasks: forecast.cases, reused, calls, per_element }
     };
     steps.map(line).collect()
 }
@@ -129,9 +150,9 @@ fn change(change: &StepChange, line: &Line, compared: bool) -> String {
         StepChange::Same if asked == 0 => return format!("{} reused", grouped(line.reused)),
         StepChange::Same => {
             let reused = grouped(line.reused);
-            return format!("{reused} reused, {} new: {}", grouped(asked), range(line.calls));
+            return format!("{reused} reused, {} new: {}", grouped(asked), calls(line));
         }
-        StepChange::New if !compared => return range(line.calls),
+        StepChange::New if !compared => return calls(line),
         StepChange::New => "new".to_owned(),
         StepChange::Changed(fields) => format!("changed ({})", fields.join(", ")),
         StepChange::Depends(steps) => {
@@ -139,7 +160,17 @@ fn change(change: &StepChange, line: &Line, compared: bool) -> String {
             format!("depends on {}", steps.join(", "))
         }
     };
-    format!("{} {word}: {}", grouped(asked), range(line.calls))
+    format!("{} {word}: {}", grouped(asked), calls(line))
+}
+
+/// Writes how many calls a step makes.
+fn calls(line: &Line) -> String {
+    let calls = range(line.calls);
+    match line.calls {
+        (0, 0) => "no calls".to_owned(),
+        _ if line.per_element => format!("{calls} × elements"),
+        _ => calls,
+    }
 }
 
 /// Writes a number of calls; dialogues may stop early.
@@ -170,6 +201,7 @@ fn to_json(
             "tasks": line.tasks,
             "reused": line.reused,
             "calls": { "least": line.calls.0, "most": line.calls.1 },
+            "per_element": line.per_element,
             "tokens": tokens.to_json(),
             "cost": tokens.cost.to_json(),
         })

@@ -10,8 +10,8 @@ use super::exit::{CommandError, Exit, with_causes};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::reuse;
 use crate::base::{CaseNo, Digest, StepName};
-use crate::event::TaskSettled;
-use crate::plan::{Ballot, Call, Place, Plan, Step, StepIdx, StepKind};
+use crate::event::{Element, Evaluation, TaskOutput, TaskSettled, TaskStatus, Usage};
+use crate::plan::{Ballot, Call, Ground, Place, Plan, Step, StepIdx, StepKind};
 use crate::run::{Adopted, first_row};
 use crate::task;
 
@@ -32,8 +32,8 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
             reuse.adopt(plan, &item, 1, &fields).map_err(|error| CommandError::journal(&error))?
         }
     };
-    let settled: BTreeMap<&StepName, &TaskSettled> =
-        adopted.tasks.iter().map(|adopted| (&adopted.task.step, &adopted.task)).collect();
+    let mut settled: BTreeMap<StepName, TaskSettled> =
+        adopted.tasks.iter().map(|adopted| (adopted.task.step.clone(), adopted.task.clone())).collect();
     let mut texts: BTreeMap<Digest, Arc<str>> =
         adopted.texts.iter().map(|text| (text.digest, Arc::clone(&text.body))).collect();
     let row_digest = Digest::of(row.as_bytes());
@@ -49,7 +49,26 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
             printer.line(&paint(DIM, &format!("  reads what {} has not answered yet", missing.join(", "))))?;
             continue;
         }
-        let inputs = step.reads.iter().map(|&read| (read, Arc::new((*settled[&plan.step(read).name]).clone())));
+        let inputs = step.reads.iter().map(|&read| (read, Arc::new(settled[&plan.step(read).name].clone())));
+        let mut ground = Ground {
+            case: CaseNo(0),
+            repeat: 1,
+            row: row_digest,
+            step: StepIdx(index),
+            each: None,
+            inputs: inputs.collect(),
+        };
+        if step.course.opens() {
+            let found = task::open(plan, &ground, &models, &|digest| texts.get(digest).cloned());
+            texts.extend(found.texts);
+            match opened(found.evaluation) {
+                Ok(each) => ground.each = each,
+                Err(why) => {
+                    printer.line(&paint(DIM, &format!("  {}", inert(&why))))?;
+                    continue;
+                }
+            }
+        }
         let (call, actor) = match &step.kind {
             StepKind::Chat(chat) => (Call::Say, chat.actor),
             StepKind::Dialogue(_) => (Call::Turn(1), plan.speaker(StepIdx(index), &item, 1, Call::Turn(1))),
@@ -57,18 +76,30 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
                 let ballot = judge.ballots().next().unwrap_or(Ballot::first());
                 (Call::Vote(ballot), judge.actor(ballot))
             }
+            StepKind::Transform(_) | StepKind::Assert(_) => {
+                let found = task::work(plan, &ground, &models, &|digest| texts.get(digest).cloned());
+                texts.extend(found.texts);
+                let line = worked(&found.evaluation, &texts);
+                printer.line(&format!("  {}", inert(&line)))?;
+                if let (Evaluation::Done(output), None) = (found.evaluation, &step.course.for_each) {
+                    settled.insert(step.name.clone(), known(&step.name, output));
+                }
+                continue;
+            }
         };
+        let Ground { case, repeat, row, step: at, each, inputs } = ground;
         let place = Place {
-            case: CaseNo(0),
+            case,
             item: item.clone(),
-            repeat: 1,
-            row: row_digest,
-            step: StepIdx(index),
+            repeat,
+            row,
+            step: at,
+            each,
             call,
             actor,
             turns: Vec::new(),
             mended: None,
-            inputs: inputs.collect(),
+            inputs,
             takes_format: true,
         };
         let composed = task::compose(plan, &place, &models, &|digest| texts.get(digest).cloned())
@@ -81,18 +112,62 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
     Ok(Exit::Done)
 }
 
-fn missing<'a>(plan: &'a Plan, step: &Step, settled: &BTreeMap<&StepName, &TaskSettled>) -> Vec<&'a str> {
+fn missing<'a>(plan: &'a Plan, step: &Step, settled: &BTreeMap<StepName, TaskSettled>) -> Vec<&'a str> {
     let names = step.reads.iter().map(|&read| &plan.step(read).name);
-    names.filter(|name| !settled.contains_key(name)).map(StepName::as_str).collect()
+    names.filter(|name| !settled.contains_key(*name)).map(StepName::as_str).collect()
 }
 
 /// Says which of the calls of a task is shown.
 fn opening_of(step: &Step) -> String {
     let (least, most) = step.kind.calls();
-    match (&step.kind, most) {
+    let of = if step.course.for_each.is_some() { " for the first element" } else { "" };
+    let words = match (&step.kind, most) {
+        (StepKind::Transform(_) | StepKind::Assert(_), _) => format!("{}, no call", step.kind.word()),
         (_, 1) => "the one call".to_owned(),
         (StepKind::Dialogue(_), most) if least != most => format!("turn 1 of {least} to {most}"),
         (StepKind::Dialogue(_), most) => format!("turn 1 of {most}"),
         (StepKind::Chat(_) | StepKind::Judge(_), most) => format!("call 1 of {most}"),
+    };
+    words + of
+}
+
+/// Returns the first element, if the step has elements.
+///
+/// # Errors
+/// Why nothing is asked, for people.
+fn opened(evaluation: Evaluation) -> Result<Option<Element>, String> {
+    match evaluation {
+        Evaluation::Opened { holds: false, .. } => {
+            Err("is not asked for this item: its `when` does not hold".to_owned())
+        }
+        Evaluation::Opened { holds: true, each: None } | Evaluation::Done(_) => Ok(None),
+        Evaluation::Opened { holds: true, each: Some(each) } => {
+            each.into_iter().next().map(Some).ok_or_else(|| "is not asked for this item: no element".to_owned())
+        }
+        Evaluation::Failed(failure) => Err(format!("would fail: {}", failure.detail)),
+    }
+}
+
+/// Says what a step without a model comes to.
+fn worked(evaluation: &Evaluation, texts: &BTreeMap<Digest, Arc<str>>) -> String {
+    match evaluation {
+        Evaluation::Done(TaskOutput::Value { value }) => {
+            texts.get(value).map_or_else(String::new, ToString::to_string)
+        }
+        Evaluation::Done(_) | Evaluation::Opened { .. } => "holds".to_owned(),
+        Evaluation::Failed(failure) => format!("fails, {}: {}", failure.kind.word(), failure.detail),
+    }
+}
+
+fn known(step: &StepName, output: TaskOutput) -> TaskSettled {
+    TaskSettled {
+        case: CaseNo(0),
+        step: step.clone(),
+        status: TaskStatus::Ok,
+        because: None,
+        output: Some(output),
+        failure: None,
+        usage: Usage::default(),
+        busy_ms: 0,
     }
 }

@@ -7,8 +7,8 @@ use crate::base::Millis;
 use crate::event::{BackendResolved, RunStarted};
 use crate::judge::number;
 use crate::plan::{
-    BackendUrl, Chat, Concurrency, Dialogue, FileItems, Halt, History, Items, ModelChoice, Order, Plan, Step,
-    StepKind, Stop, Wanted,
+    Assert, BackendUrl, Chat, Check, Concurrency, Course, Dialogue, FileItems, ForEach, Halt, History, Items,
+    ModelChoice, OnError, Operand, Order, Plan, Step, StepKind, Stop, Wanted,
 };
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
@@ -224,15 +224,31 @@ fn step(plan: &Plan, step: &Step) -> Value {
             }
             fields
         }
+        StepKind::Transform(transform) => json!({ "expr": plan.templates.expression(transform.expr) }),
+        StepKind::Assert(assert) => claim(plan, assert),
     };
     let mut fields = json!({ step.kind.word(): kind });
+    let Course { when, for_each, on_error } = &step.course;
+    if let Some(when) = when {
+        fields["when"] = json!(plan.templates.expression(*when));
+    }
+    match for_each {
+        None => {}
+        Some(ForEach::Given(list)) => fields["for_each"] = json!(list),
+        Some(ForEach::Found(expression)) => fields["for_each"] = json!(plan.templates.expression(*expression)),
+    }
+    match on_error {
+        OnError::Fail => {}
+        OnError::Skip => fields["on_error"] = json!("skip"),
+        OnError::Default { value, .. } => fields["on_error"] = json!({ "default": value }),
+    }
     match &step.kind {
         StepKind::Chat(Chat { form: Some((schema, repair)), .. }) => {
             fields["schema"] = (*schema.value()).clone();
             fields["repair"] = json!(repair);
         }
         StepKind::Judge(judge) => fields["repair"] = json!(judge.repair),
-        StepKind::Chat(_) | StepKind::Dialogue(_) => {}
+        StepKind::Chat(_) | StepKind::Dialogue(_) | StepKind::Transform(_) | StepKind::Assert(_) => {}
     }
     if !step.after.is_empty() {
         fields["after"] = step.after.iter().map(|&before| json!(plan.step(before).name)).collect();
@@ -255,6 +271,23 @@ fn wanted(plan: &Plan, wanted: &Wanted) -> Value {
         }
         Wanted::Schema(schema) => (*schema.value()).clone(),
     }
+}
+
+fn claim(plan: &Plan, assert: &Assert) -> Value {
+    let operand = |operand: &Operand| match operand {
+        Operand::Literal(value) => value.clone(),
+        Operand::Text(id) => json!(plan.templates.source(*id)),
+        Operand::Expression(id) => json!(format!("{{{{ {} }}}}", plan.templates.expression(*id).trim())),
+    };
+    let mut fields = json!({ "value": operand(&assert.value) });
+    match &assert.check {
+        Check::Equals(wanted) => fields["equals"] = operand(wanted),
+        Check::Contains(wanted) => fields["contains"] = operand(wanted),
+        Check::Matches(regex) => fields["matches"] = json!(regex.as_str()),
+        Check::Within { of, by } => fields["within"] = json!({ "of": operand(of), "by": operand(by) }),
+        Check::Expr(id) => fields["expr"] = json!(plan.templates.expression(*id)),
+    }
+    fields
 }
 
 fn stop(plan: &Plan, dialogue: &Dialogue, condition: &Stop) -> Value {

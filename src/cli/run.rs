@@ -126,7 +126,9 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     let log =
         Sqlite::create(&dir.journal_path(), kept.durability()).map_err(|error| CommandError::journal(&error))?;
 
-    let (source, files, first_texts) = recorded(text, &read);
+    let (source, files, mut first_texts) = recorded(text, &read);
+    let defaults = plan.steps.iter().flat_map(|step| step.course.on_error.texts());
+    first_texts.extend(defaults.map(|text| Text::of(Arc::clone(text))));
     let started = RunStarted {
         format: FORMAT,
         name: plan.name.clone(),

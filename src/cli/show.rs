@@ -11,7 +11,9 @@ use super::table::Table;
 use crate::base::{CaseNo, ItemId};
 use crate::event::{CaseStatus, Event, TaskOutput, TaskStatus};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
-use crate::report::{Summary, Tally, grouped, status_word, summary_text, task_status_word, verdict_words};
+use crate::report::{
+    Summary, Tally, claim_line, grouped, status_word, summary_text, task_status_word, verdict_words,
+};
 
 /// Cases that are listed: a screen of them.
 const LISTED: usize = 20;
@@ -174,7 +176,17 @@ fn outline(case: &CaseRecord) -> String {
             let why = task.failure.as_ref().map_or("failed", |failure| failure.kind.word());
             Some(format!("{}: {why}", task.step))
         }
-        (Some(TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. }) | None, _) => None,
+        (Some(TaskOutput::Assertion { passed }), _) => Some(claim_line(&task.step, *passed)),
+        (
+            Some(
+                TaskOutput::Chat { .. }
+                | TaskOutput::Dialogue { .. }
+                | TaskOutput::Value { .. }
+                | TaskOutput::Each { .. },
+            )
+            | None,
+            _,
+        ) => None,
     });
     words.collect::<Vec<_>>().join(", ")
 }

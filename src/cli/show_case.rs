@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::ShowArgs;
 use super::asked::AskedOf;
+use super::check::counted;
 use super::exit::{CommandError, Exit};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show::{item_name, state};
@@ -171,6 +172,7 @@ impl Page<'_> {
         Ok(json!({
             "step": task.step,
             "status": task.status,
+            "because": task.because,
             "output": resolved(self.reader, self.case.admitted.case, json!(task.output))?,
             "failure": task.failure,
             "usage": task.usage,
@@ -197,6 +199,9 @@ pub(super) fn step_line(case: &CaseRecord, step: &StepName) -> String {
         return format!("{}  open", paint(BOLD, step.as_str()));
     };
     let mut parts = vec![task_status_word(task.status).to_owned()];
+    if let Some(TaskOutput::Each { elements }) = &task.output {
+        parts.push(counted(elements.len() as u64, "element"));
+    }
     if let Some(TaskOutput::Dialogue { turns, stopped_by }) = &task.output {
         parts.push(format!("{} turns, stopped by {stopped_by}", turns.len()));
     }

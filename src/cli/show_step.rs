@@ -107,8 +107,8 @@ pub(super) fn call_line(call: &CallRecord<'_>) -> String {
 /// There is none of that name; the message lists what there is.
 pub(super) fn find_call<'a>(page: &Page<'a>, step: &StepName, name: &str) -> Result<CallRecord<'a>, CommandError> {
     let calls = calls_of(page.attempts, step);
-    let names: Vec<String> = calls.iter().map(|call| call.path.to_string()).collect();
-    calls.into_iter().find(|call| call.path.as_str() == name).ok_or_else(|| {
+    let names: Vec<String> = calls.iter().map(|call| call.path.clone()).collect();
+    calls.into_iter().find(|call| call.path == name).ok_or_else(|| {
         let message =
             format!("step {:?} of case {} has made no call {name:?}", step.as_str(), page.case.admitted.case);
         CommandError::new(Exit::Usage, message).help(match names.is_empty() {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::printer::inert;
-use crate::base::{CallPath, CaseNo, Digest, StepName, TokenCount};
+use crate::base::{CaseNo, Digest, StepName, TokenCount};
 use crate::event::{Answer, AttemptEnded, FinishReason, Outcome, Timings, Usage};
 use crate::journal::{AttemptRecord, JournalError, Reader};
 use crate::report::{columns, duration, grouped, wrapped};
@@ -33,7 +33,8 @@ pub(super) struct Said {
 
 /// All attempts of one call, in order.
 pub(super) struct CallRecord<'a> {
-    pub(super) path: &'a CallPath,
+    /// The call's name; in a `for_each` step after its element's.
+    pub(super) path: String,
     pub(super) attempts: Vec<&'a AttemptRecord>,
 }
 
@@ -48,7 +49,8 @@ impl CallRecord<'_> {
 pub(super) fn calls_of<'a>(attempts: &'a [AttemptRecord], step: &StepName) -> Vec<CallRecord<'a>> {
     let mut calls: Vec<CallRecord<'a>> = Vec::new();
     for attempt in attempts.iter().filter(|attempt| attempt.started.id.step == *step) {
-        let path = &attempt.started.id.call;
+        let id = &attempt.started.id;
+        let path = id.each.as_ref().map_or_else(|| id.call.to_string(), |each| format!("{each}/{}", id.call));
         match calls.iter_mut().find(|call| call.path == path) {
             Some(call) => call.attempts.push(attempt),
             None => calls.push(CallRecord { path, attempts: vec![attempt] }),

@@ -11,7 +11,7 @@ use super::exit::CommandError;
 use crate::base::{CaseNo, StepName, TokenCount};
 use crate::event::Usage;
 use crate::journal::Reader;
-use crate::plan::{Actor, Dialogue, Judge, Plan, StepKind};
+use crate::plan::{Actor, Dialogue, ForEach, Judge, Plan, StepKind};
 use crate::report::grouped;
 
 /// What is known of the tokens of calls that have not been made, by the plan's order of steps and in all.
@@ -47,7 +47,10 @@ pub(super) fn forecast(
         let mut tokens = Tokens { most_out: Some(0), about: earlier.map(|_| (0, 0)), cost: Cost::nothing() };
         if calls > 0 {
             let actors = actors(plan, &step.kind);
-            tokens.most_out = longest(&actors).map(|tokens| calls.saturating_mul(u64::from(tokens)));
+            // How many elements there will be is not known.
+            let is_known = !matches!(step.course.for_each, Some(ForEach::Found(_)));
+            tokens.most_out =
+                longest(&actors).filter(|_| is_known).map(|tokens| calls.saturating_mul(u64::from(tokens)));
             tokens.about = before.get(&step.name).and_then(|seen| seen.times(tasks));
             tokens.cost = Cost::of(plan, &actors, tokens.most_out, tokens.about);
         }
@@ -66,6 +69,7 @@ fn actors<'p>(plan: &'p Plan, kind: &StepKind) -> Vec<&'p Actor> {
         StepKind::Judge(Judge { actors, .. }) | StepKind::Dialogue(Dialogue { actors, .. }) => {
             actors.iter().map(|&actor| plan.actor(actor)).collect()
         }
+        StepKind::Transform(_) | StepKind::Assert(_) => Vec::new(),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::base::{AttemptNo, CaseNo, Digest, ItemId};
 use crate::event::{
-    FailureKind, Recorded, Report, RunOutcome, RunResumed, RunStarted, RunTuned, StopCause, TaskAdopted,
+    Evaluation, FailureKind, Recorded, Report, RunOutcome, RunResumed, RunStarted, RunTuned, StopCause, TaskAdopted,
 };
-use crate::plan::{BackendIdx, Call, Place, StepIdx, Timeouts};
+use crate::plan::{BackendIdx, Call, Ground, Place, StepIdx, Timeouts};
 
 /// Names a call while the process lives. The order is the order of sending: oldest case first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,8 +13,25 @@ pub struct Key {
     pub case: CaseNo,
     /// The step.
     pub step: StepIdx,
+    /// The element, in a `for_each` step.
+    pub element: Option<ElementNo>,
     /// The question.
     pub call: Call,
+}
+
+/// The place of an element in the list of a `for_each` step, from 0: names it while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ElementNo(pub u32);
+
+/// Names a task while the process lives: a step of a case, or an element of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskKey {
+    /// The case.
+    pub case: CaseNo,
+    /// The step.
+    pub step: StepIdx,
+    /// The element, in a `for_each` step whose list is known.
+    pub element: Option<ElementNo>,
 }
 
 /// Names a request while the process lives.
@@ -43,6 +60,8 @@ pub enum Input {
     Sent(Ticket),
     /// A request is over.
     Returned(Ticket, Box<Report>),
+    /// Something has been evaluated.
+    Evaluated(TaskKey, Box<Evaluation>),
     /// Someone wants the run to stop; a second time skips ahead.
     Stop(StopCause),
     /// Time passed.
@@ -76,12 +95,34 @@ pub struct Step {
 pub enum Effect {
     /// Send a request when its backend has a free slot; the driver queues it until then.
     StartCall(Box<StartCall>),
+    /// Evaluate something; needs no model, and gives the same however often it is done.
+    Evaluate(Box<Evaluate>),
     /// Give a request up at once and return it as failed in this way.
     CancelCall(Ticket, FailureKind),
     /// Return every request that is still queued as cancelled.
     RecallUnsent,
     /// Nothing more will come; the driver closes the journal.
     Finish(RunOutcome),
+}
+
+/// Something to evaluate.
+#[derive(Debug)]
+pub struct Evaluate {
+    /// Its name.
+    pub key: TaskKey,
+    /// What is to be found out.
+    pub question: Question,
+    /// What it is made from.
+    pub ground: Ground,
+}
+
+/// What an evaluation finds out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Whether the step is to be done, and for which elements.
+    Opening,
+    /// The output of a step that needs no model.
+    Work,
 }
 
 /// A request to make.
@@ -95,4 +136,20 @@ pub struct StartCall {
     pub backend: BackendIdx,
     /// Limits that the adapter keeps.
     pub timeouts: Timeouts,
+}
+
+impl Key {
+    /// Returns the task that the call is a part of.
+    #[must_use]
+    pub const fn task(self) -> TaskKey {
+        TaskKey { case: self.case, step: self.step, element: self.element }
+    }
+}
+
+impl TaskKey {
+    /// Returns one of its calls.
+    #[must_use]
+    pub const fn call(self, call: Call) -> Key {
+        Key { case: self.case, step: self.step, element: self.element, call }
+    }
 }

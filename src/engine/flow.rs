@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::breaker::{Minute, Trials};
-use super::call::{Key, Ticket};
+use super::call::{Key, TaskKey, Ticket};
 use crate::base::{AttemptNo, Timestamp};
 use crate::event::{Stage, StopCause};
 
@@ -14,6 +14,8 @@ pub(super) struct Flow {
     pub(super) lanes: Vec<Lane>,
     /// Calls that must wait, by when and which.
     pub(super) delayed: BTreeSet<(Timestamp, Key)>,
+    /// Tasks of which something is being evaluated.
+    pub(super) evaluating: BTreeSet<TaskKey>,
     /// Total limits of requests that have been sent.
     pub(super) deadlines: BTreeSet<(Timestamp, Ticket)>,
     /// How far a stop has gone.
@@ -81,6 +83,7 @@ impl Flow {
         Self {
             lanes: slots.iter().map(lane).collect(),
             delayed: BTreeSet::new(),
+            evaluating: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             stopping: None,
             finished: false,

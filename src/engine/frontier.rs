@@ -7,10 +7,13 @@ use super::state::{CallPhase, CallState, CaseState, TaskState};
 use super::stop::{Talk, stopped_by};
 use crate::base::{CaseNo, Timestamp, TokenCount};
 use crate::event::{
-    Answer, CaseStatus, Facts, Failure, FailureKind, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict,
+    Answer, Because, CaseStatus, Facts, Failure, FailureKind, TaskOutput, TaskSettled, TaskStatus, Turn, Usage,
+    Verdict,
 };
 use crate::judge::{Asked, judgement};
-use crate::plan::{ActorIdx, Ballot, Call, Chat, Dialogue, Judge, Mended, Plan, Step, StepIdx, StepKind, Way};
+use crate::plan::{
+    ActorIdx, Ballot, Call, Chat, Dialogue, Judge, Mended, OnError, Plan, Step, StepIdx, StepKind, Way,
+};
 
 /// What comes next in a task.
 #[derive(Debug, PartialEq)]
@@ -19,30 +22,43 @@ pub(super) enum Frontier {
     Waits,
     /// These calls may be sent, each not before its time; none sends at once.
     Calls(Vec<(Call, Option<Timestamp>)>),
+    /// It needs no model: its output is to be evaluated.
+    Works,
     /// It is over.
     Settles(Box<TaskSettled>),
 }
 
-type Calls = BTreeMap<Call, CallState>;
+pub(super) type Calls = BTreeMap<Call, CallState>;
 
-/// Returns what comes next in one task of an open case.
-pub(super) fn frontier(plan: &Plan, number: CaseNo, case: &CaseState, index: StepIdx) -> Frontier {
-    let TaskState::Open(calls) = &case.tasks[index.0] else { return Frontier::Waits };
+/// Returns what comes next in a task that may be done: `calls` are its own, or those of one element.
+pub(super) fn work(plan: &Plan, (number, case, index): (CaseNo, &CaseState, StepIdx), calls: &Calls) -> Frontier {
     let step = plan.step(index);
-    let mut blocked = false;
-    for &before in &step.after {
-        match case.settled(before) {
-            None => return Frontier::Waits,
-            Some(record) => blocked |= matches!(record.status, TaskStatus::Failed | TaskStatus::Skipped),
-        }
-    }
-    if blocked {
-        return settles(number, step, TaskStatus::Skipped, None, None, calls);
-    }
-    match &step.kind {
+    let next = match &step.kind {
         StepKind::Chat(chat) => say(number, step, chat, calls),
         StepKind::Dialogue(dialogue) => talk(plan, (number, case, index), dialogue, calls),
         StepKind::Judge(judge) => votes(plan, number, step, judge, calls),
+        StepKind::Transform(_) | StepKind::Assert(_) => Frontier::Works,
+    };
+    match next {
+        Frontier::Settles(record) => Frontier::Settles(Box::new(eased(step, *record))),
+        other => other,
+    }
+}
+
+/// Does what `on_error` says of a task that failed.
+pub(super) fn eased(step: &Step, record: TaskSettled) -> TaskSettled {
+    if record.status != TaskStatus::Failed {
+        return record;
+    }
+    match &step.course.on_error {
+        OnError::Fail => record,
+        OnError::Skip => TaskSettled { status: TaskStatus::Skipped, because: Some(Because::OnError), ..record },
+        OnError::Default { output, .. } => TaskSettled {
+            status: TaskStatus::Ok,
+            because: Some(Because::OnError),
+            output: Some(output.clone()),
+            ..record
+        },
     }
 }
 
@@ -54,6 +70,7 @@ pub(super) fn case_status(case: &CaseState) -> Option<CaseStatus> {
         status = status.max(match record.status {
             TaskStatus::Ok => CaseStatus::Ok,
             TaskStatus::Unscored => CaseStatus::Unscored,
+            TaskStatus::Skipped if !record.blocks() => CaseStatus::Ok,
             TaskStatus::Failed | TaskStatus::Skipped => CaseStatus::Failed,
         });
     }
@@ -165,7 +182,7 @@ fn votes(plan: &Plan, number: CaseNo, step: &Step, judge: &Judge, calls: &Calls)
             }
             Found::Failed(found) => failure = failure.or(Some(found)),
             Found::Other(Frontier::Calls(calls)) => wanted.extend(calls),
-            Found::Other(Frontier::Waits | Frontier::Settles(_)) => in_flight = true,
+            Found::Other(Frontier::Waits | Frontier::Works | Frontier::Settles(_)) => in_flight = true,
         }
     }
     match (failure, in_flight) {
@@ -232,19 +249,32 @@ fn settles(
     failure: Option<&Failure>,
     calls: &Calls,
 ) -> Frontier {
+    Frontier::Settles(Box::new(settled(case, step, status, output, failure, calls)))
+}
+
+/// Returns the record of a task that is over, with what its calls took.
+pub(super) fn settled(
+    case: CaseNo,
+    step: &Step,
+    status: TaskStatus,
+    output: Option<TaskOutput>,
+    failure: Option<&Failure>,
+    calls: &Calls,
+) -> TaskSettled {
     let mut usage = Usage::default();
     let mut busy_us = 0;
     for call in calls.values() {
         usage.add(&call.usage);
         busy_us += call.busy_us;
     }
-    Frontier::Settles(Box::new(TaskSettled {
+    TaskSettled {
         case,
         step: step.name.clone(),
         status,
+        because: None,
         output,
         failure: failure.cloned(),
         usage,
         busy_ms: busy_us / 1_000,
-    }))
+    }
 }

@@ -1,6 +1,6 @@
 //! What must hold after every step; asserted in tests and debug builds.
 
-use super::call::Key;
+use super::call::TaskKey;
 use super::state::CallPhase;
 use super::step::Engine;
 use crate::plan::StepIdx;
@@ -33,10 +33,13 @@ impl Engine {
         for (&case, state) in &self.state.open {
             for place in 0..state.tasks.len() {
                 let step = StepIdx(place);
-                for (&call, state) in state.calls(step).into_iter().flatten() {
+                let tasks = state.parts(step).map(|element| TaskKey { case, step, element });
+                let calls =
+                    tasks.flat_map(|task| state.calls(task).into_iter().flatten().map(move |call| (task, call)));
+                for (task, (&call, state)) in calls {
                     let CallPhase::InFlight(attempt) = state.phase else { continue };
                     in_flight += 1;
-                    let key = Key { case, step, call };
+                    let key = task.call(call);
                     let lane = &self.flow.lanes[self.backend_of(key).0];
                     if lane.started.get(&key).is_none_or(|flight| flight.attempt != attempt) {
                         return Err(format!("{key:?} is in flight by the journal and nobody waits for it"));

@@ -4,11 +4,14 @@
 //!
 //! The driver's side of the contract: make a step's events durable in order, only then perform its effects; never let
 //! `now` go backwards; sleep until [`Engine::next_wakeup`] and then give [`Input::Tick`]; answer each
+//! [`Effect::Evaluate`] with one [`Input::Evaluated`] and each
 //! [`Effect::StartCall`] with exactly one [`Input::Returned`], soon after [`Effect::CancelCall`] asked for it; offer
 //! as many cases as [`Engine::wants_cases`] says.
 
 mod breaker;
 mod call;
+mod evaluate;
+mod fan;
 mod flow;
 mod frontier;
 mod halt;
@@ -22,7 +25,9 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use call::{Effect, Input, Key, Offered, StartCall, Step, Ticket};
+pub use call::{Effect, ElementNo, Evaluate, Input, Key, Offered, Question, StartCall, Step, TaskKey, Ticket};
 pub use replay::Replay;
-pub use state::{CallPhase, CallState, CaseState, Clock, IllegalEvent, RunState, TaskState, chained};
+pub use state::{
+    CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState, chained,
+};
 pub use step::{Engine, Options};

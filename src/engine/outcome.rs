@@ -25,7 +25,7 @@ impl Engine {
     /// Takes a report in; one for any but the current attempt is counted and dropped.
     pub(super) fn returned(&mut self, step: &mut Step, ticket: Ticket, report: Report) {
         let key = ticket.key;
-        let current = self.state.call(key.case, key.step, key.call);
+        let current = self.state.call(key);
         let backend = self.backend_of(key);
         let flight = self.flow.lanes[backend.0].started.get(&key).copied();
         let is_current = flight.is_some_and(|flight| flight.attempt == ticket.attempt)
@@ -138,7 +138,7 @@ impl Engine {
     /// Returns when to try again after a failure that counts; none when the limits are reached.
     fn retry_at(&self, backend: BackendIdx, ticket: Ticket, at_most: Option<u32>) -> Option<Timestamp> {
         let key = ticket.key;
-        let call = self.state.call(key.case, key.step, key.call)?;
+        let call = self.state.call(key)?;
         let limits = &self.plan.limits;
         let failed = call.charged + 1;
         let allowed = at_most.map_or(limits.attempts.get(), |few| few.min(limits.attempts.get()));
@@ -166,7 +166,7 @@ impl Engine {
     /// Returns how much of the time from a call's first request to `at` counts: not what passed with the breaker open.
     fn counted(&self, backend: BackendIdx, ticket: Ticket, at: Timestamp) -> Option<Millis> {
         let key = ticket.key;
-        let call = self.state.call(key.case, key.step, key.call)?;
+        let call = self.state.call(key)?;
         let open_ms = self.state.backends[backend.0].open_ms_until(self.now) - call.open_ms_before;
         Some(Millis(at.since(call.first).0.saturating_sub(open_ms)))
     }

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::state::{BackendState, CallPhase, CallState, CaseState, Clock, IllegalEvent, RunState, TaskState};
+use super::state::{
+    BackendState, CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState,
+};
 use super::step::{Engine, Options};
-use crate::event::{Recorded, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapTask, SnapTaskState, Snapshot};
+use crate::event::{
+    Recorded, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapTask, SnapTaskState,
+    Snapshot,
+};
 use crate::plan::{Call, Plan, StepIdx};
 
 /// Rebuilds a run event by event.
@@ -63,6 +68,7 @@ impl RunState {
             repeat: state.repeat,
             row: state.row,
             tasks: state.tasks.iter().enumerate().filter_map(|(step, task)| snap_task(plan, step, task)).collect(),
+            opened: state.opened.iter().map(|(&step, opened)| snap_opened(plan, step, opened)).collect(),
         });
         let backends = plan.backends.iter().zip(&self.backends).map(|(plan, state)| SnapBackend {
             backend: plan.name.clone(),
@@ -102,14 +108,15 @@ impl RunState {
             let mut tasks = vec![TaskState::Open(BTreeMap::new()); plan.steps.len()];
             for SnapTask { step, state } in stored.tasks {
                 let StepIdx(place) = plan.find_step(&step).ok_or_else(|| format!("the plan has no step {step}"))?;
-                tasks[place] = match state {
-                    SnapTaskState::Settled(record) => TaskState::Settled(Arc::from(record)),
-                    SnapTaskState::Begun(calls) => {
-                        TaskState::Open(calls.into_iter().map(restore_call).collect::<Result<_, _>>()?)
-                    }
-                };
+                tasks[place] = restore_task(state)?;
             }
-            let case = CaseState { item: stored.item, repeat: stored.repeat, row: stored.row, tasks };
+            let mut opened = BTreeMap::new();
+            for SnapOpened { step, elements } in stored.opened {
+                let place = plan.find_step(&step).ok_or_else(|| format!("the plan has no step {step}"))?;
+                let elements = elements.map(|elements| elements.into_iter().map(restore_element).collect());
+                opened.insert(place, Opened { elements: elements.transpose()? });
+            }
+            let case = CaseState { item: stored.item, repeat: stored.repeat, row: stored.row, tasks, opened };
             state.open.insert(stored.case, case);
         }
         Ok(state)
@@ -117,14 +124,42 @@ impl RunState {
 }
 
 fn snap_task(plan: &Plan, step: usize, task: &TaskState) -> Option<SnapTask> {
-    let state = match task {
-        TaskState::Open(calls) if calls.is_empty() => return None,
+    Some(SnapTask { step: plan.steps[step].name.clone(), state: snap_state(task)? })
+}
+
+fn snap_state(task: &TaskState) -> Option<SnapTaskState> {
+    match task {
+        TaskState::Open(calls) if calls.is_empty() => None,
         TaskState::Open(calls) => {
-            SnapTaskState::Begun(calls.iter().map(|(&call, state)| snap_call(call, state)).collect())
+            Some(SnapTaskState::Begun(calls.iter().map(|(&call, state)| snap_call(call, state)).collect()))
         }
-        TaskState::Settled(record) => SnapTaskState::Settled(Box::new((**record).clone())),
+        TaskState::Settled(record) => Some(SnapTaskState::Settled(Box::new((**record).clone()))),
+    }
+}
+
+fn snap_opened(plan: &Plan, step: StepIdx, opened: &Opened) -> SnapOpened {
+    let element = |element: &ElementState| SnapElement {
+        key: element.key.clone(),
+        value: element.value,
+        state: snap_state(&element.task),
     };
-    Some(SnapTask { step: plan.steps[step].name.clone(), state })
+    let elements = opened.elements.as_ref().map(|elements| elements.iter().map(element).collect());
+    SnapOpened { step: plan.step(step).name.clone(), elements }
+}
+
+fn restore_task(stored: SnapTaskState) -> Result<TaskState, String> {
+    Ok(match stored {
+        SnapTaskState::Settled(record) => TaskState::Settled(Arc::from(record)),
+        SnapTaskState::Begun(calls) => {
+            TaskState::Open(calls.into_iter().map(restore_call).collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+fn restore_element(stored: SnapElement) -> Result<ElementState, String> {
+    let SnapElement { key, value, state } = stored;
+    let task = state.map_or(Ok(TaskState::Open(BTreeMap::new())), restore_task)?;
+    Ok(ElementState { key, value, task })
 }
 
 fn snap_call(call: Call, state: &CallState) -> SnapCall {

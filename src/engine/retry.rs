@@ -50,7 +50,8 @@ pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
         | FailureKind::TooLarge
         | FailureKind::Redirected
         | FailureKind::Mismatched
-        | FailureKind::Render => Class::Permanent,
+        | FailureKind::Render
+        | FailureKind::Assertion => Class::Permanent,
         FailureKind::QuotaExhausted | FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend,
         FailureKind::Forbidden => Class::Denied,
         // Asked in words and still refused: the refusal is about something else.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{AttemptNo, CaseNo, Digest, Hasher, ItemId, Timestamp};
+use super::call::{ElementNo, Key, TaskKey};
+use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, Timestamp};
 use crate::event::{
-    Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseAdmitted, CaseCounts, Event, Failure, Outcome,
-    Recorded, TaskSettled, Usage,
+    Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseAdmitted, CaseCounts, Element, ElementSettled,
+    Evaluated, Event, Failure, Outcome, Recorded, TaskSettled, Usage,
 };
 use crate::plan::{Call, Plan, StepIdx};
 
@@ -53,6 +54,26 @@ pub struct CaseState {
     pub row: Digest,
     /// By the plan's order of steps.
     pub tasks: Vec<TaskState>,
+    /// Steps whose condition holds and whose elements are known; only those that have either.
+    pub opened: BTreeMap<StepIdx, Opened>,
+}
+
+/// A step whose condition holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opened {
+    /// The elements of a `for_each` step.
+    pub elements: Option<Vec<ElementState>>,
+}
+
+/// One element of a `for_each` step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ElementState {
+    /// What it is known by.
+    pub key: EachKey,
+    /// It, as JSON, in the journal's texts.
+    pub value: Digest,
+    /// Where its task stands.
+    pub task: TaskState,
 }
 
 /// Where a task stands. Whether a task without calls may begin follows from the others.
@@ -137,11 +158,31 @@ impl BackendState {
 
 impl CaseState {
     /// Returns a task's calls; none when it is settled.
-    pub(super) fn calls(&self, step: StepIdx) -> Option<&BTreeMap<Call, CallState>> {
-        match &self.tasks[step.0] {
+    pub(super) fn calls(&self, key: TaskKey) -> Option<&BTreeMap<Call, CallState>> {
+        let task = match key.element {
+            None => &self.tasks[key.step.0],
+            Some(element) => &self.element(key.step, element)?.task,
+        };
+        match task {
             TaskState::Open(calls) => Some(calls),
             TaskState::Settled(_) => None,
         }
+    }
+
+    /// Returns an element of a `for_each` step whose list is known.
+    pub(super) fn element(&self, step: StepIdx, ElementNo(number): ElementNo) -> Option<&ElementState> {
+        self.opened.get(&step)?.elements.as_ref()?.get(number as usize)
+    }
+
+    /// Returns the elements of a step, in order; none without `for_each`, or before its list is known.
+    pub(super) fn elements(&self, step: StepIdx) -> impl Iterator<Item = (ElementNo, &ElementState)> {
+        let elements = self.opened.get(&step).and_then(|opened| opened.elements.as_ref());
+        (0..).map(ElementNo).zip(elements.into_iter().flatten())
+    }
+
+    /// Returns every task of a step that may have calls: the step's own, and those of its elements.
+    pub(super) fn parts(&self, step: StepIdx) -> impl Iterator<Item = Option<ElementNo>> {
+        std::iter::once(None).chain(self.elements(step).map(|(element, _)| Some(element)))
     }
 
     /// Returns a task's record; none when it is not settled.
@@ -190,6 +231,8 @@ impl RunState {
             }
             Event::AttemptStarted(event) => self.start(plan, at, event),
             Event::AttemptEnded(event) => self.end(plan, event),
+            Event::Evaluated(event) => self.open(plan, event),
+            Event::ElementSettled(event) => self.settle_element(plan, event),
             Event::TaskSettled(event) => self.settle(plan, event),
             Event::TaskAdopted(event) => self.settle(plan, &event.task),
             Event::CaseSettled(event) => match self.open.remove(&event.case) {
@@ -222,8 +265,8 @@ impl RunState {
 
     /// Returns a call that has been sent.
     #[must_use]
-    pub fn call(&self, case: CaseNo, step: StepIdx, call: Call) -> Option<&CallState> {
-        self.open.get(&case)?.calls(step)?.get(&call)
+    pub fn call(&self, key: Key) -> Option<&CallState> {
+        self.open.get(&key.case)?.calls(key.task())?.get(&key.call)
     }
 
     fn admit(&mut self, plan: &Plan, event: &CaseAdmitted) -> Result<(), String> {
@@ -237,6 +280,7 @@ impl RunState {
             repeat: event.repeat,
             row: event.row,
             tasks: vec![TaskState::Open(BTreeMap::new()); plan.steps.len()],
+            opened: BTreeMap::new(),
         };
         self.open.insert(event.case, case);
         Ok(())
@@ -246,10 +290,42 @@ impl RunState {
         let step = plan.find_step(&id.step).ok_or_else(|| format!("the plan has no step {}", id.step))?;
         let call = Call::parse(&id.call).ok_or_else(|| format!("unknown call {}", id.call))?;
         let case = self.open.get_mut(&id.case).ok_or_else(|| format!("case {} is not open", id.case))?;
-        match &mut case.tasks[step.0] {
+        let task = match &id.each {
+            None => &mut case.tasks[step.0],
+            Some(each) => &mut case.find_element(step, each)?.task,
+        };
+        match task {
             TaskState::Open(calls) => Ok((call, calls)),
             TaskState::Settled(_) => Err(format!("{} of case {} is settled", id.step, id.case)),
         }
+    }
+
+    fn open(&mut self, plan: &Plan, event: &Evaluated) -> Result<(), String> {
+        let step = plan.find_step(&event.step).ok_or_else(|| format!("the plan has no step {}", event.step))?;
+        let case = self.open.get_mut(&event.case).ok_or_else(|| format!("case {} is not open", event.case))?;
+        if matches!(case.tasks[step.0], TaskState::Settled(_)) || case.opened.contains_key(&step) {
+            return Err(format!("{} of case {} has begun already", event.step, event.case));
+        }
+        let element = |Element { key, value }: &Element| ElementState {
+            key: key.clone(),
+            value: *value,
+            task: TaskState::Open(BTreeMap::new()),
+        };
+        let elements = event.each.as_ref().map(|each| each.iter().map(element).collect());
+        case.opened.insert(step, Opened { elements });
+        Ok(())
+    }
+
+    fn settle_element(&mut self, plan: &Plan, event: &ElementSettled) -> Result<(), String> {
+        let ElementSettled { each, task } = event;
+        let step = plan.find_step(&task.step).ok_or_else(|| format!("the plan has no step {}", task.step))?;
+        let case = self.open.get_mut(&task.case).ok_or_else(|| format!("case {} is not open", task.case))?;
+        let element = case.find_element(step, each)?;
+        if matches!(element.task, TaskState::Settled(_)) {
+            return Err(format!("{each} of {} of case {} is settled already", task.step, task.case));
+        }
+        element.task = TaskState::Settled(Arc::new(task.clone()));
+        Ok(())
     }
 
     fn start(&mut self, plan: &Plan, at: Timestamp, event: &AttemptStarted) -> Result<(), String> {
@@ -306,7 +382,17 @@ impl RunState {
             return Err(format!("{} of case {} is settled already", event.step, event.case));
         }
         case.tasks[step.0] = TaskState::Settled(Arc::new(event.clone()));
+        case.opened.remove(&step);
         Ok(())
+    }
+}
+
+impl CaseState {
+    /// Cost: the elements of the step.
+    fn find_element(&mut self, step: StepIdx, each: &EachKey) -> Result<&mut ElementState, String> {
+        let elements = self.opened.get_mut(&step).and_then(|opened| opened.elements.as_mut());
+        let found = elements.and_then(|elements| elements.iter_mut().find(|element| element.key == *each));
+        found.ok_or_else(|| format!("step {} has no element {each}", step.0))
     }
 }
 

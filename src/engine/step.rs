@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use super::call::{Effect, Input, Key, Offered, StartCall, Step, Ticket};
+use super::call::{Effect, Input, Key, Offered, StartCall, Step, TaskKey, Ticket};
+use super::fan::{self, Next};
 use super::flow::{Flight, Flow, Stopping};
-use super::frontier::{self, Frontier};
+use super::frontier;
 use super::state::{CallPhase, RunState};
 use crate::base::{AttemptNo, CaseNo, Millis, Timestamp};
 use crate::event::{
     AttemptId, AttemptStarted, CaseAdmitted, CaseSettled, DrainStage, Event, FailureKind, Recorded, RunEnded,
     RunOutcome, SourceEnded, Stage, StopCause, TimeoutPhase,
 };
-use crate::plan::{BackendIdx, Place, Plan, StepIdx, StepKind};
+use crate::plan::{BackendIdx, Ground, Place, Plan, StepIdx, StepKind};
 
 /// Most cases that are open at once; memory depends on this, not on the size of the input.
 const MOST_OPEN: usize = 4_096;
+/// Evaluations under way in a plan without models: as many as fill some commits.
+const EVALUATED_AHEAD: usize = 64;
 
 /// What the engine is told about this process.
 #[derive(Clone, Debug)]
@@ -68,6 +71,7 @@ impl Engine {
             }
             Input::Sent(ticket) => self.sent(ticket),
             Input::Returned(ticket, report) => self.returned(&mut step, ticket, *report),
+            Input::Evaluated(key, evaluation) => self.evaluated(&mut step, key, *evaluation),
             Input::Stop(cause) => self.stop(&mut step, cause),
             Input::Tick => {}
         }
@@ -102,6 +106,9 @@ impl Engine {
         let (target, backlog) = lanes.fold((0, 0), |(target, backlog), lane| {
             (target + lane.slots * 3, backlog + lane.ready.len() + lane.started.len())
         });
+        // Without a model nothing is ever sent; what is being evaluated will be a call, or is over at once.
+        let target = if self.flow.lanes.is_empty() { EVALUATED_AHEAD } else { target };
+        let backlog = backlog + self.flow.evaluating.len();
         // A plan whose first step waits at one backend must not starve the others, hence the sum over lanes.
         target.saturating_sub(backlog).min(MOST_OPEN.saturating_sub(self.state.open.len()))
     }
@@ -161,22 +168,30 @@ impl Engine {
     /// Settles what can be settled in a case and queues the calls that may be sent.
     pub(super) fn advance(&mut self, step: &mut Step, number: CaseNo) {
         for place in 0..self.plan.steps.len() {
-            let index = StepIdx(place);
-            let Some(case) = self.state.open.get(&number) else { return };
-            match frontier::frontier(&self.plan, number, case, index) {
-                Frontier::Waits => {}
-                Frontier::Settles(record) => self.record(step, Event::TaskSettled(*record)),
-                Frontier::Calls(calls) => {
-                    for (call, not_before) in calls {
-                        self.queue(Key { case: number, step: index, call }, not_before);
-                    }
-                }
-            }
+            while self.advance_step(step, number, StepIdx(place)) {}
         }
         let status = self.state.open.get(&number).and_then(frontier::case_status);
         if let Some(status) = status {
             self.record(step, Event::CaseSettled(CaseSettled { case: number, status }));
         }
+    }
+
+    /// Returns true when elements were settled, so that the step itself may be over now.
+    fn advance_step(&mut self, step: &mut Step, number: CaseNo, index: StepIdx) -> bool {
+        let Some(case) = self.state.open.get(&number) else { return false };
+        let mut again = false;
+        for next in fan::next(&self.plan, number, case, index) {
+            match next {
+                Next::Evaluate(key, question) => self.evaluate(step, key, question),
+                Next::Call(key, call, not_before) => self.queue(key.call(call), not_before),
+                Next::SettleElement(element, record) => {
+                    again = true;
+                    self.settle(step, TaskKey { case: number, step: index, element: Some(element) }, *record);
+                }
+                Next::Settle(record) => self.record(step, Event::TaskSettled(*record)),
+            }
+        }
+        again
     }
 
     fn queue(&mut self, key: Key, not_before: Option<Timestamp>) {
@@ -243,14 +258,11 @@ impl Engine {
     /// A call may have been queued and then lost its purpose, when another vote of the same judge failed.
     fn is_wanted(&self, key: Key) -> bool {
         let Some(case) = self.state.open.get(&key.case) else { return false };
-        match frontier::frontier(&self.plan, key.case, case, key.step) {
-            Frontier::Calls(calls) => calls.iter().any(|&(call, _)| call == key.call),
-            Frontier::Waits | Frontier::Settles(_) => false,
-        }
+        fan::is_wanted(&self.plan, case, key)
     }
 
     fn start(&mut self, step: &mut Step, backend: BackendIdx, key: Key) {
-        let sent = self.state.call(key.case, key.step, key.call).map_or(0, |call| call.attempts);
+        let sent = self.state.call(key).map_or(0, |call| call.attempts);
         let ticket = Ticket { key, attempt: AttemptNo(sent + 1) };
         let place = self.place(key, backend);
         let id = self.id(ticket);
@@ -274,29 +286,31 @@ impl Engine {
     fn place(&self, key: Key, backend: BackendIdx) -> Place {
         let case = &self.state.open[&key.case];
         let step = self.plan.step(key.step);
-        let turns = match (&step.kind, case.calls(key.step)) {
+        let turns = match (&step.kind, case.calls(key.task())) {
             (StepKind::Dialogue(_), Some(calls)) => frontier::turns(&self.plan, case, key.step, calls),
             _ => Vec::new(),
         };
-        let inputs = step.reads.iter().filter_map(|&read| Some((read, Arc::clone(case.settled(read)?)))).collect();
+        let Ground { repeat, row, each, inputs, .. } = self.ground(key.task());
         Place {
             case: key.case,
             item: case.item.clone(),
-            repeat: case.repeat,
-            row: case.row,
+            repeat,
+            row,
             step: key.step,
+            each,
             call: key.call,
             actor: self.plan.speaker(key.step, &case.item, case.repeat, key.call),
             turns,
-            mended: case.calls(key.step).and_then(|calls| frontier::mends(calls, key.call)),
+            mended: case.calls(key.task()).and_then(|calls| frontier::mends(calls, key.call)),
             inputs,
             takes_format: self.state.backends[backend.0].takes_format,
         }
     }
 
     pub(super) fn id(&self, ticket: Ticket) -> AttemptId {
-        let Key { case, step, call } = ticket.key;
-        AttemptId { case, step: self.plan.step(step).name.clone(), call: call.path(), attempt: ticket.attempt }
+        let Key { case, step, element, call } = ticket.key;
+        let each = element.and_then(|element| Some(self.state.open.get(&case)?.element(step, element)?.key.clone()));
+        AttemptId { case, step: self.plan.step(step).name.clone(), each, call: call.path(), attempt: ticket.attempt }
     }
 
     fn sent(&mut self, ticket: Ticket) {
@@ -352,7 +366,7 @@ impl Engine {
         let complete = self.state.source_ended && self.state.open.is_empty();
         let stopped = self.flow.stopping.as_ref().map(|stopping| stopping.cause.clone());
         let outcome = match stopped {
-            _ if self.flow.finished || self.flow.in_flight() > 0 => return,
+            _ if self.flow.finished || self.flow.in_flight() > 0 || !self.flow.evaluating.is_empty() => return,
             _ if complete => RunOutcome::Complete,
             Some(cause) => RunOutcome::Stopped(cause),
             None => return,
@@ -369,9 +383,11 @@ fn tickets(case: CaseNo, state: &super::state::CaseState) -> Vec<Ticket> {
     let mut found = Vec::new();
     for place in 0..state.tasks.len() {
         let step = StepIdx(place);
-        for (&call, state) in state.calls(step).into_iter().flatten() {
-            if let CallPhase::InFlight(attempt) = state.phase {
-                found.push(Ticket { key: Key { case, step, call }, attempt });
+        for task in state.parts(step).map(|element| TaskKey { case, step, element }) {
+            for (&call, state) in state.calls(task).into_iter().flatten() {
+                if let CallPhase::InFlight(attempt) = state.phase {
+                    found.push(Ticket { key: task.call(call), attempt });
+                }
             }
         }
     }

@@ -1,9 +1,9 @@
 //! A world that answers in any order, fails, forgets what was not committed, and dies; and what must survive it.
 
 mod fixture;
+mod world_for_tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -12,341 +12,12 @@ mod halting;
 use super::*;
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
 use crate::event::{
-    Answer, CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded, Report, RunOutcome,
-    RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, TimeoutPhase, Timings,
-    Unscored, Usage, Verdict,
+    Because, CaseStatus, Event, Failure, FailureKind, Outcome, RunOutcome, StopCause, TaskAdopted, TaskOutput,
+    TaskSettled, TaskStatus,
 };
-use crate::plan::{Ballot, Call, Place, Plan, StepIdx};
-use fixture::plan;
+use crate::plan::StepIdx;
 
-const ITEMS: u64 = 12;
-const SLOTS: [u32; 2] = [3, 2];
-
-/// What a backend answers: a pure function of what decides the prompt.
-fn answer(place: &Place) -> Outcome {
-    let mut prompt = Hasher::new("world")
-        .field(place.item.as_str().as_bytes())
-        .number(place.step.0 as u64)
-        .field(place.call.path().as_str().as_bytes());
-    for turn in &place.turns {
-        prompt = prompt.field(turn.text.as_bytes());
-    }
-    let is_repair = matches!(place.call, Call::Repair(_) | Call::Vote(Ballot { repair: 1.., .. }));
-    assert_eq!(place.mended.is_some(), is_repair, "who asks to mend shows what: {:?}", place.call);
-    if let Some(mended) = &place.mended {
-        prompt = prompt.field(mended.answer.as_bytes());
-    }
-    for (_, input) in &place.inputs {
-        prompt = prompt.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
-    }
-    let digest = prompt.finish();
-    let draw = digest.low_bits();
-    if draw % 40 == 7 {
-        return Outcome::Failed(Failure::new(FailureKind::Refused, "not this one"));
-    }
-    let has_form = matches!(place.call, Call::Vote(_)) || place.step == StepIdx(1);
-    let is_unreadable = has_form && draw % 5 == 2;
-    let verdict = match place.call {
-        Call::Vote(_) if is_unreadable => Some(Verdict::Unscored(Unscored::Unreadable)),
-        Call::Vote(_) if place.step == StepIdx(4) => {
-            Some(Verdict::Score(f64::from(u8::try_from(draw % 5).expect("below 5")) + 1.0))
-        }
-        Call::Vote(_) => Some(Verdict::Choice(if draw.is_multiple_of(3) { "con" } else { "pro" }.to_owned())),
-        Call::Say | Call::Repair(_) | Call::Turn(_) => None,
-    };
-    let invalid = is_unreadable.then(|| "no".to_owned());
-    let facts = Facts {
-        says: vec![draw % 7 == 1],
-        captures: vec![Some(Digest::of(&[u8::try_from(draw % 5).expect("below 5")]))],
-        about_tokens: u32::try_from(draw % 11).expect("below 11"),
-        verdict,
-        invalid,
-        ..Facts::default()
-    };
-    Outcome::Answered(Answer { text: digest, finish: FinishReason::Stop, model: None, facts })
-}
-
-fn report(outcome: Outcome) -> Box<Report> {
-    Box::new(Report {
-        request: None,
-        dropped_turns: 0,
-        outcome,
-        usage: Usage::default(),
-        timings: Timings::default(),
-    })
-}
-
-/// A small generator: `SplitMix64` (Steele, Lea, Flood, 2014).
-struct Draws(u64);
-
-impl Draws {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % bound as u64).expect("below a usize")
-    }
-}
-
-struct World {
-    plan: Arc<Plan>,
-    engine: Engine,
-    now: Timestamp,
-    /// Durable.
-    log: Vec<Recorded>,
-    /// Not durable yet, with what waits for it.
-    pending: Vec<Step>,
-    calls: Vec<StartCall>,
-    failures: BTreeMap<Key, u32>,
-    finished: Option<RunOutcome>,
-    draws: Draws,
-    checkpoints: Vec<(usize, crate::event::Snapshot)>,
-    sends: u64,
-    /// What another run has settled, by case.
-    known: BTreeMap<u64, Vec<TaskAdopted>>,
-}
-
-fn options() -> Options {
-    Options { slots: SLOTS.to_vec(), grace: Millis::seconds(30) }
-}
-
-fn begun() -> Input {
-    Input::Begin(Box::new(RunStarted {
-        format: crate::event::FORMAT,
-        name: "t".to_owned(),
-        plan: Digest::of(b"t"),
-        source: Digest::of(b""),
-        files: BTreeMap::new(),
-        file: "t.yaml".to_owned(),
-        overrides: serde_json::Value::Null,
-        seed: 0,
-        version: "0".to_owned(),
-        backends: Vec::new(),
-        prices: BTreeMap::new(),
-    }))
-}
-
-impl World {
-    fn new(seed: u64) -> Self {
-        Self::of(plan(), seed)
-    }
-
-    fn of(plan: Arc<Plan>, seed: u64) -> Self {
-        let engine = Engine::new(Arc::clone(&plan), options());
-        let mut world = Self {
-            plan,
-            engine,
-            now: Timestamp(0),
-            log: Vec::new(),
-            pending: Vec::new(),
-            calls: Vec::new(),
-            failures: BTreeMap::new(),
-            finished: None,
-            draws: Draws(seed),
-            checkpoints: Vec::new(),
-            sends: 0,
-            known: BTreeMap::new(),
-        };
-        world.give(begun());
-        world
-    }
-
-    fn give(&mut self, input: Input) {
-        let step = self.engine.step(self.now, input);
-        self.engine.check().expect("invariants hold after every step");
-        self.pending.push(step);
-    }
-
-    fn commit(&mut self) {
-        for step in std::mem::take(&mut self.pending) {
-            self.log.extend(step.events);
-            for effect in step.effects {
-                match effect {
-                    Effect::StartCall(start) => {
-                        self.sends += 1;
-                        self.calls.push(*start);
-                    }
-                    Effect::CancelCall(ticket, why) => self.give_back(why, |call| call.ticket == ticket),
-                    Effect::RecallUnsent => self.give_back(FailureKind::Cancelled, |_| false),
-                    Effect::Finish(outcome) => self.finished = Some(outcome),
-                }
-            }
-        }
-    }
-
-    fn give_back(&mut self, why: FailureKind, which: impl Fn(&StartCall) -> bool) {
-        while let Some(place) = self.calls.iter().position(&which) {
-            let call = self.calls.remove(place);
-            self.give(Input::Returned(call.ticket, report(Outcome::Failed(Failure::new(why, "asked to")))));
-        }
-    }
-
-    fn admit(&mut self) {
-        for _ in 0..self.engine.wants_cases() {
-            let next = self.engine.state().cases.admitted;
-            if next == ITEMS {
-                self.give(Input::SourceEnded);
-                return;
-            }
-            let item = ItemId::from(format!("item-{next}"));
-            let adopted = self.known.get(&next).cloned().unwrap_or_default();
-            self.give(Input::Offer(vec![Offered { item, repeat: 1, row: Digest::of(b"row"), adopted }]));
-        }
-    }
-
-    fn answer_one(&mut self, disturbed: bool) {
-        if self.calls.is_empty() {
-            return;
-        }
-        let which = if disturbed { self.draws.below(self.calls.len()) } else { 0 };
-        let call = self.calls.remove(which);
-        self.give(Input::Sent(call.ticket));
-        let outcome = match disturbed.then(|| self.trouble(&call)).flatten() {
-            Some(failure) => Outcome::Failed(failure),
-            None => answer(&call.place),
-        };
-        let twice = disturbed && self.draws.below(5) == 0;
-        self.give(Input::Returned(call.ticket, report(outcome.clone())));
-        if twice {
-            // Whatever comes a second time must change nothing.
-            let before = self.engine.state().clone();
-            self.give(Input::Returned(call.ticket, report(outcome)));
-            assert_eq!(before, *self.engine.state());
-        }
-    }
-
-    /// A failure that does not last: at most two that count for each call.
-    fn trouble(&mut self, call: &StartCall) -> Option<Failure> {
-        let failures = self.failures.entry(call.ticket.key).or_default();
-        if *failures >= 2 || self.draws.below(4) != 0 {
-            return None;
-        }
-        *failures += 1;
-        let kinds = [
-            FailureKind::Throttled,
-            FailureKind::Overloaded,
-            FailureKind::Loading,
-            FailureKind::TimedOut(TimeoutPhase::Idle),
-            FailureKind::Unreachable,
-            FailureKind::CutOff,
-            FailureKind::Malformed,
-            FailureKind::FormatUnsupported,
-        ];
-        let mut failure = Failure::new(kinds[self.draws.below(kinds.len())], "for a while");
-        if failure.kind == FailureKind::Throttled && self.draws.below(2) == 0 {
-            failure.retry_after_ms = Some(self.draws.below(5_000) as u64);
-        }
-        if failure.kind == FailureKind::FormatUnsupported && !call.place.takes_format {
-            failure.kind = FailureKind::CutOff;
-        }
-        Some(failure)
-    }
-
-    fn crash(&mut self) {
-        self.pending.clear();
-        self.calls.clear();
-        let mut replay = Replay::from_zero(Arc::clone(&self.plan));
-        for recorded in &self.log {
-            replay.apply(recorded).expect("a journal replays");
-        }
-        for (upto, snapshot) in &self.checkpoints {
-            let mut shorter =
-                Replay::from_checkpoint(Arc::clone(&self.plan), snapshot.clone()).expect("a checkpoint restores");
-            for recorded in &self.log[*upto..] {
-                shorter.apply(recorded).expect("a journal replays");
-            }
-            assert_eq!(shorter.state(), replay.state(), "replay from zero equals every checkpoint");
-        }
-        let segment = replay.state().segment + 1;
-        self.engine = replay.engine(options());
-        let resumed = RunResumed { segment, version: "0".to_owned(), backends: Vec::new() };
-        self.finished = None;
-        if self.log.is_empty() {
-            self.engine = Engine::new(Arc::clone(&self.plan), options());
-            self.give(begun());
-        } else {
-            self.give(Input::Resume(Box::new(resumed)));
-        }
-    }
-
-    fn tick(&mut self) {
-        if let Some(at) = self.engine.next_wakeup() {
-            self.now = self.now.max(at);
-            self.give(Input::Tick);
-        }
-    }
-
-    fn checkpoint(&mut self) {
-        if self.pending.is_empty() {
-            self.checkpoints.push((self.log.len(), self.engine.state().snapshot(&self.plan)));
-        }
-    }
-
-    /// Runs to the end; `disturbed` with everything that can go wrong.
-    fn run(mut self, disturbed: bool) -> Self {
-        let mut troubles = 0;
-        for _ in 0..200_000 {
-            if self.finished == Some(RunOutcome::Complete) {
-                return self;
-            }
-            if self.finished.is_some() {
-                self.crash();
-            }
-            self.admit();
-            let action = if disturbed { self.draws.below(24) } else { 8 };
-            match action {
-                0 if troubles < 12 => {
-                    troubles += 1;
-                    self.crash();
-                }
-                1 if troubles < 12 => {
-                    troubles += 1;
-                    self.give(Input::Stop(StopCause::Interrupt));
-                }
-                2 => self.checkpoint(),
-                3 | 4 => self.tick(),
-                5..=7 => {}
-                _ => {
-                    self.commit();
-                    self.answer_one(disturbed);
-                    if self.calls.is_empty() {
-                        self.commit();
-                    }
-                    if self.calls.is_empty() {
-                        self.tick();
-                    }
-                }
-            }
-        }
-        panic!("bug: the run does not end; {:?}", self.engine.state().cases);
-    }
-
-    /// What users get: every case's outputs, without times and attempts.
-    fn table(&self) -> Vec<String> {
-        let mut rows: BTreeMap<CaseNo, Vec<String>> = BTreeMap::new();
-        for recorded in &self.log {
-            match &recorded.event {
-                Event::CaseAdmitted(event) => rows.entry(event.case).or_default().push(event.item.to_string()),
-                Event::TaskSettled(event) | Event::TaskAdopted(TaskAdopted { task: event, .. }) => {
-                    let kind = event.failure.as_ref().map(|failure| failure.kind);
-                    let line = format!("{} {:?} {:?} {kind:?}", event.step, event.status, event.output);
-                    rows.entry(event.case).or_default().push(line);
-                }
-                Event::CaseSettled(event) => {
-                    rows.entry(event.case).or_default().push(format!("{:?}", event.status));
-                }
-                _ => {}
-            }
-        }
-        let mut table = Vec::new();
-        for (case, mut row) in rows {
-            row.sort();
-            table.push(format!("{case} {}", row.join(" | ")));
-        }
-        table
-    }
-}
+use world_for_tests::*;
 
 fn first_difference(one: &World, other: &World) -> Option<(String, String)> {
     let (one, other) = (one.table(), other.table());
@@ -389,6 +60,46 @@ fn a_failed_step_skips_what_reads_it_and_nothing_else() {
         }
     }
     assert!(skipped > 0, "the fixture must show one");
+}
+
+#[test]
+fn elements_and_conditions_are_settled_and_none_is_asked_twice() {
+    let world = World::new(1).run(false);
+    let mut elements = 0;
+    let mut seen = std::collections::BTreeSet::new();
+    let (mut unmet, mut after_unmet, mut eased, mut empty) = (Vec::new(), 0, 0, 0);
+    for recorded in &world.log {
+        match &recorded.event {
+            Event::AttemptStarted(event) => assert!(seen.insert(event.id.to_string()), "{}", event.id),
+            Event::ElementSettled(event) => {
+                elements += 1;
+                assert_eq!(event.task.step.as_str(), "parts");
+            }
+            Event::TaskSettled(event) => {
+                if let Some(TaskOutput::Each { elements }) = &event.output {
+                    empty += u32::from(elements.is_empty());
+                    let keys: Vec<&str> = elements.iter().map(|element| element.key.as_str()).collect();
+                    assert_eq!(keys, ["part 0", "part 1", "part 2"][..keys.len()], "in the order of the list");
+                }
+                if event.because == Some(Because::When) {
+                    unmet.push(event.case);
+                }
+                eased += u32::from(event.because == Some(Because::OnError));
+                if event.step.as_str() == "end" && event.status == TaskStatus::Ok {
+                    after_unmet += u32::from(unmet.contains(&event.case));
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(
+        elements > 5 && empty > 0 && !unmet.is_empty() && after_unmet > 0,
+        "{elements} {empty} {unmet:?} {eased}"
+    );
+    let ended = |case: &CaseNo| {
+        world.log.iter().any(|recorded| matches!(&recorded.event, Event::CaseSettled(event) if event.case == *case && event.status == CaseStatus::Ok))
+    };
+    assert!(unmet.iter().any(ended), "what `when` leaves out fails no case");
 }
 
 #[test]
@@ -455,9 +166,10 @@ proptest! {
             Hasher::new("part").number(part).number(case).field(step.as_str().as_bytes()).finish().low_bits().is_multiple_of(2)
         };
         // A task is adopted only when all that it reads is.
-        let reads = |step: &StepName| ["brief", "debate", "verdict"].iter().position(|name| *name == step.as_str());
-        let chain = |step: &StepName, case| reads(step).is_none_or(|place| {
-            ["brief", "debate", "verdict"][..=place].iter().all(|&name| taken(&name.into(), case))
+        let ways = [["brief", "debate", "verdict"].as_slice(), &["brief", "parts", "sum", "maybe", "end"]];
+        let chain = |step: &StepName, case| ways.iter().all(|way| {
+            let place = way.iter().position(|name| *name == step.as_str());
+            place.is_none_or(|place| way[..=place].iter().all(|&name| taken(&name.into(), case)))
         });
         world.known = settled_by(&calm, |step, case| taken(step, case) && chain(step, case));
         prop_assert_eq!(first_difference(&world.run(true), &calm), None);
@@ -570,7 +282,7 @@ fn a_call_that_never_ends_is_cancelled_and_tried_again() {
     world.tick();
     world.commit();
     assert!(world.calls.iter().all(|call| call.ticket != ticket), "the driver was asked to give it up");
-    let again = world.engine.state().call(ticket.key.case, ticket.key.step, ticket.key.call).expect("it was sent");
+    let again = world.engine.state().call(ticket.key).expect("it was sent");
     assert!(matches!(again.phase, CallPhase::Ready(_)) && again.charged == 1, "{again:?}");
 }
 

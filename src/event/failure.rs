@@ -69,8 +69,10 @@ pub enum FailureKind {
     Redirected,
     /// The answer has not the form that `schema` asks for, after all its repairs.
     Mismatched,
-    /// The prompt could not be made from the data.
+    /// The prompt could not be made from the data, or an expression not be evaluated.
     Render,
+    /// A claim does not hold.
+    Assertion,
     /// The process died while the call was in flight; it may have been executed.
     Interrupted,
     /// The call was given up because the run is stopping.
@@ -120,6 +122,7 @@ impl FailureKind {
             Self::Redirected => "redirected",
             Self::Mismatched => "mismatched",
             Self::Render => "render",
+            Self::Assertion => "assertion",
             Self::Interrupted => "interrupted",
             Self::Cancelled => "cancelled",
             Self::Unsent => "not sent",

@@ -5,24 +5,28 @@
 
 mod codec;
 mod failure;
+mod flow;
 mod outcome;
 mod snapshot;
 
 pub use codec::DecodeError;
 use codec::codec;
 pub use failure::{Failure, FailureKind, TimeoutPhase};
+pub use flow::{Because, Element, ElementOutput, ElementSettled, Evaluated, Evaluation};
 pub use outcome::{
     Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Outcome, Report, RunOutcome, StopCause,
     StopReached, TaskOutput, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
 };
-pub use snapshot::{SnapBackend, SnapCall, SnapCallState, SnapCase, SnapTask, SnapTaskState, Snapshot};
+pub use snapshot::{
+    SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapTask, SnapTaskState, Snapshot,
+};
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, ModelName, Price, RunId, StepName,
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, ModelName, Price, RunId, StepName,
     Timestamp, TokenCount,
 };
 
@@ -58,6 +62,10 @@ codec! {
         "attempt_started" => AttemptStarted(AttemptStarted),
         /// A request was answered, or will not be.
         "attempt_ended" => AttemptEnded(AttemptEnded),
+        /// A step of a case begins: its condition holds, its elements are known.
+        "evaluated" => Evaluated(Evaluated),
+        /// One element of a `for_each` step has its output, for ever.
+        "element_settled" => ElementSettled(ElementSettled),
         /// A request had to leave the oldest turns of its dialogue out.
         "window_trimmed" => WindowTrimmed(WindowTrimmed),
         /// A task has its output, for ever.
@@ -176,6 +184,9 @@ pub struct AttemptId {
     pub case: CaseNo,
     /// The step.
     pub step: StepName,
+    /// The element, in a `for_each` step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<EachKey>,
     /// The question inside the task.
     pub call: CallPath,
     /// Which request for it, from 1.
@@ -234,6 +245,9 @@ pub struct TaskSettled {
     pub step: StepName,
     /// How it ended.
     pub status: TaskStatus,
+    /// Why so, when it is not for its own work or for what it reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<Because>,
     /// What later steps read; none when failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<TaskOutput>,
@@ -335,6 +349,8 @@ impl Event {
             Self::CaseAdmitted(event) => Some(event.case),
             Self::AttemptStarted(event) => Some(event.id.case),
             Self::AttemptEnded(event) => Some(event.id.case),
+            Self::Evaluated(event) => Some(event.case),
+            Self::ElementSettled(event) => Some(event.task.case),
             Self::WindowTrimmed(event) => Some(event.id.case),
             Self::TaskSettled(event) => Some(event.case),
             Self::TaskAdopted(event) => Some(event.task.case),
@@ -360,13 +376,22 @@ impl TaskOutput {
             Self::Chat { text } => vec![*text],
             Self::Dialogue { turns, stopped_by: _ } => turns.iter().map(|turn| turn.text).collect(),
             Self::Judge(judgement) => judgement.votes.iter().map(|vote| vote.reason).collect(),
+            Self::Value { value } => vec![*value],
+            Self::Assertion { passed: _ } => Vec::new(),
+            Self::Each { elements } => {
+                elements.iter().filter_map(|element| element.output.as_ref()).flat_map(Self::texts).collect()
+            }
         }
     }
 }
 
 impl std::fmt::Display for AttemptId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "case {} {} {} attempt {}", self.case, self.step, self.call, self.attempt)
+        let Self { case, step, each, call, attempt } = self;
+        match each {
+            None => write!(f, "case {case} {step} {call} attempt {attempt}"),
+            Some(each) => write!(f, "case {case} {step}[{each}] {call} attempt {attempt}"),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use super::{ElementOutput, Failure};
 use crate::base::{ActorName, Digest, TokenCount};
 
 /// What came of an attempt.
@@ -176,7 +176,8 @@ pub enum TaskStatus {
     Unscored,
     /// No answer within the retries, or a refused one.
     Failed,
-    /// A task that it reads failed, so it was not asked.
+    /// Not asked, or given up without harm: [`Because`](super::Because) says why; without it, a task that it reads
+    /// failed.
     Skipped,
 }
 
@@ -198,6 +199,21 @@ pub enum TaskOutput {
     },
     /// A verdict.
     Judge(Judgement),
+    /// A value that an expression gave.
+    Value {
+        /// As JSON, in the journal's texts.
+        value: Digest,
+    },
+    /// Whether a claim holds.
+    Assertion {
+        /// It does.
+        passed: bool,
+    },
+    /// What each element of a `for_each` step came to.
+    Each {
+        /// In the order of the list.
+        elements: Vec<ElementOutput>,
+    },
 }
 
 /// One message of a dialogue.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, CaseCounts, Failure, TaskSettled, Usage};
-use crate::base::{AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, StepName, Timestamp};
+use crate::base::{AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, StepName, Timestamp};
 
 /// All that a run needs to go on: what a replay of every event up to a point comes to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,31 @@ pub struct SnapCase {
     pub row: Digest,
     /// Its tasks that are settled or have begun.
     pub tasks: Vec<SnapTask>,
+    /// Its steps whose condition holds or whose elements are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opened: Vec<SnapOpened>,
+}
+
+/// A step whose condition holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SnapOpened {
+    /// The step.
+    pub step: StepName,
+    /// Its elements, in a `for_each` step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elements: Option<Vec<SnapElement>>,
+}
+
+/// One element of a `for_each` step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SnapElement {
+    /// Its key.
+    pub key: EachKey,
+    /// It, as JSON, in the journal's texts.
+    pub value: Digest,
+    /// Where its task stands; none before its first call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<SnapTaskState>,
 }
 
 /// A task that is settled or has begun.

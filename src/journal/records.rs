@@ -61,6 +61,8 @@ const fn part(event: &Event) -> i64 {
         | Event::RunResumed(_)
         | Event::RunTuned(_)
         | Event::SourceEnded(_)
+        | Event::Evaluated(_)
+        | Event::ElementSettled(_)
         | Event::CapacityChanged(_)
         | Event::StopReached(_)
         | Event::DrainStage(_)

@@ -5,6 +5,7 @@ mod dialogue;
 mod environment;
 mod expression;
 mod files;
+mod flow;
 mod form;
 mod halt;
 mod items;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use self::params::Params;
-use self::scope::Reads;
+use self::scope::{Reads, Sees};
 use super::{Compiled, Limits, Overrides, Plan, Surroundings, Timeouts, hash};
 use crate::base::Digest;
 use crate::diag::{Diagnostic, has_errors};
@@ -48,6 +49,7 @@ pub fn compile(file: Arc<str>, text: &str, overrides: &Overrides, around: &Surro
         templates: Templates::default(),
         reads: Reads::default(),
         patterns: BTreeMap::new(),
+        sees: Sees::default(),
         report,
     };
     let plan = compiler.plan(&file);
@@ -73,6 +75,8 @@ struct Compiler<'a> {
     reads: Reads,
     /// Compiled patterns by their source.
     patterns: BTreeMap<String, Regex>,
+    /// What the step at hand lets its templates see.
+    sees: Sees,
     report: Vec<Diagnostic>,
 }
 

@@ -131,6 +131,9 @@ impl Dialogue {
 
 impl Plan {
     /// Returns who is asked in a call of a step, in one repeat of an item.
+    ///
+    /// # Panics
+    /// The step needs no model: a bug of the caller.
     #[must_use]
     pub fn speaker(&self, step: StepIdx, item: &ItemId, repeat: u32, call: Call) -> ActorIdx {
         let step = self.step(step);
@@ -147,6 +150,7 @@ impl Plan {
                 dialogue.speaker(turn, repeat, draw)
             }
             (StepKind::Dialogue(dialogue), Call::Say | Call::Repair(_) | Call::Vote(_)) => dialogue.actors[0],
+            (StepKind::Transform(_) | StepKind::Assert(_), _) => panic!("bug: a step without a model makes no call"),
         }
     }
 }

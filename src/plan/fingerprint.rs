@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::hash;
-use super::{ActorIdx, History, Order, Plan, Step, StepIdx, StepKind, Wanted};
+use super::{ActorIdx, Check, ForEach, History, Operand, Order, Plan, Step, StepIdx, StepKind, Wanted};
 use crate::base::{Digest, Hasher, ItemId};
 use crate::event::TaskSettled;
-use crate::prompt::TemplateId;
+use crate::prompt::{ExpressionId, TemplateId};
 
 /// Who answers for an actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,7 @@ struct Fields<'a> {
     plan: &'a Plan,
     found: Vec<(String, Digest)>,
     templates: Vec<TemplateId>,
+    expressions: Vec<ExpressionId>,
 }
 
 impl Fields<'_> {
@@ -135,6 +136,20 @@ impl Fields<'_> {
     fn template(&mut self, name: &str, id: TemplateId) {
         self.text(name, self.plan.templates.source(id));
         self.templates.push(id);
+    }
+
+    fn expression(&mut self, name: &str, id: ExpressionId) {
+        self.text(name, self.plan.templates.expression(id));
+        self.expressions.push(id);
+    }
+
+    /// Notes what an operand reads.
+    fn operand(&mut self, operand: &Operand) {
+        match operand {
+            Operand::Literal(_) => {}
+            Operand::Text(id) => self.templates.push(*id),
+            Operand::Expression(id) => self.expressions.push(*id),
+        }
     }
 
     fn actor(&mut self, index: ActorIdx, voices: &[Voice]) {
@@ -158,7 +173,7 @@ impl Fields<'_> {
 }
 
 fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
-    let mut fields = Fields { plan, found: Vec::new(), templates: Vec::new() };
+    let mut fields = Fields { plan, found: Vec::new(), templates: Vec::new(), expressions: Vec::new() };
     let name = |index: ActorIdx| plan.actor(index).name.as_str();
     let actors: Vec<ActorIdx> = match &step.kind {
         StepKind::Chat(chat) => {
@@ -206,7 +221,32 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
             });
             judge.actors.clone()
         }
+        StepKind::Transform(transform) => {
+            fields.text("kind", "transform");
+            fields.expression("expr", transform.expr);
+            Vec::new()
+        }
+        StepKind::Assert(assert) => {
+            fields.text("kind", "assert");
+            fields.text("value", &hash::operand(plan, &assert.value));
+            fields.text("check", &hash::check(plan, &assert.check));
+            fields.operand(&assert.value);
+            match &assert.check {
+                Check::Equals(operand) | Check::Contains(operand) => fields.operand(operand),
+                Check::Within { of, by } => [of, by].into_iter().for_each(|operand| fields.operand(operand)),
+                Check::Expr(expression) => fields.expressions.push(*expression),
+                Check::Matches(_) => {}
+            }
+            Vec::new()
+        }
     };
+    for (name, value) in hash::course_of(plan, step) {
+        fields.text(name, &value);
+    }
+    fields.expressions.extend(step.course.when);
+    if let Some(ForEach::Found(expression)) = &step.course.for_each {
+        fields.expressions.push(*expression);
+    }
     for index in actors {
         fields.actor(index, voices);
     }
@@ -224,7 +264,9 @@ fn read_by_templates(fields: &mut Fields<'_>, voices: &[Voice]) -> Columns {
     let plan = fields.plan;
     let mut columns = Columns::Some(BTreeSet::new());
     let templates = fields.templates.clone();
-    for reference in templates.into_iter().flat_map(|id| plan.templates.references(id)) {
+    let expressions = fields.expressions.clone();
+    let read = templates.into_iter().flat_map(|id| plan.templates.references(id));
+    for reference in read.chain(expressions.into_iter().flat_map(|id| plan.templates.expression_references(id))) {
         let path: Vec<&str> = reference.0.iter().map(String::as_str).collect();
         match path.as_slice() {
             ["item"] => columns = Columns::All,

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Actor, BackendUrl, Contestant, Dialogue, FileItems, History, Items, Judge, ModelChoice, Order, Plan, Step,
-    StepIdx, StepKind, Stop, Wanted,
+    Actor, BackendUrl, Check, Contestant, Course, Dialogue, FileItems, ForEach, History, Items, Judge, ModelChoice,
+    OnError, Operand, Order, Plan, Step, StepIdx, StepKind, Stop, Wanted,
 };
 use crate::base::{Digest, Hasher};
 use crate::judge::Rule;
@@ -60,6 +60,10 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
     after.sort_unstable();
     let hasher = list(hasher.field(step.name.as_str().as_bytes()), after.into_iter());
     let actor = |index: super::ActorIdx| plan.actor(index).name.as_str();
+    // A step without any of these hashes as before there were any.
+    let hasher = course_of(plan, step)
+        .into_iter()
+        .fold(hasher, |hasher, (name, value)| hasher.field(name.as_bytes()).field(value.as_bytes()));
     match &step.kind {
         StepKind::Chat(chat) => {
             let hasher = hasher
@@ -89,6 +93,55 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
             let hasher = list(hasher, judge.blind.iter().flatten().map(crate::base::ActorName::as_str));
             manner(hasher, judge)
         }
+        StepKind::Transform(transform) => {
+            hasher.field(b"transform").field(plan.templates.expression(transform.expr).as_bytes())
+        }
+        StepKind::Assert(assert) => {
+            let hasher = hasher.field(b"assert").field(operand(plan, &assert.value).as_bytes());
+            hasher.field(check(plan, &assert.check).as_bytes())
+        }
+    }
+}
+
+/// Returns what stands around a step's work, by its key and as text.
+pub(super) fn course_of(plan: &Plan, step: &Step) -> Vec<(&'static str, String)> {
+    let Course { when, for_each, on_error } = &step.course;
+    let mut fields = Vec::new();
+    if let Some(when) = when {
+        fields.push(("when", plan.templates.expression(*when).to_owned()));
+    }
+    match for_each {
+        None => {}
+        Some(ForEach::Given(list)) => fields.push(("for_each", Value::Array(list.clone()).to_string())),
+        Some(ForEach::Found(expression)) => {
+            fields.push(("for_each", plan.templates.expression(*expression).to_owned()));
+        }
+    }
+    match on_error {
+        OnError::Fail => {}
+        OnError::Skip => fields.push(("on_error", "skip".to_owned())),
+        OnError::Default { value, .. } => fields.push(("on_error", format!("default {value}"))),
+    }
+    fields
+}
+
+/// Returns a value that is known when the task is done, as text.
+pub(super) fn operand(plan: &Plan, operand: &Operand) -> String {
+    match operand {
+        Operand::Literal(value) => format!("literal {value}"),
+        Operand::Text(id) => format!("text {}", plan.templates.source(*id)),
+        Operand::Expression(id) => format!("expression {}", plan.templates.expression(*id)),
+    }
+}
+
+/// Returns a claim as text.
+pub(super) fn check(plan: &Plan, check: &Check) -> String {
+    match check {
+        Check::Equals(wanted) => format!("equals {}", operand(plan, wanted)),
+        Check::Contains(wanted) => format!("contains {}", operand(plan, wanted)),
+        Check::Matches(regex) => format!("matches {regex}"),
+        Check::Within { of, by } => format!("within {} of {}", operand(plan, by), operand(plan, of)),
+        Check::Expr(id) => format!("expr {}", plan.templates.expression(*id)),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod compare;
 mod compile;
+mod course;
 mod dialogue;
 mod fingerprint;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod stop;
 
 pub use compare::{StepChange, compare};
 pub use compile::compile;
+pub use course::{Assert, Check, Course, ForEach, OnError, Operand, Transform};
 pub use dialogue::{Dialogue, History, Likeness, Order, Pattern, Stop};
 pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 pub use input::{ColumnType, FileItems, Items, Pick, RowsFile, Sample};
@@ -29,5 +31,5 @@ pub use model::{
     ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
-pub use place::{Ballot, Call, Mended, Place, Way, seed_of};
+pub use place::{Ballot, Call, Ground, Mended, Place, Way, seed_of};
 pub use stop::Halt;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::course::{Assert, Course, Transform};
 use super::{Dialogue, Halt, Items, Judge, Pick};
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::diag::Span;
@@ -177,6 +178,8 @@ pub struct Step {
     pub after: Vec<StepIdx>,
     /// Steps whose output its templates read: a subset of `after`.
     pub reads: Vec<StepIdx>,
+    /// Whether it is done in a case, for what, and what a failure does.
+    pub course: Course,
     /// What it does.
     pub kind: StepKind,
 }
@@ -190,6 +193,10 @@ pub enum StepKind {
     Dialogue(Dialogue),
     /// A choice among options.
     Judge(Judge),
+    /// A value from an expression, without a model.
+    Transform(Transform),
+    /// A claim that must hold, without a model.
+    Assert(Assert),
 }
 
 /// See [`StepKind::Chat`].
@@ -279,6 +286,8 @@ impl StepKind {
             Self::Chat(_) => "chat",
             Self::Dialogue(_) => "dialogue",
             Self::Judge(_) => "judge",
+            Self::Transform(_) => "transform",
+            Self::Assert(_) => "assert",
         }
     }
 
@@ -295,6 +304,7 @@ impl StepKind {
                 let calls = judge.calls();
                 (calls, calls)
             }
+            Self::Transform(_) | Self::Assert(_) => (0, 0),
         }
     }
 }

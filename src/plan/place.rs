@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{ActorIdx, Plan, StepIdx};
 use crate::base::{CallPath, CaseNo, Digest, Hasher, ItemId};
-use crate::event::{TaskSettled, Turn};
+use crate::event::{Element, TaskSettled, Turn};
 
 /// One question inside a task. The order is the order of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,6 +138,8 @@ pub struct Place {
     pub step: StepIdx,
     /// The question.
     pub call: Call,
+    /// The element, in a `for_each` step.
+    pub each: Option<Element>,
     /// Who is asked.
     pub actor: ActorIdx,
     /// Earlier turns of the same dialogue.
@@ -150,7 +152,39 @@ pub struct Place {
     pub takes_format: bool,
 }
 
-/// Returns the seed that a call is sent: 31 bits of a hash over run seed, item, repeat, step and call.
+/// What templates and expressions of a task are made from, texts by digest: a [`Place`] without the call.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// The case, for messages to people.
+    pub case: CaseNo,
+    /// Its repeat, from 1.
+    pub repeat: u32,
+    /// Its row.
+    pub row: Digest,
+    /// The step.
+    pub step: StepIdx,
+    /// The element, in a `for_each` step whose list is known.
+    pub each: Option<Element>,
+    /// Settled tasks that the step reads.
+    pub inputs: Vec<(StepIdx, Arc<TaskSettled>)>,
+}
+
+impl Place {
+    /// Returns what its templates are made from.
+    #[must_use]
+    pub fn ground(&self) -> Ground {
+        Ground {
+            case: self.case,
+            repeat: self.repeat,
+            row: self.row,
+            step: self.step,
+            each: self.each.clone(),
+            inputs: self.inputs.clone(),
+        }
+    }
+}
+
+/// Returns the seed that a call is sent: 31 bits of a hash over run seed, item, repeat, step, element and call.
 ///
 /// Neither the attempt nor the position of the item counts, so a retry asks the same question.
 #[must_use]
@@ -160,7 +194,7 @@ pub fn seed_of(plan: &Plan, place: &Place) -> u32 {
         .field(place.item.as_str().as_bytes())
         .number(u64::from(place.repeat))
         .field(plan.step(place.step).name.as_str().as_bytes())
-        .field(b"")
+        .field(place.each.as_ref().map_or("", |each| each.key.as_str()).as_bytes())
         .field(place.call.path().as_str().as_bytes())
         .finish();
     let [a, b, c, d, ..] = digest.low_bits().to_le_bytes();

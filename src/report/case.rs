@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::base::{Digest, StepName};
-use crate::event::{CaseAdmitted, CaseStatus, TaskSettled, TaskStatus, Unscored, Verdict};
+use crate::event::{Because, CaseAdmitted, CaseStatus, TaskSettled, TaskStatus, Unscored, Verdict};
 
 /// Finds a text of the journal.
 pub type Texts<'a> = &'a dyn Fn(&Digest) -> Option<Arc<str>>;
@@ -38,6 +38,23 @@ impl CaseRecord<'_> {
     #[must_use]
     pub fn task(&self, step: &StepName) -> Option<&TaskSettled> {
         self.tasks.iter().find(|task| task.step == *step)
+    }
+}
+
+/// Says why a task was not asked, or what became of its failure; none when there is nothing to say.
+#[must_use]
+pub fn course_line(task: &TaskSettled) -> Option<String> {
+    let step = &task.step;
+    let why = || {
+        let failure = task.failure.as_ref();
+        failure.map_or(String::new(), |failure| format!(" ({}: {})", failure.kind.word(), failure.detail))
+    };
+    match (task.status, task.because) {
+        (TaskStatus::Skipped, Some(Because::When)) => Some(format!("{step} was not asked: its `when` does not hold")),
+        (TaskStatus::Skipped, Some(Because::OnError)) => Some(format!("{step} failed and is skipped{}", why())),
+        (TaskStatus::Skipped, None) => Some(format!("{step} was not asked: a step that it reads failed")),
+        (_, Some(Because::OnError)) => Some(format!("{step} failed and has its default{}", why())),
+        (TaskStatus::Ok | TaskStatus::Unscored | TaskStatus::Failed, _) => None,
     }
 }
 

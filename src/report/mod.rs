@@ -18,16 +18,18 @@ mod tests;
 mod transcript;
 mod wrap;
 
-pub use case::{CaseRecord, MissingText, Texts, status_word, task_status_word, unscored_phrase, verdict_words};
+pub use case::{
+    CaseRecord, MissingText, Texts, course_line, status_word, task_status_word, unscored_phrase, verdict_words,
+};
 pub use cost::{Cost, Spent};
 pub use number::{duration, grouped, percent, rate};
 pub use progress::{Milestones, Progress};
 pub use results::{Layout, Shape, row, standard_columns};
 pub use summary::{
-    Choice, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase,
+    Choice, Claims, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase,
 };
 pub use summary_text::text as summary_text;
 pub use table::{ColumnKind, TableColumns, TableWriter};
 pub use tally::{JudgeTally, StepTally, Tally};
-pub use transcript::{Part, transcript, transcript_text, verdict_line};
+pub use transcript::{Part, claim_line, transcript, transcript_text, verdict_line};
 pub use wrap::{Wrapper, columns, cut, wrapped};

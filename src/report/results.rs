@@ -36,6 +36,10 @@ pub enum Shape {
     ExplainedScore,
     /// `ranking`, `votes`, `flipped`.
     Ranking,
+    /// `value`.
+    Transform,
+    /// `passed`.
+    Assert,
 }
 
 impl Shape {
@@ -49,6 +53,8 @@ impl Shape {
             Self::Score => &["score", "votes"],
             Self::ExplainedScore => &["score", "reason", "votes"],
             Self::Ranking => &["ranking", "votes", "flipped"],
+            Self::Transform => &["value"],
+            Self::Assert => &["passed"],
         }
     }
 }
@@ -155,8 +161,31 @@ fn field_value(case: &CaseRecord<'_>, step: &StepName, field: &str, texts: Texts
     if field == "status" {
         return Ok(json!(task_status_word(task.status)));
     }
+    match &task.output {
+        Some(TaskOutput::Each { elements }) if field == "keys" => {
+            Ok(elements.iter().map(|element| json!(element.key)).collect())
+        }
+        Some(TaskOutput::Each { elements }) => {
+            let fields = elements.iter().map(|element| output_field(step, element.output.as_ref(), field, texts));
+            fields.collect::<Result<Vec<_>, _>>().map(Value::Array)
+        }
+        output => output_field(step, output.as_ref(), field, texts),
+    }
+}
+
+fn output_field(
+    step: &StepName,
+    output: Option<&TaskOutput>,
+    field: &str,
+    texts: Texts<'_>,
+) -> Result<Value, MissingText> {
     let text = |digest| text_of(texts, step, digest).map(|text| json!(&*text));
-    match (&task.output, field) {
+    match (output, field) {
+        (Some(TaskOutput::Value { value }), "value") => {
+            let text = text_of(texts, step, value)?;
+            Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+        }
+        (Some(TaskOutput::Assertion { passed }), "passed") => Ok(json!(passed)),
         (Some(TaskOutput::Chat { text: digest }), "text") => text(digest),
         (Some(TaskOutput::Chat { text: digest }), "json") => {
             Ok(json_in(&text_of(texts, step, digest)?).unwrap_or_default())
@@ -218,7 +247,7 @@ fn error_value(case: &CaseRecord<'_>, layout: &Layout) -> Value {
 }
 
 fn reason(task: &TaskSettled) -> Option<String> {
-    if let Some(failure) = &task.failure {
+    if let Some(failure) = task.failure.as_ref().filter(|_| task.because.is_none()) {
         return Some(format!("{}: {}", failure.kind.word(), failure.detail));
     }
     match &task.output {

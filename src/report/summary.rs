@@ -123,8 +123,17 @@ pub struct StepSummary {
     pub unscored: u64,
     /// Tasks given up.
     pub failed: u64,
-    /// Tasks not asked, because one that they read failed.
+    /// Tasks not asked, or given up without harm.
     pub skipped: u64,
+    /// Of those, not asked because their `when` does not hold.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unmet: u64,
+    /// Tasks that failed without harm, by `on_error`: skipped, or ok with a default.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub eased: u64,
+    /// Claims that hold, of those that were looked at; none when it makes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Claims>,
     /// Of all these, those adopted from another run.
     #[serde(skip_serializing_if = "is_zero")]
     pub reused: u64,
@@ -185,6 +194,15 @@ pub struct MeanSummary {
     pub high: Option<f64>,
     /// Standard deviation of the scores.
     pub deviation: Option<f64>,
+}
+
+/// What an assert looked at over all cases.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Claims {
+    /// Claims that were looked at.
+    pub all: u64,
+    /// Those that hold.
+    pub holds: Choice,
 }
 
 /// How often one thing came, with its share and the 95 % Wilson interval of the share.
@@ -273,6 +291,11 @@ impl StepSummary {
             unscored: step.unscored,
             failed: step.failed,
             skipped: step.skipped,
+            unmet: step.unmet,
+            eased: step.eased,
+            claims: step
+                .claims
+                .and_then(|(hold, all)| Choice::of("holds".to_owned(), hold, all).map(|holds| Claims { all, holds })),
             reused: step.reused,
             judge: step.judge.as_ref().map(JudgeSummary::of),
             ended_by: step

@@ -3,8 +3,8 @@
 use super::number::counted;
 use super::wrap::{columns, cut, wrapped};
 use super::{
-    Choice, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary, duration, grouped, percent,
-    rate,
+    Choice, Claims, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary, duration, grouped,
+    percent, rate,
 };
 
 /// Below so many scored cases an interval says nothing that the counts do not.
@@ -29,6 +29,10 @@ pub fn text(summary: &Summary, width: usize) -> String {
         if let Some(judge) = &step.judge {
             rows.judge(step, judge);
         }
+        if let Some(claims) = &step.claims {
+            rows.claims(step, claims);
+        }
+        rows.notes(step);
         if step.ended_by.len() > 1 {
             let endings: Vec<_> =
                 step.ended_by.iter().map(|by| format!("{} {}", by.condition, grouped(by.count))).collect();
@@ -113,6 +117,30 @@ impl Rows {
         self.lines.push(String::new());
     }
 
+    /// Says how many claims of an assert hold.
+    fn claims(&mut self, step: &StepSummary, claims: &Claims) {
+        let Claims { all, holds } = claims;
+        if *all == 1 {
+            self.add(step.step.as_str(), if holds.count == 1 { "holds" } else { "does not hold" });
+            return;
+        }
+        let share = format!("{}  {}", percent(holds.share), interval(holds));
+        self.add(step.step.as_str(), &format!("{} of {} hold, {share}", grouped(holds.count), grouped(*all)));
+    }
+
+    /// Says what was left out, and which failures did no harm.
+    fn notes(&mut self, step: &StepSummary) {
+        if step.unmet > 0 {
+            let all = step.ok + step.unscored + step.failed + step.skipped;
+            let text = format!("not asked in {} of {}: `when`", grouped(step.unmet), counted(all, "case"));
+            self.add(step.step.as_str(), &text);
+        }
+        if step.eased > 0 {
+            let text = format!("{} without harm: `on_error`", counted(step.eased, "failure"));
+            self.add(step.step.as_str(), &text);
+        }
+    }
+
     fn share(&mut self, choice: &Choice, whole: u64) {
         let counts = format!("{} of {}", grouped(choice.count), grouped(whole));
         if whole < FEWEST_FOR_BARS {
@@ -136,8 +164,9 @@ impl Rows {
 }
 
 fn label_width(summary: &Summary) -> usize {
-    let steps = summary.steps.iter().filter(|step| step.judge.is_some());
-    let names = steps.clone().map(|step| columns(step.step.as_str()));
+    let noted = |step: &&StepSummary| step.judge.is_some() || step.claims.is_some() || step.unmet + step.eased > 0;
+    let names = summary.steps.iter().filter(noted).map(|step| columns(step.step.as_str()));
+    let steps = summary.steps.iter();
     let options = steps.filter_map(|step| step.judge.as_ref()).flat_map(|judge| &judge.choices);
     let options = options.map(|choice| columns(&choice.option) + 2);
     names.chain(options).max().unwrap_or(0).clamp("cut short".len(), LONGEST_LABEL)

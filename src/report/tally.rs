@@ -6,9 +6,9 @@ use super::Spent;
 use super::case::{score_words, verdict_words};
 use crate::base::{ActorName, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, BackendResolved, CaseCounts, Event, Failure, FailureKind, FinishReason, Judgement, Outcome,
-    Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Unscored,
-    Usage, Verdict,
+    AttemptEnded, BackendResolved, Because, CaseCounts, ElementOutput, Event, Failure, FailureKind, FinishReason,
+    Judgement, Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled,
+    TaskStatus, Unscored, Usage, Verdict,
 };
 use crate::stats::{Agreement, Categories, Moments};
 
@@ -76,8 +76,14 @@ pub struct StepTally {
     pub unscored: u64,
     /// Tasks given up.
     pub failed: u64,
-    /// Tasks not asked, because one that they read failed.
+    /// Tasks not asked, because one that they read failed, and those of `unmet` and `eased`.
     pub skipped: u64,
+    /// Tasks not asked, because their `when` does not hold.
+    pub unmet: u64,
+    /// Tasks that failed without harm, by `on_error`.
+    pub eased: u64,
+    /// Claims that hold, and all that were looked at; none when it makes none.
+    pub claims: Option<(u64, u64)>,
     /// Of all these, those adopted from another run.
     pub reused: u64,
     /// Tokens of its answers.
@@ -144,7 +150,7 @@ impl Tally {
             Event::CaseSettled(settled) => self.cases.settle(settled.status),
             Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.prices.clone_from(&tuned.prices),
-            Event::CapacityChanged(_) | Event::StopReached(_) => {}
+            Event::Evaluated(_) | Event::ElementSettled(_) | Event::CapacityChanged(_) | Event::StopReached(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),
@@ -213,16 +219,39 @@ impl Tally {
             TaskStatus::Failed => step.failed += 1,
             TaskStatus::Skipped => step.skipped += 1,
         }
-        if let Some(TaskOutput::Judge(judgement)) = &settled.output {
-            step.judge.get_or_insert_default().add(judgement);
+        step.unmet += u64::from(settled.because == Some(Because::When));
+        step.eased += u64::from(settled.because == Some(Because::OnError));
+        // A default is no verdict and no claim.
+        if let Some(output) = settled.output.as_ref().filter(|_| settled.because.is_none()) {
+            step.add(output);
         }
         if let Some(TaskOutput::Dialogue { stopped_by, .. }) = &settled.output {
             step.endings.add(stopped_by.clone());
         }
-        if let Some(failure) = &settled.failure {
+        if let Some(failure) = settled.failure.as_ref().filter(|_| settled.because.is_none()) {
             self.given_up.add(failure.kind);
             self.first_given_up
                 .get_or_insert_with(|| format!("case {}, {}: {}", settled.case, settled.step, failure.detail));
+        }
+    }
+}
+
+impl StepTally {
+    fn add(&mut self, output: &TaskOutput) {
+        match output {
+            TaskOutput::Judge(judgement) => self.judge.get_or_insert_default().add(judgement),
+            TaskOutput::Assertion { passed } => {
+                let (hold, all) = self.claims.get_or_insert_default();
+                *hold += u64::from(*passed);
+                *all += 1;
+            }
+            TaskOutput::Each { elements } => {
+                let counts =
+                    |element: &&ElementOutput| element.failure.is_none() || element.status == TaskStatus::Failed;
+                let outputs = elements.iter().filter(counts).filter_map(|element| element.output.as_ref());
+                outputs.for_each(|output| self.add(output));
+            }
+            TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. } | TaskOutput::Value { .. } => {}
         }
     }
 }

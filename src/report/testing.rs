@@ -83,6 +83,7 @@ impl Story {
         let id = AttemptId {
             case: CaseNo(case),
             step: step.into(),
+            each: None,
             call: CallPath::from(call),
             attempt: AttemptNo(attempt),
         };
@@ -128,6 +129,7 @@ impl Story {
             case: CaseNo(case),
             step: StepName::from(step),
             status,
+            because: None,
             output,
             failure,
             usage: if status == TaskStatus::Skipped { Usage::default() } else { usage(20, 10) },

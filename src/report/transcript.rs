@@ -1,6 +1,6 @@
 //! A settled case as people read it: who said what, and the verdict.
 
-use super::case::{CaseRecord, MissingText, Texts, text_of, unscored_phrase, verdict_words};
+use super::case::{CaseRecord, MissingText, Texts, course_line, text_of, unscored_phrase, verdict_words};
 use super::results::Layout;
 use super::wrap::wrapped;
 use crate::base::{ActorName, StepName};
@@ -47,29 +47,67 @@ pub fn transcript_text(parts: &[Part], width: usize) -> String {
 }
 
 fn add_task(parts: &mut Vec<Part>, task: &TaskSettled, texts: Texts<'_>) -> Result<(), MissingText> {
+    if let Some(line) = course_line(task) {
+        parts.push(Part::Missing(line));
+    }
     match &task.output {
-        Some(TaskOutput::Chat { text }) => {
-            let text = text_of(texts, &task.step, text)?.to_string();
-            parts.push(Part::Answer(task.step.clone(), text));
-        }
-        Some(TaskOutput::Dialogue { turns, .. }) => {
-            for turn in turns {
-                let text = text_of(texts, &task.step, &turn.text)?.to_string();
-                parts.push(Part::Turn(turn.actor.clone(), text));
+        Some(TaskOutput::Each { elements }) => {
+            for element in elements {
+                let label = StepName::from(format!("{}[{}]", task.step, element.key));
+                match (&element.output, &element.failure) {
+                    (Some(output), _) => add_output(parts, &task.step, &label, output, texts)?,
+                    (None, Some(failure)) => parts.push(Part::Missing(failed_line(&label, failure))),
+                    (None, None) => {}
+                }
             }
         }
-        Some(TaskOutput::Judge(judgement)) => parts.push(Part::Verdict(verdict_line(&task.step, judgement))),
-        None => parts.push(Part::Missing(missing_line(task))),
+        Some(output) => add_output(parts, &task.step, &task.step, output, texts)?,
+        None if task.because.is_some() => {}
+        None => match &task.failure {
+            Some(failure) => parts.push(Part::Missing(failed_line(&task.step, failure))),
+            None if task.status == TaskStatus::Skipped => {}
+            None => parts.push(Part::Missing(format!("{} has no output", task.step))),
+        },
     }
     Ok(())
 }
 
-fn missing_line(task: &TaskSettled) -> String {
-    match (&task.failure, task.status) {
-        (Some(Failure { kind, detail, .. }), _) => format!("{} failed, {}: {detail}", task.step, kind.word()),
-        (None, TaskStatus::Skipped) => format!("{} was not asked: a step that it reads failed", task.step),
-        (None, TaskStatus::Ok | TaskStatus::Unscored | TaskStatus::Failed) => format!("{} has no output", task.step),
+fn add_output(
+    parts: &mut Vec<Part>,
+    step: &StepName,
+    label: &StepName,
+    output: &TaskOutput,
+    texts: Texts<'_>,
+) -> Result<(), MissingText> {
+    match output {
+        TaskOutput::Chat { text: digest } | TaskOutput::Value { value: digest } => {
+            parts.push(Part::Answer(label.clone(), text_of(texts, step, digest)?.to_string()));
+        }
+        TaskOutput::Dialogue { turns, .. } => {
+            if label != step {
+                parts.push(Part::Verdict(label.to_string()));
+            }
+            for turn in turns {
+                let text = text_of(texts, step, &turn.text)?.to_string();
+                parts.push(Part::Turn(turn.actor.clone(), text));
+            }
+        }
+        TaskOutput::Judge(judgement) => parts.push(Part::Verdict(verdict_line(label, judgement))),
+        TaskOutput::Assertion { passed } => parts.push(Part::Verdict(claim_line(label, *passed))),
+        // Elements have no elements.
+        TaskOutput::Each { .. } => {}
     }
+    Ok(())
+}
+
+fn failed_line(step: &StepName, failure: &Failure) -> String {
+    format!("{step} failed, {}: {}", failure.kind.word(), failure.detail)
+}
+
+/// Says what came of a claim: `capital: holds`.
+#[must_use]
+pub fn claim_line(step: &StepName, passed: bool) -> String {
+    format!("{step}: {}", if passed { "holds" } else { "does not hold" })
 }
 
 /// Says a verdict in one line: `verdict: pro  (votes: pro 2, con 1)`.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::clock::Clock;
 use super::dispatch::{Dispatch, Returned};
+use super::evaluations::{Evaluated, Evaluations};
 use super::intake::{Intake, IntakeError, Read};
 use super::live::Live;
 use super::texts::TextCache;
@@ -92,6 +93,7 @@ struct Running<'a> {
     station: Arc<Station>,
     texts: &'a TextCache,
     dispatch: Dispatch,
+    evaluations: Evaluations,
     writer: &'a Writer,
     waiting: VecDeque<Waiting>,
     /// Facts and effects of steps not yet handed to the writer.
@@ -125,11 +127,13 @@ impl Conductor {
         let writer =
             Writer::start(self.log, Box::new(on_commit)).map_err(|error| RunError::Journal(Arc::new(error)))?;
         let dispatch = Dispatch::new(Arc::clone(&self.station), &self.slots, self.live.clone());
+        let evaluations = Evaluations::new(Arc::clone(&self.station));
         let mut run = Running {
             engine: self.engine,
             station: self.station,
             texts: &self.texts,
             dispatch,
+            evaluations,
             writer: &writer,
             waiting: VecDeque::new(),
             batch: Batch { texts: self.first_texts, ..Batch::default() },
@@ -174,6 +178,12 @@ impl Conductor {
                         run.returned(returned.map_err(RunError::Bug)?)?;
                         while let Some(returned) = run.dispatch.ready() {
                             run.returned(returned.map_err(RunError::Bug)?)?;
+                        }
+                    }
+                    evaluated = run.evaluations.next() => {
+                        run.evaluated(evaluated.map_err(RunError::Bug)?)?;
+                        while let Some(evaluated) = run.evaluations.ready() {
+                            run.evaluated(evaluated.map_err(RunError::Bug)?)?;
                         }
                     }
                     case = next_case(&mut intake), if wants_case => run.offer(&mut intake, case)?,
@@ -311,6 +321,7 @@ impl Running<'_> {
                     self.give(Input::Sent(ticket))?;
                 }
             }
+            Effect::Evaluate(evaluate) => self.evaluations.start(*evaluate),
             Effect::CancelCall(ticket, why) => {
                 if let Some(returned) = self.dispatch.cancel(ticket, why) {
                     self.report(returned)?;
@@ -339,6 +350,15 @@ impl Running<'_> {
 
     fn backend_of(&self, ticket: Ticket) -> usize {
         self.engine.backend_of(ticket.key).0
+    }
+
+    fn evaluated(&mut self, evaluated: Evaluated) -> Result<(), RunError> {
+        let Evaluated { key, found } = evaluated;
+        for (digest, text) in found.texts {
+            self.texts.put(key.case, digest, &text);
+            self.batch.texts.push(Text { case: Some(key.case), digest, body: text });
+        }
+        self.give(Input::Evaluated(key, Box::new(found.evaluation)))
     }
 
     fn report(&mut self, returned: Returned) -> Result<(), RunError> {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::live::Live;
 use crate::engine::{StartCall, Ticket};
-use crate::event::{Failure, FailureKind, Outcome, Report, Timings, Usage};
+use crate::event::{AttemptId, Failure, FailureKind, Outcome, Report, Timings, Usage};
 use crate::plan::Plan;
 use crate::worker::{Station, Worked};
 
@@ -130,10 +130,13 @@ impl Dispatch {
 
 fn speak(plan: &Plan, live: &mpsc::Sender<Live>, ticket: Ticket, place: &crate::plan::Place, piece: &str) {
     let piece = Live::Piece {
-        case: ticket.key.case,
-        step: plan.step(ticket.key.step).name.clone(),
-        call: ticket.key.call.path(),
-        attempt: ticket.attempt,
+        id: AttemptId {
+            case: ticket.key.case,
+            step: plan.step(ticket.key.step).name.clone(),
+            each: place.each.as_ref().map(|each| each.key.clone()),
+            call: ticket.key.call.path(),
+            attempt: ticket.attempt,
+        },
         actor: plan.actor(place.actor).name.clone(),
         text: piece.to_owned(),
     };

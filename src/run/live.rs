@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::base::{ActorName, AttemptNo, CallPath, CaseNo, Millis, StepName};
-use crate::event::Recorded;
+use crate::base::{ActorName, Millis};
+use crate::event::{AttemptId, Recorded};
 
 /// One thing to show.
 #[derive(Clone, Debug)]
@@ -12,14 +12,8 @@ pub enum Live {
     Facts(Arc<[Recorded]>),
     /// A piece of an answer as it is spoken; lost when the display is slow.
     Piece {
-        /// The case.
-        case: CaseNo,
-        /// The step.
-        step: StepName,
-        /// The question.
-        call: CallPath,
-        /// Which request for it.
-        attempt: AttemptNo,
+        /// Which request.
+        id: AttemptId,
         /// Who speaks.
         actor: ActorName,
         /// What.

@@ -5,6 +5,7 @@
 mod clock;
 mod conductor;
 mod dispatch;
+mod evaluations;
 mod folder;
 mod intake;
 mod items;

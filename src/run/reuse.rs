@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::items::{ItemProblem, RowSource};
 use crate::base::{CaseNo, Digest, ItemId, RunId};
-use crate::event::{TaskAdopted, TaskSettled, TaskStatus};
+use crate::event::{Because, TaskAdopted, TaskSettled, TaskStatus};
 use crate::journal::{CaseRecord, JournalError, Reader, Text};
 use crate::plan::{Fingerprints, Plan, StepIdx, Voice, output_digest};
 
@@ -164,6 +164,16 @@ pub fn forecast(plan: &Plan, reuse: Option<&Reuse>) -> Result<Forecast, ItemProb
     Ok(forecast)
 }
 
+/// Returns true for an output that another run may take over. What `on_error` took is asked again; what `when` left
+/// out costs nothing, but others read that it was.
+fn counts(task: &TaskSettled) -> bool {
+    match (task.status, task.because) {
+        (TaskStatus::Ok | TaskStatus::Unscored, because) => because.is_none(),
+        (TaskStatus::Skipped, because) => because == Some(Because::When),
+        (TaskStatus::Failed, _) => false,
+    }
+}
+
 fn row_of(reader: &Reader, record: &CaseRecord) -> Result<Map<String, Value>, JournalError> {
     let text = reader.text(Some(record.admitted.case), &record.admitted.row)?;
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
@@ -183,8 +193,7 @@ fn add(
     let output = |step: StepIdx| task(step).map(output_digest);
     let case = &record.admitted;
     for step in (0..plan.steps.len()).map(StepIdx) {
-        let Some(found) = task(step).filter(|task| matches!(task.status, TaskStatus::Ok | TaskStatus::Unscored))
-        else {
+        let Some(found) = task(step).filter(|task| counts(task)) else {
             continue;
         };
         if let Some(print) = fingerprints.task(plan, step, (&case.item, case.repeat, row), &output) {

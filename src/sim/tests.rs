@@ -7,8 +7,8 @@ use crate::event::Event;
 use crate::journal::{EventLog, EventSeq, Memory};
 use crate::judge::Rule;
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Dialogue, History, Items, Judge, Limits,
-    ModelChoice, Order, Plan, Sampling, Step, StepIdx, StepKind, Stop, Wanted,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Course, Dialogue, History, Items, Judge,
+    Limits, ModelChoice, Order, Plan, Sampling, Step, StepIdx, StepKind, Stop, Wanted,
 };
 use crate::prompt::Templates;
 
@@ -63,8 +63,20 @@ fn debate() -> Arc<Plan> {
         }],
         actors: vec![actor("pro"), actor("con"), actor("referee")],
         steps: vec![
-            Step { name: StepName::from("debate"), after: vec![], reads: vec![], kind: StepKind::Dialogue(dialogue) },
-            Step { name: StepName::from("verdict"), after: vec![StepIdx(0)], reads: vec![StepIdx(0)], kind: verdict },
+            Step {
+                name: StepName::from("debate"),
+                after: vec![],
+                reads: vec![],
+                course: Course::default(),
+                kind: StepKind::Dialogue(dialogue),
+            },
+            Step {
+                name: StepName::from("verdict"),
+                after: vec![StepIdx(0)],
+                reads: vec![StepIdx(0)],
+                course: Course::default(),
+                kind: verdict,
+            },
         ],
         items: Items::One,
         pick: crate::plan::Pick::default(),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::backend::{CallLimits, ChatRequest, sim};
 use crate::base::{Digest, Hasher, ItemId, Millis, Timestamp};
-use crate::engine::{Effect, Engine, IllegalEvent, Input, Offered, Options, Replay, StartCall, Step, Ticket};
+use crate::engine::{
+    Effect, Engine, Evaluate, IllegalEvent, Input, Offered, Options, Question, Replay, StartCall, Step, Ticket,
+};
 use crate::event::{
     Answer, CaseCounts, Failure, FailureKind, Outcome, Report, RunResumed, RunStarted, TimeoutPhase, Timings, Usage,
 };
@@ -173,6 +175,7 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
                         self.lanes[lane].waiting.push_back(call);
                         inputs.extend(self.fill(lane)?.map(|input| (input, Vec::new())));
                     }
+                    Effect::Evaluate(evaluate) => inputs.push_back(self.evaluate(&evaluate)),
                     Effect::CancelCall(ticket, why) => {
                         let back = self.take_back(ticket, why)?;
                         inputs.extend(back.into_iter().map(|input| (input, Vec::new())));
@@ -183,6 +186,21 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
             }
         }
         Ok(())
+    }
+
+    /// Evaluates in no time.
+    fn evaluate(&mut self, evaluate: &Evaluate) -> (Input, Vec<Text>) {
+        let models = vec![Arc::from("sim"); self.plan.actors.len()];
+        let texts = |digest: &Digest| self.texts.get(digest).cloned();
+        let found = match evaluate.question {
+            Question::Opening => task::open(&self.plan, &evaluate.ground, &models, &texts),
+            Question::Work => task::work(&self.plan, &evaluate.ground, &models, &texts),
+        };
+        let texts = found.texts.into_iter().map(|(digest, body)| {
+            self.texts.insert(digest, Arc::clone(&body));
+            Text { case: Some(evaluate.key.case), digest, body }
+        });
+        (Input::Evaluated(evaluate.key, Box::new(found.evaluation)), texts.collect())
     }
 
     fn admit(&mut self, log: &mut dyn EventLog) -> Result<(), SimError> {

@@ -5,6 +5,7 @@
 mod answer;
 mod decode;
 mod dialogue;
+mod flow;
 mod items;
 mod judge;
 mod load;
@@ -27,6 +28,7 @@ pub use decode::Required;
 pub use dialogue::{
     Agree, Budget, Dialogue, History, Looping, Opens, OpensWord, Order, OrderWord, Says, Stop, Unchanged,
 };
+pub use flow::{AnyValue, Assert, ForEach, OnError, Transform, Within};
 pub use items::{ColumnTypes, Items, Rows, Sample, Shuffle};
 pub use judge::{Contestants, Judge, Levels, Score};
 pub use node::{Kind, Literal, Node, Spanned};

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    Backoff, BaseUrl, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag, Length, Levels, Number, Opens,
-    OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Required, Rows, RowsPath, Scalar,
-    SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec, Table, TablePath, Temperature, Text, Tokens, TopP,
-    Version, VoteRule, Word,
+    AnyValue, Backoff, BaseUrl, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag, ForEach, Length, Levels,
+    Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Required, Rows,
+    RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec, Table, TablePath, Temperature, Text,
+    Tokens, TopP, Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
 
@@ -210,6 +210,20 @@ macro_rules! inline {
 
 inline! {
     Text => { "type": "string" }
+    AnyValue => { "type": ["string", "number", "boolean", "array", "object"] }
+    ForEach => { "anyOf": [{ "type": "string", "pattern": r"\S" }, { "type": "array" }] }
+    OnError => { "anyOf": [
+        { "enum": ["fail", "skip"] },
+        {
+            "type": "object",
+            "required": ["default"],
+            "properties": { "default": {
+                "description": "What the step gives when it fails: its text, choice, value or passed.",
+                "type": ["string", "number", "boolean", "array", "object"],
+                "examples": ["no answer"],
+            } },
+        },
+    ] }
     Version => { "type": "integer", "const": 1 }
     Count => { "type": "integer", "minimum": 1, "maximum": u32::MAX }
     Flag => { "type": "boolean" }

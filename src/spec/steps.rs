@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place};
+use super::flow::{Assert, ForEach, OnError, Transform};
 use super::node::{Node, Spanned};
 use super::table::Named;
 use super::{Dialogue, Judge, Repairs, Required, SchemaSource, Setting, Text};
 use crate::diag::{Diagnostic, code};
 
 /// The kinds of a step.
-const KINDS: &[&str] = &["chat", "dialogue", "judge"];
+const KINDS: &[&str] = &["chat", "dialogue", "judge", "transform", "assert"];
+/// What may stand beside them.
+const BESIDE: &[&str] = &["after", "when", "for_each", "on_error"];
 
-/// One step: exactly one of `chat`, `dialogue`, `judge`.
+/// One step: exactly one of `chat`, `dialogue`, `judge`, `transform`, `assert`.
 #[derive(Clone, Debug, JsonSchema)]
-#[schemars(extend("oneOf" = [{"required": ["chat"]}, {"required": ["dialogue"]}, {"required": ["judge"]}]))]
+#[schemars(extend("oneOf" = [{"required": ["chat"]}, {"required": ["dialogue"]}, {"required": ["judge"]}, {"required": ["transform"]}, {"required": ["assert"]}]))]
 pub struct Step {
     /// One question, one answer. Later steps read `text`, `json` and `status`.
     #[schemars(extend("examples" = [{"actor": "pro", "prompt": "Summarise: {{ item.text }}"}]))]
@@ -26,6 +29,25 @@ pub struct Step {
     /// A verdict. Later steps read `choice`, `score`, `ranking` or `json`, and `reason`, `votes`, `flipped`, `status`.
     #[schemars(extend("examples" = [{"actor": "referee", "question": "Who won?\n{{ steps.debate.transcript }}", "choose": ["pro", "con", "tie"]}]))]
     pub judge: Option<Judge>,
+    /// A value from an expression, without a model. Later steps read `value` and `status`.
+    #[schemars(extend("examples" = [{"expr": "steps.answers.text | length"}]))]
+    pub transform: Option<Transform>,
+    /// A claim that must hold, without a model. Later steps read `passed` and `status`.
+    #[schemars(extend("examples" = [{"value": "{{ steps.answer.text }}", "contains": "{{ item.expected }}"}]))]
+    pub assert: Option<Assert>,
+    /// A bare expression: only where it holds the step is done. Elsewhere it is skipped, its fields are none, and what
+    /// reads it runs.
+    #[schemars(extend("examples" = ["item.lang == \"en\"", "steps.verdict.choice != \"tie\""]))]
+    pub when: Option<Text>,
+    /// A list, or a bare expression that gives one: the step is done once for each element, which its templates read
+    /// as `each`. Each of its fields is then a list.
+    #[schemars(extend("examples" = ["item.sections", ["en", "de"]]))]
+    pub for_each: Option<ForEach>,
+    /// What a failure does. `fail`: the case fails; `skip`: the step counts as skipped; `default`: as done, with that
+    /// as its text, choice, value or passed.
+    #[schemars(extend("default" = "fail"))]
+    #[schemars(extend("examples" = ["skip", {"default": "no answer"}]))]
+    pub on_error: Option<OnError>,
     /// Steps to wait for. Those that templates read are waited for anyway.
     #[schemars(extend("examples" = [["debate"]]))]
     pub after: Option<Vec<Spanned<String>>>,
@@ -59,17 +81,20 @@ impl Decode for Step {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
         // A misspelt kind is reported as an unknown key; that none is there would only repeat it.
-        if KINDS.iter().any(|kind| fields.has(kind))
-            || !fields.has_unknown(&["chat", "dialogue", "judge", "after", "schema", "repair"])
-        {
-            let remedy = "a step is one `chat` (a question), one `dialogue` (turns) or one `judge` (a verdict): \
-                          two of them are two steps";
+        if KINDS.iter().any(|kind| fields.has(kind)) || !fields.has_unknown(&[KINDS, BESIDE].concat()) {
+            let remedy = "a step is one `chat` (a question), `dialogue` (turns), `judge` (a verdict), `transform` (a \
+                          value) or `assert` (a claim): two of them are two steps";
             fields.exactly_one(KINDS, remedy, report);
         }
         let step = Self {
             chat: fields.optional("chat", report),
             dialogue: fields.optional("dialogue", report),
             judge: fields.optional("judge", report),
+            transform: fields.optional("transform", report),
+            assert: fields.optional("assert", report),
+            when: fields.optional("when", report),
+            for_each: fields.optional("for_each", report),
+            on_error: fields.optional("on_error", report),
             after: fields.optional("after", report),
             schema: fields.optional("schema", report),
             repair: fields.optional("repair", report),

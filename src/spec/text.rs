@@ -46,6 +46,15 @@ impl Text {
         Self { span: Span::new(file, 0..value.len()), value, style: Style::File, raw }
     }
 
+    /// Returns a piece of it as a text of its own, which knows its place.
+    #[must_use]
+    pub fn narrowed(&self, piece: &str) -> Self {
+        let start = self.value.find(piece).unwrap_or(0);
+        let span = self.place(start..start + piece.len());
+        let raw = self.raw.get(span.start - self.span.start..span.end - self.span.start).unwrap_or(piece);
+        Self { value: piece.to_owned(), raw: Arc::from(raw), span, style: Style::Plain }
+    }
+
     /// Resolves the type: unquoted scalars may be numbers.
     #[must_use]
     pub fn literal(&self) -> Literal {

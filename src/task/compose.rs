@@ -51,13 +51,20 @@ pub enum ComposeError {
 ///
 /// # Errors
 /// A template that does not render with this case's data, or a text that is missing; asking again cannot help.
+///
+/// # Panics
+/// The step needs no model: a bug of the caller.
 pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>) -> Result<Composed, ComposeError> {
     let kind = &plan.step(place.step).kind;
     let labels = match kind {
         StepKind::Judge(judge) => Labels::of(judge, ballot_of(place)),
-        StepKind::Chat(_) | StepKind::Dialogue(_) => Labels::none(),
+        StepKind::Chat(_) | StepKind::Dialogue(_) | StepKind::Transform(_) | StepKind::Assert(_) => Labels::none(),
     };
-    let data = context(plan, place, models, &labels, texts)?;
+    let turn = match place.call {
+        Call::Turn(turn) => Some(turn),
+        Call::Say | Call::Repair(_) | Call::Vote(_) => None,
+    };
+    let data = context(plan, &place.ground(), turn, models, &labels, texts)?;
     let render = |what, template| {
         plan.templates.render(template, &data).map_err(|source| ComposeError::Render {
             what,
@@ -105,6 +112,7 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
                 form => Format::Json(form.schema(judge.explain)),
             };
         }
+        StepKind::Transform(_) | StepKind::Assert(_) => panic!("bug: a step without a model asks nothing"),
     }
     if let Some(Mended { answer, complaint }) = &place.mended {
         let content = texts(answer).ok_or(ComposeError::TextMissing(*answer))?;

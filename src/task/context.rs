@@ -8,12 +8,13 @@ use super::compose::{ComposeError, Models};
 use crate::base::Digest;
 use crate::event::{Judgement, TaskOutput, TaskSettled, TaskStatus, Turn, Verdict};
 use crate::judge::{json_in, number, reason_in};
-use crate::plan::{Place, Plan, StepIdx, StepKind};
+use crate::plan::{Ground, Plan, StepIdx, StepKind};
 
-/// Builds the context of one call; `labels` replaces names where speakers are shown.
+/// Builds the context of one task, `turn` in a dialogue; `labels` replaces names where speakers are shown.
 pub(super) fn context(
     plan: &Plan,
-    place: &Place,
+    ground: &Ground,
+    turn: Option<u32>,
     models: Models<'_>,
     labels: &Labels,
     texts: Texts<'_>,
@@ -23,28 +24,30 @@ pub(super) fn context(
         actors.insert(actor.name.to_string(), json!({ "model": &**model }));
     }
     let mut steps = Map::new();
-    for (index, input) in &place.inputs {
+    for (index, input) in &ground.inputs {
         steps.insert(plan.step(*index).name.to_string(), step(plan, *index, input, labels, texts)?);
     }
-    Ok(json!({
+    let mut data = json!({
         "params": plan.params,
-        "item": row(&place.row, texts)?,
-        "repeat": place.repeat,
+        "item": row(&ground.row, texts)?,
+        "repeat": ground.repeat,
         "actors": actors,
         "steps": steps,
         "run": { "name": plan.name, "seed": plan.seed },
-        "turn": turn_number(place),
-    }))
-}
-
-fn turn_number(place: &Place) -> Value {
-    match place.call {
-        crate::plan::Call::Turn(turn) => json!(turn),
-        crate::plan::Call::Say | crate::plan::Call::Repair(_) | crate::plan::Call::Vote(_) => Value::Null,
+        "turn": turn,
+    });
+    if let Some(each) = &ground.each {
+        data["each"] = json_of(&each.value, texts)?;
+        data["each_key"] = json!(each.key);
     }
+    Ok(data)
 }
 
 fn row(digest: &Digest, texts: Texts<'_>) -> Result<Value, ComposeError> {
+    json_of(digest, texts)
+}
+
+fn json_of(digest: &Digest, texts: Texts<'_>) -> Result<Value, ComposeError> {
     let text = fetch(digest, texts)?;
     serde_json::from_str(&text).map_err(|_| ComposeError::RowUnreadable(*digest))
 }
@@ -53,7 +56,7 @@ fn fetch(digest: &Digest, texts: Texts<'_>) -> Result<std::sync::Arc<str>, Compo
     texts(digest).ok_or(ComposeError::TextMissing(*digest))
 }
 
-/// Every field that the kind of step has; `none` where there is no output.
+/// Returns what a template sees of a settled step.
 fn step(
     plan: &Plan,
     index: StepIdx,
@@ -61,19 +64,65 @@ fn step(
     labels: &Labels,
     texts: Texts<'_>,
 ) -> Result<Value, ComposeError> {
-    let status = match input.status {
+    let kind = &plan.step(index).kind;
+    let Some(TaskOutput::Each { elements }) = &input.output else {
+        let mut fields = fields(kind, input.output.as_ref(), labels, texts)?;
+        fields["status"] = json!(status_word(input.status));
+        if plan.step(index).course.for_each.is_some() {
+            fields["keys"] = Value::Null;
+        }
+        return Ok(fields);
+    };
+    // Of a `for_each` step each field is a list, in the order of its elements.
+    let mut lists = Map::new();
+    for (name, _) in fields(kind, None, labels, texts)?.as_object().into_iter().flatten() {
+        lists.insert(name.clone(), json!([]));
+    }
+    lists.insert("status".to_owned(), json!([]));
+    let mut push = |name: &str, value: Value| {
+        if let Some(Value::Array(list)) = lists.get_mut(name) {
+            list.push(value);
+        }
+    };
+    for element in elements {
+        let fields = fields(kind, element.output.as_ref(), labels, texts)?;
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            push(name, value.clone());
+        }
+        push("status", json!(status_word(element.status)));
+    }
+    lists.insert("keys".to_owned(), elements.iter().map(|element| json!(element.key)).collect());
+    Ok(Value::Object(lists))
+}
+
+const fn status_word(status: TaskStatus) -> &'static str {
+    match status {
         TaskStatus::Ok => "ok",
         TaskStatus::Unscored => "unscored",
         TaskStatus::Failed => "failed",
         TaskStatus::Skipped => "skipped",
-    };
-    let mut fields = match (&plan.step(index).kind, input.output.as_ref()) {
+    }
+}
+
+/// Every field that the kind of step has; `none` where there is no output.
+fn fields(
+    kind: &StepKind,
+    output: Option<&TaskOutput>,
+    labels: &Labels,
+    texts: Texts<'_>,
+) -> Result<Value, ComposeError> {
+    Ok(match (kind, output) {
         (_, Some(TaskOutput::Chat { text })) => chat_fields(&fetch(text, texts)?),
         (_, Some(TaskOutput::Dialogue { turns, stopped_by })) => {
-            let names = plan.step(index);
-            dialogue_fields(turns, stopped_by, speakers(&names.kind), labels, texts)?
+            dialogue_fields(turns, stopped_by, speakers(kind), labels, texts)?
         }
         (_, Some(TaskOutput::Judge(judgement))) => judge_fields(judgement, labels, texts)?,
+        (_, Some(TaskOutput::Value { value })) => json!({ "value": json_of(value, texts)? }),
+        (_, Some(TaskOutput::Assertion { passed })) => json!({ "passed": passed }),
+        // Only elements have one, and they have no elements themselves.
+        (_, Some(TaskOutput::Each { .. })) => json!({}),
+        (StepKind::Transform(_), None) => json!({ "value": null }),
+        (StepKind::Assert(_), None) => json!({ "passed": null }),
         (StepKind::Chat(_), None) => json!({ "text": null, "json": null }),
         (StepKind::Dialogue(_), None) => {
             json!({ "transcript": null, "turns": null, "last": null, "stopped_by": null })
@@ -81,15 +130,13 @@ fn step(
         (StepKind::Judge(_), None) => {
             Value::Object(JUDGE_FIELDS.iter().map(|&field| (field.to_owned(), Value::Null)).collect())
         }
-    };
-    fields["status"] = json!(status);
-    Ok(fields)
+    })
 }
 
 const fn speakers(kind: &StepKind) -> usize {
     match kind {
         StepKind::Dialogue(dialogue) => dialogue.actors.len(),
-        StepKind::Chat(_) | StepKind::Judge(_) => 1,
+        StepKind::Chat(_) | StepKind::Judge(_) | StepKind::Transform(_) | StepKind::Assert(_) => 1,
     }
 }
 

@@ -10,8 +10,8 @@ use crate::base::{ActorName, CaseNo, Digest, ItemId, StepName};
 use crate::event::{Facts, FinishReason, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict};
 use crate::judge::Rule;
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, Ballot, Call, Dialogue, History, Items, Judge, Likeness, Limits, ModelChoice, Order,
-    Pattern, Place, Plan, Sampling, Step, StepIdx, StepKind, Stop, Wanted, Way,
+    Actor, ActorIdx, BackendIdx, Ballot, Call, Course, Dialogue, History, Items, Judge, Likeness, Limits,
+    ModelChoice, Order, Pattern, Place, Plan, Sampling, Step, StepIdx, StepKind, Stop, Wanted, Way,
 };
 use crate::prompt::Templates;
 
@@ -44,6 +44,7 @@ fn plan(speakers: &[&str]) -> Plan {
                 name: StepName::from("debate"),
                 after: vec![],
                 reads: vec![],
+                course: Course::default(),
                 kind: StepKind::Dialogue(Dialogue {
                     actors: (0..speakers.len()).map(ActorIdx).collect(),
                     opening,
@@ -62,6 +63,7 @@ fn plan(speakers: &[&str]) -> Plan {
                 name: StepName::from("verdict"),
                 after: vec![StepIdx(0)],
                 reads: vec![StepIdx(0)],
+                course: Course::default(),
                 kind: StepKind::Judge(Judge {
                     actors: vec![ActorIdx(speakers.len())],
                     question,
@@ -111,6 +113,7 @@ fn place(store: &mut Store, step: usize, call: Call, actor: usize) -> Place {
         repeat: 1,
         row: store.put(&json!({ "motion": "Tea is better" }).to_string()),
         step: StepIdx(step),
+        each: None,
         call,
         actor: ActorIdx(actor),
         turns: Vec::new(),
@@ -133,7 +136,9 @@ fn facts(plan: &Plan, place: &Place, answer: &str, store: &Store) -> Facts {
 fn change(plan: &mut Plan, change: impl Fn(&mut Dialogue)) {
     match &mut plan.steps[0].kind {
         StepKind::Dialogue(dialogue) => change(dialogue),
-        StepKind::Chat(_) | StepKind::Judge(_) => unreachable!("the first step is the dialogue"),
+        StepKind::Chat(_) | StepKind::Judge(_) | StepKind::Transform(_) | StepKind::Assert(_) => {
+            unreachable!("the first step is the dialogue")
+        }
     }
 }
 
@@ -172,6 +177,7 @@ fn verdict_place(store: &mut Store, exchanged: bool) -> Place {
         case: at.case,
         step: StepName::from("debate"),
         status: TaskStatus::Ok,
+        because: None,
         output: Some(TaskOutput::Dialogue { turns, stopped_by: "rounds".to_owned() }),
         failure: None,
         usage: Usage::default(),

@@ -56,6 +56,9 @@ impl Speech {
         if !is_turn {
             parts.push(self.id.step.to_string());
         }
+        if let Some(each) = &self.id.each {
+            parts.push(each.to_string());
+        }
         if self.id.attempt.0 > 1 && !self.is_vote() {
             parts.push(format!("attempt {}", self.id.attempt));
         }
@@ -221,6 +224,8 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::AttemptStarted(_)
         | Event::AttemptEnded(_)
         | Event::RunTuned(_)
+        | Event::Evaluated(_)
+        | Event::ElementSettled(_)
         | Event::WindowTrimmed(_)
         | Event::StopReached(_)
         | Event::TaskSettled(_)

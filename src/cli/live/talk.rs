@@ -12,10 +12,10 @@ use super::speech::{Speech, SpeechEnd, failure_line, happening};
 use crate::base::{ActorName, AttemptNo, CallPath, CaseNo, Digest, StepName};
 use crate::cli::printer::{BOLD, DIM, Stream, actor_style, inert, paint};
 use crate::event::{
-    AttemptEnded, AttemptId, CaseAdmitted, Event, FinishReason, Outcome, Recorded, TaskOutput, TaskSettled,
-    TaskStatus,
+    AttemptEnded, AttemptId, CaseAdmitted, ElementSettled, Event, FinishReason, Outcome, Recorded, TaskOutput,
+    TaskSettled,
 };
-use crate::report::{Tally, cut, status_word, verdict_line, wrapped};
+use crate::report::{Tally, claim_line, course_line, cut, status_word, verdict_line, wrapped};
 use crate::run::Live;
 
 /// Finds the text of a settled answer or of an item.
@@ -78,10 +78,7 @@ impl TalkDisplay {
     pub(super) fn take(&mut self, live: &Live) {
         match live {
             Live::Facts(facts) => facts.iter().for_each(|fact| self.learn(fact)),
-            Live::Piece { case, step, call, attempt, text, .. } => {
-                let id = AttemptId { case: *case, step: step.clone(), call: call.clone(), attempt: *attempt };
-                self.hear(id, text);
-            }
+            Live::Piece { id, text, .. } => self.hear(id.clone(), text),
             Live::Total(total) => self.total = *total,
             Live::Budget { .. } | Live::InFlight(_) => {}
         }
@@ -118,6 +115,11 @@ impl TalkDisplay {
             Event::AttemptStarted(started) => self.begin(&started.id, &started.actor),
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
+            Event::ElementSettled(element) => {
+                let ElementSettled { each, task } = element;
+                let step = StepName::from(format!("{}[{each}]", task.step));
+                self.settle_task(&TaskSettled { step, ..task.clone() });
+            }
             Event::TaskAdopted(adopted) => {
                 let line = format!("{} is reused from {}", adopted.task.step, adopted.from_run);
                 self.scene(adopted.task.case).blocks.push_back(Block::Note(line));
@@ -191,7 +193,7 @@ impl TalkDisplay {
         let Some(TaskOutput::Dialogue { turns, .. }) = &task.output else { return };
         for (turn, number) in turns.iter().zip(1_u32..) {
             let call = CallPath::from(format!("turn/{number}"));
-            let id = AttemptId { case: task.case, step: task.step.clone(), call, attempt: AttemptNo(1) };
+            let id = AttemptId { case: task.case, step: task.step.clone(), each: None, call, attempt: AttemptNo(1) };
             let mut speech = Speech::new(id, turn.actor.clone(), self.stream.reading_width());
             let text = (self.texts)(task.case, &turn.text);
             speech.end = Some(SpeechEnd::Said { text, verdict: None, finish: FinishReason::Stop });
@@ -201,13 +203,25 @@ impl TalkDisplay {
 
     fn settle_task(&mut self, settled: &TaskSettled) {
         let step = &settled.step;
-        let block = match (&settled.output, settled.status) {
-            (Some(TaskOutput::Judge(judgement)), _) => Block::Verdict(verdict_line(step, judgement)),
-            (Some(TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. }), _) => return,
-            (None, TaskStatus::Skipped) => Block::Note(format!("{step} is not asked: a step that it reads failed")),
-            (None, _) => {
-                let why = settled.failure.as_ref().map_or(String::new(), |failure| failure_line(failure, false));
-                Block::Note(format!("{step} failed {why}"))
+        if let Some(line) = course_line(settled) {
+            self.scene(settled.case).blocks.push_back(Block::Note(line));
+        }
+        let block = match &settled.output {
+            Some(TaskOutput::Judge(judgement)) => Block::Verdict(verdict_line(step, judgement)),
+            Some(TaskOutput::Assertion { passed: true }) => Block::Verdict(claim_line(step, true)),
+            Some(TaskOutput::Value { value }) => {
+                let value = (self.texts)(settled.case, value)
+                    .map_or_else(|| "?".to_owned(), |value| inert(&value).into_owned());
+                Block::Verdict(format!("{step}: {value}"))
+            }
+            Some(TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. }) => return,
+            Some(TaskOutput::Assertion { passed: false } | TaskOutput::Each { .. }) | None => {
+                match &settled.failure {
+                    Some(failure) if settled.because.is_none() => {
+                        Block::Note(format!("{step} failed {}", failure_line(failure, false)))
+                    }
+                    Some(_) | None => return,
+                }
             }
         };
         self.scene(settled.case).blocks.push_back(block);

@@ -53,14 +53,7 @@ impl Show {
     }
 
     fn piece(&mut self, id: &AttemptId, actor: &str, text: &str) {
-        self.say(&Live::Piece {
-            case: id.case,
-            step: id.step.clone(),
-            call: id.call.clone(),
-            attempt: id.attempt,
-            actor: actor.into(),
-            text: text.to_owned(),
-        });
+        self.say(&Live::Piece { id: id.clone(), actor: actor.into(), text: text.to_owned() });
     }
 
     #[track_caller]
@@ -225,7 +218,7 @@ fn who_speaks_beside_another_waits() {
         bob  answer
           Good morning to you
           greet failed (refused: HTTP 400: no)
-          sum is not asked: a step that it reads failed
+          sum was not asked: a step that it reads failed
     "#]]);
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
 use crate::judge::{AnswerSchema, Rule, Scale};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Concurrency, Dialogue, History, Items, Judge, Limits,
-    ModelChoice, Order, Pattern, Plan, Sampling, Step as PlanStep, StepIdx, StepKind, Stop, Wanted,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Concurrency, Course, Dialogue, ForEach, History,
+    Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling, Step as PlanStep, StepIdx, StepKind,
+    Stop, Transform, Wanted,
 };
 use crate::prompt::Templates;
 
@@ -34,10 +35,15 @@ pub(super) fn plan() -> Arc<Plan> {
         name: StepName::from(name),
         reads: after.clone(),
         after,
+        course: Course::default(),
         kind,
     };
     let regex = regex::Regex::new("x").expect("valid");
     let form = AnswerSchema::new(serde_json::json!({ "type": "object" })).expect("a schema");
+    let expression = templates.add_expression("true").expect("compiles");
+    let chat = |actor| StepKind::Chat(Chat { actor: ActorIdx(actor), prompt: any, form: None });
+    let parts = Course { for_each: Some(ForEach::Found(expression)), ..Course::default() };
+    let maybe = Course { when: Some(expression), on_error: OnError::Skip, ..Course::default() };
     let steps = vec![
         step("brief", vec![], StepKind::Chat(Chat { actor: ActorIdx(0), prompt: any, form: None })),
         step("aside", vec![], StepKind::Chat(Chat { actor: ActorIdx(2), prompt: any, form: Some((form, 2)) })),
@@ -85,6 +91,10 @@ pub(super) fn plan() -> Arc<Plan> {
                 repair: 1,
             }),
         ),
+        PlanStep { course: parts, ..step("parts", vec![StepIdx(0)], chat(1)) },
+        step("sum", vec![StepIdx(5)], StepKind::Transform(Transform { expr: expression })),
+        PlanStep { course: maybe, ..step("maybe", vec![StepIdx(6)], chat(0)) },
+        step("end", vec![StepIdx(7)], chat(2)),
     ];
     Arc::new(Plan {
         name: "t".to_owned(),

@@ -1,9 +1,12 @@
 //! Runs that end before their last case.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use super::fixture::plan;
 use super::*;
-use crate::plan::Halt;
+use crate::event::Usage;
+use crate::plan::{Halt, Plan};
 
 fn with(halt: Option<Halt>) -> Arc<Plan> {
     let plan = Arc::into_inner(plan()).expect("nobody else holds it");

@@ -69,7 +69,7 @@ pub(crate) fn events_of(log: &dyn EventLog, seq: EventSeq) -> Vec<Recorded> {
 /// Names a request of case `case`.
 pub(super) fn attempt(case: u64, call: &str, attempt: u32) -> AttemptId {
     let (step, call) = (StepName::from("talk"), CallPath::from(call));
-    AttemptId { case: CaseNo(case), step, call, attempt: AttemptNo(attempt) }
+    AttemptId { case: CaseNo(case), step, each: None, call, attempt: AttemptNo(attempt) }
 }
 
 /// A request begins.
@@ -119,7 +119,8 @@ pub(super) fn judged(case: u64, step: &str, judgement: Judgement) -> Recorded {
 
 fn settled(case: u64, step: &str, output: Option<TaskOutput>) -> Recorded {
     let (case, step, usage) = (CaseNo(case), StepName::from(step), Usage::default());
-    let task = TaskSettled { case, step, status: TaskStatus::Ok, output, failure: None, usage, busy_ms: 3 };
+    let task =
+        TaskSettled { case, step, status: TaskStatus::Ok, because: None, output, failure: None, usage, busy_ms: 3 };
     at(4, Event::TaskSettled(task))
 }
 

@@ -162,7 +162,7 @@ impl Compiler<'_> {
         Some(Pattern { actor: Some(actor), regex: regex? })
     }
 
-    fn regex(&mut self, pattern: &Text) -> Option<Regex> {
+    pub(super) fn regex(&mut self, pattern: &Text) -> Option<Regex> {
         if let Some(known) = self.patterns.get(&pattern.value) {
             return Some(known.clone());
         }

@@ -7,7 +7,6 @@ use crate::prompt::ExpressionId;
 use crate::spec::Text;
 
 /// A compiled expression with the steps that it reads.
-#[expect(dead_code, reason = "the fields that hold expressions come one by one")]
 pub(super) struct CheckedExpression {
     pub(super) id: ExpressionId,
     /// Step and place, in the order of paths.
@@ -16,7 +15,6 @@ pub(super) struct CheckedExpression {
 
 impl Compiler<'_> {
     /// Compiles an expression and checks all that it reads, as in a question.
-    #[expect(dead_code, reason = "the fields that hold expressions come one by one")]
     pub(super) fn expression(&mut self, what: &str, text: &Text) -> Option<CheckedExpression> {
         if text.value.trim_start().starts_with("{{") {
             let bare = text.value.trim().trim_start_matches('{').trim_end_matches('}').trim();

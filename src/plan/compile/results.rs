@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 
 use super::Compiler;
-use super::scope::fields_of;
+use super::scope::{fields_of, is_for_each};
 use crate::diag::{Diagnostic, Span, code};
 use crate::plan::{Column, Items, ResultsPlan};
 use crate::spec::{Spanned, Table};
@@ -55,6 +55,11 @@ impl Compiler<'_> {
                 match entry.map(|entry| entry.value.as_ref().and_then(fields_of)) {
                     None => {
                         Some(refuse(format!("there is no step `{step}`")).at(&source.span, "").suggest(step, names))
+                    }
+                    Some(Some(_))
+                        if *field == "keys" && is_for_each(entry.and_then(|entry| entry.value.as_ref())) =>
+                    {
+                        None
                     }
                     Some(Some((kind, fields))) if !fields.contains(field) => Some(
                         refuse(format!("step `{step}` has no field `{field}`"))

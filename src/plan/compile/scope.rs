@@ -28,6 +28,15 @@ pub(super) enum Role {
     Question,
 }
 
+/// What only some places see.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sees {
+    /// `each` and `each_key`: the work of a `for_each` step.
+    pub(super) each: bool,
+    /// `value`: the claim of an assert.
+    pub(super) value: bool,
+}
+
 /// A compiled template with the steps that it reads.
 pub(super) struct Checked {
     pub(super) id: TemplateId,
@@ -103,6 +112,10 @@ impl Compiler<'_> {
                     complete = false;
                     self.check_turn(&place, role);
                 }
+                "each" | "each_key" if role == Role::Question => {
+                    complete = false;
+                    self.check_read(&read, &place);
+                }
                 _ => self.check_read(&read, &place),
             }
         }
@@ -146,6 +159,16 @@ impl Compiler<'_> {
                     .suggest(rest.first().copied().unwrap_or_default(), ["name", "seed"]),
             ),
             ["actors", rest @ ..] => self.check_actor_read(&path, rest, place),
+            ["each" | "each_key", ..] if self.sees.each => {}
+            ["value", ..] if self.sees.value => {}
+            [root @ ("each" | "each_key"), ..] => self.report.push(
+                Diagnostic::error(code::WRONG_PLACE, format!("`{root}` is read where there is no element"))
+                    .at(place, "no element here")
+                    .help(
+                        "the work of a step with `for_each` sees it: its prompt, question, opening, expr or value; \
+                         elements are left out in the list itself: item.parts | selectattr(\"long\")",
+                    ),
+            ),
             [root, ..] if FUNCTIONS.contains(root) => {}
             _ => self.unknown_variable(&path, place),
         }
@@ -236,6 +259,7 @@ impl Compiler<'_> {
         let Some((kind, fields)) = entry.value.as_ref().and_then(fields_of) else { return Some(name.clone()) };
         match read.0.get(2) {
             Some(field) if fields.contains(&field.as_str()) => {}
+            Some(field) if field == "keys" && is_for_each(entry.value.as_ref()) => {}
             Some(field) => self.report.push(
                 Diagnostic::error(code::UNKNOWN_FIELD, format!("step `{name}` has no field `{field}`"))
                     .at(place, format!("it is a {kind}: {}", fields.join(", ")))
@@ -257,6 +281,10 @@ pub(super) fn fields_of(step: &Step) -> Option<(&'static str, &'static [&'static
         Some(("chat", &["text", "json", "status"]))
     } else if step.dialogue.is_some() {
         Some(("dialogue", &["transcript", "turns", "last", "stopped_by", "status"]))
+    } else if step.transform.is_some() {
+        Some(("transform", &["value", "status"]))
+    } else if step.assert.is_some() {
+        Some(("assert", &["passed", "status"]))
     } else {
         step.judge.as_ref().map(|judge| match judge {
             Judge { score: Some(_), .. } => ("judge that scores", &["score", "reason", "votes", "status"][..]),
@@ -267,6 +295,11 @@ pub(super) fn fields_of(step: &Step) -> Option<(&'static str, &'static [&'static
             _ => ("judge", &["choice", "reason", "votes", "flipped", "status"][..]),
         })
     }
+}
+
+/// Returns true for a step whose fields are lists, with `keys` beside them.
+pub(super) fn is_for_each(step: Option<&Step>) -> bool {
+    step.is_some_and(|step| step.for_each.is_some())
 }
 
 /// Returns where a text reads something; the whole text when that cannot be found.

@@ -9,18 +9,19 @@ use super::scope::{Checked, Role};
 use crate::base::StepName;
 use crate::diag::{Diagnostic, Span, code};
 use crate::plan::graph::Waits;
-use crate::plan::{ActorIdx, Chat, Step, StepIdx, StepKind};
+use crate::plan::{ActorIdx, Chat, Course, Step, StepIdx, StepKind};
 use crate::spec::{self, Entry, Spanned, Table};
 
 /// A step before the others' places are known.
 struct Draft {
     name: StepName,
     kind: Option<StepKind>,
+    course: Option<Course>,
     waits: Vec<Wait>,
 }
 
 /// One step's reason to wait for another.
-struct Wait {
+pub(super) struct Wait {
     step: String,
     at: Span,
     reads: bool,
@@ -46,6 +47,7 @@ impl Compiler<'_> {
                 name: draft.name.clone(),
                 after: after.into_iter().collect(),
                 reads: reads.into_iter().collect(),
+                course: draft.course.clone()?,
                 kind: draft.kind.clone()?,
             });
         }
@@ -56,7 +58,9 @@ impl Compiler<'_> {
         let name = &entry.name.value;
         let mut waits = Vec::new();
         let mut kind = None;
+        let mut course = Some(Course::default());
         if let Some(step) = &entry.value {
+            self.sees.each = step.for_each.is_some();
             if let Some(chat) = &step.chat {
                 kind = self.chat(entry, chat, cast, &mut waits).map(StepKind::Chat);
             }
@@ -73,12 +77,20 @@ impl Compiler<'_> {
                 kind = read.judge.map(StepKind::Judge);
             }
             self.check_form_keys(name, step);
+            if let Some(transform) = &step.transform {
+                kind = self.transform(name, transform, &mut waits).map(StepKind::Transform);
+            }
+            if let Some(assert) = &step.assert {
+                kind = self.assert(name, assert, &mut waits).map(StepKind::Assert);
+            }
+            self.sees.each = false;
+            course = self.course(name, step, kind.as_ref(), &mut waits);
             for earlier in step.after.iter().flatten() {
                 self.check_after(earlier);
                 waits.push(Wait { step: earlier.value.clone(), at: earlier.span.clone(), reads: false });
             }
         }
-        Draft { name: StepName::from(name.as_str()), kind, waits }
+        Draft { name: StepName::from(name.as_str()), kind, course, waits }
     }
 
     fn chat(
@@ -190,6 +202,10 @@ impl Compiler<'_> {
 }
 
 fn note(waits: &mut Vec<Wait>, checked: Option<&Checked>) {
-    let steps = checked.iter().flat_map(|checked| &checked.steps);
-    waits.extend(steps.map(|(step, at)| Wait { step: step.clone(), at: at.clone(), reads: true }));
+    waits.extend(reads(checked.iter().flat_map(|checked| checked.steps.iter().cloned())));
+}
+
+/// Makes waits of what is read.
+pub(super) fn reads(steps: impl IntoIterator<Item = (String, Span)>) -> impl Iterator<Item = Wait> {
+    steps.into_iter().map(|(step, at)| Wait { step, at, reads: true })
 }

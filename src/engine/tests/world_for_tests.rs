@@ -1,0 +1,393 @@
+//! A plan and a world that answers as it likes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::*;
+use super::fixture::plan;
+use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, Timestamp};
+use crate::event::{
+    Answer, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded, Report,
+    RunOutcome, RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings, Unscored, Usage,
+    Verdict,
+};
+use crate::plan::{Ballot, Call, Place, Plan, StepIdx};
+
+pub(super) const ITEMS: u64 = 12;
+pub(super) const SLOTS: [u32; 2] = [3, 2];
+
+/// What a backend answers: a pure function of what decides the prompt.
+pub(super) fn answer(place: &Place) -> Outcome {
+    let mut prompt = Hasher::new("world")
+        .field(place.item.as_str().as_bytes())
+        .number(place.step.0 as u64)
+        .field(place.call.path().as_str().as_bytes());
+    if let Some(each) = &place.each {
+        prompt = prompt.field(each.key.as_str().as_bytes());
+    }
+    for turn in &place.turns {
+        prompt = prompt.field(turn.text.as_bytes());
+    }
+    let is_repair = matches!(place.call, Call::Repair(_) | Call::Vote(Ballot { repair: 1.., .. }));
+    assert_eq!(place.mended.is_some(), is_repair, "who asks to mend shows what: {:?}", place.call);
+    if let Some(mended) = &place.mended {
+        prompt = prompt.field(mended.answer.as_bytes());
+    }
+    for (_, input) in &place.inputs {
+        prompt = prompt.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
+    }
+    let digest = prompt.finish();
+    let draw = digest.low_bits();
+    if draw % 40 == 7 {
+        return Outcome::Failed(Failure::new(FailureKind::Refused, "not this one"));
+    }
+    let has_form = matches!(place.call, Call::Vote(_)) || place.step == StepIdx(1);
+    let is_unreadable = has_form && draw % 5 == 2;
+    let verdict = match place.call {
+        Call::Vote(_) if is_unreadable => Some(Verdict::Unscored(Unscored::Unreadable)),
+        Call::Vote(_) if place.step == StepIdx(4) => {
+            Some(Verdict::Score(f64::from(u8::try_from(draw % 5).expect("below 5")) + 1.0))
+        }
+        Call::Vote(_) => Some(Verdict::Choice(if draw.is_multiple_of(3) { "con" } else { "pro" }.to_owned())),
+        Call::Say | Call::Repair(_) | Call::Turn(_) => None,
+    };
+    let invalid = is_unreadable.then(|| "no".to_owned());
+    let facts = Facts {
+        says: vec![draw % 7 == 1],
+        captures: vec![Some(Digest::of(&[u8::try_from(draw % 5).expect("below 5")]))],
+        about_tokens: u32::try_from(draw % 11).expect("below 11"),
+        verdict,
+        invalid,
+        ..Facts::default()
+    };
+    Outcome::Answered(Answer { text: digest, finish: FinishReason::Stop, model: None, facts })
+}
+
+/// What is found out without a model: a pure function of what decides it.
+pub(super) fn evaluation(evaluate: &Evaluate) -> Evaluation {
+    let ground = &evaluate.ground;
+    let mut asked = Hasher::new("found").number(ground.case.0).number(ground.step.0 as u64);
+    for (_, input) in &ground.inputs {
+        asked = asked.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
+    }
+    let digest = asked.finish();
+    let draw = digest.low_bits();
+    let element = |number: u64| Element { key: format!("part {number}").into(), value: digest };
+    match (evaluate.question, ground.step.0) {
+        (Question::Opening, 5) => {
+            Evaluation::Opened { holds: true, each: Some((0..draw % 4).map(element).collect()) }
+        }
+        (Question::Opening, _) => Evaluation::Opened { holds: draw.is_multiple_of(2), each: None },
+        (Question::Work, _) if draw % 12 == 5 => Evaluation::Failed(Failure::new(FailureKind::Render, "no")),
+        (Question::Work, _) => Evaluation::Done(TaskOutput::Value { value: digest }),
+    }
+}
+
+pub(super) fn report(outcome: Outcome) -> Box<Report> {
+    Box::new(Report {
+        request: None,
+        dropped_turns: 0,
+        outcome,
+        usage: Usage::default(),
+        timings: Timings::default(),
+    })
+}
+
+/// A small generator: `SplitMix64` (Steele, Lea, Flood, 2014).
+pub(super) struct Draws(pub(super) u64);
+
+impl Draws {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % bound as u64).expect("below a usize")
+    }
+}
+
+pub(super) struct World {
+    pub(super) plan: Arc<Plan>,
+    pub(super) engine: Engine,
+    pub(super) now: Timestamp,
+    /// Durable.
+    pub(super) log: Vec<Recorded>,
+    /// Not durable yet, with what waits for it.
+    pub(super) pending: Vec<Step>,
+    pub(super) calls: Vec<StartCall>,
+    pub(super) evaluations: Vec<Evaluate>,
+    pub(super) failures: BTreeMap<Key, u32>,
+    pub(super) finished: Option<RunOutcome>,
+    pub(super) draws: Draws,
+    pub(super) checkpoints: Vec<(usize, crate::event::Snapshot)>,
+    pub(super) sends: u64,
+    /// What another run has settled, by case.
+    pub(super) known: BTreeMap<u64, Vec<TaskAdopted>>,
+}
+
+pub(super) fn options() -> Options {
+    Options { slots: SLOTS.to_vec(), grace: Millis::seconds(30) }
+}
+
+pub(super) fn begun() -> Input {
+    Input::Begin(Box::new(RunStarted {
+        format: crate::event::FORMAT,
+        name: "t".to_owned(),
+        plan: Digest::of(b"t"),
+        source: Digest::of(b""),
+        files: BTreeMap::new(),
+        file: "t.yaml".to_owned(),
+        overrides: serde_json::Value::Null,
+        seed: 0,
+        version: "0".to_owned(),
+        backends: Vec::new(),
+        prices: BTreeMap::new(),
+    }))
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        Self::of(plan(), seed)
+    }
+
+    pub(super) fn of(plan: Arc<Plan>, seed: u64) -> Self {
+        let engine = Engine::new(Arc::clone(&plan), options());
+        let mut world = Self {
+            plan,
+            engine,
+            now: Timestamp(0),
+            log: Vec::new(),
+            pending: Vec::new(),
+            calls: Vec::new(),
+            evaluations: Vec::new(),
+            failures: BTreeMap::new(),
+            finished: None,
+            draws: Draws(seed),
+            checkpoints: Vec::new(),
+            sends: 0,
+            known: BTreeMap::new(),
+        };
+        world.give(begun());
+        world
+    }
+
+    pub(super) fn give(&mut self, input: Input) {
+        let step = self.engine.step(self.now, input);
+        self.engine.check().expect("invariants hold after every step");
+        self.pending.push(step);
+    }
+
+    pub(super) fn commit(&mut self) {
+        for step in std::mem::take(&mut self.pending) {
+            self.log.extend(step.events);
+            for effect in step.effects {
+                match effect {
+                    Effect::StartCall(start) => {
+                        self.sends += 1;
+                        self.calls.push(*start);
+                    }
+                    Effect::Evaluate(evaluate) => self.evaluations.push(*evaluate),
+                    Effect::CancelCall(ticket, why) => self.give_back(why, |call| call.ticket == ticket),
+                    Effect::RecallUnsent => self.give_back(FailureKind::Cancelled, |_| false),
+                    Effect::Finish(outcome) => self.finished = Some(outcome),
+                }
+            }
+        }
+    }
+
+    pub(super) fn give_back(&mut self, why: FailureKind, which: impl Fn(&StartCall) -> bool) {
+        while let Some(place) = self.calls.iter().position(&which) {
+            let call = self.calls.remove(place);
+            self.give(Input::Returned(call.ticket, report(Outcome::Failed(Failure::new(why, "asked to")))));
+        }
+    }
+
+    pub(super) fn admit(&mut self) {
+        for _ in 0..self.engine.wants_cases() {
+            let next = self.engine.state().cases.admitted;
+            if next == ITEMS {
+                self.give(Input::SourceEnded);
+                return;
+            }
+            let item = ItemId::from(format!("item-{next}"));
+            let adopted = self.known.get(&next).cloned().unwrap_or_default();
+            self.give(Input::Offer(vec![Offered { item, repeat: 1, row: Digest::of(b"row"), adopted }]));
+        }
+    }
+
+    pub(super) fn answer_one(&mut self, disturbed: bool) {
+        if !self.evaluations.is_empty() {
+            return self.evaluate_one(disturbed);
+        }
+        if self.calls.is_empty() {
+            return;
+        }
+        let which = if disturbed { self.draws.below(self.calls.len()) } else { 0 };
+        let call = self.calls.remove(which);
+        self.give(Input::Sent(call.ticket));
+        let outcome = match disturbed.then(|| self.trouble(&call)).flatten() {
+            Some(failure) => Outcome::Failed(failure),
+            None => answer(&call.place),
+        };
+        let twice = disturbed && self.draws.below(5) == 0;
+        self.give(Input::Returned(call.ticket, report(outcome.clone())));
+        if twice {
+            // Whatever comes a second time must change nothing.
+            let before = self.engine.state().clone();
+            self.give(Input::Returned(call.ticket, report(outcome)));
+            assert_eq!(before, *self.engine.state());
+        }
+    }
+
+    pub(super) fn evaluate_one(&mut self, disturbed: bool) {
+        let which = if disturbed { self.draws.below(self.evaluations.len()) } else { 0 };
+        let evaluate = self.evaluations.remove(which);
+        let found = evaluation(&evaluate);
+        self.give(Input::Evaluated(evaluate.key, Box::new(found.clone())));
+        if disturbed && self.draws.below(5) == 0 && !self.asks_again(evaluate.key) {
+            // Whatever comes a second time must change nothing.
+            let before = self.engine.state().clone();
+            self.give(Input::Evaluated(evaluate.key, Box::new(found)));
+            assert_eq!(before, *self.engine.state());
+        }
+    }
+
+    /// After its condition a task without a model is evaluated under the same name.
+    pub(super) fn asks_again(&self, key: TaskKey) -> bool {
+        let effects = self.pending.iter().flat_map(|step| &step.effects);
+        effects.into_iter().any(|effect| matches!(effect, Effect::Evaluate(evaluate) if evaluate.key == key))
+    }
+
+    /// A failure that does not last: at most two that count for each call.
+    pub(super) fn trouble(&mut self, call: &StartCall) -> Option<Failure> {
+        let failures = self.failures.entry(call.ticket.key).or_default();
+        if *failures >= 2 || self.draws.below(4) != 0 {
+            return None;
+        }
+        *failures += 1;
+        let kinds = [
+            FailureKind::Throttled,
+            FailureKind::Overloaded,
+            FailureKind::Loading,
+            FailureKind::TimedOut(TimeoutPhase::Idle),
+            FailureKind::Unreachable,
+            FailureKind::CutOff,
+            FailureKind::Malformed,
+            FailureKind::FormatUnsupported,
+        ];
+        let mut failure = Failure::new(kinds[self.draws.below(kinds.len())], "for a while");
+        if failure.kind == FailureKind::Throttled && self.draws.below(2) == 0 {
+            failure.retry_after_ms = Some(self.draws.below(5_000) as u64);
+        }
+        if failure.kind == FailureKind::FormatUnsupported && !call.place.takes_format {
+            failure.kind = FailureKind::CutOff;
+        }
+        Some(failure)
+    }
+
+    pub(super) fn crash(&mut self) {
+        self.pending.clear();
+        self.calls.clear();
+        self.evaluations.clear();
+        let mut replay = Replay::from_zero(Arc::clone(&self.plan));
+        for recorded in &self.log {
+            replay.apply(recorded).expect("a journal replays");
+        }
+        for (upto, snapshot) in &self.checkpoints {
+            let mut shorter =
+                Replay::from_checkpoint(Arc::clone(&self.plan), snapshot.clone()).expect("a checkpoint restores");
+            for recorded in &self.log[*upto..] {
+                shorter.apply(recorded).expect("a journal replays");
+            }
+            assert_eq!(shorter.state(), replay.state(), "replay from zero equals every checkpoint");
+        }
+        let segment = replay.state().segment + 1;
+        self.engine = replay.engine(options());
+        let resumed = RunResumed { segment, version: "0".to_owned(), backends: Vec::new() };
+        self.finished = None;
+        if self.log.is_empty() {
+            self.engine = Engine::new(Arc::clone(&self.plan), options());
+            self.give(begun());
+        } else {
+            self.give(Input::Resume(Box::new(resumed)));
+        }
+    }
+
+    pub(super) fn tick(&mut self) {
+        if let Some(at) = self.engine.next_wakeup() {
+            self.now = self.now.max(at);
+            self.give(Input::Tick);
+        }
+    }
+
+    pub(super) fn checkpoint(&mut self) {
+        if self.pending.is_empty() {
+            self.checkpoints.push((self.log.len(), self.engine.state().snapshot(&self.plan)));
+        }
+    }
+
+    /// Runs to the end; `disturbed` with everything that can go wrong.
+    pub(super) fn run(mut self, disturbed: bool) -> Self {
+        let mut troubles = 0;
+        for _ in 0..200_000 {
+            if self.finished == Some(RunOutcome::Complete) {
+                return self;
+            }
+            if self.finished.is_some() {
+                self.crash();
+            }
+            self.admit();
+            let action = if disturbed { self.draws.below(24) } else { 8 };
+            match action {
+                0 if troubles < 12 => {
+                    troubles += 1;
+                    self.crash();
+                }
+                1 if troubles < 12 => {
+                    troubles += 1;
+                    self.give(Input::Stop(StopCause::Interrupt));
+                }
+                2 => self.checkpoint(),
+                3 | 4 => self.tick(),
+                5..=7 => {}
+                _ => {
+                    self.commit();
+                    self.answer_one(disturbed);
+                    if self.calls.is_empty() && self.evaluations.is_empty() {
+                        self.commit();
+                    }
+                    if self.calls.is_empty() && self.evaluations.is_empty() {
+                        self.tick();
+                    }
+                }
+            }
+        }
+        panic!("bug: the run does not end; {:?}", self.engine.state().cases);
+    }
+
+    /// What users get: every case's outputs, without times and attempts.
+    pub(super) fn table(&self) -> Vec<String> {
+        let mut rows: BTreeMap<CaseNo, Vec<String>> = BTreeMap::new();
+        for recorded in &self.log {
+            match &recorded.event {
+                Event::CaseAdmitted(event) => rows.entry(event.case).or_default().push(event.item.to_string()),
+                Event::TaskSettled(event) | Event::TaskAdopted(TaskAdopted { task: event, .. }) => {
+                    let kind = event.failure.as_ref().map(|failure| failure.kind);
+                    let because = event.because;
+                    let line = format!("{} {:?} {because:?} {:?} {kind:?}", event.step, event.status, event.output);
+                    rows.entry(event.case).or_default().push(line);
+                }
+                Event::CaseSettled(event) => {
+                    rows.entry(event.case).or_default().push(format!("{:?}", event.status));
+                }
+                _ => {}
+            }
+        }
+        let mut table = Vec::new();
+        for (case, mut row) in rows {
+            row.sort();
+            table.push(format!("{case} {}", row.join(" | ")));
+        }
+        table
+    }
+}

@@ -1,0 +1,79 @@
+//! Work without a model, off the runtime's threads: a template may take some time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::task::{JoinError, JoinSet};
+
+use crate::engine::{Evaluate, Question, TaskKey};
+use crate::task::{self, Found};
+use crate::worker::Station;
+
+/// Evaluations at once: they take processors, not time, and models run beside them.
+const AT_ONCE: usize = 4;
+
+/// Evaluations under way and waiting; the engine bounds them by open cases.
+pub(super) struct Evaluations {
+    station: Arc<Station>,
+    waiting: VecDeque<Evaluate>,
+    under_way: JoinSet<Evaluated>,
+}
+
+/// An evaluation that is over.
+pub(super) struct Evaluated {
+    pub(super) key: TaskKey,
+    pub(super) found: Found,
+}
+
+impl Evaluations {
+    pub(super) fn new(station: Arc<Station>) -> Self {
+        Self { station, waiting: VecDeque::new(), under_way: JoinSet::new() }
+    }
+
+    /// Begins one, or queues it.
+    pub(super) fn start(&mut self, evaluate: Evaluate) {
+        self.waiting.push_back(evaluate);
+        self.fill();
+    }
+
+    /// Waits for one to end; never ends while there is none.
+    ///
+    /// # Errors
+    /// The message of one that panicked.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn next(&mut self) -> Result<Evaluated, String> {
+        match self.under_way.join_next().await {
+            None => std::future::pending().await,
+            Some(joined) => self.joined(joined),
+        }
+    }
+
+    /// Returns one that has ended already.
+    pub(super) fn ready(&mut self) -> Option<Result<Evaluated, String>> {
+        let joined = self.under_way.try_join_next()?;
+        Some(self.joined(joined))
+    }
+
+    fn joined(&mut self, joined: Result<Evaluated, JoinError>) -> Result<Evaluated, String> {
+        self.fill();
+        joined.map_err(|error| error.to_string())
+    }
+
+    fn fill(&mut self) {
+        while self.under_way.len() < AT_ONCE
+            && let Some(Evaluate { key, question, ground }) = self.waiting.pop_front()
+        {
+            let station = Arc::clone(&self.station);
+            self.under_way.spawn_blocking(move || {
+                let texts = |digest: &crate::base::Digest| (station.texts)(ground.case, digest);
+                let found = match question {
+                    Question::Opening => task::open(&station.plan, &ground, &station.models, &texts),
+                    Question::Work => task::work(&station.plan, &ground, &station.models, &texts),
+                };
+                Evaluated { key, found }
+            });
+        }
+    }
+}
