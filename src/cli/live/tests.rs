@@ -313,8 +313,8 @@ fn votes_are_shown_by_what_they_were_read_as() {
 
         referee  verdict
           vote 1: pro
-          vote 1, names exchanged: cannot be counted: the answer
-          has not the form that was asked for
+          vote 1, names exchanged: cannot be counted: the answer has
+          not the form that was asked for
           vote 2: pro
 
         verdict: pro  (votes: pro 2)
