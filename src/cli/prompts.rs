@@ -11,7 +11,7 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::reuse;
 use crate::base::{CaseNo, Digest, StepName};
 use crate::event::TaskSettled;
-use crate::plan::{Call, Place, Plan, Step, StepIdx, StepKind};
+use crate::plan::{Call, CellIdx, Place, Plan, Step, StepIdx, StepKind};
 use crate::run::{Adopted, first_row};
 use crate::task;
 
@@ -29,7 +29,7 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
         Some(earlier) => {
             let fields: Map<String, Value> = serde_json::from_str(&row).unwrap_or_default();
             let reuse = reuse::of(earlier, plan, &earlier.started.backends)?;
-            reuse.adopt(plan, &item, 1, &fields).map_err(|error| CommandError::journal(&error))?
+            reuse.adopt(plan, CellIdx(0), (&item, 1, &fields)).map_err(|error| CommandError::journal(&error))?
         }
     };
     let settled: BTreeMap<&StepName, &TaskSettled> =
@@ -59,6 +59,7 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
             case: CaseNo(0),
             item: item.clone(),
             repeat: 1,
+            cell: CellIdx(0),
             row: row_digest,
             step: StepIdx(index),
             call,

@@ -72,7 +72,8 @@ fn written(started: &RunStarted, source: &str) -> (Layout, bool) {
     let entries = spec.steps.iter().flat_map(|steps| &steps.entries);
     let steps = entries.filter_map(|entry| Some((entry.name.value.as_str().into(), shape(entry.value.as_ref()?)?)));
     let has_columns = spec.results.is_some_and(|results| results.columns.is_some());
-    (Layout { steps: steps.collect(), columns: None }, has_columns)
+    let matrix = spec.matrix.iter().flat_map(spec::Matrix::names).map(str::to_owned);
+    (Layout { matrix: matrix.collect(), steps: steps.collect(), columns: None }, has_columns)
 }
 
 fn shape(step: &Step) -> Option<Shape> {

@@ -129,6 +129,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: resolved,
         prices: plan.prices(),
+        cell_prices: plan.cell_prices(),
     };
     let lock_file = resolved::yaml(&resolved::lock(&plan, &started))
         .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;

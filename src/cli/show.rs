@@ -9,9 +9,9 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show_case;
 use super::table::Table;
 use crate::base::{CaseNo, ItemId};
-use crate::event::{Event, TaskOutput, TaskStatus, Verdict};
+use crate::event::{CaseAdmitted, Event, TaskOutput, TaskStatus, Verdict};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
-use crate::report::{Summary, Tally, grouped, status_word, summary_text, task_status_word};
+use crate::report::{Summary, Tally, cell_name, grouped, status_word, summary_text, task_status_word};
 
 /// Cases that are listed: a screen of them.
 const LISTED: usize = 20;
@@ -95,7 +95,7 @@ fn list(listed: &[CaseRecord], summary: &Summary, printer: &mut Printer) -> Resu
     }
     let mut table = Table::new(&["  case", "item", "status", ""]);
     for case in listed {
-        let item = item_name(&case.admitted.item, case.admitted.repeat);
+        let item = case_name(&case.admitted);
         table.add(&[&format!("  {}", case.admitted.case), &inert(&item), state(case), &inert(&outline(case))]);
     }
     let width = printer.out().width();
@@ -108,8 +108,14 @@ fn list(listed: &[CaseRecord], summary: &Summary, printer: &mut Printer) -> Resu
 }
 
 /// Names an item in one of its repeats, as `pipe show RUN CASE` takes it.
-pub(super) fn item_name(item: &ItemId, repeat: u32) -> String {
+fn item_name(item: &ItemId, repeat: u32) -> String {
     if repeat == 1 { item.to_string() } else { format!("{item}/{repeat}") }
+}
+
+/// Names what a case is about: its item and repeat, and its cell of the matrix.
+pub(super) fn case_name(case: &CaseAdmitted) -> String {
+    let item = item_name(&case.item, case.repeat);
+    if case.matrix.is_empty() { item } else { format!("{item}  {}", cell_name(&case.matrix)) }
 }
 
 pub(super) const fn state(case: &CaseRecord) -> &'static str {
@@ -141,6 +147,7 @@ fn case_json(case: &CaseRecord) -> Value {
         "case": case.admitted.case,
         "item": case.admitted.item,
         "repeat": case.admitted.repeat,
+        "matrix": case.admitted.matrix,
         "status": case.settled.as_ref().map(|settled| settled.status),
         "steps": steps.collect::<serde_json::Map<_, _>>(),
         "outline": outline(case),

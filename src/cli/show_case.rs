@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::exit::{CommandError, Exit};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use super::show::{item_name, state};
+use super::show::{case_name, state};
 use crate::base::{CaseNo, Digest, ItemId, StepName, TokenCount};
 use crate::event::{Answer, AttemptEnded, FinishReason, Outcome, TaskOutput, Timings, Usage};
 use crate::journal::{Adoption, AttemptRecord, CaseRecord, JournalError, Reader};
@@ -65,7 +65,7 @@ fn to_text(
     attempts: &[AttemptRecord],
     width: usize,
 ) -> Result<String, JournalError> {
-    let item = item_name(&case.admitted.item, case.admitted.repeat);
+    let item = case_name(&case.admitted);
     let mut lines = vec![paint(BOLD, &inert(&format!("case {} · {item} · {}", case.admitted.case, state(case))))];
     if let Some(Value::Object(row)) = read_json(reader, &case.admitted.row)? {
         for (name, value) in row {
@@ -264,6 +264,7 @@ fn to_json(reader: &Reader, case: &CaseRecord, attempts: &[AttemptRecord]) -> Re
         "case": case.admitted.case,
         "item": case.admitted.item,
         "repeat": case.admitted.repeat,
+        "matrix": case.admitted.matrix,
         "status": case.settled.as_ref().map(|settled| settled.status),
         "row": read_json(reader, &case.admitted.row)?,
         "steps": tasks.collect::<Vec<_>>(),

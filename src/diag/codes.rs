@@ -58,12 +58,14 @@ codes! {
     BLIND = "P0405": "`blind` that does not name two speakers among the options.";
     ITEMS = "P0406": "items that are missing, repeated or without their id.";
     COLUMN = "P0407": "a column of the results that comes from nowhere.";
+    MATRIX = "P0430": "a matrix whose combinations cannot be made, or that sets what it may not.";
     OWN_JUDGE = "P0501": "warning: a judge and a contestant are the same named model.";
     SAME_ANSWERS = "P0502": "warning: votes or repeats at temperature 0 give the same answer again.";
     NEARLY_A_NAME = "P0503": "warning: a model's name is nearly that of an entry under `models`.";
     NOT_REPLACED = "P0504": "warning: environment variables are not replaced inside templates.";
     UNUSED = "P0505": "warning: something is declared and not used.";
     MISSING_COLUMN = "P0506": "warning: a template reads a column that no item has.";
+    MATRIX_UNREAD = "P0530": "warning: a value of the matrix changes nothing.";
 }
 
 #[cfg(test)]

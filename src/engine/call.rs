@@ -4,7 +4,7 @@ use crate::base::{AttemptNo, CaseNo, Digest, ItemId};
 use crate::event::{
     FailureKind, Recorded, Report, RunOutcome, RunResumed, RunStarted, RunTuned, StopCause, TaskAdopted,
 };
-use crate::plan::{BackendIdx, Call, Place, StepIdx, Timeouts};
+use crate::plan::{BackendIdx, Call, CellIdx, Place, StepIdx, Timeouts};
 
 /// Names a call while the process lives. The order is the order of sending: oldest case first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +56,8 @@ pub struct Offered {
     pub item: ItemId,
     /// Its repeat, from 1.
     pub repeat: u32,
+    /// Its cell of the matrix.
+    pub cell: CellIdx,
     /// Its row, already among the journal's texts or handed over with the same batch.
     pub row: Digest,
     /// Tasks that another run has settled already, each after those that it reads; the engine numbers them anew.

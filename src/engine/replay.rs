@@ -61,6 +61,7 @@ impl RunState {
             case,
             item: state.item.clone(),
             repeat: state.repeat,
+            matrix: plan.cell(state.cell).matrix.clone(),
             row: state.row,
             tasks: state.tasks.iter().enumerate().filter_map(|(step, task)| snap_task(plan, step, task)).collect(),
         });
@@ -105,7 +106,9 @@ impl RunState {
                     }
                 };
             }
-            let case = CaseState { item: stored.item, repeat: stored.repeat, row: stored.row, tasks };
+            let cell = plan.find_cell(&stored.matrix);
+            let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", stored.case))?;
+            let case = CaseState { item: stored.item, repeat: stored.repeat, cell, row: stored.row, tasks };
             state.open.insert(stored.case, case);
         }
         Ok(state)

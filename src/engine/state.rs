@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::base::{AttemptNo, CaseNo, Digest, Hasher, ItemId, Timestamp};
 use crate::event::{
     Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseAdmitted, CaseCounts, Event, Failure, Outcome,
     Recorded, TaskSettled, Usage,
 };
-use crate::plan::{Call, Plan, StepIdx};
+use crate::plan::{Call, CellIdx, Plan, StepIdx};
 
 /// A run at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,8 @@ pub struct CaseState {
     pub item: ItemId,
     /// Its repeat.
     pub repeat: u32,
+    /// Its cell of the matrix.
+    pub cell: CellIdx,
     /// Its row.
     pub row: Digest,
     /// By the plan's order of steps.
@@ -202,11 +206,14 @@ impl RunState {
         if event.case.0 != self.cases.admitted {
             return Err(format!("case {} comes after {} cases", event.case, self.cases.admitted));
         }
+        let cell = plan.find_cell(&event.matrix);
+        let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", event.case))?;
         self.cases.admitted += 1;
-        self.admitted_chain = chained(self.admitted_chain, &event.item, event.repeat);
+        self.admitted_chain = chained(self.admitted_chain, &event.item, event.repeat, &event.matrix);
         let case = CaseState {
             item: event.item.clone(),
             repeat: event.repeat,
+            cell,
             row: event.row,
             tasks: vec![TaskState::Open(BTreeMap::new()); plan.steps.len()],
         };
@@ -297,10 +304,14 @@ impl BackendState {
 
 /// Returns the hash over admitted items with one more.
 #[must_use]
-pub fn chained(chain: Digest, item: &ItemId, repeat: u32) -> Digest {
-    Hasher::new("pipe admitted 1")
+pub fn chained(chain: Digest, item: &ItemId, repeat: u32, matrix: &Map<String, Value>) -> Digest {
+    let hasher = Hasher::new("pipe admitted 1")
         .field(chain.as_bytes())
         .field(item.as_str().as_bytes())
-        .number(u64::from(repeat))
-        .finish()
+        .number(u64::from(repeat));
+    // Without a matrix as before there were any: journals of then go on.
+    let values = matrix.iter();
+    let hasher = values
+        .fold(hasher, |hasher, (name, value)| hasher.field(name.as_bytes()).field(value.to_string().as_bytes()));
+    hasher.finish()
 }

@@ -133,8 +133,9 @@ impl Engine {
 
     fn admit(&mut self, step: &mut Step, offered: Offered) {
         let case = CaseNo(self.state.cases.admitted);
-        let Offered { item, repeat, row, adopted } = offered;
-        self.record(step, Event::CaseAdmitted(CaseAdmitted { case, item, repeat, row }));
+        let Offered { item, repeat, cell, row, adopted } = offered;
+        let matrix = self.plan.cell(cell).matrix.clone();
+        self.record(step, Event::CaseAdmitted(CaseAdmitted { case, item, repeat, matrix, row }));
         for mut task in adopted {
             task.task.case = case;
             self.record(step, Event::TaskAdopted(task));
@@ -161,7 +162,7 @@ impl Engine {
         for place in 0..self.plan.steps.len() {
             let index = StepIdx(place);
             let Some(case) = self.state.open.get(&number) else { return };
-            match frontier::frontier(&self.plan, number, case, index) {
+            match frontier::frontier(self.plan.cell(case.cell), number, case, index) {
                 Frontier::Waits => {}
                 Frontier::Settles(record) => self.record(step, Event::TaskSettled(*record)),
                 Frontier::Calls(calls) => {
@@ -189,8 +190,17 @@ impl Engine {
     /// Returns where a call goes.
     #[must_use]
     pub fn backend_of(&self, key: Key) -> BackendIdx {
-        let actor = frontier::speaker(&self.plan.step(key.step).kind, key.call);
-        self.plan.actor(actor).backend
+        // The lane that holds it knows, also when the case is over.
+        if let Some(lane) = self.flow.lanes.iter().position(|lane| lane.started.contains_key(&key)) {
+            return BackendIdx(lane);
+        }
+        let plan = self.plan_of(key.case);
+        plan.actor(frontier::speaker(&plan.step(key.step).kind, key.call)).backend
+    }
+
+    /// Returns the plan of the cell that a case belongs to; of the first one when the case is over.
+    fn plan_of(&self, case: CaseNo) -> &Plan {
+        self.plan.cell(self.state.open.get(&case).map(|case| case.cell).unwrap_or_default())
     }
 
     fn pass_time(&mut self, step: &mut Step) {
@@ -231,7 +241,7 @@ impl Engine {
     /// A call may have been queued and then lost its purpose, when another vote of the same judge failed.
     fn is_wanted(&self, key: Key) -> bool {
         let Some(case) = self.state.open.get(&key.case) else { return false };
-        match frontier::frontier(&self.plan, key.case, case, key.step) {
+        match frontier::frontier(self.plan.cell(case.cell), key.case, case, key.step) {
             Frontier::Calls(calls) => calls.iter().any(|&(call, _)| call == key.call),
             Frontier::Waits | Frontier::Settles(_) => false,
         }
@@ -242,7 +252,7 @@ impl Engine {
         let ticket = Ticket { key, attempt: AttemptNo(sent + 1) };
         let place = self.place(key, backend);
         let id = self.id(ticket);
-        let actor = self.plan.actor(place.actor).name.clone();
+        let actor = self.plan_of(key.case).actor(place.actor).name.clone();
         let name = self.plan.backends[backend.0].name.clone();
         self.record(step, Event::AttemptStarted(AttemptStarted { id, actor, backend: name }));
 
@@ -261,9 +271,10 @@ impl Engine {
 
     fn place(&self, key: Key, backend: BackendIdx) -> Place {
         let case = &self.state.open[&key.case];
-        let step = self.plan.step(key.step);
+        let plan = self.plan.cell(case.cell);
+        let step = plan.step(key.step);
         let turns = match (&step.kind, case.calls(key.step)) {
-            (StepKind::Dialogue(dialogue), Some(calls)) => frontier::turns(&self.plan, dialogue, calls),
+            (StepKind::Dialogue(dialogue), Some(calls)) => frontier::turns(plan, dialogue, calls),
             _ => Vec::new(),
         };
         let inputs = step.reads.iter().filter_map(|&read| Some((read, Arc::clone(case.settled(read)?)))).collect();
@@ -271,6 +282,7 @@ impl Engine {
             case: key.case,
             item: case.item.clone(),
             repeat: case.repeat,
+            cell: case.cell,
             row: case.row,
             step: key.step,
             call: key.call,

@@ -14,16 +14,24 @@ use crate::event::{
     Usage, Verdict,
 };
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Call, Chat, Concurrency, Dialogue, Items, Judge, Limits,
-    ModelChoice, Pattern, Place, Plan, Sampling, Step as PlanStep, StepIdx, StepKind, Stop,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Call, CellIdx, Chat, Concurrency, Dialogue, Items, Judge,
+    Limits, ModelChoice, Pattern, Place, Plan, Sampling, Step as PlanStep, StepIdx, StepKind, Stop,
 };
 use crate::prompt::Templates;
 
 const ITEMS: u64 = 12;
 const SLOTS: [u32; 2] = [3, 2];
 
-/// chat → dialogue → judge over two backends, and a chat beside them.
+/// Two cells of a matrix: in the second one the actors ask the other backend, and talk one round less.
 fn plan() -> Arc<Plan> {
+    let first = cell("a", [0, 1, 1], 3);
+    let others = vec![Arc::new(cell("b", [1, 0, 0], 2))];
+    let cells = crate::plan::Cells::of(&first.matrix, others);
+    Arc::new(Plan { cells, ..first })
+}
+
+/// chat → dialogue → judge over two backends, and a chat beside them.
+fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
     let mut templates = Templates::default();
     let any = templates.add("x").expect("compiles");
     let number = |n| NonZeroU32::new(n).expect("not 0");
@@ -57,7 +65,7 @@ fn plan() -> Arc<Plan> {
             StepKind::Dialogue(Dialogue {
                 actors: vec![ActorIdx(0), ActorIdx(1)],
                 opening: any,
-                stop: Stop::Any(vec![Stop::Rounds(number(3)), Stop::Says(0)]),
+                stop: Stop::Any(vec![Stop::Rounds(number(rounds)), Stop::Says(0)]),
                 patterns: vec![Pattern { actor: None, regex }],
             }),
         ),
@@ -73,14 +81,15 @@ fn plan() -> Arc<Plan> {
             }),
         ),
     ];
-    Arc::new(Plan {
+    let [pro, con, referee] = backends;
+    Plan {
         name: "t".to_owned(),
         description: None,
         hash: Digest::of(b"t"),
         seed: 0,
         params: serde_json::Map::new(),
         backends: vec![backend("one"), backend("two")],
-        actors: vec![actor("pro", 0), actor("con", 1), actor("referee", 1)],
+        actors: vec![actor("pro", pro), actor("con", con), actor("referee", referee)],
         steps,
         items: Items::One,
         limit: None,
@@ -91,7 +100,13 @@ fn plan() -> Arc<Plan> {
         },
         results: None,
         templates,
-    })
+        matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),
+        cells: crate::plan::Cells::default(),
+    }
+}
+
+const fn cell_of(case: u64) -> CellIdx {
+    CellIdx(if case % 2 == 1 { 1 } else { 0 })
 }
 
 /// What a backend answers: a pure function of what decides the prompt.
@@ -169,6 +184,7 @@ fn begun() -> Input {
         version: "0".to_owned(),
         backends: Vec::new(),
         prices: BTreeMap::new(),
+        cell_prices: Vec::new(),
     }))
 }
 
@@ -233,7 +249,13 @@ impl World {
             }
             let item = ItemId::from(format!("item-{next}"));
             let adopted = self.known.get(&next).cloned().unwrap_or_default();
-            self.give(Input::Offer(vec![Offered { item, repeat: 1, row: Digest::of(b"row"), adopted }]));
+            self.give(Input::Offer(vec![Offered {
+                item,
+                repeat: 1,
+                cell: cell_of(next),
+                row: Digest::of(b"row"),
+                adopted,
+            }]));
         }
     }
 
@@ -637,6 +659,7 @@ fn retries_are_bounded_and_the_case_fails_with_its_reason() {
     world.give(Input::Offer(vec![Offered {
         item: ItemId::from("a"),
         repeat: 1,
+        cell: cell_of(0),
         row: Digest::of(b"r"),
         adopted: Vec::new(),
     }]));

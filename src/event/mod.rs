@@ -99,6 +99,18 @@ pub struct RunStarted {
     /// What the tokens of actors cost, as far as the pipeline says so.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prices: BTreeMap<ActorName, Price>,
+    /// The same in the cells of the matrix where they cost something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cell_prices: Vec<CellPrices>,
+}
+
+/// What the tokens of actors cost in one cell of the matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellPrices {
+    /// The values of the cell.
+    pub matrix: serde_json::Map<String, serde_json::Value>,
+    /// The prices.
+    pub prices: BTreeMap<ActorName, Price>,
 }
 
 /// What a backend's name stands for in a run, decided once.
@@ -138,6 +150,9 @@ pub struct RunTuned {
     /// What the tokens of actors cost, as in [`RunStarted::prices`]: also of those spent before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prices: BTreeMap<ActorName, Price>,
+    /// As in [`RunStarted::cell_prices`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cell_prices: Vec<CellPrices>,
     /// What differs from before: `limits`, `results`, `concurrency`, …; empty for comments and descriptions.
     pub changed: Vec<String>,
 }
@@ -151,6 +166,9 @@ pub struct CaseAdmitted {
     pub item: ItemId,
     /// Which repeat, from 1.
     pub repeat: u32,
+    /// The values of its cell of the matrix.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub matrix: serde_json::Map<String, serde_json::Value>,
     /// The row as JSON, in the journal's texts.
     pub row: Digest,
 }

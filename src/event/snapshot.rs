@@ -33,6 +33,9 @@ pub struct SnapCase {
     pub item: ItemId,
     /// Its repeat.
     pub repeat: u32,
+    /// The values of its cell of the matrix.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub matrix: serde_json::Map<String, serde_json::Value>,
     /// Its row.
     pub row: Digest,
     /// Its tasks that are settled or have begun.

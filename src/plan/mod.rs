@@ -2,6 +2,7 @@
 //! Reads: `spec`, `prompt`. Never: clocks, running state, the file system.
 //! Start at [`Plan`]; [`compile()`] makes one.
 
+mod cell;
 mod compare;
 mod compile;
 mod fingerprint;
@@ -12,6 +13,7 @@ mod hash;
 mod model;
 mod overrides;
 
+pub use cell::{CellIdx, Cells};
 pub use compare::{StepChange, compare};
 pub use compile::compile;
 pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use regex::Regex;
 
+use super::Cells;
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::prompt::{TemplateId, Templates};
 
@@ -44,6 +45,10 @@ pub struct Plan {
     pub results: Option<ResultsPlan>,
     /// Every compiled template.
     pub templates: Templates,
+    /// What templates read as `matrix`: the values of this cell, the first one. Empty where there is no matrix.
+    pub matrix: serde_json::Map<String, serde_json::Value>,
+    /// The other cells.
+    pub cells: Cells,
 }
 
 /// Position in [`Plan::backends`].

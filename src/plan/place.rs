@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ActorIdx, Plan, StepIdx};
+use super::{ActorIdx, CellIdx, Plan, StepIdx};
 use crate::base::{CallPath, CaseNo, Digest, Hasher, ItemId};
 use crate::event::{TaskSettled, Turn};
 
@@ -58,6 +58,8 @@ pub struct Place {
     pub item: ItemId,
     /// Its repeat, from 1.
     pub repeat: u32,
+    /// Its cell of the matrix; all cells share their seeds, so that comparisons are paired.
+    pub cell: CellIdx,
     /// Its row.
     pub row: Digest,
     /// The step.

@@ -3,6 +3,7 @@
 //! Start at [`Tally`] for a whole run, at [`CaseRecord`] for one case.
 
 mod case;
+mod cells;
 mod cost;
 mod number;
 mod progress;
@@ -18,6 +19,7 @@ mod transcript;
 mod wrap;
 
 pub use case::{CaseRecord, MissingText, Texts, status_word, task_status_word, unscored_phrase};
+pub use cells::{CellSummary, Cells, cell_name};
 pub use cost::{Cost, Spent};
 pub use number::{duration, grouped, percent, rate};
 pub use progress::{Milestones, Progress};

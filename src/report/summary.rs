@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::number::per;
-use super::{Cost, JudgeTally, StepTally, Tally};
+use super::{CellSummary, Cost, JudgeTally, StepTally, Tally};
 use crate::base::{RunId, StepName, TokenCount};
 use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
 use crate::stats::{Categories, wilson_95};
@@ -51,6 +51,9 @@ pub struct Summary {
     pub cut: u64,
     /// What was settled of each step.
     pub steps: Vec<StepSummary>,
+    /// The same in each cell of the matrix.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<CellSummary>,
     /// What each backend stands for.
     pub backends: Vec<BackendResolved>,
     /// The run's seed.
@@ -184,7 +187,7 @@ impl Tally {
                 reasoning: count(self.usage.reasoning),
                 output_per_second: output.and_then(|output| per(output, micros, 1_000_000)),
             },
-            cost: self.spent.cost(),
+            cost: self.spent.cost(&self.cells),
             reused: self.reused.iter().map(|(run, &tasks)| Reused { run: run.clone(), tasks }).collect(),
             requests: self.sent,
             answered: self.answered,
@@ -194,6 +197,7 @@ impl Tally {
             first_given_up: self.first_given_up.clone(),
             cut: self.cut,
             steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
+            cells: self.cells.summaries(),
             backends: self.backends.clone(),
             seed: self.started.as_ref().map_or(0, |started| started.seed),
         }
@@ -223,7 +227,7 @@ pub(super) const fn is_zero(count: &u64) -> bool {
 }
 
 impl StepSummary {
-    fn of(name: &StepName, step: &StepTally) -> Self {
+    pub(super) fn of(name: &StepName, step: &StepTally) -> Self {
         Self {
             step: name.clone(),
             ok: step.ok,

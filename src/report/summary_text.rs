@@ -25,6 +25,9 @@ pub fn text(summary: &Summary, width: usize) -> String {
             rows.judge(step, judge);
         }
     }
+    if !summary.cells.is_empty() {
+        rows.lines.extend(super::cells::table(&summary.cells, width));
+    }
     for reused in &summary.reused {
         rows.add("reused", &format!("{} of {}", counted(reused.tasks, "task"), reused.run));
     }

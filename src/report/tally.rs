@@ -2,12 +2,11 @@
 
 use indexmap::IndexMap;
 
-use super::Spent;
+use super::{Cells, Spent};
 use crate::base::{RunId, StepName, Timestamp};
 use crate::event::{
     AttemptEnded, BackendResolved, CaseCounts, Event, Failure, FailureKind, FinishReason, Outcome, Recorded,
-    RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Unscored, Usage,
-    Verdict,
+    RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskSettled, Unscored, Usage, Verdict,
 };
 use crate::stats::Categories;
 
@@ -44,6 +43,8 @@ pub struct Tally {
     pub usage: Usage,
     /// The same by actor, and what they cost.
     pub(super) spent: Spent,
+    /// What was settled of each cell of the matrix.
+    pub(super) cells: Cells,
     /// What was settled of each step, in the order in which steps first settled.
     pub steps: IndexMap<StepName, StepTally>,
     /// When the first event became true.
@@ -110,7 +111,7 @@ impl Tally {
             Event::RunStarted(started) => {
                 self.backends.clone_from(&started.backends);
                 self.segment_start = Some(recorded.at);
-                self.spent.prices.clone_from(&started.prices);
+                self.spent.set_prices(&started.prices, &started.cell_prices);
                 self.started = Some(Box::new(started.clone()));
             }
             Event::RunResumed(resumed) => {
@@ -118,18 +119,24 @@ impl Tally {
                 self.resumed = self.resumed.max(resumed.segment);
                 self.backends.clone_from(&resumed.backends);
             }
-            Event::CaseAdmitted(_) => self.cases.admitted += 1,
+            Event::CaseAdmitted(admitted) => {
+                self.cases.admitted += 1;
+                self.cells.admit(admitted);
+            }
             Event::SourceEnded(ended) => self.total = Some(ended.cases),
             Event::AttemptStarted(started) => {
                 self.sent += 1;
                 self.retries += u64::from(started.id.attempt.0 > 1);
-                self.spent.start(started);
+                self.spent.start(started, self.cells.place(started.id.case));
             }
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
             Event::TaskAdopted(adopted) => self.adopt_task(adopted),
-            Event::CaseSettled(settled) => self.cases.settle(settled.status),
-            Event::RunTuned(tuned) => self.spent.prices.clone_from(&tuned.prices),
+            Event::CaseSettled(settled) => {
+                self.cases.settle(settled.status);
+                self.cells.settle_case(settled);
+            }
+            Event::RunTuned(tuned) => self.spent.set_prices(&tuned.prices, &tuned.cell_prices),
             Event::CapacityChanged(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
@@ -193,15 +200,8 @@ impl Tally {
     fn settle_task(&mut self, settled: &TaskSettled) {
         let step = self.steps.entry(settled.step.clone()).or_default();
         step.usage.add(&settled.usage);
-        match settled.status {
-            TaskStatus::Ok => step.ok += 1,
-            TaskStatus::Unscored => step.unscored += 1,
-            TaskStatus::Failed => step.failed += 1,
-            TaskStatus::Skipped => step.skipped += 1,
-        }
-        if let Some(TaskOutput::Judge(judgement)) = &settled.output {
-            step.judge.get_or_insert_default().add(judgement);
-        }
+        step.settle(settled);
+        self.cells.settle_task(settled);
         if let Some(failure) = &settled.failure {
             self.given_up.add(failure.kind);
             self.first_given_up
@@ -211,7 +211,7 @@ impl Tally {
 }
 
 impl JudgeTally {
-    fn add(&mut self, judgement: &crate::event::Judgement) {
+    pub(super) fn add(&mut self, judgement: &crate::event::Judgement) {
         match &judgement.verdict {
             Verdict::Choice(option) => self.choices.add(option.clone()),
             Verdict::Unscored(reason) => self.unscored.add(*reason),

@@ -134,7 +134,7 @@ fn speak(plan: &Plan, live: &mpsc::Sender<Live>, ticket: Ticket, place: &crate::
         step: plan.step(ticket.key.step).name.clone(),
         call: ticket.key.call.path(),
         attempt: ticket.attempt,
-        actor: plan.actor(place.actor).name.clone(),
+        actor: plan.cell(place.cell).actor(place.actor).name.clone(),
         text: piece.to_owned(),
     };
     // A slow display loses pieces, never facts: the settled text comes with those.

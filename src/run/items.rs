@@ -39,7 +39,7 @@ pub struct ItemProblem {
 pub struct Survey {
     /// Rows, `--limit` applied.
     pub items: u64,
-    /// Rows × repeats.
+    /// Rows × cells × repeats.
     pub cases: u64,
     /// Hash over ids and rows, in order.
     pub digest: Digest,
@@ -100,7 +100,7 @@ pub fn survey(plan: &Plan) -> Result<Survey, Vec<ItemProblem>> {
         });
     }
     if problems.is_empty() {
-        return Ok(Survey { items: rows, cases: rows * u64::from(plan.repeat.get()), digest });
+        return Ok(Survey { items: rows, cases: rows * plan.cases_of_item(), digest });
     }
     Err(problems)
 }

@@ -11,7 +11,7 @@ use crate::event::{
     Answer, CaseCounts, Failure, FailureKind, Outcome, Report, RunResumed, RunStarted, TimeoutPhase, Timings, Usage,
 };
 use crate::journal::{Batch, EventLog, EventSeq, JournalError, Text};
-use crate::plan::Plan;
+use crate::plan::{CellIdx, Plan};
 use crate::task::{self, ComposeError};
 
 /// What goes wrong, decided by hashes so that the same seed goes wrong in the same way.
@@ -62,7 +62,7 @@ pub enum SimError {
 
 /// Runs a plan in virtual time, to its end.
 ///
-/// `rows` gives the cases in admission order, as item id, repeat and row; it is started anew after each death.
+/// `rows` gives the cases in admission order, as item id, cell, repeat and row; it is started anew after each death.
 /// Cost: some 10 µs of real time a call.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ pub fn simulate<I>(
     log: &mut dyn EventLog,
 ) -> Result<Simulated, SimError>
 where
-    I: Iterator<Item = (ItemId, u32, Arc<str>)>,
+    I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>,
 {
     let options = Options { slots: slots.to_vec(), grace: Millis::seconds(30) };
     let mut world = World {
@@ -113,6 +113,7 @@ where
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: backends.clone(),
         prices: plan.prices(),
+        cell_prices: plan.cell_prices(),
     };
     world.give(log, Input::Begin(Box::new(begun)))?;
     let mut commits = 0;
@@ -157,7 +158,7 @@ struct Lane {
     waiting: VecDeque<Box<StartCall>>,
 }
 
-impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
+impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
     /// Gives one input and performs what follows: here a commit takes no time.
     fn give(&mut self, log: &mut dyn EventLog, input: Input) -> Result<(), SimError> {
         let mut inputs = VecDeque::from([(input, Vec::new())]);
@@ -187,13 +188,13 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
 
     fn admit(&mut self, log: &mut dyn EventLog) -> Result<(), SimError> {
         while self.engine.wants_cases() > 0 {
-            let Some((item, repeat, row)) = self.rows.next() else {
+            let Some((item, cell, repeat, row)) = self.rows.next() else {
                 return self.give(log, Input::SourceEnded);
             };
             let digest = self.keep(&row);
             let text = Text { digest, body: row };
             log.append(&[Batch { texts: vec![text], ..Batch::default() }])?;
-            self.give(log, Input::Offer(vec![Offered { item, repeat, row: digest, adopted: Vec::new() }]))?;
+            self.give(log, Input::Offer(vec![Offered { item, repeat, cell, row: digest, adopted: Vec::new() }]))?;
         }
         Ok(())
     }
@@ -272,9 +273,10 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
             let timings = Timings { total_us, ..Timings::default() };
             return Ok((Outcome::Failed(failure), Usage::default(), timings));
         }
-        let models = vec![Arc::from("sim"); self.plan.actors.len()];
-        let composed = task::compose(&self.plan, &call.place, &models, &|digest| self.texts.get(digest).cloned())?;
-        let sampling = &self.plan.actor(call.place.actor).sampling;
+        let plan = self.plan.cell(call.place.cell);
+        let models = vec![Arc::from("sim"); plan.actors.len()];
+        let composed = task::compose(plan, &call.place, &models, &|digest| self.texts.get(digest).cloned())?;
+        let sampling = &plan.actor(call.place.actor).sampling;
         let simulated = sim::answer(&ChatRequest {
             model: Arc::from("sim"),
             messages: composed.messages,
@@ -292,7 +294,7 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
             },
         });
         let completion = simulated.completion;
-        let facts = task::read(&self.plan, &call.place, &completion.text, completion.finish);
+        let facts = task::read(self.plan.cell(call.place.cell), &call.place, &completion.text, completion.finish);
         let text = self.keep(&Arc::from(completion.text));
         let answer = Answer { text, finish: completion.finish, model: completion.model, facts };
         let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);

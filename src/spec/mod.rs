@@ -3,7 +3,9 @@
 //! Start at [`parse`] and [`Spec`].
 
 mod decode;
+mod document;
 mod load;
+mod matrix;
 mod node;
 mod pipeline;
 mod quantity;
@@ -18,6 +20,8 @@ mod traps;
 mod words;
 
 pub use decode::Required;
+pub use document::Document;
+pub use matrix::{Axis, Combination, Matrix};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
 pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Slots, Temperature, Tokens, TopP, Version};

@@ -85,7 +85,7 @@ pub struct Results {
     /// A `.jsonl` file, relative to this file. `--out` beats it.
     #[schemars(extend("examples" = ["results.jsonl"]))]
     pub path: super::Required<Setting<JsonLinesPath>>,
-    /// The columns, each with what it shows: `item.<column>`, `repeat`, `status` or `steps.<step>.<field>`.
+    /// The columns, each with what it shows: `item.<column>`, `repeat`, `matrix.<name>`, `status` or `steps.<step>.<field>`.
     /// Omitted: everything.
     #[schemars(extend("examples" = [{"motion": "item.motion", "winner": "steps.verdict.choice"}]))]
     pub columns: Option<Columns>,

@@ -29,6 +29,7 @@ pub(super) fn context(
         "params": plan.params,
         "item": row(&place.row, texts)?,
         "repeat": place.repeat,
+        "matrix": plan.matrix,
         "actors": actors,
         "steps": steps,
         "run": { "name": plan.name, "seed": plan.seed },

@@ -73,6 +73,8 @@ fn plan(speakers: &[&str]) -> Plan {
         limits: Limits::default(),
         results: None,
         templates,
+        matrix: serde_json::Map::new(),
+        cells: crate::plan::Cells::default(),
     }
 }
 
@@ -96,6 +98,7 @@ fn place(store: &mut Store, step: usize, call: Call, actor: usize) -> Place {
         case: CaseNo(0),
         item: ItemId::from("tea"),
         repeat: 1,
+        cell: crate::plan::CellIdx(0),
         row: store.put(&json!({ "motion": "Tea is better" }).to_string()),
         step: StepIdx(step),
         call,

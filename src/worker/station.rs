@@ -22,8 +22,8 @@ pub struct Station {
     pub plan: Arc<Plan>,
     /// By the plan's order of backends.
     pub backends: Vec<Arc<dyn Backend>>,
-    /// By the plan's order of actors: the model as its server names it.
-    pub models: Vec<Arc<str>>,
+    /// By the plan's order of cells and of actors: the model as its server names it.
+    pub models: Vec<Vec<Arc<str>>>,
     /// Whether to ask for streams.
     pub stream: bool,
     /// Where earlier texts are found.
@@ -54,7 +54,9 @@ impl Station {
         spoken: &(dyn Fn(&str) + Send + Sync),
         mut cancel: oneshot::Receiver<FailureKind>,
     ) -> Worked {
-        let composed = match task::compose(&self.plan, place, &self.models, &|digest| (self.texts)(digest)) {
+        let plan = self.plan.cell(place.cell);
+        let models = &self.models[place.cell.0];
+        let composed = match task::compose(plan, place, models, &|digest| (self.texts)(digest)) {
             Ok(composed) => composed,
             Err(error) => return unasked(&error),
         };
@@ -82,13 +84,13 @@ impl Station {
     }
 
     fn request(&self, place: &Place, composed: Composed, timeouts: Timeouts) -> ChatRequest {
-        let sampling = &self.plan.actor(place.actor).sampling;
+        let sampling = &self.plan.cell(place.cell).actor(place.actor).sampling;
         let format = match composed.options.is_empty() || !place.takes_format {
             true => Format::Text,
             false => Format::Choice(composed.options),
         };
         ChatRequest {
-            model: Arc::clone(&self.models[place.actor.0]),
+            model: Arc::clone(&self.models[place.cell.0][place.actor.0]),
             messages: composed.messages,
             temperature: sampling.temperature,
             top_p: sampling.top_p,
@@ -115,7 +117,7 @@ impl Station {
         match answer {
             Err(failure) => (Outcome::Failed(failure), Usage::default()),
             Ok(Completion { text, finish, model, usage }) => {
-                let facts = task::read(&self.plan, place, &text, finish);
+                let facts = task::read(self.plan.cell(place.cell), place, &text, finish);
                 let text = keep(texts, Arc::from(text));
                 (Outcome::Answered(Answer { text, finish, model, facts }), usage)
             }

@@ -64,7 +64,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn json(&mut self, node: &Node) -> Option<Value> {
+    /// Returns a value as JSON, the environment put in; reports what JSON does not have.
+    pub(super) fn json(&mut self, node: &Node) -> Option<Value> {
         match &node.kind {
             Kind::Invalid => None,
             Kind::List(entries) => {

@@ -47,6 +47,7 @@ impl Compiler<'_> {
         let refuse = |message: String| Diagnostic::error(code::COLUMN, message);
         let diagnostic = match path.as_slice() {
             ["repeat" | "status"] => None,
+            ["matrix", name] => self.matrix_column(name, source),
             ["item", column] => self.item_column(column, source, items),
             ["steps", step, field] => {
                 let spec = self.spec;
@@ -67,7 +68,7 @@ impl Compiler<'_> {
             _ => Some(
                 refuse(format!("`{}` is no source of a column", source.value))
                     .at(&source.span, "unknown source")
-                    .help("there is: item.<column>, repeat, status, steps.<step>.<field>"),
+                    .help("there is: item.<column>, repeat, matrix.<name>, status, steps.<step>.<field>"),
             ),
         };
         match diagnostic {
@@ -77,6 +78,16 @@ impl Compiler<'_> {
             }
             None => Some(Column(path.into_iter().map(str::to_owned).collect())),
         }
+    }
+
+    fn matrix_column(&self, name: &str, source: &Spanned<String>) -> Option<Diagnostic> {
+        let values = self.cell.into_iter().flatten();
+        let names: Vec<&str> = values.map(|(name, _)| name.as_str()).collect();
+        (!names.contains(&name)).then(|| {
+            Diagnostic::error(code::COLUMN, format!("the matrix has no `{name}`"))
+                .at(&source.span, "nothing to show")
+                .suggest(name, names)
+        })
     }
 
     fn item_column(&self, column: &str, source: &Spanned<String>, items: Option<&Items>) -> Option<Diagnostic> {

@@ -10,7 +10,7 @@ use crate::prompt::{Reference, TemplateId, locate, locate_all};
 use crate::spec::{Step, Table, Text};
 
 /// Everything that a template may name.
-const ROOTS: &[&str] = &["params", "item", "repeat", "actors", "steps", "run", "turn"];
+const ROOTS: &[&str] = &["params", "item", "repeat", "matrix", "actors", "steps", "run", "turn"];
 /// Functions of the template language.
 const FUNCTIONS: &[&str] = &["range", "dict"];
 
@@ -44,6 +44,8 @@ pub(super) struct Reads {
     pub(super) columns: BTreeMap<String, Span>,
     /// Params that are read.
     pub(super) params: BTreeSet<String>,
+    /// Names in the matrix that a template reads; an empty one for all of it.
+    pub(super) matrix: BTreeSet<String>,
     /// Templates that need nothing but items and params.
     pub(super) complete: Vec<(TemplateId, Text, String)>,
 }
@@ -139,6 +141,7 @@ impl Compiler<'_> {
                 self.reads.columns.entry((*column).to_owned()).or_insert_with(|| place.clone());
             }
             ["item" | "repeat"] | ["run", "seed"] => {}
+            ["matrix", rest @ ..] => self.check_matrix_read(rest, place),
             ["run", "name"] => self.reads.run_name = true,
             ["run", rest @ ..] => self.report.push(
                 Diagnostic::error(code::UNKNOWN_VARIABLE, format!("there is no `{}`", path.join(".")))
@@ -148,6 +151,27 @@ impl Compiler<'_> {
             ["actors", rest @ ..] => self.check_actor_read(&path, rest, place),
             [root, ..] if FUNCTIONS.contains(root) => {}
             _ => self.unknown_variable(&path, place),
+        }
+    }
+
+    fn check_matrix_read(&mut self, rest: &[&str], place: &Span) {
+        let Some(values) = self.cell else {
+            self.report.push(
+                Diagnostic::error(code::UNKNOWN_VARIABLE, "there is no `matrix` in this file")
+                    .at(place, "nothing varies")
+                    .help("write for instance `matrix: { lang: [en, de] }` at the top of the file"),
+            );
+            return;
+        };
+        let name = rest.first().copied().unwrap_or_default();
+        self.reads.matrix.insert(name.to_owned());
+        if !name.is_empty() && !values.contains_key(name) {
+            let shown: Vec<&str> = values.keys().map(String::as_str).collect();
+            self.report.push(
+                Diagnostic::error(code::UNKNOWN_VARIABLE, format!("a cell of the matrix has no `{name}`"))
+                    .at(place, format!("there is {}", shown.join(", ")))
+                    .suggest(name, shown),
+            );
         }
     }
 
