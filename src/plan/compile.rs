@@ -2,6 +2,8 @@
 
 mod cast;
 mod cells;
+#[cfg(test)]
+mod cells_tests;
 mod dialogue;
 mod environment;
 mod expression;
@@ -30,7 +32,7 @@ use super::{Compiled, Limits, Overrides, Plan, Surroundings, Timeouts, hash};
 use crate::base::Digest;
 use crate::diag::{Diagnostic, has_errors};
 use crate::prompt::Templates;
-use crate::spec::{self, Document, Node, Spec};
+use crate::spec::{self, Document, Matrix, Node, Spec};
 
 /// Makes a plan of a file.
 ///
@@ -41,11 +43,12 @@ pub fn compile(file: Arc<str>, text: &str, overrides: &Overrides, around: &Surro
     let mut diagnostics = Vec::new();
     let document = Document::read(&file, text, &overrides.set, &mut diagnostics);
     let Some(document) = document else { return Compiled { plan: None, diagnostics } };
-    let setup = Setup { file: &file, document: &document, overrides, around };
     let mut mistakes = Vec::new();
     let matrix = document.matrix(&mut mistakes);
-    let compiled = if let Some(matrix) = matrix.filter(|_| mistakes.is_empty()) {
-        cells::compile(&setup, &matrix)
+    let names = matrix.as_ref().map(Matrix::names).unwrap_or_default();
+    let setup = Setup { file: &file, document: &document, names: &names, overrides, around };
+    let compiled = if let Some(matrix) = matrix.as_ref().filter(|_| mistakes.is_empty()) {
+        cells::compile(&setup, matrix)
     } else {
         let (plan, diagnostics) = one(&setup, None, 1);
         Compiled { plan: plan.map(|(plan, _)| plan), diagnostics }
@@ -67,6 +70,8 @@ pub fn compile(file: Arc<str>, text: &str, overrides: &Overrides, around: &Surro
 struct Setup<'a> {
     file: &'a str,
     document: &'a Document,
+    /// What cells of the matrix may have.
+    names: &'a [&'a str],
     overrides: &'a Overrides,
     around: &'a Surroundings<'a>,
 }
@@ -85,6 +90,7 @@ fn one(
         overrides: setup.overrides,
         around: *setup.around,
         cell: values,
+        names: setup.names,
         share,
         params: Params::default(),
         templates: Templates::default(),
@@ -104,6 +110,8 @@ struct Compiler<'a> {
     around: Surroundings<'a>,
     /// The values of the matrix in this cell, as written; none where the file has no matrix.
     cell: Option<&'a IndexMap<String, Node>>,
+    /// What cells of the matrix may have.
+    names: &'a [&'a str],
     /// How many cells share what may be spent on trials.
     share: u64,
     params: Params,

@@ -106,7 +106,7 @@ impl Cells {
 /// Writes a table of cells: cases, tokens out for a case, and what judges said most often.
 pub(super) fn table(cells: &[CellSummary], width: usize) -> Vec<String> {
     let names: Vec<String> = cells.iter().take(MOST_SHOWN).map(|cell| cell_name(&cell.matrix)).collect();
-    let longest = names.iter().map(|name| columns(name)).max().unwrap_or(0).min(width / 2);
+    let longest = names.iter().map(|name| columns(name)).max().unwrap_or(0).min(width * 2 / 5);
     let mut lines = vec!["  cells".to_owned()];
     for (cell, name) in cells.iter().zip(&names) {
         let name = cut(name, longest);

@@ -15,3 +15,4 @@ mod reuse;
 mod scale;
 mod schema;
 mod surface;
+mod sweep;

@@ -69,4 +69,15 @@ pub(super) const PAGES: &[Page] = &[
         why: "An empty column is found when the run is over and paid for. Sources are `item.<column>`, `repeat`, \
               `status` and `steps.<step>.<field>`.",
     },
+    Page {
+        code: code::MATRIX,
+        means: "The combinations of a matrix cannot be made, or it sets something that holds for the whole run.",
+        wrong: "actors: { pro: {} }\nmatrix: { often: { set: repeat, to: [1, 2] } }\nsteps:\n  ask:\n    chat: { actor: \
+                pro, prompt: Tea? }\n",
+        right: "actors: { pro: {} }\nmatrix: { heat: { set: actors.pro.temperature, to: [0, 1] } }\nsteps:\n  ask:\n    \
+                chat: { actor: pro, prompt: Tea? }\n",
+        why: "Each cell asks the same steps about the same items, in other words or of other models, so that cells can \
+              be compared: a matrix sets keys under `models`, `actors` and `steps`. `exclude` takes combinations out, \
+              `include` adds values to those that it fits, or a combination of its own.",
+    },
 ];

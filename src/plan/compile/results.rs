@@ -81,12 +81,10 @@ impl Compiler<'_> {
     }
 
     fn matrix_column(&self, name: &str, source: &Spanned<String>) -> Option<Diagnostic> {
-        let values = self.cell.into_iter().flatten();
-        let names: Vec<&str> = values.map(|(name, _)| name.as_str()).collect();
-        (!names.contains(&name)).then(|| {
+        (!self.names.contains(&name)).then(|| {
             Diagnostic::error(code::COLUMN, format!("the matrix has no `{name}`"))
                 .at(&source.span, "nothing to show")
-                .suggest(name, names)
+                .suggest(name, self.names.iter().copied())
         })
     }
 

@@ -155,22 +155,21 @@ impl Compiler<'_> {
     }
 
     fn check_matrix_read(&mut self, rest: &[&str], place: &Span) {
-        let Some(values) = self.cell else {
+        if self.names.is_empty() {
             self.report.push(
                 Diagnostic::error(code::UNKNOWN_VARIABLE, "there is no `matrix` in this file")
                     .at(place, "nothing varies")
                     .help("write for instance `matrix: { lang: [en, de] }` at the top of the file"),
             );
             return;
-        };
+        }
         let name = rest.first().copied().unwrap_or_default();
         self.reads.matrix.insert(name.to_owned());
-        if !name.is_empty() && !values.contains_key(name) {
-            let shown: Vec<&str> = values.keys().map(String::as_str).collect();
+        if !name.is_empty() && !self.names.contains(&name) {
             self.report.push(
-                Diagnostic::error(code::UNKNOWN_VARIABLE, format!("a cell of the matrix has no `{name}`"))
-                    .at(place, format!("there is {}", shown.join(", ")))
-                    .suggest(name, shown),
+                Diagnostic::error(code::UNKNOWN_VARIABLE, format!("the matrix has no `{name}`"))
+                    .at(place, "unknown value")
+                    .suggest(name, self.names.iter().copied()),
             );
         }
     }
