@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use super::init::{InitArgs, Template};
 use super::value::{Assignment, SeedChoice, grace};
 use crate::base::Millis;
 
@@ -22,6 +23,7 @@ Exit codes:
   143  interrupted by SIGTERM (resumable)
 
 Examples:
+  pipe init talks                        a pipeline to start from, in the folder talks
   pipe run pipelines/debate.yaml         a debate, by whatever model is found here
   pipe check pipelines/*.yaml            every mistake at once, before any call
   pipe show last                         what the latest run came to
@@ -54,6 +56,8 @@ pub enum ColorWhen {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Write a pipeline to start from, with data, a schema for editors and a check for CI.
+    Init(InitArgs),
     /// Say everything that is wrong with pipeline files, without any call.
     Check(CheckArgs),
     /// Say what a run would ask, what is reused of an earlier one, and which edits cause calls.

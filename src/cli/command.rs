@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
-use super::{check, doctor, explain, place, plan, results, resume, run, runs, show};
+use super::{check, doctor, explain, init, place, plan, results, resume, run, runs, show};
 
 /// Does what the command line asks for.
 ///
@@ -16,6 +16,7 @@ use super::{check, doctor, explain, place, plan, results, resume, run, runs, sho
 /// Not cancel safe: a run that is dropped is interrupted as by `kill -9`.
 pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit, CommandError> {
     match arguments.command {
+        Command::Init(args) => init::init(&args, printer).await,
         Command::Check(args) => check::check(&args, printer),
         Command::Plan(args) => plan::plan(&args, printer),
         Command::Run(args) => run::run(&args, printer).await,

@@ -21,6 +21,7 @@ pub mod exit;
 mod explain;
 pub mod files;
 mod glance;
+mod init;
 pub mod live;
 mod output;
 mod pipeline;

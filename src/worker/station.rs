@@ -8,13 +8,13 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
-use crate::base::Digest;
+use crate::base::{CaseNo, Digest};
 use crate::event::{Answer, Failure, FailureKind, Outcome, Report, Timings, Usage};
 use crate::plan::{BackendIdx, Place, Plan, Timeouts};
 use crate::task::{self, Composed};
 
-/// Finds a text by its digest, from memory or from the journal.
-pub type TextLookup = dyn Fn(&Digest) -> Option<Arc<str>> + Send + Sync;
+/// Finds a text of a case by its digest, from memory or from the journal.
+pub type TextLookup = dyn Fn(CaseNo, &Digest) -> Option<Arc<str>> + Send + Sync;
 
 /// Everything that a call needs beside its place.
 pub struct Station {
@@ -56,7 +56,7 @@ impl Station {
     ) -> Worked {
         let plan = self.plan.cell(place.cell);
         let models = &self.models[place.cell.0];
-        let composed = match task::compose(plan, place, models, &|digest| (self.texts)(digest)) {
+        let composed = match task::compose(plan, place, models, &|digest| (self.texts)(place.case, digest)) {
             Ok(composed) => composed,
             Err(error) => return unasked(&error),
         };
