@@ -190,17 +190,21 @@ impl Engine {
     /// Returns where a call goes.
     #[must_use]
     pub fn backend_of(&self, key: Key) -> BackendIdx {
-        // The lane that holds it knows, also when the case is over.
-        if let Some(lane) = self.flow.lanes.iter().position(|lane| lane.started.contains_key(&key)) {
-            return BackendIdx(lane);
-        }
-        let plan = self.plan_of(key.case);
-        plan.actor(frontier::speaker(&plan.step(key.step).kind, key.call)).backend
+        let Some(case) = self.state.open.get(&key.case) else { return self.started_at(key) };
+        let plan = self.plan.cell(case.cell);
+        plan.actor(plan.speaker(key.step, &case.item, case.repeat, key.call)).backend
     }
 
     /// Returns the plan of the cell that a case belongs to; of the first one when the case is over.
     fn plan_of(&self, case: CaseNo) -> &Plan {
         self.plan.cell(self.state.open.get(&case).map(|case| case.cell).unwrap_or_default())
+    }
+
+    /// Returns where a call of a case that is over was sent. None is under way then, so a report for one is late
+    /// wherever it is looked for.
+    fn started_at(&self, key: Key) -> BackendIdx {
+        let lane = self.flow.lanes.iter().position(|lane| lane.started.contains_key(&key));
+        BackendIdx(lane.unwrap_or_default())
     }
 
     fn pass_time(&mut self, step: &mut Step) {
@@ -274,7 +278,7 @@ impl Engine {
         let plan = self.plan.cell(case.cell);
         let step = plan.step(key.step);
         let turns = match (&step.kind, case.calls(key.step)) {
-            (StepKind::Dialogue(dialogue), Some(calls)) => frontier::turns(plan, dialogue, calls),
+            (StepKind::Dialogue(_), Some(calls)) => frontier::turns(plan, case, key.step, calls),
             _ => Vec::new(),
         };
         let inputs = step.reads.iter().filter_map(|&read| Some((read, Arc::clone(case.settled(read)?)))).collect();
@@ -286,7 +290,7 @@ impl Engine {
             row: case.row,
             step: key.step,
             call: key.call,
-            actor: frontier::speaker(&step.kind, key.call),
+            actor: plan.speaker(key.step, &case.item, case.repeat, key.call),
             turns,
             inputs,
             takes_format: self.state.backends[backend.0].takes_format,

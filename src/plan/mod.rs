@@ -5,6 +5,7 @@
 mod cell;
 mod compare;
 mod compile;
+mod dialogue;
 mod fingerprint;
 #[cfg(test)]
 mod fingerprint_tests;
@@ -16,12 +17,13 @@ mod overrides;
 pub use cell::{CellIdx, Cells};
 pub use compare::{StepChange, compare};
 pub use compile::compile;
+pub use dialogue::{Dialogue, History, Likeness, Order, Pattern, Stop};
 pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 mod place;
 
 pub use model::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Dialogue, Items, Judge, Limits,
-    ModelChoice, Pattern, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Stop, Timeouts,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Items, Judge, Limits,
+    ModelChoice, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
 pub use place::{Call, Place, seed_of};

@@ -152,5 +152,8 @@ impl StepTally {
         if let Some(TaskOutput::Judge(judgement)) = &settled.output {
             self.judge.get_or_insert_with(JudgeTally::default).add(judgement);
         }
+        if let Some(TaskOutput::Dialogue { stopped_by, .. }) = &settled.output {
+            self.endings.add(stopped_by.clone());
+        }
     }
 }

@@ -39,6 +39,8 @@ pub struct Tally {
     pub first_given_up: Option<String>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
+    /// Requests that left the oldest turns of their dialogue out.
+    pub trimmed: u64,
     /// Tokens of all answered requests.
     pub usage: Usage,
     /// The same by actor, and what they cost.
@@ -82,6 +84,8 @@ pub struct StepTally {
     pub usage: Usage,
     /// What its judge said; none when it is no judge.
     pub judge: Option<JudgeTally>,
+    /// Conditions that ended its dialogues.
+    pub endings: Categories,
 }
 
 /// What a judge said over all cases.
@@ -136,6 +140,7 @@ impl Tally {
                 self.cases.settle(settled.status);
                 self.cells.settle_case(settled);
             }
+            Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.set_prices(&tuned.prices, &tuned.cell_prices),
             Event::CapacityChanged(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
