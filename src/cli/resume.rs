@@ -112,13 +112,13 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
     let Some(plan) = loaded.plan.clone() else {
         loaded.say(printer);
         printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
-        return Ok(Exit::InvalidPipeline);
+        return pipeline::refuse(&file, &loaded, None, session.json, printer);
     };
     let survey = match survey(&plan) {
         Ok(survey) => survey,
         Err(problems) => {
             pipeline::say_problems(&problems, printer);
-            return Ok(Exit::InvalidPipeline);
+            return pipeline::refuse(&file, &loaded, Some(&Err(problems)), session.json, printer);
         }
     };
     let output = Output::plan(&plan, kept.force, Some(dir), session.json)?;
@@ -250,15 +250,17 @@ async fn anew(
 ) -> Result<Exit, CommandError> {
     let earlier = Earlier::open(dir)?;
     loaded.say(printer);
-    let Loaded { plan, text, read, .. } = loaded;
-    let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
+    let Some(plan) = loaded.plan.clone() else {
+        return pipeline::refuse(file, &loaded, None, session.json, printer);
+    };
     let survey = match survey(&plan) {
         Ok(survey) => survey,
         Err(problems) => {
             pipeline::say_problems(&problems, printer);
-            return Ok(Exit::InvalidPipeline);
+            return pipeline::refuse(file, &loaded, Some(&Err(problems)), session.json, printer);
         }
     };
+    let Loaded { text, read, .. } = loaded;
     printer.say(&format!(
         "{} was edited, and asks something else: a new run takes over from {}",
         file.display(),
