@@ -1,11 +1,14 @@
 //! A world that answers in any order, fails, forgets what was not committed, and dies; and what must survive it.
 
+mod draws;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use self::draws::Draws;
 use super::*;
 use crate::base::{ActorName, BackendName, CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
 use crate::event::{
@@ -150,19 +153,6 @@ fn report(outcome: Outcome) -> Box<Report> {
         usage: Usage::default(),
         timings: Timings::default(),
     })
-}
-
-/// A small generator: `SplitMix64` (Steele, Lea, Flood, 2014).
-struct Draws(u64);
-
-impl Draws {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % bound as u64).expect("below a usize")
-    }
 }
 
 struct World {
