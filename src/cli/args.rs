@@ -289,6 +289,9 @@ pub struct ResumeArgs {
     /// The run: `last`, or the start of its id.
     #[arg(value_name = "RUN", default_value = "last")]
     pub run: String,
+    /// Replace a value of the file that changes nothing that is asked, by its path; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub sets: Vec<Assignment>,
     /// How the process ends and what it prints.
     #[command(flatten)]
     pub session: Session,

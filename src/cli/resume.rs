@@ -66,7 +66,8 @@ pub(super) async fn resume(args: &ResumeArgs, printer: &mut Printer) -> Result<E
         "last" => latest(&home)?,
         run => home.resolve(run).map_err(|error| CommandError::new(Exit::Usage, error.to_string()))?,
     };
-    take_up(&dir, &args.session, printer).await
+    let sets = args.sets.iter().map(|set| (set.name.clone(), set.value.clone())).collect();
+    take_up(&dir, sets, &args.session, printer).await
 }
 
 /// Returns the newest run that can be gone on with; the newest of all when every one is complete or held.
@@ -80,11 +81,16 @@ fn latest(home: &Home) -> Result<RunDir, CommandError> {
     Ok(open.unwrap_or(newest))
 }
 
-/// Goes on with a run.
+/// Goes on with a run; `sets` replace values of its file on top of those that it began with.
 ///
 /// # Errors
 /// It is held by another process, complete, or cannot be taken up by this version.
-pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Printer) -> Result<Exit, CommandError> {
+pub(super) async fn take_up(
+    dir: &RunDir,
+    sets: Vec<(String, String)>,
+    session: &Session,
+    printer: &mut Printer,
+) -> Result<Exit, CommandError> {
     let lock = dir.lock().map_err(|error| {
         CommandError::new(Exit::Usage, error.to_string())
             .help("it is being worked on; `pipe show` tells how far it is")
@@ -97,11 +103,13 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
     }
     let kept = Kept::read(&found.started)?;
     let file = PathBuf::from(&found.started.file);
-    let (loaded, changed) = match edited(&file, &found, &kept)? {
+    let (loaded, changed) = match edited(&file, &found, &kept, &sets)? {
         Edit::None(loaded) => (loaded, None),
         Edit::Outside(loaded, changed) => (loaded, Some(changed)),
         Edit::Inside(loaded) => {
             drop(lock);
+            let mut kept = kept;
+            kept.overrides.set.extend(sets);
             return anew(dir, &file, loaded, kept, session, printer).await;
         }
         Edit::Gone(loaded) => {
@@ -157,8 +165,7 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
     let mut first = vec![Input::Resume(Box::new(resumed))];
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
-        let what = if changed.is_empty() { "nothing that is asked".to_owned() } else { changed.join(", ") };
-        printer.say(&format!("{} was edited: {what} differs; the run goes on with that", file.display()));
+        printer.say(&tuned_line(&file, &changed, &sets));
         let (source, files, texts) = super::run::recorded(loaded.text, &loaded.read);
         let (prices, cell_prices) = (plan.prices(), plan.cell_prices());
         first.push(Input::Tune(Box::new(RunTuned { source, files, prices, cell_prices, changed })));
@@ -207,13 +214,15 @@ enum Edit {
 }
 
 /// Reads the file again and compares it with what the run is made of.
-fn edited(file: &Path, found: &Resumable, kept: &Kept) -> Result<Edit, CommandError> {
+fn edited(file: &Path, found: &Resumable, kept: &Kept, sets: &[(String, String)]) -> Result<Edit, CommandError> {
     let again = || pipeline::compile_again(file, &found.source, &kept.overrides, kept.allow_outside);
     if matches!(std::fs::metadata(file), Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
         return Ok(Edit::Gone(again()?));
     }
-    let now = pipeline::load(file, &kept.overrides, kept.allow_outside)?;
-    let is_same = *now.text == *found.source.text && now.read == found.source.files;
+    let mut overrides = kept.overrides.clone();
+    overrides.set.extend_from_slice(sets);
+    let now = pipeline::load(file, &overrides, kept.allow_outside)?;
+    let is_same = sets.is_empty() && *now.text == *found.source.text && now.read == found.source.files;
     let Some(plan) = &now.plan else { return Ok(Edit::None(now)) };
     if is_same {
         return Ok(Edit::None(now));
@@ -225,12 +234,21 @@ fn edited(file: &Path, found: &Resumable, kept: &Kept) -> Result<Edit, CommandEr
     Ok(Edit::Outside(now, changed))
 }
 
+/// Says what differs, and who says so.
+fn tuned_line(file: &Path, changed: &[String], sets: &[(String, String)]) -> String {
+    let what = if changed.is_empty() { "nothing that is asked".to_owned() } else { changed.join(", ") };
+    let cause = if sets.is_empty() { format!("{} was edited", file.display()) } else { "by --set".to_owned() };
+    format!("{cause}: {what} differs; the run goes on with that")
+}
+
 /// Names what differs between two plans that ask the same.
 fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
     let rows = |plan: &Plan| plan.results.as_ref().map(|results| (results.path.clone(), results.columns.clone()));
     let most = |plan: &Plan| plan.backends.iter().map(|backend| backend.concurrency).collect::<Vec<_>>();
     let differs = [
         ("limits", before.limits != now.limits),
+        ("stop", before.halt != now.halt),
+        ("tolerate", before.tolerated.to_bits() != now.tolerated.to_bits()),
         ("concurrency", most(before) != most(now)),
         ("results", rows(before) != rows(now)),
         ("price", (before.prices(), before.cell_prices()) != (now.prices(), now.cell_prices())),

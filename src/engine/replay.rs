@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::state::{BackendState, CallPhase, CallState, CaseState, IllegalEvent, RunState, TaskState};
+use super::state::{BackendState, CallPhase, CallState, CaseState, Clock, IllegalEvent, RunState, TaskState};
 use super::step::{Engine, Options};
 use crate::event::{Recorded, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapTask, SnapTaskState, Snapshot};
 use crate::plan::{Call, Plan, StepIdx};
@@ -77,6 +77,9 @@ impl RunState {
             admitted_chain: Some(self.admitted_chain),
             usage: self.usage,
             segment: self.segment,
+            earlier_us: self.clock.earlier_us,
+            began: self.clock.began,
+            latest: self.clock.latest,
             open: open.collect(),
             backends: backends.collect(),
         }
@@ -89,6 +92,7 @@ impl RunState {
         state.admitted_chain = snapshot.admitted_chain.unwrap_or(state.admitted_chain);
         state.usage = snapshot.usage;
         state.segment = snapshot.segment;
+        state.clock = Clock { earlier_us: snapshot.earlier_us, began: snapshot.began, latest: snapshot.latest };
         for stored in snapshot.backends {
             let place = plan.backends.iter().position(|backend| backend.name == stored.backend);
             let place = place.ok_or_else(|| format!("the plan has no backend {}", stored.backend))?;

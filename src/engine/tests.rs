@@ -1,20 +1,20 @@
 //! A world that answers in any order, fails, forgets what was not committed, and dies; and what must survive it.
 
-mod draws;
-
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use self::draws::Draws;
+mod given;
+mod halting;
+
+use self::given::{Draws, begun};
 use super::*;
 use crate::base::{ActorName, BackendName, CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
 use crate::event::{
     Answer, CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded, Report, RunOutcome,
-    RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, TimeoutPhase, Timings,
-    Usage, Verdict,
+    RunResumed, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, TimeoutPhase, Timings, Usage, Verdict,
 };
 use crate::plan::{
     Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Call, CellIdx, Chat, Concurrency, Dialogue, History, Items,
@@ -105,6 +105,8 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
             timeouts: crate::plan::Timeouts { total: Millis::seconds(60), ..crate::plan::Timeouts::default() },
             ..Limits::default()
         },
+        halt: None,
+        tolerated: 0.0,
         results: None,
         templates,
         matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),
@@ -177,26 +179,12 @@ fn options() -> Options {
     Options { slots: SLOTS.to_vec(), grace: Millis::seconds(30) }
 }
 
-fn begun() -> Input {
-    Input::Begin(Box::new(RunStarted {
-        format: crate::event::FORMAT,
-        name: "t".to_owned(),
-        plan: Digest::of(b"t"),
-        source: Digest::of(b""),
-        files: BTreeMap::new(),
-        file: "t.yaml".to_owned(),
-        overrides: serde_json::Value::Null,
-        seed: 0,
-        version: "0".to_owned(),
-        backends: Vec::new(),
-        prices: BTreeMap::new(),
-        cell_prices: Vec::new(),
-    }))
-}
-
 impl World {
     fn new(seed: u64) -> Self {
-        let plan = plan();
+        Self::of(plan(), seed)
+    }
+
+    fn of(plan: Arc<Plan>, seed: u64) -> Self {
         let engine = Engine::new(Arc::clone(&plan), options());
         let mut world = Self {
             plan,

@@ -18,6 +18,15 @@ pub struct Snapshot {
     pub usage: Usage,
     /// How many processes resumed the run.
     pub segment: u32,
+    /// How long processes before the present one worked on the run, in microseconds.
+    #[serde(default)]
+    pub earlier_us: u64,
+    /// When the present one began.
+    #[serde(default)]
+    pub began: Option<Timestamp>,
+    /// When the latest event became true.
+    #[serde(default)]
+    pub latest: Option<Timestamp>,
     /// Cases not settled, by number.
     pub open: Vec<SnapCase>,
     /// What is known of backends.

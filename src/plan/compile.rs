@@ -7,6 +7,7 @@ mod cells_tests;
 mod dialogue;
 mod environment;
 mod expression;
+mod halt;
 mod items;
 mod judge;
 mod params;
@@ -132,6 +133,8 @@ impl Compiler<'_> {
         let repeat = self.overrides.repeat.unwrap_or(repeat);
         let limits = self.limits();
         let matrix = self.matrix();
+        let (halt, most_items) = self.halt();
+        let tolerated = self.tolerated();
         let (items, shown_path) = self.items();
         let cast = self.cast();
         let steps = self.steps(cast.as_ref());
@@ -148,9 +151,11 @@ impl Compiler<'_> {
             actors: cast.actors,
             steps,
             items: items?,
-            limit: self.overrides.limit,
+            limit: [self.overrides.limit, most_items].into_iter().flatten().min(),
             repeat,
             limits,
+            halt,
+            tolerated,
             results,
             templates: std::mem::take(&mut self.templates),
             matrix,

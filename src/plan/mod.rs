@@ -13,6 +13,7 @@ mod graph;
 mod hash;
 mod model;
 mod overrides;
+mod stop;
 
 pub use cell::{CellIdx, Cells};
 pub use compare::{StepChange, compare};
@@ -27,3 +28,4 @@ pub use model::{
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
 pub use place::{Call, Place, seed_of};
+pub use stop::Halt;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Cells, Dialogue};
+use super::{Cells, Dialogue, Halt};
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::prompt::{TemplateId, Templates};
 
@@ -34,12 +34,16 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Where cases come from.
     pub items: Items,
-    /// Only so many items from the start; outside identity.
+    /// Only so many items from the start, by `--limit` or by the run's stop; outside identity.
     pub limit: Option<u64>,
     /// Repeats of every item.
     pub repeat: NonZeroU32,
     /// Bounds of the run; outside identity.
     pub limits: Limits,
+    /// What ends the run before its last case; outside identity.
+    pub halt: Option<Halt>,
+    /// The share of cases that may fail without the run counting as failed; outside identity.
+    pub tolerated: f64,
     /// Where the table of results goes, when the file says so.
     pub results: Option<ResultsPlan>,
     /// Every compiled template.

@@ -142,7 +142,7 @@ impl Tally {
             }
             Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.set_prices(&tuned.prices, &tuned.cell_prices),
-            Event::CapacityChanged(_) => {}
+            Event::CapacityChanged(_) | Event::StopReached(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),

@@ -9,7 +9,7 @@ use super::node::{Kind, Node, Spanned};
 use super::table::{Named, filled};
 use super::{
     BaseUrl, Count, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, Required, Results,
-    Scalar, Seed, Setting, Slots, Step, Table, Temperature, Text, Tokens, TopP, Version, Word,
+    RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Temperature, Text, Tokens, TopP, Version, Word,
 };
 use crate::diag::{Diagnostic, code};
 
@@ -58,6 +58,12 @@ pub struct Spec {
     #[schemars(extend("minProperties" = 1))]
     #[schemars(extend("examples" = [{"ask": {"chat": {"actor": "pro", "prompt": "{{ item.motion }}"}}}]))]
     pub steps: Required<Table<Step>>,
+    /// When the run is over before its last case.
+    #[schemars(extend("examples" = [{"any": [{"budget": {"tokens": "5M"}}, {"errors": {"fraction": "5%", "after": 50}}]}]))]
+    pub stop: Option<RunStop>,
+    /// The share of cases that may fail before the exit code is 1. Omitted: none.
+    #[schemars(extend("examples" = ["2%"]))]
+    pub tolerate: Option<Setting<Share>>,
     /// Bounds of the run.
     #[schemars(extend("examples" = [{"concurrency": 4, "timeouts": {"total": "10m"}}]))]
     pub limits: Option<Limits>,
@@ -199,6 +205,8 @@ impl Decode for Spec {
             repeat: fields.optional("repeat", report),
             matrix: fields.optional("matrix", report),
             steps: filled(&mut fields, "steps", report),
+            stop: fields.optional("stop", report),
+            tolerate: fields.optional("tolerate", report),
             limits: fields.optional("limits", report),
             results: fields.optional("results", report),
         };

@@ -16,5 +16,6 @@ mod reuse;
 mod scale;
 mod schema;
 mod show;
+mod stops;
 mod surface;
 mod sweep;

@@ -70,6 +70,14 @@ pub(super) const PAGES: &[Page] = &[
               `status` and `steps.<step>.<field>`.",
     },
     Page {
+        code: code::MIXED_STOP,
+        means: "Under one `all` of the run's stop stand conditions that cannot be tested together.",
+        wrong: "stop: { all: [{ items: { n: 100 } }, { budget: { tokens: 1M } }] }\n",
+        right: "stop: { any: [{ items: { n: 100 } }, { budget: { tokens: 1M } }] }\n",
+        why: "`items` counts along the order of the input, so that it stops at the same item whatever the timing. \
+              `budget` and `errors` act at once, wherever the run is. The two meet under `any` alone.",
+    },
+    Page {
         code: code::MATRIX,
         means: "The combinations of a matrix cannot be made, or it sets something that holds for the whole run.",
         wrong: "actors: { pro: {} }\nmatrix: { often: { set: repeat, to: [1, 2] } }\nsteps:\n  ask:\n    chat: { actor: \
