@@ -7,7 +7,7 @@ use super::check::counted;
 use super::earlier::{Earlier, voices};
 use super::exit::{CommandError, Exit};
 use super::pipeline;
-use super::printer::{BOLD, DIM, Printer, paint};
+use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::{place, prompts, resolved, reuse, run, tokens};
 use crate::plan::{CellIdx, Fingerprints, Plan, StepChange, compare};
 use crate::report::grouped;
@@ -70,7 +70,8 @@ pub(super) fn say(
         printer.line(&to_json(plan, earlier, &forecast, &lines, &tokens).to_string())?;
         return Ok(Exit::Done);
     }
-    printer.line(&format!("{} {}", paint(BOLD, &plan.name), plan.description.as_deref().unwrap_or("")))?;
+    let what = plan.description.as_deref().map(|text| format!(": {}", inert(text.trim()))).unwrap_or_default();
+    printer.line(&format!("{}{what}", paint(BOLD, &plan.name)))?;
     let known = match earlier {
         Some(earlier) => format!(", {} of them known to {}", grouped(forecast.known), earlier.id()),
         None => String::new(),

@@ -28,7 +28,7 @@ impl Table {
     }
 
     /// Writes the rows in lines of at most `width` columns: the last column is wrapped under itself, and where it has
-    /// no room for that, under its row. Only what is too wide before it is cut. `head` dresses the first line.
+    /// no room for that, under its row; where not even the columns before it fit, all but the first stand there. `head` dresses the first line.
     pub(super) fn render(&self, width: usize, head: impl Fn(&str) -> String) -> String {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widest = |place: usize| self.rows.iter().filter_map(|row| row.get(place)).map(|cell| columns(cell)).max();
@@ -48,7 +48,12 @@ impl Table {
                 false if width >= before + NARROWEST => {
                     format!("{line}{}", wrapped(last, width, before).trim_start())
                 }
-                false => format!("{}\n{}", cut(line.trim_end(), width), wrapped(last, width, INDENT)),
+                false if before <= width => format!("{}\n{}", line.trim_end(), wrapped(last, width, INDENT)),
+                false => {
+                    let (name, rest) = row.split_first().expect("a row has a cell");
+                    let rest = rest.iter().filter(|cell| !cell.is_empty()).cloned().collect::<Vec<_>>().join("  ");
+                    format!("{}\n{}", cut(name, width), wrapped(&rest, width, INDENT))
+                }
             };
             text.push_str(&if number == 0 { head(&lines) } else { lines });
             text.push('\n');
@@ -68,6 +73,8 @@ mod tests {
         table.add(&["b", "a long cell\nof two lines, wrapped"]);
         let narrow = "run   cases\n我们  1\nb\n    a long cell of\n    two lines,\n    wrapped\n";
         assert_eq!(table.render(20, str::to_owned), narrow);
+        let thin = "run\n    cases\n我们\n    1\nb\n    a long\n    cell of\n    two lines,\n    wrapped\n";
+        assert_eq!(table.render(5, str::to_owned), thin, "a text has ten columns at least");
         let wide = "run   cases\n我们  1\nb     a long cell of two lines,\n      wrapped\n";
         assert_eq!(table.render(32, str::to_owned), wide);
     }

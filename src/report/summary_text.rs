@@ -85,7 +85,7 @@ impl Rows {
         }
         let scored = format!("{} of {} scored", grouped(judge.scored), counted(asked, "case"));
         let reason = if unscored.is_empty() { String::new() } else { format!("; unscored: {unscored}") };
-        self.lines.push(cut(&format!("  {}: {scored}{reason}", step.step), self.width));
+        self.lines.push(wrapped(&format!("{}: {scored}{reason}", step.step), self.width, 2));
         for choice in &judge.choices {
             self.share(choice, judge.scored);
         }
@@ -98,7 +98,7 @@ impl Rows {
             self.add("  flipped", &text);
         }
         if judge.scored >= FEWEST_FOR_BARS {
-            self.lines.push(cut("    shares of the scored cases with 95 % Wilson intervals", self.width));
+            self.lines.push(wrapped("shares of the scored cases with 95 % Wilson intervals", self.width, 4));
         }
         self.lines.push(String::new());
     }
@@ -112,9 +112,16 @@ impl Rows {
         let length = self.width.saturating_sub(self.label + BESIDE_BAR).clamp(8, 30);
         let bar = pad(&bar(choice.share, length), length);
         let share = format!("{:>7}", percent(choice.share));
-        // Not wrapped: the bar's length is chosen so that the line fits.
         let label = pad(&cut(&format!("  {}", choice.option), self.label), self.label);
-        self.lines.push(cut(&format!("  {label}  {bar} {share}  {}  {counts}", interval(choice)), self.width));
+        let line = format!("  {label}  {bar} {share}  {}  {counts}", interval(choice));
+        if columns(&line) <= self.width {
+            return self.lines.push(line);
+        }
+        // The numbers say it without a bar, which cannot be wrapped.
+        self.add(
+            &format!("  {}", choice.option),
+            &format!("{}  {}  {counts}", percent(choice.share), interval(choice)),
+        );
     }
 }
 

@@ -84,7 +84,9 @@ impl Station {
         Worked { report: Report { request: Some(request_digest), dropped_turns, outcome, usage, timings }, texts }
     }
 
-    fn request(&self, place: &Place, composed: Composed, timeouts: Timeouts) -> ChatRequest {
+    /// Returns what is sent for a place.
+    #[must_use]
+    pub fn request(&self, place: &Place, composed: Composed, timeouts: Timeouts) -> ChatRequest {
         let sampling = &self.plan.cell(place.cell).actor(place.actor).sampling;
         let format = match composed.options.is_empty() || !place.takes_format {
             true => Format::Text,

@@ -3,6 +3,7 @@
 mod backend_faults;
 mod crash;
 mod explain;
+mod export;
 mod fuzz;
 mod hostile;
 mod house;
