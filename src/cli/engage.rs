@@ -78,7 +78,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         plan: Arc::clone(&plan),
         backends: connected.iter().map(|one| Arc::clone(&one.backend)).collect(),
         models,
-        stream: talk,
+        stream: talk || plan.limits.streams,
         texts: lookup(&texts),
     };
     let (stop, stops) = mpsc::channel(4);

@@ -199,6 +199,7 @@ impl Compiler<'_> {
             attempts: attempts.map_or(standard.attempts, |count| count.0),
             within,
             backoff: backoff.map_or(standard.backoff, |spec::Backoff(shortest, longest)| (shortest, longest)),
+            streams: times.is_some_and(|times| times.first_token.is_some() || times.idle.is_some()),
         }
     }
 }

@@ -246,6 +246,8 @@ pub struct Limits {
     pub within: Millis,
     /// Shortest and longest wait between attempts, before jitter.
     pub backoff: (Millis, Millis),
+    /// Ask for streams though nobody watches: `first_token` or `idle` is written, which only a stream can keep.
+    pub streams: bool,
 }
 
 /// Limits of one attempt. Waiting in our own queues never counts.
@@ -294,6 +296,7 @@ impl Default for Limits {
             attempts: NonZeroU32::new(6).expect("6 is not 0"),
             within: Millis::seconds(600),
             backoff: (Millis::seconds(1), Millis::seconds(60)),
+            streams: false,
         }
     }
 }
