@@ -155,8 +155,8 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
         let texts = |digest: &Digest| {
             read.texts.iter().find(|text| text.digest == *digest).map(|text| Arc::clone(&text.body))
         };
-        let cell = read.offered.cell;
-        for (index, step) in plan.cell(cell).steps.iter().enumerate() {
+        let of = read.offered.cell;
+        for (index, step) in plan.cell(of).steps.iter().enumerate() {
             if !step.reads.is_empty() {
                 waiting.insert(step.name.as_str());
                 continue;
@@ -170,7 +170,7 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
                 case: number,
                 item: read.offered.item.clone(),
                 repeat: read.offered.repeat,
-                cell,
+                cell: of,
                 row: read.offered.row,
                 step: StepIdx(index),
                 call,
@@ -179,14 +179,14 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
                 inputs: Vec::new(),
                 takes_format: true,
             };
-            if &*station.models[cell.0][actor.0] == "auto" {
+            if &*station.models[of.0][actor.0] == "auto" {
                 let message = format!(
                     "actor {:?} has no model's name, and a batch needs one",
-                    plan.cell(cell).actor(actor).name.as_str()
+                    plan.cell(of).actor(actor).name.as_str()
                 );
                 return Err(CommandError::new(Exit::Usage, message).help("name it: --model NAME"));
             }
-            let composed = task::compose(plan.cell(cell), &place, &station.models[cell.0], &texts)
+            let composed = task::compose(plan.cell(of), &place, &station.models[of.0], &texts)
                 .map_err(|error| CommandError::new(Exit::InvalidPipeline, with_causes(&error)))?;
             let request = station.request(&place, composed, plan.limits.timeouts);
             lines.push(line(&custom_id(number, &step.name, &call.path()), &request));
