@@ -45,6 +45,10 @@ pub enum Input {
     Returned(Ticket, Box<Report>),
     /// Someone wants the run to stop; a second time skips ahead.
     Stop(StopCause),
+    /// Someone wants no new call to start; nothing when none does already, or the run is stopping.
+    Pause,
+    /// Someone wants calls to start again; nothing when they do.
+    Unpause,
     /// Time passed.
     Tick,
 }

@@ -17,6 +17,7 @@ mod replay;
 mod retry;
 mod state;
 mod step;
+mod steer;
 mod stop;
 #[cfg(test)]
 mod tests;

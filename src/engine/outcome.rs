@@ -163,12 +163,13 @@ impl Engine {
         (self.counted(backend, ticket, at)? <= within).then_some(at)
     }
 
-    /// Returns how much of the time from a call's first request to `at` counts: not what passed with the breaker open.
+    /// Returns how much of the time from a call's first request to `at` counts: not what passed with the breaker open
+    /// or the run paused.
     fn counted(&self, backend: BackendIdx, ticket: Ticket, at: Timestamp) -> Option<Millis> {
         let key = ticket.key;
         let call = self.state.call(key.case, key.step, key.call)?;
-        let open_ms = self.state.backends[backend.0].open_ms_until(self.now) - call.open_ms_before;
-        Some(Millis(at.since(call.first).0.saturating_sub(open_ms)))
+        let still_ms = self.state.still_ms(backend.0, self.now) - call.open_ms_before;
+        Some(Millis(at.since(call.first).0.saturating_sub(still_ms)))
     }
 
     fn end(&mut self, step: &mut Step, ticket: Ticket, report: Report, decision: &Decision) {

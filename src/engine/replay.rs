@@ -76,6 +76,8 @@ impl RunState {
             admitted_chain: Some(self.admitted_chain),
             usage: self.usage,
             segment: self.segment,
+            paused_since: self.paused_since,
+            paused_ms: self.paused_ms,
             open: open.collect(),
             backends: backends.collect(),
         }
@@ -88,6 +90,8 @@ impl RunState {
         state.admitted_chain = snapshot.admitted_chain.unwrap_or(state.admitted_chain);
         state.usage = snapshot.usage;
         state.segment = snapshot.segment;
+        state.paused_since = snapshot.paused_since;
+        state.paused_ms = snapshot.paused_ms;
         for stored in snapshot.backends {
             let place = plan.backends.iter().position(|backend| backend.name == stored.backend);
             let place = place.ok_or_else(|| format!("the plan has no backend {}", stored.backend))?;

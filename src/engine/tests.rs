@@ -346,7 +346,8 @@ impl World {
                 }
                 2 => self.checkpoint(),
                 3 | 4 => self.tick(),
-                5..=7 => {}
+                5 => self.give(Input::Pause),
+                6 | 7 => self.give(Input::Unpause),
                 _ => {
                     self.commit();
                     self.answer_one(disturbed);

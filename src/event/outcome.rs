@@ -254,6 +254,10 @@ pub enum StopCause {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// `pipe stop` from another shell.
+    Command,
+    /// `pipe cancel`: for good.
+    Cancel,
     /// A backend that will refuse everything: bad key, spent account.
     BackendUnusable {
         /// Which.

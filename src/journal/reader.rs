@@ -189,6 +189,26 @@ impl Reader {
         }
     }
 
+    /// Tells whether the process that works on the run, or the last that did, holds calls back. Cost: a look at the
+    /// events since the newest checkpoint.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn is_paused(&self) -> Result<bool, JournalError> {
+        let (seq, mut paused) = match self.latest_checkpoint()? {
+            Some((seq, snapshot)) => (seq, snapshot.paused_since.is_some()),
+            None => (EventSeq(0), false),
+        };
+        let query = format!(
+            "select {COLUMNS} from events where seq > ?1 and kind in ('run_paused', 'run_unpaused', 'run_resumed')
+             order by seq desc limit 1"
+        );
+        if let Some(stored) = self.store().page(&query, [seq.0.cast_signed()])?.pop() {
+            paused = matches!(stored.decode(&self.path)?.event, Event::RunPaused(_));
+        }
+        Ok(paused)
+    }
+
     /// Calls `visit` for every case from number `from` on, open ones too, in admission order.
     ///
     /// Holds one page of rows and one case in memory.

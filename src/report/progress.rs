@@ -55,6 +55,9 @@ impl Progress {
     #[must_use]
     pub fn line(&self, tally: &Tally, now: Timestamp) -> String {
         let mut parts = vec![self.done(tally)];
+        if tally.paused {
+            parts.push("paused".to_owned());
+        }
         if let Some((cases, tokens, micros)) = self.moved(tally, now) {
             parts.extend(rate(cases, micros, 60_000_000).map(|speed| format!("{speed} items/min")));
             if tokens > 0 {

@@ -49,6 +49,8 @@ pub struct Tally {
     pub last: Option<Timestamp>,
     /// How far a stop has gone in the present process, and what asked for it.
     pub draining: Option<(Stage, StopCause)>,
+    /// No new call starts until someone says so.
+    pub paused: bool,
     /// How the latest process left; none while it has not.
     pub outcome: Option<RunOutcome>,
     /// The message of the bug that ended the latest process.
@@ -124,6 +126,8 @@ impl Tally {
             Event::TaskSettled(settled) => self.settle_task(settled),
             Event::TaskAdopted(adopted) => self.adopt_task(adopted),
             Event::CaseSettled(settled) => self.cases.settle(settled.status),
+            Event::RunPaused(_) => self.paused = true,
+            Event::RunUnpaused(_) => self.paused = false,
             Event::CapacityChanged(_) | Event::RunTuned(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
@@ -147,6 +151,7 @@ impl Tally {
         self.earlier_us += self.segment_us(before);
         self.segment_start = Some(at);
         self.draining = None;
+        self.paused = false;
         self.outcome = None;
         self.bug = None;
     }

@@ -50,10 +50,21 @@ pub struct Conductor {
     pub intake: Intake,
     /// Where a display listens.
     pub live: mpsc::Sender<Live>,
-    /// Where someone asks for a stop.
-    pub stops: mpsc::Receiver<StopCause>,
+    /// Where people steer.
+    pub steers: mpsc::Receiver<Steer>,
     /// The time.
     pub clock: Clock,
+}
+
+/// What people may ask of a live run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steer {
+    /// Leave the run; a second time skips ahead.
+    Stop(StopCause),
+    /// Start no new call.
+    Pause,
+    /// Start calls again.
+    Unpause,
 }
 
 /// How a process left a run.
@@ -115,7 +126,7 @@ impl Conductor {
     /// The journal cannot be written, or a bug. Both leave a journal that a resume can take up.
     ///
     /// # Cancel safety
-    /// Not cancel safe: send on `stops` instead of dropping the future.
+    /// Not cancel safe: send on `steers` instead of dropping the future.
     pub async fn conduct(self) -> Result<Ending, RunError> {
         let (notice, mut committed) = mpsc::channel(NOTICES);
         let on_commit = move |commit: Committed| {
@@ -142,7 +153,7 @@ impl Conductor {
             clock: self.clock,
         };
         let mut intake = Some(self.intake);
-        let mut stops = self.stops;
+        let mut steers = self.steers;
         let mut last_busy = 0;
 
         let result = async {
@@ -177,7 +188,7 @@ impl Conductor {
                         }
                     }
                     case = next_case(&mut intake), if wants_case => run.offer(&mut intake, case)?,
-                    Some(cause) = stops.recv() => run.give(Input::Stop(cause))?,
+                    Some(steer) = steers.recv() => run.steer(steer)?,
                     () = sleep_until(&run.clock, wakeup), if wakeup.is_some() => run.give(Input::Tick)?,
                 }
             }
@@ -251,6 +262,14 @@ impl Running<'_> {
             self.submit();
         }
         Ok(())
+    }
+
+    fn steer(&mut self, steer: Steer) -> Result<(), RunError> {
+        self.give(match steer {
+            Steer::Stop(cause) => Input::Stop(cause),
+            Steer::Pause => Input::Pause,
+            Steer::Unpause => Input::Unpause,
+        })
     }
 
     /// Hands what was kept to the writer.

@@ -196,12 +196,17 @@ pub(super) fn happening(event: &Event) -> Option<String> {
                 StopCause::Interrupt | StopCause::Terminate => {
                     "stopping: calls in flight may end; Ctrl-C again gives them up".to_owned()
                 }
-                StopCause::BackendUnusable { .. } | StopCause::SourceUnusable { .. } => {
+                StopCause::BackendUnusable { .. }
+                | StopCause::SourceUnusable { .. }
+                | StopCause::Command
+                | StopCause::Cancel => {
                     "stopping: calls in flight may end, no other is begun".to_owned()
                 }
             },
             Stage::Cancelling => "giving up calls in flight".to_owned(),
         }),
+        Event::RunPaused(_) => Some("paused: calls in flight may end; `pipe resume` lets new ones start".to_owned()),
+        Event::RunUnpaused(_) => Some("goes on".to_owned()),
         Event::RunFailed(_)
         | Event::RunStarted(_)
         | Event::RunResumed(_)
