@@ -19,7 +19,7 @@ Exit codes:
   6    stopped by a budget (resumable)
   70   a bug in pipe
   130  interrupted by Ctrl-C (resumable)
-  143  interrupted by SIGTERM (resumable)
+  143  interrupted by SIGTERM or `pipe stop` (resumable), or by `pipe cancel`
 
 Examples:
   pipe run pipelines/debate.yaml         a debate, by whatever model is found here
@@ -60,8 +60,14 @@ pub enum Command {
     Plan(PlanArgs),
     /// Check, plan and execute a pipeline.
     Run(Box<RunArgs>),
-    /// Go on with a run that was stopped, interrupted or killed.
+    /// Go on with a run that was paused, stopped, interrupted or killed.
     Resume(ResumeArgs),
+    /// Start no new call of a live run until `pipe resume`; those in flight may end.
+    Pause(SteerArgs),
+    /// Leave a live run in order: calls in flight may end, and `pipe resume` goes on later.
+    Stop(SteerArgs),
+    /// End a run for good: it keeps what it has, and cannot be resumed.
+    Cancel(CancelArgs),
     /// Show what a run came to, or one of its cases down to prompts and answers.
     Show(ShowArgs),
     /// List the runs of this project.
@@ -265,6 +271,41 @@ pub struct ResumeArgs {
     /// How the process ends and what it prints.
     #[command(flatten)]
     pub session: Session,
+}
+
+/// Options of `pipe pause` and `pipe stop`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe pause                  the newest run that is live
+  pipe resume                 ... goes on
+  pipe stop debate-2026       that run; once more gives up the calls in flight")]
+pub struct SteerArgs {
+    /// The run: `last`, the newest that is live, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `pipe cancel`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe cancel                         the newest run that is live; asks before it does
+  pipe cancel debate-2026 --yes
+  pipe run debate.yaml --reuse last   a new run takes over what a cancelled one has")]
+pub struct CancelArgs {
+    /// The run: `last`, the newest that is live, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `pipe show`.

@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
-use super::{check, doctor, explain, place, plan, results, resume, run, runs, show};
+use super::{check, doctor, explain, place, plan, results, resume, run, runs, show, steer};
 
 /// Does what the command line asks for.
 ///
@@ -20,6 +20,9 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Plan(args) => plan::plan(&args, printer),
         Command::Run(args) => run::run(&args, printer).await,
         Command::Resume(args) => resume::resume(&args, printer).await,
+        Command::Pause(args) => steer::pause(&args, &place::home_here(), printer).await,
+        Command::Stop(args) => steer::stop(&args, &place::home_here(), printer).await,
+        Command::Cancel(args) => steer::cancel(&args, &place::home_here(), printer).await,
         Command::Show(args) => show::show(&args, &place::home_here(), printer),
         Command::Runs(args) => runs::runs(&args, &place::home_here(), printer),
         Command::Results(args) => results::results(&args, &place::home_here(), printer),

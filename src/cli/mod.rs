@@ -20,6 +20,7 @@ pub mod exit;
 mod explain;
 pub mod files;
 mod glance;
+mod kept;
 pub mod live;
 mod output;
 mod pipeline;
@@ -35,6 +36,7 @@ mod run;
 mod runs;
 mod show;
 mod show_case;
+mod steer;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -15,7 +15,7 @@ use super::files::ProjectFiles;
 use super::printer::{Printer, RED, inert, paint};
 use crate::diag::Diagnostic;
 use crate::plan::{self, Compiled, Overrides, Plan, Surroundings};
-use crate::run::{ItemProblem, Source, Survey};
+use crate::run::{ItemProblem, Source, Survey, survey};
 
 /// Most bytes of a pipeline file that are looked at: more than it may have.
 const MOST_READ: u64 = 2 << 20;
@@ -123,6 +123,11 @@ pub(super) fn overrides(args: &args::Overrides) -> Overrides {
         set: args.sets.iter().map(pair).collect(),
         ..Overrides::default()
     }
+}
+
+/// Looks at the whole input, before any call; none when something is wrong with it, which is then said.
+pub(super) fn surveyed(plan: &Plan, printer: &mut Printer) -> Option<Survey> {
+    survey(plan).map_err(|problems| say_problems(&problems, printer)).ok()
 }
 
 /// Prints what is wrong with the input on stderr.

@@ -11,7 +11,7 @@ use super::printer::{BOLD, DIM, Printer, paint};
 use super::{place, prompts, resolved, reuse, run, tokens};
 use crate::plan::{Fingerprints, Plan, StepChange, compare};
 use crate::report::grouped;
-use crate::run::{Forecast, forecast, survey};
+use crate::run::{Forecast, forecast};
 
 /// Says what a run of a file would ask.
 ///
@@ -23,8 +23,7 @@ pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, Comma
     loaded.say(printer);
     let Loaded { plan, .. } = loaded;
     let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
-    if let Err(problems) = survey(&plan) {
-        pipeline::say_problems(&problems, printer);
+    if pipeline::surveyed(&plan, printer).is_none() {
         return Ok(Exit::InvalidPipeline);
     }
     if args.resolved {

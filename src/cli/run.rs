@@ -8,10 +8,10 @@ use super::args::{Choice, DurabilityChoice, RunArgs, Session};
 use super::earlier::Earlier;
 use super::engage::{self, Engagement};
 use super::exit::{CommandError, Exit, with_causes};
+use super::kept::Kept;
 use super::output::Output;
 use super::pipeline::{self, Loaded};
 use super::printer::Printer;
-use super::resume::Kept;
 use super::value::SeedChoice;
 use super::{connect, place, resolved, resume, reuse};
 use crate::base::Digest;
@@ -19,7 +19,7 @@ use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
 use crate::journal::{Home, Sqlite, Text};
 use crate::plan::{Overrides, Plan};
-use crate::run::{Clock, Survey, survey};
+use crate::run::{Clock, Survey};
 
 /// Runs a pipeline.
 ///
@@ -34,13 +34,7 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     loaded.say(printer);
     let Loaded { plan, text, read, .. } = loaded;
     let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
-    let survey = match survey(&plan) {
-        Ok(survey) => survey,
-        Err(problems) => {
-            pipeline::say_problems(&problems, printer);
-            return Ok(Exit::InvalidPipeline);
-        }
-    };
+    let Some(survey) = pipeline::surveyed(&plan, printer) else { return Ok(Exit::InvalidPipeline) };
     let home = place::home_of(&args.file);
     if args.dry_run {
         let earlier = earlier(args, &home, &plan, printer)?;

@@ -16,8 +16,8 @@ mod outcome;
 mod replay;
 mod retry;
 mod state;
-mod step;
 mod steer;
+mod step;
 mod stop;
 #[cfg(test)]
 mod tests;

@@ -214,6 +214,18 @@ impl RunState {
         self.open.get(&case)?.calls(step)?.get(&call)
     }
 
+    /// Returns how many requests are recorded and not over: of a run that is replayed, those that its process took
+    /// along.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        let tasks = self.open.values().flat_map(|case| &case.tasks);
+        let calls = tasks.filter_map(|task| match task {
+            TaskState::Open(calls) => Some(calls.values()),
+            TaskState::Settled(_) => None,
+        });
+        calls.flatten().filter(|call| matches!(call.phase, CallPhase::InFlight(_))).count() as u64
+    }
+
     /// Returns how long calls to a backend have stood still through no fault of theirs, up to `now`: its breaker was
     /// open, or the run paused. Where both were, both count: a limit in time is the later for it, never the earlier.
     pub(super) fn still_ms(&self, backend: usize, now: Timestamp) -> u64 {

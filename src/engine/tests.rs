@@ -1,5 +1,7 @@
 //! A world that answers in any order, fails, forgets what was not committed, and dies; and what must survive it.
 
+mod steer_tests;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;

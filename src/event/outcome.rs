@@ -246,6 +246,14 @@ pub enum RunOutcome {
     Stopped(StopCause),
 }
 
+impl RunOutcome {
+    /// Tells whether nothing can follow: complete, or cancelled.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Complete | Self::Stopped(StopCause::Cancel))
+    }
+}
+
 /// What stops a run before its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

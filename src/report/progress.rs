@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::number::{counted, grouped, per, percent};
 use super::{Tally, duration, rate};
 use crate::base::{Millis, Timestamp};
+use crate::event::FailureKind;
 
 /// Rates are taken over so much time: long enough to smooth a batch of slow calls, short enough to show a change.
 const WINDOW: Millis = Millis::seconds(60);
@@ -80,8 +81,10 @@ impl Progress {
             let share = share(tally.cases.failed, tally.cases.settled());
             parts.push(format!("{} failed ({share})", counted(tally.cases.failed, "case")));
         }
-        if !tally.failures.is_empty() {
-            let kinds = tally.failures.ranked();
+        // Calls that a dead process had in flight are no trouble of this one: they are told of where it begins.
+        let kinds = tally.failures.ranked();
+        let kinds: Vec<_> = kinds.into_iter().filter(|(kind, _)| *kind != FailureKind::Interrupted).collect();
+        if !kinds.is_empty() {
             let kinds: Vec<_> =
                 kinds.iter().map(|(kind, count)| format!("{} {}", kind.word(), grouped(*count))).collect();
             parts.push(format!("without an answer: {}", kinds.join(", ")));

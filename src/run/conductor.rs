@@ -72,10 +72,6 @@ pub enum Steer {
 pub struct Ending {
     /// Complete, or stopped and resumable.
     pub outcome: RunOutcome,
-    /// Transactions that the journal took.
-    pub commits: u64,
-    /// Reports that came for requests no longer current.
-    pub late_reports: u64,
     /// The display was held for so long that it missed facts: whoever sums them up reads the journal instead.
     pub facts_lost: bool,
 }
@@ -200,7 +196,6 @@ impl Conductor {
             let event = Event::RunFailed(RunFailed { message: message.clone() });
             run.writer.submit(Batch { events: vec![Recorded { at, event }], ..Batch::default() });
         }
-        let late_reports = run.engine.late_reports();
         let outcome = run.outcome.take();
         let untold = std::mem::take(&mut run.untold);
         let facts_lost = run.facts_lost;
@@ -213,19 +208,15 @@ impl Conductor {
             drop(live.send(Live::Facts(facts)).await);
         }
         result?;
-        let commits = closed?;
+        closed?;
         let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
-        Ok(Ending { outcome, commits, late_reports, facts_lost })
+        Ok(Ending { outcome, facts_lost })
     }
 }
 
 /// Closes the journal off the runtime's threads: it syncs.
-async fn close(writer: Writer) -> Result<u64, RunError> {
-    let closed = tokio::task::spawn_blocking(move || {
-        let commits = writer.commits();
-        writer.close().map(|()| commits)
-    });
-    match closed.await {
+async fn close(writer: Writer) -> Result<(), RunError> {
+    match tokio::task::spawn_blocking(move || writer.close()).await {
         Ok(closed) => closed.map_err(|error| RunError::Journal(Arc::new(error))),
         Err(panic) => Err(RunError::Bug(panic.to_string())),
     }

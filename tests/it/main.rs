@@ -13,4 +13,5 @@ mod readme;
 mod reuse;
 mod scale;
 mod schema;
+mod steer;
 mod surface;

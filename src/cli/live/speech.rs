@@ -199,9 +199,7 @@ pub(super) fn happening(event: &Event) -> Option<String> {
                 StopCause::BackendUnusable { .. }
                 | StopCause::SourceUnusable { .. }
                 | StopCause::Command
-                | StopCause::Cancel => {
-                    "stopping: calls in flight may end, no other is begun".to_owned()
-                }
+                | StopCause::Cancel => "stopping: calls in flight may end, no other is begun".to_owned(),
             },
             Stage::Cancelling => "giving up calls in flight".to_owned(),
         }),
