@@ -14,6 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Digest([u8; 16]);
 
 impl Digest {
+    /// The least of all, where a range begins; no text is known to have it.
+    pub const LEAST: Self = Self([0; 16]);
+
     /// Hashes one byte string.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {

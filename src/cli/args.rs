@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use super::init::{InitArgs, Template};
 use super::value::{Assignment, SeedChoice, grace};
 use crate::base::Millis;
 
@@ -22,6 +23,7 @@ Exit codes:
   143  interrupted by SIGTERM or `pipe stop` (resumable), or by `pipe cancel`
 
 Examples:
+  pipe init talks                        a pipeline to start from, in the folder talks
   pipe run pipelines/debate.yaml         a debate, by whatever model is found here
   pipe check pipelines/*.yaml            every mistake at once, before any call
   pipe show last                         what the latest run came to
@@ -54,6 +56,8 @@ pub enum ColorWhen {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Write a pipeline to start from, with data, a schema for editors and a check for CI.
+    Init(InitArgs),
     /// Say everything that is wrong with pipeline files, without any call.
     Check(CheckArgs),
     /// Say what a run would ask, what is reused of an earlier one, and which edits cause calls.
@@ -68,6 +72,8 @@ pub enum Command {
     Stop(SteerArgs),
     /// End a run for good: it keeps what it has, and cannot be resumed.
     Cancel(CancelArgs),
+    /// Watch a run on the whole screen: cases, backends, speeds, failures, the latest answers.
+    Top(TopArgs),
     /// Show what a run came to, or one of its cases down to prompts and answers.
     Show(ShowArgs),
     /// List the runs of this project.
@@ -304,6 +310,29 @@ pub struct CancelArgs {
     #[arg(short, long)]
     pub yes: bool,
     /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `pipe top`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe top                    the newest run that is live; else the newest
+  pipe top debate-2026        that one, from any shell, live or over
+  pipe top --once             one look at it, as text
+  pipe top --json | jq .pace  one look at it, for programs
+
+busy: calls that the backend works on, of its slots; next: sent as soon as a slot is free; again: failed, to be
+asked again. All of it is read in the journal: the run never waits for who watches.")]
+pub struct TopArgs {
+    /// The run: `last`, the newest that is live, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// Print one look at it instead of taking the screen.
+    #[arg(long)]
+    pub once: bool,
+    /// Print one look at it as JSON.
     #[arg(long)]
     pub json: bool,
 }

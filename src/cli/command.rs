@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
-use super::{check, doctor, explain, place, plan, results, resume, run, runs, show, steer};
+use super::{check, doctor, explain, init, place, plan, results, resume, run, runs, show, steer, top};
 
 /// Does what the command line asks for.
 ///
@@ -16,6 +16,7 @@ use super::{check, doctor, explain, place, plan, results, resume, run, runs, sho
 /// Not cancel safe: a run that is dropped is interrupted as by `kill -9`.
 pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit, CommandError> {
     match arguments.command {
+        Command::Init(args) => init::init(&args, printer).await,
         Command::Check(args) => check::check(&args, printer),
         Command::Plan(args) => plan::plan(&args, printer),
         Command::Run(args) => run::run(&args, printer).await,
@@ -23,6 +24,7 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Pause(args) => steer::pause(&args, &place::home_here(), printer).await,
         Command::Stop(args) => steer::stop(&args, &place::home_here(), printer).await,
         Command::Cancel(args) => steer::cancel(&args, &place::home_here(), printer).await,
+        Command::Top(args) => top::top(&args, &place::home_here(), printer).await,
         Command::Show(args) => show::show(&args, &place::home_here(), printer),
         Command::Runs(args) => runs::runs(&args, &place::home_here(), printer),
         Command::Results(args) => results::results(&args, &place::home_here(), printer),

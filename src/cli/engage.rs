@@ -11,7 +11,7 @@ use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
 use super::output::Output;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use crate::backend::Connected;
-use crate::base::Digest;
+use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
 use crate::event::{BackendResolved, RunOutcome, StopCause};
 use crate::journal::{EventLog, EventSeq, Reader, RunDir, RunLock, Text};
@@ -178,24 +178,24 @@ fn exit_of(outcome: &RunOutcome, tally: &Tally) -> Exit {
     }
 }
 
-type Lookup = dyn Fn(&Digest) -> Option<Arc<str>> + Send + Sync;
+type Lookup = dyn Fn(CaseNo, &Digest) -> Option<Arc<str>> + Send + Sync;
 
 fn lookup(texts: &Arc<TextCache>) -> Arc<Lookup> {
     let texts = Arc::clone(texts);
-    Arc::new(move |digest| texts.get(digest))
+    Arc::new(move |case, digest| texts.get(case, digest))
 }
 
 fn boxed_lookup(texts: &Arc<TextCache>) -> live::TextLookup {
     let texts = Arc::clone(texts);
-    Box::new(move |digest| texts.get(digest))
+    Box::new(move |case, digest| texts.get(case, digest))
 }
 
 /// Returns a reading of the journal's texts on a connection of its own.
 fn journal_lookup(journal: &std::path::Path) -> Result<Box<Lookup>, CommandError> {
     let reader = Mutex::new(Reader::open(journal).map_err(|error| CommandError::journal(&error))?);
-    Ok(Box::new(move |digest| {
+    Ok(Box::new(move |case, digest| {
         let reader = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        reader.text(digest).ok().flatten()
+        reader.text(Some(case), digest).ok().flatten()
     }))
 }
 

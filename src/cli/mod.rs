@@ -20,6 +20,7 @@ pub mod exit;
 mod explain;
 pub mod files;
 mod glance;
+mod init;
 mod kept;
 pub mod live;
 mod output;
@@ -43,6 +44,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod top;
 pub mod value;
 
 pub use args::Arguments;

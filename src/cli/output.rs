@@ -148,11 +148,12 @@ pub(super) fn rows(
     write: &mut dyn FnMut(&str) -> io::Result<()>,
 ) -> Result<(), CommandError> {
     let mut trouble: Option<CommandError> = None;
-    let texts = |digest: &crate::base::Digest| reader.text(digest).ok().flatten();
     reader
         .cases(CaseNo(0), &mut |record| {
             let Some(settled) = record.settled.as_ref().filter(|_| trouble.is_none()) else { return Ok(()) };
-            let item = reader.text(&record.admitted.row)?.unwrap_or_else(|| "{}".into());
+            let number = Some(record.admitted.case);
+            let texts = |digest: &crate::base::Digest| reader.text(number, digest).ok().flatten();
+            let item = texts(&record.admitted.row).unwrap_or_else(|| "{}".into());
             let item: Map<String, Value> = serde_json::from_str(&item).unwrap_or_default();
             let case =
                 CaseRecord { admitted: &record.admitted, item: &item, tasks: &record.tasks, status: settled.status };

@@ -67,7 +67,7 @@ fn to_text(
 ) -> Result<String, JournalError> {
     let item = item_name(&case.admitted.item, case.admitted.repeat);
     let mut lines = vec![paint(BOLD, &inert(&format!("case {} · {item} · {}", case.admitted.case, state(case))))];
-    if let Some(Value::Object(row)) = read_json(reader, &case.admitted.row)? {
+    if let Some(Value::Object(row)) = read_json(reader, case.admitted.case, &case.admitted.row)? {
         for (name, value) in row {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             lines.push(beside(&name, &value, width));
@@ -171,7 +171,7 @@ fn attempt_texts(reader: &Reader, attempt: &AttemptRecord, width: usize) -> Resu
     }
     match &ended.outcome {
         Outcome::Answered(answer) => {
-            let text = text_or_note(reader, &answer.text)?;
+            let text = text_or_note(reader, ended.id.case, &answer.text)?;
             lines.push(beside(attempt.started.actor.as_str(), &text, width));
         }
         Outcome::Failed(failure) => {
@@ -187,23 +187,24 @@ fn messages(reader: &Reader, ended: &AttemptEnded) -> Result<Vec<(String, String
     let Some(manifest) = &ended.request else {
         return Ok(Vec::new());
     };
-    let list = read_json(reader, manifest)?.and_then(|list| serde_json::from_value::<Vec<Line>>(list).ok());
+    let list =
+        read_json(reader, ended.id.case, manifest)?.and_then(|list| serde_json::from_value::<Vec<Line>>(list).ok());
     let Some(list) = list else {
         return Ok(vec![("prompt".to_owned(), format!("(the journal has no list of messages {manifest})"))]);
     };
     let mut messages = Vec::new();
     for Line { role, text } in list {
-        messages.push((role, text_or_note(reader, &text)?.to_string()));
+        messages.push((role, text_or_note(reader, ended.id.case, &text)?.to_string()));
     }
     Ok(messages)
 }
 
-fn read_json(reader: &Reader, digest: &Digest) -> Result<Option<Value>, JournalError> {
-    Ok(reader.text(digest)?.and_then(|text| serde_json::from_str(&text).ok()))
+fn read_json(reader: &Reader, case: CaseNo, digest: &Digest) -> Result<Option<Value>, JournalError> {
+    Ok(reader.text(Some(case), digest)?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
-fn text_or_note(reader: &Reader, digest: &Digest) -> Result<Arc<str>, JournalError> {
-    Ok(reader.text(digest)?.unwrap_or_else(|| format!("(the journal has no text {digest})").into()))
+fn text_or_note(reader: &Reader, case: CaseNo, digest: &Digest) -> Result<Arc<str>, JournalError> {
+    Ok(reader.text(Some(case), digest)?.unwrap_or_else(|| format!("(the journal has no text {digest})").into()))
 }
 
 /// Writes a text beside what it is, in a column of its own.
@@ -239,7 +240,7 @@ fn to_json(reader: &Reader, case: &CaseRecord, attempts: &[AttemptRecord]) -> Re
             value["charged"] = json!(ended.charged);
             match &ended.outcome {
                 Outcome::Answered(answer) => {
-                    value["answer"] = json!(text_or_note(reader, &answer.text)?);
+                    value["answer"] = json!(text_or_note(reader, ended.id.case, &answer.text)?);
                     value["finish"] = json!(answer.finish);
                     value["model"] = json!(answer.model);
                     value["facts"] = json!(answer.facts);
@@ -265,7 +266,7 @@ fn to_json(reader: &Reader, case: &CaseRecord, attempts: &[AttemptRecord]) -> Re
         "item": case.admitted.item,
         "repeat": case.admitted.repeat,
         "status": case.settled.as_ref().map(|settled| settled.status),
-        "row": read_json(reader, &case.admitted.row)?,
+        "row": read_json(reader, case.admitted.case, &case.admitted.row)?,
         "steps": tasks.collect::<Vec<_>>(),
         "calls": calls,
     }))

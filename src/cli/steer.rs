@@ -148,7 +148,10 @@ pub(super) fn is_paused(dir: &RunDir) -> Result<bool, CommandError> {
 }
 
 /// Finds the run that is meant: `last` is the newest that somebody works on; without any, the newest.
-fn live_or_newest(home: &Home, reference: &str) -> Result<RunDir, CommandError> {
+///
+/// # Errors
+/// None, or more than one.
+pub(super) fn live_or_newest(home: &Home, reference: &str) -> Result<RunDir, CommandError> {
     if reference == "last" {
         let runs = home.runs().map_err(|error| CommandError::journal(&error))?;
         if let Some(live) = runs.into_iter().find(RunDir::is_held) {

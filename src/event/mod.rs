@@ -27,7 +27,10 @@ use crate::base::{
 };
 
 /// The version of everything in this module. A reader refuses a greater one by name.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// The oldest version that is read: before it nothing was released.
+pub const OLDEST_FORMAT: u32 = 2;
 
 /// One fact, with when it became true.
 #[derive(Clone, Debug, PartialEq)]

@@ -64,8 +64,8 @@ impl EventLog for OnDisk {
     fn latest_checkpoint(&self) -> Result<Option<(EventSeq, Snapshot)>, JournalError> {
         self.log.latest_checkpoint()
     }
-    fn text(&self, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
-        self.log.text(digest)
+    fn text(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
+        self.log.text(case, digest)
     }
     fn finish(&mut self) -> Result<(), JournalError> {
         self.log.finish()
@@ -85,7 +85,7 @@ fn an_empty_log_has_nothing() {
         assert_eq!(log.append(&[]).unwrap(), EventSeq(0));
         assert_eq!(events_of(&*log, EventSeq(0)), []);
         assert_eq!(log.latest_checkpoint().unwrap(), None);
-        assert_eq!(log.text(&Digest::of(b"")).unwrap(), None);
+        assert_eq!(log.text(None, &Digest::of(b"")).unwrap(), None);
         log.finish().unwrap();
     });
 }
@@ -137,9 +137,25 @@ fn a_text_is_stored_once() {
         log.append(&[Batch { texts: texts.to_vec(), ..Batch::default() }]).unwrap();
         log.append(&[Batch { texts: texts.to_vec(), ..batch([started()]) }]).unwrap();
         for text in &texts {
-            assert_eq!(log.text(&text.digest).unwrap().as_ref(), Some(&text.body));
+            assert_eq!(log.text(None, &text.digest).unwrap().as_ref(), Some(&text.body));
         }
-        assert_eq!(log.text(&Digest::of(b"b")).unwrap(), None);
+        assert_eq!(log.text(None, &Digest::of(b"b")).unwrap(), None);
+    });
+}
+
+#[test]
+fn a_text_is_its_cases_or_the_runs() {
+    check(|mut log| {
+        let (one, two) = (Some(CaseNo(1)), Some(CaseNo(2)));
+        let own = Text::of("own").in_case(CaseNo(1));
+        let both = [Text::of("both").in_case(CaseNo(1)), Text::of("both").in_case(CaseNo(2))];
+        let all = Text::of("all");
+        let texts = vec![own.clone(), both[0].clone(), all.clone(), both[1].clone(), own.clone()];
+        log.append(&[Batch { texts, ..Batch::default() }]).unwrap();
+        let found = |case, text: &Text| log.text(case, &text.digest).unwrap().is_some();
+        assert_eq!([found(one, &own), found(two, &own), found(None, &own)], [true, false, false]);
+        assert_eq!([found(one, &both[0]), found(two, &both[0])], [true, true]);
+        assert_eq!([found(one, &all), found(two, &all), found(None, &all)], [true, true, true]);
     });
 }
 
@@ -173,7 +189,7 @@ fn every_prefix_is_a_log() {
                 prefix.latest_checkpoint().unwrap(),
                 Some((EventSeq(case / 3 * 3 + 1), snapshot(case / 3 * 3)))
             );
-            assert_eq!(prefix.text(&row.digest).unwrap(), Some(row.body));
+            assert_eq!(prefix.text(None, &row.digest).unwrap(), Some(row.body));
             assert_eq!(prefix.append(&[batch([started()])]).unwrap(), EventSeq(case + 2));
             assert!(matches!(events_of(&*prefix, EventSeq(case + 1))[0].event, Event::RunStarted(_)));
         }

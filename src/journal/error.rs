@@ -45,6 +45,19 @@ pub enum JournalError {
         /// The newest format known here.
         supported: u32,
     },
+    /// A version before the first release wrote it.
+    #[error(
+        "{path} has format {format}, written by pipe {written_by} before its first release: start a new run, and \
+         read that one with the pipe that wrote it"
+    )]
+    OlderFormat {
+        /// Of the journal.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+        /// The version that wrote it.
+        written_by: String,
+    },
     /// What is stored is not what was written.
     #[error("{path} is damaged at {place}: {what}; {}", .place.remedy())]
     Damaged {

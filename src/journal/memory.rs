@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Batch, EventLog, EventSeq, EventVisit, JournalError};
-use crate::base::Digest;
+use crate::base::{CaseNo, Digest};
 use crate::event::{Recorded, Snapshot};
 
 /// A journal that lives as long as the process.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     events: Vec<Recorded>,
-    texts: BTreeMap<Digest, Arc<str>>,
+    texts: BTreeMap<(Option<CaseNo>, Digest), Arc<str>>,
     checkpoints: BTreeMap<EventSeq, Snapshot>,
 }
 
@@ -51,7 +51,7 @@ impl EventLog for Memory {
     fn append(&mut self, batches: &[Batch]) -> Result<EventSeq, JournalError> {
         for batch in batches {
             for text in &batch.texts {
-                self.texts.entry(text.digest).or_insert_with(|| Arc::clone(&text.body));
+                self.texts.entry((text.case, text.digest)).or_insert_with(|| Arc::clone(&text.body));
             }
             self.events.extend_from_slice(&batch.events);
             if let Some(snapshot) = &batch.checkpoint {
@@ -78,8 +78,9 @@ impl EventLog for Memory {
         Ok(self.checkpoints.last_key_value().map(|(seq, snapshot)| (*seq, snapshot.clone())))
     }
 
-    fn text(&self, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
-        Ok(self.texts.get(digest).cloned())
+    fn text(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
+        let of_run = || self.texts.get(&(None, *digest));
+        Ok(self.texts.get(&(case, *digest)).or_else(of_run).cloned())
     }
 
     fn finish(&mut self) -> Result<(), JournalError> {

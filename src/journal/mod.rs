@@ -10,6 +10,7 @@ mod home;
 mod lock;
 mod memory;
 mod reader;
+mod recent;
 mod records;
 mod run_dir;
 mod schema;
@@ -31,11 +32,12 @@ pub use home::{Home, HomeError};
 pub use lock::{LockError, RunLock};
 pub use memory::Memory;
 pub use reader::{Adoption, AttemptRecord, CaseRecord, Meta, Reader};
+pub use records::EventPage;
 pub use run_dir::RunDir;
 pub use sqlite::{Durability, Sqlite};
 pub use writer::{Committed, Writer};
 
-use crate::base::Digest;
+use crate::base::{CaseNo, Digest};
 use crate::event::{Recorded, Snapshot};
 
 /// The place of an event in its run: 1, 2, 3, … without gaps. 0 stands for "before the first".
@@ -59,6 +61,10 @@ impl fmt::Display for EventSeq {
 /// A text that events name by its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
+    /// The case whose events name it; none for a text that the run names, or many cases.
+    ///
+    /// A case's texts lie together in the file, so that a run of any size writes to few places of it.
+    pub case: Option<CaseNo>,
     /// [`Digest::of`] the body's bytes.
     pub digest: Digest,
     /// The text.
@@ -66,10 +72,16 @@ pub struct Text {
 }
 
 impl Text {
-    /// Names a text by its content.
+    /// Names a text of the run by its content.
     pub fn of(body: impl Into<Arc<str>>) -> Self {
         let body = body.into();
-        Self { digest: Digest::of(body.as_bytes()), body }
+        Self { case: None, digest: Digest::of(body.as_bytes()), body }
+    }
+
+    /// Says whose it is.
+    #[must_use]
+    pub fn in_case(self, case: CaseNo) -> Self {
+        Self { case: Some(case), ..self }
     }
 }
 
@@ -92,7 +104,7 @@ pub type EventVisit<'a> = dyn FnMut(EventSeq, Recorded) -> Result<(), JournalErr
 /// Whatever the implementation (one contract suite runs for all):
 /// - events are numbered from 1 without gaps, in the order of appending;
 /// - a checkpoint is stored with the events of its batch, at the number of the last event so far;
-/// - a text is stored once, whoever appends it again;
+/// - a text is found by its case and digest, those of the run from every case; appending it again changes nothing;
 /// - after an append failed, every later one fails too.
 pub trait EventLog: Send {
     /// Makes all the batches durable in one transaction and returns the number of the last event.
@@ -119,11 +131,11 @@ pub trait EventLog: Send {
     /// Damage, or trouble of the store.
     fn latest_checkpoint(&self) -> Result<Option<(EventSeq, Snapshot)>, JournalError>;
 
-    /// Returns the text with this digest, if it was appended.
+    /// Returns the text with this digest, if it was appended for this case or for the run.
     ///
     /// # Errors
     /// Damage, or trouble of the store.
-    fn text(&self, digest: &Digest) -> Result<Option<Arc<str>>, JournalError>;
+    fn text(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Option<Arc<str>>, JournalError>;
 
     /// Leaves the log so that the next opening has nothing to recover. Nothing is lost without it.
     ///

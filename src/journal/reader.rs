@@ -5,17 +5,13 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::records::{COLUMNS, PAGE, Store};
+use super::records::{COLUMNS, EventPage, PAGE, REQUESTS, RESULTS, Store};
 use super::{EventSeq, EventVisit, JournalError, Place, schema};
 use crate::base::{CaseNo, Digest, ItemId, RunId, StepName, Timestamp};
 use crate::event::{
     AttemptEnded, AttemptStarted, CaseAdmitted, CaseCounts, CaseSettled, Event, Recorded, RunStarted, RunTuned,
     Snapshot, TaskAdopted, TaskSettled,
 };
-
-/// Must stand in a query word for word as in `schema.sql`, or the index is not used.
-const RESULTS: &str = "kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled')";
-const ATTEMPTS: &str = "kind in ('attempt_started', 'attempt_ended')";
 
 /// What the file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +129,15 @@ impl Reader {
         self.store().events_after(seq, visit)
     }
 
+    /// Calls `visit` for the next events after `seq`, in order: at most so many as are read in one go, for who has other
+    /// things to do in between.
+    ///
+    /// # Errors
+    /// As [`super::EventLog::events_after`].
+    pub fn page_after(&self, seq: EventSeq, visit: &mut EventVisit<'_>) -> Result<EventPage, JournalError> {
+        self.store().page_after(seq, visit)
+    }
+
     /// Returns the newest event. Cost: one row.
     ///
     /// # Errors
@@ -149,12 +154,12 @@ impl Reader {
         self.store().latest_checkpoint()
     }
 
-    /// Returns the text with this digest, if it is there.
+    /// Returns the text with this digest, if it is there, among those of a case and those of the run.
     ///
     /// # Errors
     /// Damage, or trouble of the store.
-    pub fn text(&self, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
-        self.store().text(digest)
+    pub fn text(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
+        self.store().text(case, digest)
     }
 
     /// Returns how many cases were admitted and how they ended. Cost: the events since the newest checkpoint.
@@ -221,7 +226,7 @@ impl Reader {
         visit: &mut dyn FnMut(CaseRecord) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let query = format!(
-            "select {COLUMNS} from events where {RESULTS} and (case_no, seq) > (?1, ?2)
+            "select {COLUMNS} from events where part = {RESULTS} and (case_no, seq) > (?1, ?2)
              order by case_no, seq limit {PAGE}"
         );
         let mut open: Option<CaseRecord> = None;
@@ -252,7 +257,7 @@ impl Reader {
     /// # Errors
     /// Damage, or trouble of the store.
     pub fn case(&self, case: CaseNo) -> Result<Option<CaseRecord>, JournalError> {
-        let query = format!("select {COLUMNS} from events where {RESULTS} and case_no = ?1 order by seq");
+        let query = format!("select {COLUMNS} from events where part = {RESULTS} and case_no = ?1 order by seq");
         let mut record = None;
         for stored in self.store().page(&query, [case.0.cast_signed()])? {
             let recorded = stored.decode(&self.path)?;
@@ -267,7 +272,7 @@ impl Reader {
     /// Damage, or trouble of the store.
     pub fn find_case(&self, item: &ItemId, repeat: u32) -> Result<Option<CaseNo>, JournalError> {
         let query = format!(
-            "select {COLUMNS} from events where {RESULTS} and kind = 'case_admitted'
+            "select {COLUMNS} from events where part = {RESULTS} and kind = 'case_admitted'
              and json_extract(body, '$.item') = ?1 and json_extract(body, '$.repeat') = ?2 limit 1"
         );
         let found = self.store().page(&query, (item.as_str(), repeat))?.pop();
@@ -299,7 +304,7 @@ impl Reader {
     /// # Errors
     /// Damage, or trouble of the store.
     pub fn attempts_of(&self, case: CaseNo) -> Result<Vec<AttemptRecord>, JournalError> {
-        let query = format!("select {COLUMNS} from events where {ATTEMPTS} and case_no = ?1 order by seq");
+        let query = format!("select {COLUMNS} from events where part = {REQUESTS} and case_no = ?1 order by seq");
         let mut attempts: Vec<AttemptRecord> = Vec::new();
         for stored in self.store().page(&query, [case.0.cast_signed()])? {
             let recorded = stored.decode(&self.path)?;

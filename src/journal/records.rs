@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Params, Row};
 
 use super::{EventSeq, EventVisit, JournalError, Place, Text};
-use crate::base::{Digest, Hasher, Timestamp};
+use crate::base::{CaseNo, Digest, Hasher, Timestamp};
 use crate::event::{DecodeError, Event, Recorded, Snapshot};
 
 /// Rows read at a time: a reader holds the file's snapshot only while it fills a page, never while its caller
@@ -21,6 +21,15 @@ pub(super) const COLUMNS: &str = "seq, at, kind, case_no, body, sum";
 pub(super) struct Store<'a> {
     pub(super) connection: &'a Connection,
     pub(super) path: &'a Path,
+}
+
+/// How far one go of reading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventPage {
+    /// The last event read.
+    pub last: EventSeq,
+    /// There may be more.
+    pub has_more: bool,
 }
 
 /// A row of `events`, as stored.
@@ -40,6 +49,34 @@ fn event_sum(seq: EventSeq, at: Timestamp, kind: &str, body: &str) -> i64 {
 
 fn checkpoint_sum(seq: EventSeq, body: &str) -> i64 {
     Hasher::new("checkpoint").number(seq.0).field(body.as_bytes()).finish().low_bits().cast_signed()
+}
+
+/// Returns how the owner of a text is written.
+fn owner(case: Option<CaseNo>) -> i64 {
+    case.map_or(-1, |case| case.0.cast_signed())
+}
+
+/// Events that the results of a case are made of.
+pub(super) const RESULTS: i64 = 1;
+/// Events about the requests of a case.
+pub(super) const REQUESTS: i64 = 2;
+
+/// Returns which part of the record an event belongs to: readers want one part of a case without the others.
+const fn part(event: &Event) -> i64 {
+    match event {
+        Event::AttemptStarted(_) | Event::AttemptEnded(_) => REQUESTS,
+        Event::CaseAdmitted(_) | Event::TaskSettled(_) | Event::TaskAdopted(_) | Event::CaseSettled(_) => RESULTS,
+        Event::RunStarted(_)
+        | Event::RunResumed(_)
+        | Event::RunTuned(_)
+        | Event::RunPaused(_)
+        | Event::RunUnpaused(_)
+        | Event::SourceEnded(_)
+        | Event::CapacityChanged(_)
+        | Event::DrainStage(_)
+        | Event::RunEnded(_)
+        | Event::RunFailed(_) => 0,
+    }
 }
 
 impl Stored {
@@ -87,8 +124,8 @@ impl Store<'_> {
         let sum = event_sum(seq, recorded.at, kind, &body);
         let case = recorded.event.case().map(|case| case.0.cast_signed());
         self.execute(
-            "insert into events (seq, at, kind, case_no, body, sum) values (?1, ?2, ?3, ?4, ?5, ?6)",
-            (seq.0.cast_signed(), recorded.at.0, kind, case, body, sum),
+            "insert into events (seq, at, kind, part, case_no, body, sum) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (seq.0.cast_signed(), recorded.at.0, kind, part(&recorded.event), case, body, sum),
         )
     }
 
@@ -96,11 +133,11 @@ impl Store<'_> {
     ///
     /// Bodies are stored as text. A later format may store a long one packed, as a blob in the same column:
     /// this and [`Self::text`] are the only two places that know.
-    pub(super) fn insert_text(&self, text: &Text) -> Result<(), JournalError> {
+    pub(super) fn insert_text(&self, case: Option<CaseNo>, text: &Text) -> Result<(), JournalError> {
         debug_assert_eq!(text.digest, Digest::of(text.body.as_bytes()), "bug: a text under another's digest");
         self.execute(
-            "insert into texts (digest, body) values (?1, ?2) on conflict (digest) do nothing",
-            (text.digest.to_string(), &*text.body),
+            "insert into texts (case_no, digest, body) values (?1, ?2, ?3) on conflict (case_no, digest) do nothing",
+            (owner(case), text.digest.as_bytes(), &*text.body),
         )
     }
 
@@ -138,24 +175,29 @@ impl Store<'_> {
 
     /// See [`super::EventLog::events_after`].
     pub(super) fn events_after(&self, seq: EventSeq, visit: &mut EventVisit<'_>) -> Result<(), JournalError> {
-        let query = format!("select {COLUMNS} from events where seq > ?1 order by seq limit {PAGE}");
-        let mut last = seq;
-        loop {
-            let page = self.page(&query, [last.0.cast_signed()])?;
-            let is_last_page = page.len() < PAGE;
-            for stored in page {
-                let expected = last.next();
-                if stored.seq != expected {
-                    let what = format!("it is not there, event {} is", stored.seq);
-                    return Err(JournalError::damaged(self.path, Place::Event(expected), what));
-                }
-                last = expected;
-                visit(expected, stored.decode(self.path)?)?;
-            }
-            if is_last_page {
-                return Ok(());
-            }
+        let mut page = EventPage { last: seq, has_more: true };
+        while page.has_more {
+            page = self.page_after(page.last, visit)?;
         }
+        Ok(())
+    }
+
+    /// Calls `visit` for so many events after `seq` as are read in one go.
+    pub(super) fn page_after(&self, seq: EventSeq, visit: &mut EventVisit<'_>) -> Result<EventPage, JournalError> {
+        let query = format!("select {COLUMNS} from events where seq > ?1 order by seq limit {PAGE}");
+        let page = self.page(&query, [seq.0.cast_signed()])?;
+        let has_more = page.len() == PAGE;
+        let mut last = seq;
+        for stored in page {
+            let expected = last.next();
+            if stored.seq != expected {
+                let what = format!("it is not there, event {} is", stored.seq);
+                return Err(JournalError::damaged(self.path, Place::Event(expected), what));
+            }
+            last = expected;
+            visit(expected, stored.decode(self.path)?)?;
+        }
+        Ok(EventPage { last, has_more })
     }
 
     /// Returns the newest event.
@@ -193,11 +235,11 @@ impl Store<'_> {
     }
 
     /// See [`super::EventLog::text`].
-    pub(super) fn text(&self, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
+    pub(super) fn text(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
         let failed = self.failed("read");
-        let mut statement =
-            self.connection.prepare_cached("select body from texts where digest = ?1").map_err(&failed)?;
-        let mut rows = statement.query([digest.to_string()]).map_err(&failed)?;
+        let query = "select body from texts where case_no in (?1, -1) and digest = ?2 limit 1";
+        let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
+        let mut rows = statement.query((owner(case), digest.as_bytes())).map_err(&failed)?;
         let Some(row) = rows.next().map_err(&failed)? else { return Ok(None) };
         let damaged = |what: String| JournalError::damaged(self.path, Place::Text(*digest), what);
         let body: Arc<str> = row.get(0).map_err(|error| damaged(error.to_string()))?;

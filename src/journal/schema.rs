@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::sqlite::Durability;
 use super::{JournalError, Meta, Place};
-use crate::event::FORMAT;
+use crate::event::{FORMAT, OLDEST_FORMAT};
 
 /// Marks the file as ours in its header (`file journal.db` shows it): the letters `pipe`.
 const APPLICATION_ID: i32 = 0x7069_7065;
@@ -108,6 +108,9 @@ fn read_meta(connection: &Connection, path: &Path) -> Result<Meta, JournalError>
     if format > FORMAT {
         let path = path.to_owned();
         return Err(JournalError::NewerFormat { path, format, written_by: version, supported: FORMAT });
+    }
+    if format < OLDEST_FORMAT {
+        return Err(JournalError::OlderFormat { path: path.to_owned(), format, written_by: version });
     }
     Ok(Meta { format, version })
 }

@@ -11,23 +11,23 @@ create table events (
     seq     integer primary key, -- 1, 2, 3, ... without gaps
     at      integer not null,    -- microseconds since the Unix epoch
     kind    text not null,       -- 'case_admitted', 'attempt_started', ...
+    part    integer not null,    -- 1: what results are made of, 2: requests, 0: anything else; part of the index only
     case_no integer,             -- the case it is about, from 0; null when about the run
     body    text not null,       -- JSON
     sum     integer not null     -- first 64 bits of BLAKE3 over seq, at, kind, body
 );
 -- The rows of the results of one case, and its requests, without a scan.
-create index results_by_case on events (case_no)
-    where kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled');
-create index attempts_by_case on events (case_no)
-    where kind in ('attempt_started', 'attempt_ended');
+create index events_by_case on events (part, case_no);
 
--- Prompts, answers, rows, the pipeline file: each once, named by what it says. The digest is also the checksum.
+-- Prompts, answers, rows, the pipeline file, named by what they say. The digest is also the checksum.
+-- A case's texts lie together; one that several cases say is the run's.
 create table texts (
-    id     integer primary key,
-    digest text not null,        -- first 128 bits of BLAKE3 of the body, 32 hexadecimal digits, as in the events
-    body   text not null
+    id      integer primary key,
+    case_no integer not null,     -- the case that says it; -1: the run, or several cases
+    digest  blob not null,        -- first 128 bits of BLAKE3 of the body; events name it in lower-case hexadecimal
+    body    text not null
 );
-create unique index texts_by_digest on texts (digest);
+create unique index texts_by_case on texts (case_no, digest);
 
 -- What a replay of the events up to seq comes to. Derived: deleting a row loses nothing but time.
 create table checkpoints (
@@ -47,13 +47,16 @@ select
     json_extract(settled.body, '$.status')                                   as status,
     strftime('%Y-%m-%dT%H:%M:%fZ', admitted.at / 1e6, 'unixepoch')           as admitted_at,
     strftime('%Y-%m-%dT%H:%M:%fZ', settled.at / 1e6, 'unixepoch')            as settled_at,
-    row.body                                                                 as row
+    (
+        select body from texts
+        where texts.case_no in (admitted.case_no, -1) and lower(hex(digest)) = json_extract(admitted.body, '$.row')
+        order by texts.case_no desc limit 1
+    )                                                                        as row
 from events as admitted
 left join events as settled
     on settled.case_no = admitted.case_no
-    and settled.kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled') and settled.kind = 'case_settled'
-left join texts as row on row.digest = json_extract(admitted.body, '$.row')
-where admitted.kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled') and admitted.kind = 'case_admitted';
+    and settled.part = 1 and settled.kind = 'case_settled'
+where admitted.part = 1 and admitted.kind = 'case_admitted';
 
 -- One row per request. outcome is null while it is in flight (or was, when the process died).
 create view calls as
@@ -86,14 +89,24 @@ select
     (
         select group_concat(message.line, char(10) || char(10))
         from (
-            select json_extract(part.value, '$.role') || ': ' || said.body as line
-            from texts as manifest, json_each(manifest.body) as part
-            left join texts as said on said.digest = json_extract(part.value, '$.text')
-            where manifest.digest = json_extract(attempt.ended, '$.request')
+            select json_extract(part.value, '$.role') || ': ' || (
+                select body from texts
+                where texts.case_no in (attempt.case_no, -1) and lower(hex(digest)) = json_extract(part.value, '$.text')
+                order by texts.case_no desc limit 1
+            ) as line
+            from json_each((
+                select body from texts
+                where texts.case_no in (attempt.case_no, -1) and lower(hex(digest)) = json_extract(attempt.ended, '$.request')
+                order by texts.case_no desc limit 1
+            )) as part
             order by part.key
         ) as message
     )                                                                        as prompt,
-    answer.body                                                              as answer
+    (
+        select body from texts
+        where texts.case_no in (attempt.case_no, -1) and lower(hex(digest)) = json_extract(attempt.ended, '$.outcome.answered.text')
+        order by texts.case_no desc limit 1
+    )                                                                        as answer
 from (
     select
         case_no,
@@ -105,13 +118,12 @@ from (
         max(case kind when 'attempt_started' then body end)                  as started,
         max(case kind when 'attempt_ended' then body end)                    as ended
     from events
-    where kind in ('attempt_started', 'attempt_ended')
+    where part = 2
     group by case_no, 2, 3, 4
 ) as attempt
 left join events as admitted
     on admitted.case_no = attempt.case_no
-    and admitted.kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled') and admitted.kind = 'case_admitted'
-left join texts as answer on answer.digest = json_extract(attempt.ended, '$.outcome.answered.text');
+    and admitted.part = 1 and admitted.kind = 'case_admitted';
 
 -- One row per vote of a judge, beside the judgement that all votes of the task come to.
 create view verdicts as
@@ -123,7 +135,11 @@ select
     vote.key + 1                                                             as vote,
     json_extract(vote.value, '$.verdict.choice')                             as verdict,
     json_extract(vote.value, '$.verdict.unscored')                           as unscored,
-    reason.body                                                              as reason,
+    (
+        select body from texts
+        where texts.case_no in (settled.case_no, -1) and lower(hex(digest)) = json_extract(vote.value, '$.reason')
+        order by texts.case_no desc limit 1
+    )                                                                        as reason,
     json_extract(settled.body, '$.output.judge.verdict.choice')              as judgement,
     json_extract(settled.body, '$.output.judge.verdict.unscored')            as judgement_unscored,
     json_extract(settled.body, '$.output.judge.flipped')                     as flipped,
@@ -131,6 +147,5 @@ select
 from events as settled, json_each(settled.body, '$.output.judge.votes') as vote
 left join events as admitted
     on admitted.case_no = settled.case_no
-    and admitted.kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled') and admitted.kind = 'case_admitted'
-left join texts as reason on reason.digest = json_extract(vote.value, '$.reason')
-where settled.kind in ('case_admitted', 'task_settled', 'task_adopted', 'case_settled') and settled.kind in ('task_settled', 'task_adopted');
+    and admitted.part = 1 and admitted.kind = 'case_admitted'
+where settled.part = 1 and settled.kind in ('task_settled', 'task_adopted');

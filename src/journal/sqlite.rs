@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::recent::{Need, Recent};
 use super::records::Store;
 use super::{Batch, EventLog, EventSeq, EventVisit, JournalError, Place, schema};
-use crate::base::Digest;
+use crate::base::{CaseNo, Digest};
 use crate::event::Snapshot;
 
 /// What an acknowledged event survives.
@@ -36,6 +37,7 @@ pub struct Sqlite {
     connection: Connection,
     path: PathBuf,
     last: EventSeq,
+    recent: Recent,
     has_failed: bool,
 }
 
@@ -51,7 +53,13 @@ impl Sqlite {
         // A name is durable only when its folder is synced.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Self { connection, path: path.to_owned(), last: EventSeq(0), has_failed: false })
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            last: EventSeq(0),
+            recent: Recent::default(),
+            has_failed: false,
+        })
     }
 
     /// Opens an existing journal, recovering what a dead process left in its write-ahead log.
@@ -65,22 +73,25 @@ impl Sqlite {
             let what = format!("it is not there, and a checkpoint stands after event {checkpoint}");
             return Err(JournalError::damaged(path, Place::Event(last.next()), what));
         }
-        Ok(Self { connection, path: path.to_owned(), last, has_failed: false })
+        Ok(Self { connection, path: path.to_owned(), last, recent: Recent::default(), has_failed: false })
     }
 
     fn store(&self) -> Store<'_> {
         Store { connection: &self.connection, path: &self.path }
     }
 
-    fn append_all(&self, batches: &[Batch]) -> Result<EventSeq, JournalError> {
+    fn append_all(&mut self, batches: &[Batch]) -> Result<EventSeq, JournalError> {
         let failed = |source| JournalError::store(&self.path, "write", source);
-        let store = self.store();
+        let store = Store { connection: &self.connection, path: &self.path };
+        let recent = &mut self.recent;
         // Dropped without a commit, on any error below, it rolls back.
         let transaction = self.connection.unchecked_transaction().map_err(failed)?;
         let mut last = self.last;
         for batch in batches {
             for text in &batch.texts {
-                store.insert_text(text)?;
+                if let Need::Written(case) = recent.needs(text) {
+                    store.insert_text(case, text)?;
+                }
             }
             for recorded in &batch.events {
                 last = last.next();
@@ -121,8 +132,8 @@ impl EventLog for Sqlite {
         self.store().latest_checkpoint()
     }
 
-    fn text(&self, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
-        self.store().text(digest)
+    fn text(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
+        self.store().text(case, digest)
     }
 
     /// Folds the write-ahead log into the file and empties it. A reader in the way leaves it for the next time.

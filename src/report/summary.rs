@@ -199,7 +199,9 @@ impl Tally {
         }
     }
 
-    fn status(&self) -> RunStatus {
+    /// Returns where the run stands by its events alone: one whose process has not left it counts as interrupted.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
         match (&self.bug, &self.outcome) {
             (Some(_), _) => RunStatus::Failed,
             (None, Some(RunOutcome::Complete)) => RunStatus::Complete,

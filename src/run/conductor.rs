@@ -11,9 +11,9 @@ use super::dispatch::{Dispatch, Returned};
 use super::intake::{Intake, IntakeError, Read};
 use super::live::Live;
 use super::texts::TextCache;
-use crate::base::Timestamp;
+use crate::base::{CaseNo, Timestamp};
 use crate::engine::{Effect, Engine, Input, Step, Ticket};
-use crate::event::{Event, Recorded, RunFailed, RunOutcome, StopCause};
+use crate::event::{Event, Outcome, Recorded, RunFailed, RunOutcome, StopCause};
 use crate::journal::{Batch, Committed, EventLog, JournalError, Text, Writer};
 use crate::worker::Station;
 
@@ -289,6 +289,11 @@ impl Running<'_> {
             for effect in effects {
                 self.perform(effect)?;
             }
+            for fact in facts.iter() {
+                if let Event::CaseSettled(settled) = &fact.event {
+                    self.texts.forget(settled.case);
+                }
+            }
             self.tell(facts);
         }
         Ok(())
@@ -348,9 +353,16 @@ impl Running<'_> {
 
     fn report(&mut self, returned: Returned) -> Result<(), RunError> {
         let Returned { ticket, worked } = returned;
+        // Prompts are read again by people only; what later prompts are made of is kept at hand.
+        let answer = match &worked.report.outcome {
+            Outcome::Answered(answer) => Some(answer.text),
+            Outcome::Failed(_) => None,
+        };
         for (digest, text) in worked.texts {
-            self.texts.put(digest, &text);
-            self.batch.texts.push(Text { digest, body: text });
+            if answer == Some(digest) {
+                self.texts.put(ticket.key.case, digest, &text);
+            }
+            self.batch.texts.push(Text { case: Some(ticket.key.case), digest, body: text });
         }
         self.give(Input::Returned(ticket, Box::new(worked.report)))
     }
@@ -381,9 +393,10 @@ impl Running<'_> {
     ) -> Result<(), RunError> {
         match case {
             Some(Ok(Read { offered, texts })) => {
+                let case = CaseNo(self.engine.state().cases.admitted);
                 for text in texts {
-                    self.texts.put(text.digest, &text.body);
-                    self.batch.texts.push(text);
+                    self.texts.put(case, text.digest, &text.body);
+                    self.batch.texts.push(text.in_case(case));
                 }
                 self.give(Input::Offer(vec![offered]))
             }

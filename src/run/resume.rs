@@ -64,7 +64,7 @@ pub fn source_of(reader: &Reader, started: &RunStarted) -> Result<Source, Resume
         Some(tuned) => (tuned.source, tuned.files),
         None => (started.source, started.files.clone()),
     };
-    let find = |digest: Digest| reader.text(&digest)?.ok_or(ResumeError::NoSource(digest));
+    let find = |digest: Digest| reader.text(None, &digest)?.ok_or(ResumeError::NoSource(digest));
     let files = files.into_iter().map(|(path, digest)| Ok((path, find(digest)?)));
     Ok(Source { files: files.collect::<Result<_, ResumeError>>()?, text: find(text)? })
 }

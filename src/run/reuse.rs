@@ -100,7 +100,8 @@ impl Reuse {
                 continue;
             };
             for digest in task.output.iter().flat_map(crate::event::TaskOutput::texts) {
-                adopted.texts.extend(self.reader.text(&digest)?.map(|body| Text { digest, body }));
+                let text = self.reader.text(Some(case), &digest)?;
+                adopted.texts.extend(text.map(|body| Text { case: None, digest, body }));
             }
             let task = TaskAdopted { from_run: self.run.clone(), from_case: case, task: task.clone() };
             adopted.tasks.push(task);
@@ -164,7 +165,7 @@ pub fn forecast(plan: &Plan, reuse: Option<&Reuse>) -> Result<Forecast, ItemProb
 }
 
 fn row_of(reader: &Reader, record: &CaseRecord) -> Result<Map<String, Value>, JournalError> {
-    let text = reader.text(&record.admitted.row)?;
+    let text = reader.text(Some(record.admitted.case), &record.admitted.row)?;
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::base::Digest;
+use crate::base::{CaseNo, Digest};
 
 /// Bytes of text kept in memory; what is older is read from the journal again.
-const KEPT_BYTES: usize = 64 << 20;
+const KEPT_BYTES: usize = 32 << 20;
 /// Texts always kept, whatever their size: the newest may not be committed yet, so the journal cannot have them.
 const KEPT_ALWAYS: usize = 4_096;
 
-/// Finds a text in the journal.
-type Store = dyn Fn(&Digest) -> Option<Arc<str>> + Send + Sync;
+/// Finds a text of a case in the journal.
+type Store = dyn Fn(CaseNo, &Digest) -> Option<Arc<str>> + Send + Sync;
 
-/// A bounded memory of texts in front of a slower store. Memory is bounded by 64 MiB or 4,096 texts, whichever is more.
+/// A bounded memory of texts in front of a slower store, forgotten case by case.
+///
+/// Memory is bounded by the texts of open cases, and by 32 MiB or 4,096 texts, whichever is more.
 pub struct TextCache {
     kept: Mutex<Kept>,
     store: Box<Store>,
@@ -21,9 +23,18 @@ pub struct TextCache {
 
 #[derive(Default)]
 struct Kept {
-    texts: BTreeMap<Digest, Arc<str>>,
-    order: VecDeque<Digest>,
+    texts: BTreeMap<(CaseNo, Digest), Arc<str>>,
+    /// As they came; may name what is forgotten already.
+    order: VecDeque<(CaseNo, Digest)>,
     bytes: usize,
+}
+
+impl Kept {
+    fn remove(&mut self, key: &(CaseNo, Digest)) {
+        if let Some(text) = self.texts.remove(key) {
+            self.bytes -= text.len();
+        }
+    }
 }
 
 impl TextCache {
@@ -34,31 +45,38 @@ impl TextCache {
     }
 
     /// Remembers a text.
-    pub fn put(&self, digest: Digest, text: &Arc<str>) {
+    pub fn put(&self, case: CaseNo, digest: Digest, text: &Arc<str>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.texts.insert(digest, Arc::clone(text)).is_some() {
+        if kept.texts.insert((case, digest), Arc::clone(text)).is_some() {
             return;
         }
-        kept.order.push_back(digest);
+        kept.order.push_back((case, digest));
         kept.bytes += text.len();
-        while kept.bytes > KEPT_BYTES && kept.order.len() > KEPT_ALWAYS {
+        while kept.bytes > KEPT_BYTES && kept.texts.len() > KEPT_ALWAYS {
             let Some(oldest) = kept.order.pop_front() else { break };
-            if let Some(text) = kept.texts.remove(&oldest) {
-                kept.bytes -= text.len();
-            }
+            kept.remove(&oldest);
         }
     }
 
-    /// Finds a text, in memory or in the store.
-    #[must_use]
-    pub fn get(&self, digest: &Digest) -> Option<Arc<str>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).texts.get(digest).cloned();
-        if kept.is_some() {
-            return kept;
+    /// Forgets the texts of a case that is settled, and in the journal.
+    pub fn forget(&self, case: CaseNo) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = (case, Digest::LEAST);
+        let gone: Vec<_> =
+            kept.texts.range(first..).map(|(key, _)| *key).take_while(|(owner, _)| *owner == case).collect();
+        gone.iter().for_each(|key| kept.remove(key));
+        while kept.order.front().is_some_and(|oldest| !kept.texts.contains_key(oldest)) {
+            kept.order.pop_front();
         }
-        let found = (self.store)(digest)?;
-        self.put(*digest, &found);
-        Some(found)
+    }
+
+    /// Finds a text of a case, in memory or in the store.
+    #[must_use]
+    pub fn get(&self, case: CaseNo, digest: &Digest) -> Option<Arc<str>> {
+        let key = (case, *digest);
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).texts.get(&key).cloned();
+        // What is read again is not kept again: a display asks for texts of cases that are over.
+        kept.or_else(|| (self.store)(case, digest))
     }
 }
 
@@ -66,22 +84,48 @@ impl TextCache {
 mod tests {
     use super::*;
 
+    fn text(name: &str) -> (Digest, Arc<str>) {
+        (Digest::of(name.as_bytes()), Arc::from(name))
+    }
+
+    fn cache(stored: &[&str]) -> TextCache {
+        let stored: BTreeMap<Digest, Arc<str>> = stored.iter().map(|name| text(name)).collect();
+        TextCache::new(Box::new(move |_, digest| stored.get(digest).cloned()))
+    }
+
+    fn is_kept(cache: &TextCache, case: u64, digest: Digest) -> bool {
+        cache.kept.lock().expect("one thread").texts.contains_key(&(CaseNo(case), digest))
+    }
+
     #[test]
     fn forgets_the_oldest_and_finds_it_in_the_store() {
-        let all: Arc<Mutex<BTreeMap<Digest, Arc<str>>>> = Arc::default();
-        let store = Arc::clone(&all);
-        let cache = TextCache::new(Box::new(move |digest| store.lock().expect("one thread").get(digest).cloned()));
         let big = "x".repeat(64 << 10);
-        let mut first = None;
+        let cache = cache(&[&format!("0{big}")]);
         for number in 0..(KEPT_ALWAYS + 100) {
-            let text: Arc<str> = Arc::from(format!("{number}{big}"));
-            let digest = Digest::of(text.as_bytes());
-            first = first.or(Some(digest));
-            all.lock().expect("one thread").insert(digest, Arc::clone(&text));
-            cache.put(digest, &text);
+            let (digest, text) = text(&format!("{number}{big}"));
+            cache.put(CaseNo(7), digest, &text);
         }
-        let first = first.expect("there were some");
-        assert!(!cache.kept.lock().expect("one thread").texts.contains_key(&first));
-        assert!(cache.get(&first).is_some_and(|text| text.starts_with('0')));
+        let (first, _) = text(&format!("0{big}"));
+        assert!(!is_kept(&cache, 7, first));
+        assert!(cache.get(CaseNo(7), &first).is_some_and(|text| text.starts_with('0')));
+    }
+
+    #[test]
+    fn forgets_a_settled_case_and_no_other() {
+        let cache = cache(&["a"]);
+        let (a, text_a) = text("a");
+        let (b, text_b) = text("b");
+        for case in 1..4 {
+            cache.put(CaseNo(case), a, &text_a);
+            cache.put(CaseNo(case), b, &text_b);
+        }
+        cache.forget(CaseNo(2));
+        assert!(is_kept(&cache, 1, b) && !is_kept(&cache, 2, b) && is_kept(&cache, 3, a));
+        assert!(cache.get(CaseNo(2), &a).is_some(), "from the store");
+        assert_eq!(cache.get(CaseNo(2), &b), None);
+        cache.forget(CaseNo(1));
+        cache.forget(CaseNo(3));
+        let kept = cache.kept.lock().expect("one thread");
+        assert_eq!((kept.bytes, kept.order.len()), (0, 0));
     }
 }

@@ -190,7 +190,7 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
                 return self.give(log, Input::SourceEnded);
             };
             let digest = self.keep(&row);
-            let text = Text { digest, body: row };
+            let text = Text { case: None, digest, body: row };
             log.append(&[Batch { texts: vec![text], ..Batch::default() }])?;
             self.give(log, Input::Offer(vec![Offered { item, repeat, row: digest, adopted: Vec::new() }]))?;
         }
@@ -226,7 +226,7 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
         if let Outcome::Answered(answer) = &outcome
             && let Some(body) = self.texts.get(&answer.text)
         {
-            let text = Text { digest: answer.text, body: Arc::clone(body) };
+            let text = Text { case: Some(ticket.key.case), digest: answer.text, body: Arc::clone(body) };
             log.append(&[Batch { texts: vec![text], ..Batch::default() }])?;
         }
         let report = Report { request: None, outcome, usage, timings };

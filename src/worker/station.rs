@@ -8,13 +8,13 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
-use crate::base::Digest;
+use crate::base::{CaseNo, Digest};
 use crate::event::{Answer, Failure, FailureKind, Outcome, Report, Timings, Usage};
 use crate::plan::{BackendIdx, Place, Plan, Timeouts};
 use crate::task::{self, Composed};
 
-/// Finds a text by its digest, from memory or from the journal.
-pub type TextLookup = dyn Fn(&Digest) -> Option<Arc<str>> + Send + Sync;
+/// Finds a text of a case by its digest, from memory or from the journal.
+pub type TextLookup = dyn Fn(CaseNo, &Digest) -> Option<Arc<str>> + Send + Sync;
 
 /// Everything that a call needs beside its place.
 pub struct Station {
@@ -54,10 +54,11 @@ impl Station {
         spoken: &(dyn Fn(&str) + Send + Sync),
         mut cancel: oneshot::Receiver<FailureKind>,
     ) -> Worked {
-        let composed = match task::compose(&self.plan, place, &self.models, &|digest| (self.texts)(digest)) {
-            Ok(composed) => composed,
-            Err(error) => return unasked(&error),
-        };
+        let composed =
+            match task::compose(&self.plan, place, &self.models, &|digest| (self.texts)(place.case, digest)) {
+                Ok(composed) => composed,
+                Err(error) => return unasked(&error),
+            };
         let mut texts = Vec::new();
         let request_digest = manifest(&composed, &mut texts);
         let request = self.request(place, composed, timeouts);

@@ -13,7 +13,7 @@ import pathlib
 import sqlite3
 import sys
 
-FORMAT = 1
+FORMAT = 2
 SHOWN = 20  # violations printed; all are counted
 
 
@@ -37,9 +37,10 @@ class Audit:
     def violation(self, seq, text):
         self.violations.append(f"event {seq}: {text}")
 
-    def text(self, seq, digest, what):
-        """Demands a text and returns its body."""
-        row = self.database.execute("select body from texts where digest = ?", (digest,)).fetchone()
+    def text(self, seq, digest, what, case=-1):
+        """Demands a text, of a case or of the run, and returns its body."""
+        query = "select body from texts where case_no in (?, -1) and digest = ?"
+        row = self.database.execute(query, (case, bytes.fromhex(digest))).fetchone()
         if row is None:
             self.violation(seq, f"text {digest} ({what}) is missing")
             return None
@@ -70,7 +71,7 @@ class Audit:
             self.violation(seq, f"case {body['case']} admitted after {len(self.admitted)} cases")
         self.once(self.admitted, body["case"], seq, seq, "case admitted")
         self.once(self.items, (body["item"], body["repeat"]), body["case"], seq, "item and repeat admitted")
-        self.text(seq, body["row"], "row")
+        self.text(seq, body["row"], "row", body["case"])
 
     def attempt(self, seq, body):
         name = body["id"]
@@ -95,11 +96,11 @@ class Audit:
         self.once(self.ended, key, outcome, seq, "attempt ended")
         if outcome == "answered":
             self.once(self.answered, key[:3], key[3], seq, "call answered")
-            self.text(seq, body["outcome"]["answered"]["text"], "answer")
+            self.text(seq, body["outcome"]["answered"]["text"], "answer", key[0])
         if body.get("request") is not None:
-            manifest = self.text(seq, body["request"], "request")
+            manifest = self.text(seq, body["request"], "request", key[0])
             for part in json.loads(manifest) if manifest is not None else []:
-                self.text(seq, part["text"], "message of a request")
+                self.text(seq, part["text"], "message of a request", key[0])
 
     def on_task_settled(self, seq, body):
         key = (body["case"], body["step"])
@@ -108,11 +109,11 @@ class Audit:
             self.violation(seq, f"task {key} settled after its case")
         output = body.get("output") or {}
         if "chat" in output:
-            self.text(seq, output["chat"]["text"], "output")
+            self.text(seq, output["chat"]["text"], "output", key[0])
         for turn in output.get("dialogue", {}).get("turns", []):
-            self.text(seq, turn["text"], "turn")
+            self.text(seq, turn["text"], "turn", key[0])
         for vote in output.get("judge", {}).get("votes", []):
-            self.text(seq, vote["reason"], "reason of a vote")
+            self.text(seq, vote["reason"], "reason of a vote", key[0])
 
     def on_task_adopted(self, seq, body):
         if not body.get("from_run"):

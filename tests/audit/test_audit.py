@@ -18,6 +18,7 @@ def name(text):
     return text.encode().hex().ljust(32, "0")[:32]
 
 
+PARTS = {"case_admitted": 1, "task_settled": 1, "task_adopted": 1, "case_settled": 1, "attempt_started": 2, "attempt_ended": 2}
 ATTEMPT = {"case": 0, "step": "talk", "call": "say", "attempt": 1}
 MANIFEST = json.dumps([{"role": "user", "text": name("hello")}])
 TEXTS = {name("source"): "…", name("row"): "{}", name("hello"): "Hello.", name("yes"): "Yes.", name("ask"): MANIFEST}
@@ -37,13 +38,15 @@ class Planted(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             database = sqlite3.connect(pathlib.Path(folder) / "journal.db")
             database.executescript("pragma synchronous = off;" + SCHEMA)
-            database.execute("insert into meta values ('format', '1')")
+            database.execute("insert into meta values ('format', '2')")
             for digest, body in (TEXTS if texts is None else texts).items():
-                database.execute("insert into texts (digest, body) values (?, ?)", (digest, body))
+                database.execute("insert into texts (case_no, digest, body) values (-1, ?, ?)", (bytes.fromhex(digest), body))
             for kind, body in EVENTS if events is None else events:
                 case = body.get("case", body.get("id", {}).get("case"))
+                part = PARTS.get(kind, 0)
                 database.execute(
-                    "insert into events (at, kind, case_no, body, sum) values (1, ?, ?, ?, 0)", (kind, case, json.dumps(body))
+                    "insert into events (at, kind, part, case_no, body, sum) values (1, ?, ?, ?, ?, 0)",
+                    (kind, part, case, json.dumps(body)),
                 )
             database.executescript(statement)
             database.commit()
@@ -137,7 +140,7 @@ class Planted(unittest.TestCase):
     def test_columns(self):
         self.caught("column case_no is 3, the body says 0", statement="update events set case_no = 3 where seq = 5")
         self.caught("a checkpoint stands after event 9", statement="insert into checkpoints values (9, '{}', 0)")
-        self.caught("format 7: this audit knows 1", statement="update meta set value = '7'")
+        self.caught("format 7: this audit knows 2", statement="update meta set value = '7'")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ mod explain;
 mod fuzz;
 mod hostile;
 mod house;
+mod init;
 mod invalid;
 mod language;
 mod project;

@@ -134,9 +134,11 @@ fn answered(project: &Project) -> Option<Vec<String>> {
             if let pipe::event::Event::AttemptEnded(ended) = recorded.event
                 && matches!(ended.outcome, pipe::event::Outcome::Answered(_))
             {
-                let manifest = reader.text(&ended.request.expect("it was sent"))?.expect("the text is there");
+                let manifest = reader
+                    .text(Some(ended.id.case), &ended.request.expect("it was sent"))?
+                    .expect("the text is there");
                 found.push(messages(&manifest, &|digest| {
-                    reader.text(digest).ok().flatten().expect("the text is there").to_string()
+                    reader.text(Some(ended.id.case), digest).ok().flatten().expect("the text is there").to_string()
                 }));
             }
             Ok(())

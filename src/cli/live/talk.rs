@@ -19,7 +19,7 @@ use crate::report::{Tally, cut, status_word, verdict_line, wrapped};
 use crate::run::Live;
 
 /// Finds the text of a settled answer or of an item.
-pub type TextLookup = Box<dyn Fn(&Digest) -> Option<Arc<str>> + Send>;
+pub type TextLookup = Box<dyn Fn(CaseNo, &Digest) -> Option<Arc<str>> + Send>;
 
 /// See [`super::Display::Talk`].
 pub struct TalkDisplay {
@@ -154,7 +154,7 @@ impl TalkDisplay {
     }
 
     fn admit(&mut self, admitted: &CaseAdmitted) {
-        let row = (self.texts)(&admitted.row);
+        let row = (self.texts)(admitted.case, &admitted.row);
         let row = row.and_then(|row| serde_json::from_str::<serde_json::Map<_, _>>(&row).ok()).unwrap_or_default();
         let text = |value: serde_json::Value| match value {
             serde_json::Value::String(text) => text,
@@ -171,7 +171,7 @@ impl TalkDisplay {
     fn end_attempt(&mut self, ended: &AttemptEnded) {
         let end = match &ended.outcome {
             Outcome::Answered(answer) => SpeechEnd::Said {
-                text: (self.texts)(&answer.text),
+                text: (self.texts)(ended.id.case, &answer.text),
                 verdict: answer.facts.verdict.clone(),
                 finish: answer.finish,
             },
@@ -193,7 +193,7 @@ impl TalkDisplay {
             let call = CallPath::from(format!("turn/{number}"));
             let id = AttemptId { case: task.case, step: task.step.clone(), call, attempt: AttemptNo(1) };
             let mut speech = Speech::new(id, turn.actor.clone(), self.stream.reading_width());
-            let text = (self.texts)(&turn.text);
+            let text = (self.texts)(task.case, &turn.text);
             speech.end = Some(SpeechEnd::Said { text, verdict: None, finish: FinishReason::Stop });
             self.scene(task.case).blocks.push_back(Block::Speech(Box::new(speech)));
         }

@@ -28,7 +28,7 @@ impl Show {
         let screen = Shared::default();
         let stream = Stream::new(Box::new(screen.clone()), ColorChoice::Never, true, width);
         let texts = story.texts.clone();
-        let look_up: TextLookup = Box::new(move |digest: &Digest| texts.get(digest).cloned());
+        let look_up: TextLookup = Box::new(move |_, digest: &Digest| texts.get(digest).cloned());
         let display = Display::Talk(Box::new(TalkDisplay::new(stream, Tally::default(), look_up)));
         Self { screen, display, told: 0 }
     }

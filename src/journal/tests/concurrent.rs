@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use super::{admitted, batch, events_of, started};
-use crate::base::Digest;
+use crate::base::{CaseNo, Digest};
 use crate::event::Snapshot;
 use crate::journal::{
     Batch, Committed, Durability, EventLog, EventSeq, EventVisit, JournalError, Memory, Reader, Sqlite, Writer,
@@ -42,8 +42,8 @@ impl EventLog for Gated {
     fn latest_checkpoint(&self) -> Result<Option<(EventSeq, Snapshot)>, JournalError> {
         self.log.lock().unwrap().latest_checkpoint()
     }
-    fn text(&self, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
-        self.log.lock().unwrap().text(digest)
+    fn text(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
+        self.log.lock().unwrap().text(case, digest)
     }
     fn finish(&mut self) -> Result<(), JournalError> {
         Ok(())

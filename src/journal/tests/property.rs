@@ -63,8 +63,8 @@ proptest! {
         prop_assert_eq!(&events_of(&memory, EventSeq(0)), &written);
         prop_assert_eq!(file.latest_checkpoint().unwrap(), memory.latest_checkpoint().unwrap());
         for text in batches.iter().flat_map(|batch| &batch.texts) {
-            prop_assert_eq!(file.text(&text.digest).unwrap(), Some(text.body.clone()));
-            prop_assert_eq!(memory.text(&text.digest).unwrap(), Some(text.body.clone()));
+            prop_assert_eq!(file.text(None, &text.digest).unwrap(), Some(text.body.clone()));
+            prop_assert_eq!(memory.text(None, &text.digest).unwrap(), Some(text.body.clone()));
         }
     }
 }
