@@ -3,9 +3,11 @@
 //! Start at [`Digest`] and [`Timestamp`].
 
 mod digest;
+mod money;
 mod name;
 mod quantity;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
+pub use money::{MicroUsd, Price};
 pub use name::{ActorName, BackendName, CallPath, ItemId, ModelName, RunId, StepName};
 pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};

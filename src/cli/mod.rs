@@ -8,6 +8,7 @@ mod args_tests;
 mod check;
 mod command;
 mod connect;
+mod cost;
 mod devices;
 pub mod diagnostics;
 mod doctor;

@@ -65,7 +65,7 @@ pub(super) fn say(
     let asked: Vec<(u64, u64)> = lines.iter().map(|line| (line.tasks - line.reused, line.calls.1)).collect();
     let tokens = tokens::forecast(plan, &asked, earlier)?;
     if as_json {
-        printer.line(&to_json(plan, earlier, &forecast, &lines, tokens).to_string())?;
+        printer.line(&to_json(plan, earlier, &forecast, &lines, &tokens).to_string())?;
         return Ok(Exit::Done);
     }
     printer.line(&format!("{} {}", paint(BOLD, &plan.name), plan.description.as_deref().unwrap_or("")))?;
@@ -81,8 +81,8 @@ pub(super) fn say(
     }
     let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
     printer.line(&format!("  {} in all; nothing was sent", range(all)))?;
-    if let Some(tokens) = tokens.say(earlier) {
-        printer.line(&format!("  {tokens}"))?;
+    for said in [tokens.all.say(earlier), tokens.all.cost.say(plan)].into_iter().flatten() {
+        printer.line(&format!("  {said}"))?;
     }
     let from_before = plan.actors.iter().any(|actor| actor.model == crate::plan::ModelChoice::Auto);
     if let Some(earlier) = earlier.filter(|_| from_before) {
@@ -140,9 +140,9 @@ fn to_json(
     earlier: Option<&Earlier>,
     forecast: &Forecast,
     lines: &[Line],
-    tokens: tokens::Tokens,
+    tokens: &tokens::Forecast,
 ) -> Value {
-    let step = |(step, line): (&crate::plan::Step, &Line)| {
+    let step = |((step, line), tokens): ((&crate::plan::Step, &Line), &tokens::Tokens)| {
         let (change, fields, depends_on) = match &line.change {
             StepChange::Same => ("reused", json!([]), json!([])),
             StepChange::New => ("new", json!([]), json!([])),
@@ -158,6 +158,8 @@ fn to_json(
             "tasks": line.tasks,
             "reused": line.reused,
             "calls": { "least": line.calls.0, "most": line.calls.1 },
+            "tokens": tokens.to_json(),
+            "cost": tokens.cost.to_json(),
         })
     };
     json!({
@@ -165,7 +167,8 @@ fn to_json(
         "against": earlier.map(Earlier::id),
         "cases": forecast.cases,
         "known": forecast.known,
-        "tokens": tokens.to_json(),
-        "steps": plan.steps.iter().zip(lines).map(step).collect::<Vec<_>>(),
+        "tokens": tokens.all.to_json(),
+        "cost": tokens.all.cost.to_json(),
+        "steps": plan.steps.iter().zip(lines).zip(&tokens.steps).map(step).collect::<Vec<_>>(),
     })
 }

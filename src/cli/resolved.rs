@@ -105,6 +105,13 @@ fn actors(plan: &Plan) -> Value {
         if let Some(system) = actor.system {
             fields["system"] = json!(plan.templates.source(system));
         }
+        if let Some(price) = actor.price {
+            let rate = |rate: crate::base::MicroUsd| json!(format!("{} USD/M", rate.dollars()));
+            fields["price"] = json!({ "input": rate(price.input), "output": rate(price.output) });
+            if let Some(cached) = price.cached {
+                fields["price"]["cached"] = rate(cached);
+            }
+        }
         let sampling = &actor.sampling;
         let set = [
             ("temperature", sampling.temperature.map(|number| json!(number))),

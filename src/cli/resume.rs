@@ -135,7 +135,8 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
         let what = if changed.is_empty() { "nothing that is asked".to_owned() } else { changed.join(", ") };
         printer.say(&format!("{} was edited: {what} differs; the run goes on with that", file.display()));
         let (source, files, texts) = super::run::recorded(loaded.text, &loaded.read);
-        first.push(Input::Tune(Box::new(RunTuned { source, files, changed })));
+        let prices = plan.prices();
+        first.push(Input::Tune(Box::new(RunTuned { source, files, prices, changed })));
         first_texts = texts;
     }
     let engagement = Engagement {
@@ -216,6 +217,7 @@ fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
         ("limits", before.limits != now.limits),
         ("concurrency", most(before) != most(now)),
         ("results", rows(before) != rows(now)),
+        ("price", before.prices() != now.prices()),
         ("description", before.description != now.description),
     ];
     differs.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).to_owned()).collect()

@@ -122,6 +122,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         seed: plan.seed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: resolved,
+        prices: plan.prices(),
     };
     let lock_file = resolved::yaml(&resolved::lock(&plan, &started))
         .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;

@@ -1,60 +1,76 @@
 //! How many tokens a plan's calls take: at most by `max_tokens`, about by what the same steps took before.
+//! What they cost is in `cost`.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::cost::Cost;
 use super::earlier::Earlier;
 use super::exit::CommandError;
 use crate::base::{CaseNo, StepName, TokenCount};
 use crate::event::Usage;
 use crate::journal::Reader;
-use crate::plan::{Plan, StepKind};
+use crate::plan::{Actor, Plan, StepKind};
 use crate::report::grouped;
 
-/// What is known of the tokens of calls that have not been made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What is known of the tokens of calls that have not been made, by the plan's order of steps and in all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Forecast {
+    pub(super) steps: Vec<Tokens>,
+    pub(super) all: Tokens,
+}
+
+/// Tokens and cost of some calls.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Tokens {
     /// Of the answers, at most; none where an actor that is asked has no `max_tokens`.
-    most_out: Option<u64>,
+    pub(super) most_out: Option<u64>,
     /// Of prompts and answers, about: tasks × mean of the earlier run's; none where a step is not known to it.
-    about: Option<(u64, u64)>,
+    pub(super) about: Option<(u64, u64)>,
+    pub(super) cost: Cost,
 }
 
 /// Forecasts tokens from the tasks and calls (at most) that each step of the plan would ask.
 ///
 /// # Errors
 /// The earlier run's journal cannot be read.
-pub(super) fn forecast(plan: &Plan, asked: &[(u64, u64)], earlier: Option<&Earlier>) -> Result<Tokens, CommandError> {
-    let mut most_out = Some(0_u64);
-    for (step, &(_, calls)) in plan.steps.iter().zip(asked) {
-        let most = match calls {
-            0 => Some(0),
-            calls => longest(plan, &step.kind).map(|tokens| calls.saturating_mul(u64::from(tokens))),
-        };
-        most_out = most_out.zip(most).map(|(sum, most)| sum.saturating_add(most));
-    }
+pub(super) fn forecast(
+    plan: &Plan,
+    asked: &[(u64, u64)],
+    earlier: Option<&Earlier>,
+) -> Result<Forecast, CommandError> {
     let before = earlier.map(usage_by_step).transpose()?.unwrap_or_default();
-    let mut about = Some((0, 0));
-    for (step, &(tasks, _)) in plan.steps.iter().zip(asked) {
-        if tasks > 0 {
-            let mean = before.get(&step.name).and_then(|seen| seen.times(tasks));
-            about = about.zip(mean).map(|((input, output), more)| (input + more.0, output + more.1));
+    let mut steps = Vec::with_capacity(plan.steps.len());
+    let mut all = Tokens { most_out: Some(0), about: earlier.map(|_| (0, 0)), cost: Cost::nothing() };
+    for (step, &(tasks, calls)) in plan.steps.iter().zip(asked) {
+        let mut tokens = Tokens { most_out: Some(0), about: earlier.map(|_| (0, 0)), cost: Cost::nothing() };
+        if calls > 0 {
+            let actors = actors(plan, &step.kind);
+            tokens.most_out = longest(&actors).map(|tokens| calls.saturating_mul(u64::from(tokens)));
+            tokens.about = before.get(&step.name).and_then(|seen| seen.times(tasks));
+            tokens.cost = Cost::of(plan, &actors, tokens.most_out, tokens.about);
         }
+        all.most_out = all.most_out.zip(tokens.most_out).map(|(sum, more)| sum.saturating_add(more));
+        all.about = all.about.zip(tokens.about).map(|(sum, more)| (sum.0 + more.0, sum.1 + more.1));
+        all.cost.add(&tokens.cost);
+        steps.push(tokens);
     }
-    Ok(Tokens { most_out, about: about.filter(|_| earlier.is_some()) })
+    Ok(Forecast { steps, all })
 }
 
-/// Returns the most that one answer of a step may have; none when an actor of it has no limit.
-fn longest(plan: &Plan, kind: &StepKind) -> Option<u32> {
-    let limit = |actor| plan.actor(actor).sampling.max_tokens;
+/// Returns who is asked by a step.
+fn actors<'p>(plan: &'p Plan, kind: &StepKind) -> Vec<&'p Actor> {
     match kind {
-        StepKind::Chat(chat) => limit(chat.actor),
-        StepKind::Judge(judge) => limit(judge.actor),
-        StepKind::Dialogue(dialogue) => {
-            dialogue.actors.iter().map(|&actor| limit(actor)).collect::<Option<Vec<_>>>()?.into_iter().max()
-        }
+        StepKind::Chat(chat) => vec![plan.actor(chat.actor)],
+        StepKind::Judge(judge) => vec![plan.actor(judge.actor)],
+        StepKind::Dialogue(dialogue) => dialogue.actors.iter().map(|&actor| plan.actor(actor)).collect(),
     }
+}
+
+/// Returns the most that one answer may have; none when an actor has no limit.
+fn longest(actors: &[&Actor]) -> Option<u32> {
+    actors.iter().map(|actor| actor.sampling.max_tokens).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
 /// Tokens that the tasks of one step took.
@@ -101,7 +117,7 @@ impl Tokens {
         }
     }
 
-    pub(super) fn to_json(self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         json!({
             "most_out": self.most_out,
             "about": self.about.map(|(input, output)| json!({ "input": input, "output": output })),

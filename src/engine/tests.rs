@@ -34,6 +34,7 @@ fn plan() -> Arc<Plan> {
         backend: BackendIdx(backend),
         model: ModelChoice::Auto,
         system: None,
+        price: None,
         sampling: Sampling::default(),
     };
     let backend = |name: &str| BackendPlan {
@@ -169,6 +170,7 @@ fn begun() -> Input {
         seed: 0,
         version: "0".to_owned(),
         backends: Vec::new(),
+        prices: BTreeMap::new(),
     }))
 }
 

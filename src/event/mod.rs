@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, ModelName, RunId, StepName, Timestamp,
-    TokenCount,
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, ModelName, Price, RunId, StepName,
+    Timestamp, TokenCount,
 };
 
 /// The version of everything in this module. A reader refuses a greater one by name.
@@ -103,6 +103,9 @@ pub struct RunStarted {
     pub version: String,
     /// What each backend name stands for in this run.
     pub backends: Vec<BackendResolved>,
+    /// What the tokens of actors cost, as far as the pipeline says so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<ActorName, Price>,
 }
 
 /// What a backend's name stands for in a run, decided once.
@@ -139,6 +142,9 @@ pub struct RunTuned {
     /// The texts of files that it names by `file://`, as in [`RunStarted::files`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Digest>,
+    /// What the tokens of actors cost, as in [`RunStarted::prices`]: also of those spent before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<ActorName, Price>,
     /// What differs from before: `limits`, `results`, `concurrency`, …; empty for comments and descriptions.
     pub changed: Vec<String>,
 }

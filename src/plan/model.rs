@@ -1,5 +1,6 @@
 //! The types of a plan.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use regex::Regex;
 
-use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
+use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::prompt::{TemplateId, Templates};
 
 /// A pipeline that has passed every check.
@@ -131,6 +132,8 @@ pub struct Actor {
     pub system: Option<TemplateId>,
     /// How it samples.
     pub sampling: Sampling,
+    /// What its tokens cost, when the file says so; outside identity.
+    pub price: Option<Price>,
 }
 
 /// Which model of a backend.
@@ -409,6 +412,25 @@ impl Plan {
     #[must_use]
     pub fn actor(&self, index: ActorIdx) -> &Actor {
         &self.actors[index.0]
+    }
+
+    /// Returns what the tokens of actors cost, as far as the file says so; nothing where it prices no model.
+    #[must_use]
+    pub fn prices(&self) -> BTreeMap<ActorName, Price> {
+        if self.actors.iter().all(|actor| actor.price.is_none()) {
+            return BTreeMap::new();
+        }
+        self.actors.iter().filter_map(|actor| Some((actor.name.clone(), self.price_of(actor)?))).collect()
+    }
+
+    /// Returns what an actor's tokens cost: what runs inside of this program is free.
+    #[must_use]
+    pub fn price_of(&self, actor: &Actor) -> Option<Price> {
+        const FREE: Price = Price { input: MicroUsd(0), output: MicroUsd(0), cached: None };
+        match self.backends[actor.backend.0].url {
+            BackendUrl::Embedded | BackendUrl::Sim { .. } => Some(actor.price.unwrap_or(FREE)),
+            BackendUrl::Auto | BackendUrl::Url(_) => actor.price,
+        }
     }
 
     /// Returns where a step stands.

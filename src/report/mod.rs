@@ -3,6 +3,7 @@
 //! Start at [`Tally`] for a whole run, at [`CaseRecord`] for one case.
 
 mod case;
+mod cost;
 mod number;
 mod progress;
 mod results;
@@ -18,6 +19,7 @@ mod watch;
 mod wrap;
 
 pub use case::{CaseRecord, MissingText, Texts, status_word, task_status_word, unscored_phrase};
+pub use cost::{Cost, Spent};
 pub use number::{duration, grouped, percent, rate};
 pub use progress::{Milestones, Progress};
 pub use results::{Layout, Shape, row};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::number::per;
-use super::{JudgeTally, StepTally, Tally};
+use super::{Cost, JudgeTally, StepTally, Tally};
 use crate::base::{RunId, StepName, TokenCount};
 use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
 use crate::stats::{Categories, wilson_95};
@@ -28,6 +28,9 @@ pub struct Summary {
     pub seconds: f64,
     /// Of all answered requests.
     pub tokens: Tokens,
+    /// What they cost; none where no price is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// Tasks adopted instead of asked, by the run that they come from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reused: Vec<Reused>,
@@ -185,6 +188,7 @@ impl Tally {
                 reasoning: count(self.usage.reasoning),
                 output_per_second: output.and_then(|output| per(output, micros, 1_000_000)),
             },
+            cost: self.spent.cost(),
             reused: self.reused.iter().map(|(run, &tasks)| Reused { run: run.clone(), tasks }).collect(),
             requests: self.sent,
             answered: self.answered,
@@ -221,7 +225,7 @@ impl Tally {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-const fn is_zero(count: &u64) -> bool {
+pub(super) const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

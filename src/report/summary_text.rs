@@ -29,6 +29,9 @@ pub fn text(summary: &Summary, width: usize) -> String {
         rows.add("reused", &format!("{} of {}", counted(reused.tasks, "task"), reused.run));
     }
     rows.add("tokens", &tokens(summary));
+    if let Some(cost) = &summary.cost {
+        rows.add("cost", &cost.text());
+    }
     rows.add("requests", &requests(summary));
     if !summary.given_up.is_empty() {
         rows.add("given up", &kinds(&summary.given_up));

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use super::Spent;
 use crate::base::{RunId, StepName, Timestamp};
 use crate::event::{
     AttemptEnded, BackendResolved, CaseCounts, Event, Failure, FailureKind, FinishReason, Outcome, Recorded,
@@ -41,6 +42,8 @@ pub struct Tally {
     pub cut: u64,
     /// Tokens of all answered requests.
     pub usage: Usage,
+    /// The same by actor, and what they cost.
+    pub(super) spent: Spent,
     /// What was settled of each step, in the order in which steps first settled.
     pub steps: IndexMap<StepName, StepTally>,
     /// When the first event became true.
@@ -109,6 +112,7 @@ impl Tally {
             Event::RunStarted(started) => {
                 self.backends.clone_from(&started.backends);
                 self.segment_start = Some(recorded.at);
+                self.spent.prices.clone_from(&started.prices);
                 self.started = Some(Box::new(started.clone()));
             }
             Event::RunResumed(resumed) => {
@@ -121,6 +125,7 @@ impl Tally {
             Event::AttemptStarted(started) => {
                 self.sent += 1;
                 self.retries += u64::from(started.id.attempt.0 > 1);
+                self.spent.start(started);
             }
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
@@ -128,7 +133,8 @@ impl Tally {
             Event::CaseSettled(settled) => self.cases.settle(settled.status),
             Event::RunPaused(_) => self.paused = true,
             Event::RunUnpaused(_) => self.paused = false,
-            Event::CapacityChanged(_) | Event::RunTuned(_) => {}
+            Event::RunTuned(tuned) => self.spent.prices.clone_from(&tuned.prices),
+            Event::CapacityChanged(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),
@@ -165,6 +171,7 @@ impl Tally {
 
     fn end_attempt(&mut self, ended: &AttemptEnded) {
         self.ended += 1;
+        self.spent.end(ended);
         match &ended.outcome {
             Outcome::Answered(answer) => {
                 self.answered += 1;

@@ -39,6 +39,7 @@ impl Story {
             seed: 0,
             version: "0.1.0".to_owned(),
             backends: vec![Self::backend()],
+            prices: BTreeMap::new(),
         }));
         story
     }

@@ -21,6 +21,7 @@ fn debate() -> Arc<Plan> {
         backend: BackendIdx(0),
         model: ModelChoice::Auto,
         system: None,
+        price: None,
         sampling: Sampling { max_tokens: Some(30), ..Sampling::default() },
     };
     let two = NonZeroU32::new(2).expect("not 0");

@@ -112,6 +112,7 @@ where
         seed: plan.seed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: backends.clone(),
+        prices: plan.prices(),
     };
     world.give(log, Input::Begin(Box::new(begun)))?;
     let mut commits = 0;

@@ -19,8 +19,8 @@ mod words;
 
 pub use decode::Required;
 pub use node::{Kind, Literal, Node, Spanned};
-pub use pipeline::{Actor, Backend, BackendLimits, Model, Param, Spec, parse, parse_with};
-pub use quantity::{Backoff, Count, Length, Number, Seed, Slots, Temperature, Tokens, TopP, Version};
+pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
+pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Slots, Temperature, Tokens, TopP, Version};
 pub use run::{Columns, Items, Limits, Results, Retries, Rows, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};

@@ -8,8 +8,8 @@ use super::decode::{Decode, Fields, Place};
 use super::node::{Kind, Node, Spanned};
 use super::table::{Named, filled};
 use super::{
-    BaseUrl, Count, Items, Limits, Number, ParamType, PipelineName, Required, Results, Scalar, Seed, Setting, Slots,
-    Step, Table, Temperature, Text, Tokens, TopP, Version, Word, load, set,
+    BaseUrl, Count, Items, Limits, Number, ParamType, PipelineName, Rate, Required, Results, Scalar, Seed, Setting,
+    Slots, Step, Table, Temperature, Text, Tokens, TopP, Version, Word, load, set,
 };
 use crate::diag::{Diagnostic, Span, code};
 
@@ -117,6 +117,23 @@ pub struct Model {
     #[schemars(extend("default" = "auto"))]
     #[schemars(extend("examples" = ["llama3.2", "qwen2.5:7b"]))]
     pub model: Option<Setting<Word>>,
+    /// What its tokens cost, for `pipe plan` and the summary. An edit of it asks nothing again.
+    #[schemars(extend("examples" = [{"input": "0.15 USD/M", "output": "0.60 USD/M"}]))]
+    pub price: Option<ModelPrice>,
+}
+
+/// What the tokens of a model cost.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct ModelPrice {
+    /// Of prompts: `USD/M` is dollars for a million tokens, `USD/k` for a thousand.
+    #[schemars(extend("examples" = ["0.15 USD/M"]))]
+    pub input: Required<Setting<Rate>>,
+    /// Of answers.
+    #[schemars(extend("examples" = ["0.60 USD/M"]))]
+    pub output: Required<Setting<Rate>>,
+    /// Of prompts that the server finds in its cache. Omitted: as `input`.
+    #[schemars(extend("examples" = ["0.075 USD/M"]))]
+    pub cached: Option<Setting<Rate>>,
 }
 
 /// One who speaks.
@@ -295,9 +312,26 @@ impl Named for Model {
 impl Decode for Model {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        let model = Self { backend: fields.optional("backend", report), model: fields.optional("model", report) };
+        let model = Self {
+            backend: fields.optional("backend", report),
+            model: fields.optional("model", report),
+            price: fields.optional("price", report),
+        };
         fields.finish(report);
         Some(model)
+    }
+}
+
+impl Decode for ModelPrice {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let price = Self {
+            input: fields.required("input", report),
+            output: fields.required("output", report),
+            cached: fields.optional("cached", report),
+        };
+        fields.finish(report);
+        Some(price)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::{FromScalar, Literal, Refusal};
-use crate::base::Millis;
+use crate::base::{MicroUsd, Millis};
 use crate::diag::code;
 
 /// A whole number from 1.
@@ -33,6 +33,10 @@ pub struct Length(pub Millis);
 /// The shortest and the longest wait between attempts, written `1s..60s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff(pub Millis, pub Millis);
+
+/// The price of a million tokens, written `0.15 USD/M`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub MicroUsd);
 
 /// How many calls may be in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +152,54 @@ impl FromScalar for Backoff {
         }
         Ok(Self(shortest, longest))
     }
+}
+
+impl FromScalar for Rate {
+    const EXPECTED: &'static str = "the price of tokens such as 0.15 USD/M";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let refuse = |reason: String, help: String| Refusal { code: code::UNIT, reason, help: Some(help) };
+        let units = "USD/M is dollars for a million tokens, USD/k for a thousand";
+        let text = match literal {
+            Literal::Text(text) => text.trim(),
+            Literal::Integer(_) | Literal::Float(_) => {
+                return Err(refuse("no unit".to_owned(), format!("write {} USD/M; {units}", literal.show())));
+            }
+            Literal::Null | Literal::Bool(_) => return Err(Refusal::wrong_type(literal)),
+        };
+        if let Some(amount) = text.strip_prefix('$') {
+            let amount = amount.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next();
+            let remedy = format!("write {} USD/M; {units}", amount.unwrap_or("0.15"));
+            return Err(refuse("the currency is written behind the amount".to_owned(), remedy));
+        }
+        let (amount, factor) = match (text.strip_suffix("USD/M"), text.strip_suffix("USD/k")) {
+            (Some(amount), _) => (amount, 1),
+            (None, Some(amount)) => (amount, 1_000),
+            (None, None) => return Err(refuse(format!("{text:?} has no unit of price"), units.to_owned())),
+        };
+        let amount = amount.strip_suffix(' ').unwrap_or(amount);
+        match micros(amount) {
+            Some(micros) => Ok(Self(MicroUsd(micros * factor))),
+            None => Err(refuse(
+                format!("{amount:?} is no amount"),
+                "an amount has at most six digits before and after the point, such as 0.0375".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Reads an amount with at most six digits before and after its point, in millionths.
+fn micros(amount: &str) -> Option<u64> {
+    let (whole, part) = amount.split_once('.').map_or((amount, None), |(whole, part)| (whole, Some(part)));
+    let number = |digits: &str| {
+        let fits = (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u64>().ok().filter(|_| fits)
+    };
+    let part = match part {
+        Some(part) => number(part)? * 10_u64.pow(6 - u32::try_from(part.len()).ok()?),
+        None => 0,
+    };
+    Some(number(whole)? * 1_000_000 + part)
 }
 
 impl FromScalar for Slots {
@@ -285,6 +337,12 @@ mod tests {
         assert_eq!(read("2k"), Ok(Tokens(2_000)));
         assert_eq!(read("160"), Ok(Tokens(160)));
         assert!(read::<Tokens>("0").is_err());
+        assert_eq!(read("0.15 USD/M"), Ok(Rate(MicroUsd(150_000))));
+        assert_eq!(read("2USD/k"), Ok(Rate(MicroUsd(2_000_000_000))));
+        for text in ["0.15", "$0.15", "0.15 USD", "0.15 EUR/M", "-1 USD/M", ". USD/M", "0.1234567 USD/M", "1e3 USD/M"]
+        {
+            assert!(read::<Rate>(text).is_err(), "{text}");
+        }
         assert_eq!(read("auto"), Ok(Slots::Auto));
         assert!(read::<Slots>("0").is_err());
         assert!(read::<Temperature>("2.1").is_err());

@@ -25,6 +25,7 @@ fn plan(speakers: &[&str]) -> Plan {
         backend: BackendIdx(0),
         model: ModelChoice::Auto,
         system,
+        price: None,
         sampling: Sampling::default(),
     };
     let mut actors: Vec<Actor> = speakers.iter().map(|name| actor(name, Some(system))).collect();

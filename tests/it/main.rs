@@ -9,6 +9,7 @@ mod house;
 mod init;
 mod invalid;
 mod language;
+mod price;
 mod project;
 mod readme;
 mod reuse;

@@ -87,15 +87,15 @@ fn head(view: &View<'_>, width: usize) -> Vec<Line<'static>> {
         first.push(Span::styled(place, DIM));
     }
     let mut lines = vec![Line::from(first), done(view.watch, width)];
-    let pace = view.watch.pace(view.now);
-    let (counts, speed) = (counts(view.watch), speed(&pace));
+    let now = view.watch.pace(view.now);
+    let (counts, speed) = (counts(view.watch), speed(&now));
     if speed.is_empty() || columns(&counts) + 3 + columns(&speed) <= width {
         lines.push(Line::raw(cut(format!("{counts}   {speed}").trim_end(), width)));
     } else {
         lines.push(Line::raw(cut(&counts, width)));
         lines.push(Line::raw(cut(&format!("pace    {speed}"), width)));
     }
-    lines.push(Line::raw(cut(&tokens(view.watch, &pace), width)));
+    lines.push(Line::raw(cut(&tokens(view.watch, &now), width)));
     if !view.is_up_to_date {
         lines.push(dim(&cut(&format!("reading the journal: {} cases so far", grouped(tally.cases.admitted)), width)));
     }

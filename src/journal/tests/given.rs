@@ -25,6 +25,7 @@ pub(crate) fn started() -> Recorded {
         seed: u64::MAX,
         version: "0.1.0".to_owned(),
         backends: Vec::new(),
+        prices: std::collections::BTreeMap::new(),
     };
     at(0, Event::RunStarted(event))
 }

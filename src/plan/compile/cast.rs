@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Compiler;
 use super::scope::Role;
-use crate::base::{ActorName, BackendName};
+use crate::base::{ActorName, BackendName, Price};
 use crate::diag::{Diagnostic, Span, closest, code};
 use crate::plan::{Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, ModelChoice, Sampling, Secret};
 use crate::spec::{self, BaseUrl, Entry, FromScalar, Literal, Slots, Spanned, Table, Word};
@@ -136,13 +136,13 @@ impl<'a> Compiler<'a> {
         let max_tokens = self.optional(&what("max_tokens"), actor.max_tokens.as_ref()).map(|value| value.0);
         let stop = actor.stop.iter().flatten().map(|text| text.value.clone()).collect();
         let system = actor.system.as_ref().map(|text| self.template(&what("system"), text, Role::System));
-        let (backend, model) = self.model_of(name, actor, backends)?;
+        let (backend, model, price) = self.model_of(name, actor, backends)?;
         let system = match system {
             Some(checked) => Some(checked?.id),
             None => None,
         };
         let sampling = Sampling { temperature, top_p, max_tokens, stop };
-        Some(Actor { name: ActorName::from(name), backend, model, system, sampling })
+        Some(Actor { name: ActorName::from(name), backend, model, system, sampling, price })
     }
 
     fn model_of(
@@ -150,11 +150,11 @@ impl<'a> Compiler<'a> {
         name: &str,
         actor: &spec::Actor,
         backends: &[BackendPlan],
-    ) -> Option<(BackendIdx, ModelChoice)> {
+    ) -> Option<(BackendIdx, ModelChoice, Option<Price>)> {
         let spec = self.spec;
         let Some(setting) = &actor.model else {
             if let [_] = backends {
-                return Some((BackendIdx(0), self.choice("auto")));
+                return Some((BackendIdx(0), self.choice("auto"), None));
             }
             let place = spec.actors.as_ref().and_then(|table| table.get(name)).map(|entry| &entry.name.span);
             self.which_backend(&format!("actor `{name}`"), place, backends);
@@ -168,7 +168,7 @@ impl<'a> Compiler<'a> {
         }
         if let [_] = backends {
             self.warn_of_near_name(&word);
-            return Some((BackendIdx(0), self.choice(&word.value.0)));
+            return Some((BackendIdx(0), self.choice(&word.value.0), None));
         }
         let names: Vec<&str> = spec.models.iter().flat_map(Table::names).collect();
         let message = format!("actor `{name}` names a model that does not stand under `models`");
@@ -185,12 +185,13 @@ impl<'a> Compiler<'a> {
         name: &Spanned<String>,
         model: &spec::Model,
         backends: &[BackendPlan],
-    ) -> Option<(BackendIdx, ModelChoice)> {
+    ) -> Option<(BackendIdx, ModelChoice, Option<Price>)> {
         let what = |key: &str| format!("`{key}` of model `{}`", name.value);
         let choice = match (&model.model, &self.overrides.model) {
             (Some(setting), None) => self.setting(&what("model"), setting)?.value.0,
             (_, Some(_)) | (None, None) => "auto".to_owned(),
         };
+        let price = model.price.as_ref().and_then(|price| self.price(&name.value, price));
         let backend = match &model.backend {
             Some(setting) => {
                 let word = self.setting(&what("backend"), setting)?;
@@ -211,7 +212,18 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
-        Some((BackendIdx(backend), self.choice(&choice)))
+        Some((BackendIdx(backend), self.choice(&choice), price))
+    }
+
+    /// Another model than the file's, or the same somewhere else, has another price: none that is known.
+    fn price(&mut self, model: &str, price: &spec::ModelPrice) -> Option<Price> {
+        let what = |key: &str| format!("`{key}` in the price of model `{model}`");
+        let input = self.optional(&what("input"), price.input.as_ref());
+        let output = self.optional(&what("output"), price.output.as_ref());
+        let cached = self.optional(&what("cached"), price.cached.as_ref()).map(|spec::Rate(rate)| rate);
+        let (spec::Rate(input), spec::Rate(output)) = (input?, output?);
+        let elsewhere = self.overrides.model.is_some() || self.overrides.backend.is_some();
+        (!elsewhere).then_some(Price { input, output, cached })
     }
 
     fn choice(&self, declared: &str) -> ModelChoice {

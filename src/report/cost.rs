@@ -1,0 +1,93 @@
+//! What a run's tokens cost: usage by actor, priced when it is told, because a price may be edited meanwhile.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::base::{ActorName, MicroUsd, Price, TokenCount};
+use crate::event::{AttemptEnded, AttemptId, AttemptStarted, Outcome, Usage};
+
+/// Tokens by actor, and what they cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// What the tokens of actors cost, as last said.
+    pub(super) prices: BTreeMap<ActorName, Price>,
+    /// Who speaks in each request under way.
+    asked: BTreeMap<AttemptId, ActorName>,
+    actors: BTreeMap<ActorName, Answers>,
+}
+
+/// The answers of one actor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Answers {
+    usage: Usage,
+    /// Answers of which the server did not tell the tokens.
+    uncounted: u64,
+}
+
+/// What a run's answers cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cost {
+    /// In US dollars.
+    pub usd: f64,
+    /// The same in millionths, exactly.
+    pub micro_usd: MicroUsd,
+    /// Actors that answered and have no price: not counted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without_price: Vec<ActorName>,
+    /// Answers without a count of tokens: not counted.
+    #[serde(skip_serializing_if = "super::summary::is_zero")]
+    pub uncounted: u64,
+}
+
+impl Spent {
+    pub(super) fn start(&mut self, started: &AttemptStarted) {
+        self.asked.insert(started.id.clone(), started.actor.clone());
+    }
+
+    pub(super) fn end(&mut self, ended: &AttemptEnded) {
+        let Some(actor) = self.asked.remove(&ended.id) else { return };
+        if matches!(ended.outcome, Outcome::Failed(_)) {
+            return;
+        }
+        let answers = self.actors.entry(actor).or_default();
+        answers.usage.add(&ended.usage);
+        answers.uncounted += u64::from(ended.usage.input.is_none() || ended.usage.output.is_none());
+    }
+
+    /// Returns the cost so far; none where no price is known.
+    pub(super) fn cost(&self) -> Option<Cost> {
+        if self.prices.is_empty() {
+            return None;
+        }
+        let mut cost = Cost { usd: 0.0, micro_usd: MicroUsd(0), without_price: Vec::new(), uncounted: 0 };
+        for (actor, answers) in &self.actors {
+            let Some(price) = self.prices.get(actor) else {
+                cost.without_price.push(actor.clone());
+                continue;
+            };
+            let count = |tokens: Option<TokenCount>| tokens.map_or(0, |TokenCount(count)| count);
+            let Usage { input, output, cached, reasoning: _ } = answers.usage;
+            cost.micro_usd = cost.micro_usd.plus(price.of(count(input), count(output), count(cached)));
+            cost.uncounted += answers.uncounted;
+        }
+        cost.usd = cost.micro_usd.dollars();
+        Some(cost)
+    }
+}
+
+impl Cost {
+    /// Writes it for people.
+    pub(super) fn text(&self) -> String {
+        let mut parts = vec![self.micro_usd.to_string()];
+        if !self.without_price.is_empty() {
+            let names: Vec<&str> = self.without_price.iter().map(ActorName::as_str).collect();
+            parts.push(format!("without {}: no price known", names.join(", ")));
+        }
+        if self.uncounted > 0 {
+            let answers = super::number::counted(self.uncounted, "answer");
+            parts.push(format!("without {answers} whose tokens the server did not tell"));
+        }
+        parts.join(" · ")
+    }
+}
