@@ -68,6 +68,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Start no new call of a live run until `pipe resume`; those in flight may end.
     Pause(SteerArgs),
+    /// Change how many calls of a live run are in flight at once.
+    Tune(TuneArgs),
     /// Leave a live run in order: calls in flight may end, and `pipe resume` goes on later.
     Stop(SteerArgs),
     /// End a run for good: it keeps what it has, and cannot be resumed.
@@ -290,6 +292,29 @@ pub struct SteerArgs {
     /// The run: `last`, the newest that is live, or the start of its id.
     #[arg(value_name = "RUN", default_value = "last")]
     pub run: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `pipe tune`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe tune --concurrency 16                    the newest run that is live, each of its backends
+  pipe tune debate-2026 --concurrency 2 --backend local
+
+It holds until the process ends: a resume goes by the file again, whose `limits` may be edited at any time.")]
+pub struct TuneArgs {
+    /// The run: `last`, the newest that is live, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// How many calls may be in flight from now on; those that are may end.
+    #[arg(long, value_name = "N")]
+    pub concurrency: std::num::NonZeroU32,
+    /// At this backend alone, by its name in the file.
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -22,6 +22,7 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Run(args) => run::run(&args, printer).await,
         Command::Resume(args) => resume::resume(&args, printer).await,
         Command::Pause(args) => steer::pause(&args, &place::home_here(), printer).await,
+        Command::Tune(args) => steer::tune(&args, &place::home_here(), printer).await,
         Command::Stop(args) => steer::stop(&args, &place::home_here(), printer).await,
         Command::Cancel(args) => steer::cancel(&args, &place::home_here(), printer).await,
         Command::Top(args) => top::top(&args, &place::home_here(), printer).await,

@@ -34,6 +34,7 @@ impl Engine {
             return;
         };
         self.flow.lanes[backend.0].started.remove(&key);
+        self.flow.lanes[backend.0].settle_surplus();
         if let Some(deadline) = flight.deadline {
             self.flow.deadlines.remove(&(deadline, ticket));
         }
@@ -180,7 +181,7 @@ impl Engine {
         self.record(step, Event::AttemptEnded(ended));
     }
 
-    fn change(&mut self, step: &mut Step, backend: BackendIdx, change: Capacity, reason: &str) {
+    pub(super) fn change(&mut self, step: &mut Step, backend: BackendIdx, change: Capacity, reason: &str) {
         let backend = self.plan.backends[backend.0].name.clone();
         let reason = reason.to_owned();
         self.record(step, Event::CapacityChanged(CapacityChanged { backend, change, reason }));

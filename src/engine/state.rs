@@ -332,6 +332,8 @@ impl BackendState {
                 self.open_since = None;
             }
             Capacity::FormatUnsupported => self.takes_format = false,
+            // Ends with its process: the next one works on as many as it finds.
+            Capacity::Slots(_) => {}
         }
     }
 }

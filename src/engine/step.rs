@@ -71,6 +71,7 @@ impl Engine {
             Input::Stop(cause) => self.stop(&mut step, cause),
             Input::Pause => self.pause(&mut step),
             Input::Unpause => self.unpause(&mut step),
+            Input::Slots(backend, slots) => self.resize(&mut step, backend, slots),
             Input::Tick => {}
         }
         self.pass_time(&mut step);

@@ -287,6 +287,8 @@ pub enum Capacity {
     BreakerClosed,
     /// It does not take `response_format`: ask in words and read the answer.
     FormatUnsupported,
+    /// So many calls may be in flight, until the process ends.
+    Slots(u32),
 }
 
 /// See [`Event::DrainStage`].

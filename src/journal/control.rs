@@ -4,13 +4,14 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
+use std::num::NonZeroU32;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Timestamp;
+use crate::base::{BackendName, Timestamp};
 
 /// Most bytes of an order: many times what one has.
 const LONGEST: u64 = 1 << 20;
@@ -27,6 +28,13 @@ pub enum Order {
     Pause,
     /// Start calls again.
     Unpause,
+    /// Work on so many calls at once.
+    Slots {
+        /// Of this backend; of each, when none is named.
+        backend: Option<BackendName>,
+        /// How many.
+        slots: NonZeroU32,
+    },
     /// Let calls in flight end, then leave the run; it can go on later.
     Stop,
     /// Give up calls in flight and leave the run for good.

@@ -182,6 +182,7 @@ impl Watch {
             Event::CapacityChanged(changed) => match changed.change {
                 Capacity::BreakerOpened => self.lanes.entry(changed.backend.clone()).or_default().broken = true,
                 Capacity::BreakerClosed => self.lanes.entry(changed.backend.clone()).or_default().broken = false,
+                Capacity::Slots(slots) => self.lanes.entry(changed.backend.clone()).or_default().slots = slots,
                 Capacity::FormatUnsupported => {}
             },
             _ => {}

@@ -1,6 +1,7 @@
 //! The one owner of a live run: every input goes through it in one order.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use super::dispatch::{Dispatch, Returned};
 use super::intake::{Intake, IntakeError, Read};
 use super::live::Live;
 use super::texts::TextCache;
-use crate::base::{CaseNo, Timestamp};
+use crate::base::{BackendName, CaseNo, Timestamp};
 use crate::engine::{Effect, Engine, Input, Step, Ticket};
 use crate::event::{Event, Outcome, Recorded, RunFailed, RunOutcome, StopCause};
 use crate::journal::{Batch, Committed, EventLog, JournalError, Text, Writer};
+use crate::plan::BackendIdx;
 use crate::worker::Station;
 
 /// Events between two checkpoints (`design/engine.md`).
@@ -65,6 +67,8 @@ pub enum Steer {
     Pause,
     /// Start calls again.
     Unpause,
+    /// Work on so many calls at once: of one backend, or of each.
+    Slots(Option<BackendName>, NonZeroU32),
 }
 
 /// How a process left a run.
@@ -256,11 +260,17 @@ impl Running<'_> {
     }
 
     fn steer(&mut self, steer: Steer) -> Result<(), RunError> {
-        self.give(match steer {
-            Steer::Stop(cause) => Input::Stop(cause),
-            Steer::Pause => Input::Pause,
-            Steer::Unpause => Input::Unpause,
-        })
+        match steer {
+            Steer::Stop(cause) => self.give(Input::Stop(cause)),
+            Steer::Pause => self.give(Input::Pause),
+            Steer::Unpause => self.give(Input::Unpause),
+            Steer::Slots(backend, slots) => {
+                let plan = Arc::clone(&self.station.plan);
+                let backends = plan.backends.iter().enumerate();
+                let mut meant = backends.filter(|(_, one)| backend.as_ref().is_none_or(|name| *name == one.name));
+                meant.try_for_each(|(place, _)| self.give(Input::Slots(BackendIdx(place), slots)))
+            }
+        }
     }
 
     /// Hands what was kept to the writer.
@@ -329,6 +339,11 @@ impl Running<'_> {
             Effect::RecallUnsent => {
                 for returned in self.dispatch.recall() {
                     self.report(returned)?;
+                }
+            }
+            Effect::Resize(backend, slots) => {
+                for ticket in self.dispatch.resize(backend.0, slots) {
+                    self.give(Input::Sent(ticket))?;
                 }
             }
             Effect::Finish(outcome) => self.outcome = Some(outcome),

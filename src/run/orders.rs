@@ -37,7 +37,7 @@ pub async fn listen(spool: Spool, steers: mpsc::Sender<Steer>) {
         for Ordered { name, order } in orders {
             match order {
                 Ok(order) => {
-                    if steers.send(steer(&order)).await.is_err() {
+                    if steers.send(steer(order)).await.is_err() {
                         return;
                     }
                 }
@@ -51,10 +51,11 @@ pub async fn listen(spool: Spool, steers: mpsc::Sender<Steer>) {
     }
 }
 
-const fn steer(order: &Order) -> Steer {
+fn steer(order: Order) -> Steer {
     match order {
         Order::Pause => Steer::Pause,
         Order::Unpause => Steer::Unpause,
+        Order::Slots { backend, slots } => Steer::Slots(backend, slots),
         Order::Stop => Steer::Stop(StopCause::Command),
         Order::Cancel => Steer::Stop(StopCause::Cancel),
     }

@@ -178,6 +178,8 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
                         inputs.extend(back.into_iter().map(|input| (input, Vec::new())));
                     }
                     Effect::RecallUnsent => {}
+                    // Nobody steers a simulation.
+                    Effect::Resize(..) => {}
                     Effect::Finish(_) => self.finished = true,
                 }
             }

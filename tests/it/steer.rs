@@ -39,6 +39,18 @@ fn a_run_is_paused_goes_on_is_stopped_and_resumed() {
     assert!(text(&project.run(&["pause"]).stderr).contains("paused already"));
     assert!(project.stdout(&["show"]).contains("paused after"));
 
+    let tuned = project.run(&["tune", "--concurrency", "3"]);
+    assert!(tuned.status.success(), "{}", text(&tuned.stderr));
+    assert!(text(&tuned.stderr).contains("3 calls at once"), "{}", text(&tuned.stderr));
+    let wrong = project.run(&["tune", "--concurrency", "3", "--backend", "moon"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("no backend \"moon\""), "{}", text(&wrong.stderr));
+    let look: Value = serde_json::from_str(&project.stdout(&["top", "--json"])).expect("JSON");
+    let backends = look["backends"].as_object().expect("by name");
+    assert!(backends.values().all(|lane| lane["slots"] == 3), "{look}");
+    assert_eq!(look["status"], "paused");
+    assert!(project.stdout(&["top", "--once"]).contains("said of late"));
+
     let resumed = project.run(&["resume"]);
     assert!(resumed.status.success());
     assert!(text(&resumed.stderr).contains("goes on, in the process that works on it"), "{}", text(&resumed.stderr));
@@ -54,6 +66,7 @@ fn a_run_is_paused_goes_on_is_stopped_and_resumed() {
     // Whoever steers a run that nobody works on is told so; stopping it is no mistake.
     let nothing = project.run(&["stop"]);
     assert!(nothing.status.success() && text(&nothing.stderr).contains("not running"), "{}", text(&nothing.stderr));
+    assert_eq!(project.run(&["tune", "--concurrency", "3"]).status.code(), Some(2));
     let nothing = project.run(&["pause"]);
     assert_eq!(nothing.status.code(), Some(2));
     assert!(text(&nothing.stderr).contains("`pipe resume` goes on"), "{}", text(&nothing.stderr));

@@ -186,6 +186,9 @@ pub(super) fn happening(event: &Event) -> Option<String> {
                 format!("{}: too many failures, trying one call at a time ({})", changed.backend, changed.reason)
             }
             Capacity::BreakerClosed => format!("{}: answers again", changed.backend),
+            Capacity::Slots(slots) => {
+                format!("{}: at most {slots} calls at once from here on ({})", changed.backend, changed.reason)
+            }
             Capacity::FormatUnsupported => format!(
                 "{}: takes no response_format; choices are asked for in words ({})",
                 changed.backend, changed.reason

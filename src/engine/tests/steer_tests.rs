@@ -40,6 +40,33 @@ fn a_paused_run_starts_nothing_and_its_limits_stand_still() {
 }
 
 #[test]
+fn more_slots_are_filled_and_fewer_are_waited_for() {
+    let slots = |count| Input::Slots(BackendIdx(0), NonZeroU32::new(count).expect("not 0"));
+    let at_first = |world: &World| world.calls.iter().filter(|call| call.backend == BackendIdx(0)).count();
+    let mut world = World::new(3);
+    world.admit();
+    world.commit();
+    // As many again wait for a slot.
+    assert_eq!(at_first(&world), 6);
+    world.give(slots(5));
+    world.admit();
+    world.commit();
+    assert_eq!(at_first(&world), 10);
+    world.give(slots(1));
+    world.commit();
+    assert_eq!(at_first(&world), 10, "nothing that is under way is taken back");
+    while at_first(&world) > 2 {
+        let place = world.calls.iter().position(|call| call.backend == BackendIdx(0)).expect("there are some");
+        let call = world.calls.remove(place);
+        let before = at_first(&world);
+        world.give(Input::Returned(call.ticket, report(answer(&call.place))));
+        world.commit();
+        assert!(at_first(&world) <= before.max(2), "nothing starts above the limit");
+    }
+    assert_eq!(first_difference(&world.run(false), &World::new(3).run(false)), None);
+}
+
+#[test]
 fn a_pause_ends_with_its_process() {
     let mut world = World::new(3);
     world.admit();
