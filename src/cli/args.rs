@@ -366,16 +366,29 @@ pub struct TopArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
-  pipe show                   the latest run
-  pipe show last 0            its first case: every call with prompt, answer and times
-  pipe show last m17/2        item m17, repeat 2")]
+  pipe show                         the latest run
+  pipe show last --failed           its failed cases
+  pipe show last 0                  its first case: what was said in each step
+  pipe show last m17#2 debate       item m17, repeat 2, step debate: prompts and answers
+  pipe show last 0 debate turn/3    one call: options, seed, every attempt with its times
+
+Each level prints JSON with --json, texts included.")]
 pub struct ShowArgs {
     /// The run: `last`, or the start of its id.
     #[arg(value_name = "RUN", default_value = "last")]
     pub run: String,
-    /// The case: its number, or its item's id, with `/` and the repeat when there are several.
-    #[arg(value_name = "CASE")]
+    /// The case: its number, or its item's id, with `#` and the repeat when there are several.
+    #[arg(value_name = "CASE", conflicts_with = "failed")]
     pub case: Option<String>,
+    /// One of its steps.
+    #[arg(value_name = "STEP")]
+    pub step: Option<String>,
+    /// One of the step's calls.
+    #[arg(value_name = "CALL")]
+    pub call: Option<String>,
+    /// List the failed cases.
+    #[arg(long)]
+    pub failed: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

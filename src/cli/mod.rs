@@ -5,6 +5,7 @@
 pub mod args;
 #[cfg(test)]
 mod args_tests;
+mod asked;
 mod check;
 mod command;
 mod connect;
@@ -38,6 +39,8 @@ mod run;
 mod runs;
 mod show;
 mod show_case;
+mod show_step;
+mod show_texts;
 mod steer;
 mod table;
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
         let inputs = step.reads.iter().map(|&read| (read, Arc::new((*settled[&plan.step(read).name]).clone())));
         let (call, actor) = match &step.kind {
             StepKind::Chat(chat) => (Call::Say, chat.actor),
-            StepKind::Dialogue(dialogue) => (Call::Turn(1), dialogue.actors[0]),
+            StepKind::Dialogue(_) => (Call::Turn(1), plan.speaker(StepIdx(index), &item, 1, Call::Turn(1))),
             StepKind::Judge(judge) => (Call::Vote { vote: 1, exchanged: false }, judge.actor),
         };
         let place = Place {

@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 
 use crate::base::Millis;
 use crate::event::{BackendResolved, RunStarted};
-use crate::plan::{BackendUrl, Concurrency, Items, ModelChoice, Plan, Step, StepKind, Stop};
+use crate::plan::{
+    BackendUrl, Concurrency, Dialogue, History, Items, ModelChoice, Order, Plan, Step, StepKind, Stop,
+};
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
 pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
@@ -146,11 +148,24 @@ fn step(plan: &Plan, step: &Step) -> Value {
     let name = |index| json!(plan.actor(index).name);
     let kind = match &step.kind {
         StepKind::Chat(chat) => json!({ "actor": name(chat.actor), "prompt": source(chat.prompt) }),
-        StepKind::Dialogue(dialogue) => json!({
-            "actors": dialogue.actors.iter().map(|&index| name(index)).collect::<Vec<_>>(),
-            "opening": source(dialogue.opening),
-            "stop": stop(plan, dialogue, &dialogue.stop),
-        }),
+        StepKind::Dialogue(dialogue) => {
+            let mut fields = json!({
+                "actors": dialogue.actors.iter().map(|&index| name(index)).collect::<Vec<_>>(),
+                "opening": source(dialogue.opening),
+                "stop": stop(plan, dialogue, &dialogue.stop),
+            });
+            match dialogue.order {
+                Order::RoundRobin => {}
+                Order::Random => fields["order"] = json!("random"),
+                Order::Rotate => fields["order"] = json!({ "opens": "rotate" }),
+            }
+            match dialogue.history {
+                History::All => {}
+                History::Last(turns) => fields["history"] = json!({ "last": turns }),
+                History::Tokens(tokens) => fields["history"] = json!({ "tokens": tokens }),
+            }
+            fields
+        }
         StepKind::Judge(judge) => {
             let mut fields = json!({
                 "actor": name(judge.actor),
@@ -171,7 +186,7 @@ fn step(plan: &Plan, step: &Step) -> Value {
     fields
 }
 
-fn stop(plan: &Plan, dialogue: &crate::plan::Dialogue, condition: &Stop) -> Value {
+fn stop(plan: &Plan, dialogue: &Dialogue, condition: &Stop) -> Value {
     let each = |stops: &[Stop]| stops.iter().map(|one| stop(plan, dialogue, one)).collect::<Vec<_>>();
     match condition {
         Stop::Any(stops) => json!({ "any": each(stops) }),
@@ -187,6 +202,24 @@ fn stop(plan: &Plan, dialogue: &crate::plan::Dialogue, condition: &Stop) -> Valu
             }
             json!({ "says": fields })
         }
+        Stop::Agree(capture) => json!({ "agree": pattern_of(dialogue, *capture) }),
+        Stop::Unchanged { capture, window } => {
+            let mut fields = pattern_of(dialogue, *capture);
+            fields["window"] = json!(window);
+            json!({ "unchanged": fields })
+        }
+        Stop::Looping(likeness) => {
+            let likeness = dialogue.likenesses[*likeness];
+            json!({ "looping": { "similarity": likeness.similarity, "window": likeness.window } })
+        }
+        Stop::Budget(tokens) => json!({ "budget": { "tokens": tokens } }),
+    }
+}
+
+fn pattern_of(dialogue: &Dialogue, capture: usize) -> Value {
+    match &dialogue.captures[capture] {
+        Some(pattern) => json!({ "pattern": pattern.as_str() }),
+        None => json!({}),
     }
 }
 

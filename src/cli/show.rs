@@ -9,7 +9,7 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show_case;
 use super::table::Table;
 use crate::base::{CaseNo, ItemId};
-use crate::event::{Event, TaskOutput, TaskStatus, Verdict};
+use crate::event::{CaseStatus, Event, TaskOutput, TaskStatus, Verdict};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
 use crate::report::{RunStatus, Summary, Tally, grouped, status_word, summary_text, task_status_word};
 
@@ -24,7 +24,10 @@ pub(super) fn show(args: &ShowArgs, home: &Home, printer: &mut Printer) -> Resul
     let dir = find(home, &args.run)?;
     let reader = open(&dir)?;
     if let Some(case) = &args.case {
-        return show_case::show(&reader, case, args.json, printer);
+        return show_case::show(&dir, &reader, case, args, printer);
+    }
+    if args.failed {
+        return failed(&reader, args, printer);
     }
     let summary = summary_of(&dir, &reader)?;
     let listed = first_cases(&reader)?;
@@ -41,8 +44,20 @@ pub(super) fn show(args: &ShowArgs, home: &Home, printer: &mut Printer) -> Resul
     printer.line(&paint(BOLD, &inert(head)))?;
     printer.line(&inert(rest))?;
     printer.line("")?;
-    list(&listed, &summary, printer)?;
-    printer.line(&format!("  kept in {}", dir.path.display()))?;
+    list(&listed, printer)?;
+    let more = summary.cases.admitted.saturating_sub(listed.len() as u64);
+    if more > 0 {
+        printer.line(&format!("  … and {} more", grouped(more)))?;
+    }
+    printer.line("")?;
+    let run = inert(&args.run);
+    if !listed.is_empty() {
+        printer.line(&format!("  a case     pipe show {run} {}", listed[0].admitted.case))?;
+    }
+    if summary.cases.failed > 0 {
+        printer.line(&format!("  failed     pipe show {run} --failed"))?;
+    }
+    printer.line(&format!("  kept in    {}", dir.path.display()))?;
     Ok(Exit::Done)
 }
 
@@ -92,7 +107,40 @@ fn first_cases(reader: &Reader) -> Result<Vec<CaseRecord>, CommandError> {
     Ok(cases)
 }
 
-fn list(listed: &[CaseRecord], summary: &Summary, printer: &mut Printer) -> Result<(), CommandError> {
+/// Lists the failed cases of a run, the first of them where there are many.
+fn failed(reader: &Reader, args: &ShowArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let mut listed: Vec<CaseRecord> = Vec::new();
+    let mut count = 0_u64;
+    let mut look = |case: CaseRecord| -> Result<(), JournalError> {
+        if case.settled.as_ref().is_some_and(|settled| settled.status == CaseStatus::Failed) {
+            count += 1;
+            if args.json || listed.len() < LISTED {
+                listed.push(case);
+            }
+        }
+        Ok(())
+    };
+    reader.cases(CaseNo(0), &mut look).map_err(|error| CommandError::journal(&error))?;
+    if args.json {
+        let cases: Vec<Value> = listed.iter().map(case_json).collect();
+        printer.line(&json!({ "failed": count, "cases": cases }).to_string())?;
+        return Ok(Exit::Done);
+    }
+    let Some(first) = listed.first() else {
+        printer.line("no case has failed")?;
+        return Ok(Exit::Done);
+    };
+    list(&listed, printer)?;
+    let more = count - listed.len() as u64;
+    if more > 0 {
+        printer.line(&format!("  … and {} more: --json lists all", grouped(more)))?;
+    }
+    printer.line("")?;
+    printer.line(&format!("  one of them: pipe show {} {}", inert(&args.run), first.admitted.case))?;
+    Ok(Exit::Done)
+}
+
+fn list(listed: &[CaseRecord], printer: &mut Printer) -> Result<(), CommandError> {
     if listed.is_empty() {
         return Ok(());
     }
@@ -103,16 +151,12 @@ fn list(listed: &[CaseRecord], summary: &Summary, printer: &mut Printer) -> Resu
     }
     let width = printer.out().width();
     printer.data(&table.render(width, |head| paint(DIM, head)))?;
-    let more = summary.cases.admitted.saturating_sub(listed.len() as u64);
-    if more > 0 {
-        printer.line(&format!("  … and {} more: `pipe show RUN CASE`, `pipe results RUN`", grouped(more)))?;
-    }
-    Ok(printer.line("")?)
+    Ok(())
 }
 
 /// Names an item in one of its repeats, as `pipe show RUN CASE` takes it.
 pub(super) fn item_name(item: &ItemId, repeat: u32) -> String {
-    if repeat == 1 { item.to_string() } else { format!("{item}/{repeat}") }
+    if repeat == 1 { item.to_string() } else { format!("{item}#{repeat}") }
 }
 
 pub(super) const fn state(case: &CaseRecord) -> &'static str {

@@ -1,57 +1,79 @@
-//! `pipe show RUN CASE`: one case down to its calls, with prompts, answers and times.
+//! `pipe show RUN CASE`: one case with what was said in it; a step and a call of it are in `show_step`.
 
-use std::sync::Arc;
+use serde_json::{Map, Value, json};
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-
+use super::args::ShowArgs;
+use super::asked::AskedOf;
 use super::exit::{CommandError, Exit};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show::{item_name, state};
-use crate::base::{CaseNo, Digest, ItemId, StepName, TokenCount};
-use crate::event::{Answer, AttemptEnded, FinishReason, Outcome, TaskOutput, Timings, Usage};
-use crate::journal::{Adoption, AttemptRecord, CaseRecord, JournalError, Reader};
-use crate::report::{columns, duration, grouped, task_status_word, verdict_line, wrapped};
+use super::show_step;
+use super::show_texts::{attempt_json, beside, calls_of, read_json, resolved, text_or_note, tokens};
+use crate::base::{CaseNo, ItemId, StepName, Timestamp};
+use crate::event::{CaseStatus, Outcome, TaskOutput};
+use crate::journal::{Adoption, AttemptRecord, CaseRecord, JournalError, Reader, RunDir};
+use crate::report::{self, Layout, Part, Shape, duration, task_status_word, transcript, transcript_text, wrapped};
 
-/// Where texts stand beside the role that says them.
-const TEXT_INDENT: usize = 15;
-
-/// One message of a request, as the manifest names it.
-#[derive(Deserialize)]
-struct Line {
-    role: String,
-    text: Digest,
+/// One case, and how it is shown.
+pub(super) struct Page<'a> {
+    pub(super) reader: &'a Reader,
+    pub(super) case: &'a CaseRecord,
+    pub(super) attempts: &'a [AttemptRecord],
+    /// The run as the user named it.
+    run: &'a str,
+    began: Timestamp,
+    pub(super) width: usize,
 }
 
-/// Shows a case by its number, or by its item's id with `/` and the repeat.
+/// Shows a case, a step of it, or a call of that.
 ///
 /// # Errors
-/// There is no such case, or the journal cannot be read.
-pub(super) fn show(reader: &Reader, name: &str, as_json: bool, printer: &mut Printer) -> Result<Exit, CommandError> {
+/// There is no such case, step or call, or the journal cannot be read.
+pub(super) fn show(
+    dir: &RunDir,
+    reader: &Reader,
+    name: &str,
+    args: &ShowArgs,
+    printer: &mut Printer,
+) -> Result<Exit, CommandError> {
     let journal = |error: JournalError| CommandError::journal(&error);
     let Some(case) = find(reader, name).map_err(journal)? else {
         let message = format!("the run has no case {name:?}");
-        let help = "give its number (the first is 0), or its item's id, with /2 for the second repeat; `pipe show` lists the first ones";
+        let help = "give its number (the first is 0), or its item's id, with #2 for the second repeat; `pipe show` lists the first ones";
         return Err(CommandError::new(Exit::Usage, message).help(help));
     };
     let attempts = reader.attempts_of(case.admitted.case).map_err(journal)?;
-    if as_json {
-        let value = to_json(reader, &case, &attempts).map_err(journal)?;
-        printer.line(&value.to_string())?;
-        return Ok(Exit::Done);
-    }
+    let (began, _) = reader.run_started().map_err(journal)?;
     let width = printer.out().reading_width();
-    let text = to_text(reader, &case, &attempts, width).map_err(journal)?;
-    printer.line(&text)?;
+    let page = Page { reader, case: &case, attempts: &attempts, run: &args.run, began, width };
+    let step = args.step.as_deref().map(|step| show_step::find_step(&page, step)).transpose()?;
+    let call = match (&step, &args.call) {
+        (Some(step), Some(call)) => Some(show_step::find_call(&page, step, call)?),
+        _ => None,
+    };
+    let text = match (args.json, &step, &call) {
+        (true, _, Some(call)) => {
+            show_step::call_json(&page, call, &AskedOf::open(dir)).map(|value| value.to_string())
+        }
+        (true, Some(step), None) => show_step::step_json(&page, step).map(|value| value.to_string()),
+        (true, None, None) => page.to_json().map(|value| value.to_string()),
+        (false, _, Some(call)) => show_step::call_text(&page, call, &AskedOf::open(dir)),
+        (false, Some(step), None) => show_step::step_text(&page, step),
+        (false, None, None) => page.to_text(),
+    };
+    printer.line(&text.map_err(journal)?)?;
     Ok(Exit::Done)
 }
 
+/// Takes a number, an item's id, and an id with `#` (or `/`) and the repeat.
 fn find(reader: &Reader, name: &str) -> Result<Option<CaseRecord>, JournalError> {
-    if let Ok(number) = name.parse() {
-        return reader.case(CaseNo(number));
+    if let Ok(number) = name.parse()
+        && let Some(case) = reader.case(CaseNo(number))?
+    {
+        return Ok(Some(case));
     }
     let whole = reader.find_case(&ItemId::from(name), 1)?;
-    let split = name.rsplit_once('/').and_then(|(item, repeat)| Some((item, repeat.parse().ok()?)));
+    let split = name.rsplit_once(['#', '/']).and_then(|(item, repeat)| Some((item, repeat.parse().ok()?)));
     let found = match (whole, split) {
         (None, Some((item, repeat))) => reader.find_case(&ItemId::from(item), repeat)?,
         (whole, _) => whole,
@@ -59,53 +81,118 @@ fn find(reader: &Reader, name: &str) -> Result<Option<CaseRecord>, JournalError>
     found.map_or(Ok(None), |case| reader.case(case))
 }
 
-fn to_text(
-    reader: &Reader,
-    case: &CaseRecord,
-    attempts: &[AttemptRecord],
-    width: usize,
-) -> Result<String, JournalError> {
-    let item = item_name(&case.admitted.item, case.admitted.repeat);
-    let mut lines = vec![paint(BOLD, &inert(&format!("case {} · {item} · {}", case.admitted.case, state(case))))];
-    if let Some(Value::Object(row)) = read_json(reader, case.admitted.case, &case.admitted.row)? {
-        for (name, value) in row {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            lines.push(beside(&name, &value, width));
+impl Page<'_> {
+    /// Returns the steps that have begun or were settled, in that order.
+    pub(super) fn steps(&self) -> Vec<StepName> {
+        let begun = self.attempts.iter().map(|attempt| &attempt.started.id.step);
+        let mut steps: Vec<StepName> = Vec::new();
+        let adopted = self.case.adopted.iter().map(|adoption| &adoption.step);
+        for step in adopted.chain(begun).chain(self.case.tasks.iter().map(|task| &task.step)) {
+            if !steps.contains(step) {
+                steps.push(step.clone());
+            }
         }
+        steps
     }
-    for step in steps(case, attempts) {
-        lines.push(String::new());
-        lines.push(step_line(case, &step));
-        for attempt in attempts.iter().filter(|attempt| attempt.started.id.step == step) {
-            lines.push(paint(DIM, &wrapped(&attempt_line(attempt), width, 2)));
-            lines.extend(attempt_texts(reader, attempt, width)?);
-        }
-        let task = case.tasks.iter().find(|task| task.step == step);
-        if let Some(TaskOutput::Judge(judgement)) = task.and_then(|task| task.output.as_ref()) {
-            lines.push(paint(BOLD, &inert(&format!("  {}", verdict_line(&step, judgement)))));
-        }
-        if let Some(failure) = task.and_then(|task| task.failure.as_ref()) {
-            let why = format!("{}: {}", failure.kind.word(), failure.detail);
-            lines.push(beside("failed", &why, width));
-        }
+
+    pub(super) fn headline(&self) -> String {
+        let admitted = &self.case.admitted;
+        let item = item_name(&admitted.item, admitted.repeat);
+        paint(BOLD, &inert(&format!("case {} · {item} · {}", admitted.case, state(self.case))))
     }
-    Ok(lines.join("\n"))
+
+    /// Says how to go one level deeper: `more` follows run and case.
+    pub(super) fn deeper(&self, more: &str, what: &str) -> String {
+        let command = format!("pipe show {} {} {more}", self.run, self.case.admitted.case);
+        paint(DIM, &wrapped(&inert(&format!("{command}  ({what})")), self.width, 2))
+    }
+
+    /// Returns the microseconds from the beginning of the run.
+    pub(super) fn since_start(&self, at: Timestamp) -> u64 {
+        at.micros_since(self.began)
+    }
+
+    fn to_text(&self) -> Result<String, JournalError> {
+        let mut lines = vec![self.headline()];
+        if let Some(Value::Object(row)) = read_json(self.reader, self.case.admitted.case, &self.case.admitted.row)? {
+            for (name, value) in row {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                lines.push(beside(&name, &value, self.width));
+            }
+        }
+        let steps = self.steps();
+        for step in &steps {
+            lines.push(String::new());
+            lines.push(step_line(self.case, step));
+            let calls = calls_of(self.attempts, step);
+            for call in &calls {
+                lines.push(paint(DIM, &wrapped(&inert(&show_step::call_line(call)), self.width, 2)));
+                lines.extend(self.answer(call.last())?);
+            }
+            lines.extend(task_lines(self, step, calls.is_empty())?);
+        }
+        if let Some(step) = steps.first() {
+            lines.push(String::new());
+            lines.push(self.deeper(step.as_str(), "a step: its prompts"));
+        }
+        Ok(lines.join("\n"))
+    }
+
+    fn answer(&self, attempt: &AttemptRecord) -> Result<Option<String>, JournalError> {
+        let Some((_, ended)) = &attempt.ended else { return Ok(None) };
+        Ok(Some(match &ended.outcome {
+            Outcome::Answered(answer) => {
+                let text = text_or_note(self.reader, ended.id.case, &answer.text)?;
+                beside(attempt.started.actor.as_str(), &text, self.width)
+            }
+            Outcome::Failed(failure) => {
+                beside("no answer", &format!("{}: {}", failure.kind.word(), failure.detail), self.width)
+            }
+        }))
+    }
+
+    /// Returns which case this is, for programs.
+    pub(super) fn identity(&self) -> Value {
+        let admitted = &self.case.admitted;
+        json!({
+            "case": admitted.case,
+            "item": admitted.item,
+            "repeat": admitted.repeat,
+            "status": self.case.settled.as_ref().map(|settled| settled.status),
+        })
+    }
+
+    /// Returns what a step came to, texts looked up; null while it is open.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub(super) fn task_json(&self, step: &StepName) -> Result<Value, JournalError> {
+        let Some(task) = self.case.tasks.iter().find(|task| task.step == *step) else { return Ok(Value::Null) };
+        Ok(json!({
+            "step": task.step,
+            "status": task.status,
+            "output": resolved(self.reader, self.case.admitted.case, json!(task.output))?,
+            "failure": task.failure,
+            "usage": task.usage,
+            "busy_ms": task.busy_ms,
+            "reused_from": adoption(self.case, step).map(|from| json!({ "run": from.run, "case": from.case })),
+        }))
+    }
+
+    fn to_json(&self) -> Result<Value, JournalError> {
+        let calls: Result<Vec<Value>, _> =
+            self.attempts.iter().map(|attempt| attempt_json(self.reader, attempt)).collect();
+        let tasks: Result<Vec<Value>, _> = self.case.tasks.iter().map(|task| self.task_json(&task.step)).collect();
+        let mut value = self.identity();
+        value["row"] = json!(read_json(self.reader, self.case.admitted.case, &self.case.admitted.row)?);
+        value["steps"] = Value::Array(tasks?);
+        value["calls"] = Value::Array(calls?);
+        Ok(value)
+    }
 }
 
-/// Returns the steps that have begun or were settled, in that order.
-fn steps(case: &CaseRecord, attempts: &[AttemptRecord]) -> Vec<StepName> {
-    let begun = attempts.iter().map(|attempt| &attempt.started.id.step);
-    let mut steps: Vec<StepName> = Vec::new();
-    let adopted = case.adopted.iter().map(|adoption| &adoption.step);
-    for step in adopted.chain(begun).chain(case.tasks.iter().map(|task| &task.step)) {
-        if !steps.contains(step) {
-            steps.push(step.clone());
-        }
-    }
-    steps
-}
-
-fn step_line(case: &CaseRecord, step: &StepName) -> String {
+/// Says how a step ended and what it took.
+pub(super) fn step_line(case: &CaseRecord, step: &StepName) -> String {
     let Some(task) = case.tasks.iter().find(|task| task.step == *step) else {
         return format!("{}  open", paint(BOLD, step.as_str()));
     };
@@ -126,148 +213,35 @@ fn adoption<'a>(case: &'a CaseRecord, step: &StepName) -> Option<&'a Adoption> {
     case.adopted.iter().find(|adoption| adoption.step == *step)
 }
 
-fn attempt_line(attempt: &AttemptRecord) -> String {
-    let started = &attempt.started;
-    let mut parts = vec![format!("{} · {} on {}", started.id.call, started.actor, started.backend)];
-    if started.id.attempt.0 > 1 {
-        parts.push(format!("attempt {}", started.id.attempt));
-    }
-    match &attempt.ended {
-        Some((_, ended)) => parts.extend(ending(ended)),
-        None => parts.push("in flight, or lost with its process".to_owned()),
-    }
-    inert(&parts.join(" · ")).into_owned()
-}
-
-fn ending(ended: &AttemptEnded) -> Vec<String> {
-    let Timings { queued_us, first_token_us, total_us } = ended.timings;
-    let first = first_token_us.map_or(String::new(), |first| format!(", first token after {}", duration(first)));
-    let mut parts = vec![format!("{}{first}", duration(total_us))];
-    if queued_us >= 1_000 {
-        parts.push(format!("{} in our queue", duration(queued_us)));
-    }
-    parts.extend(tokens(&ended.usage));
-    if let Outcome::Answered(Answer { finish: FinishReason::Length, .. }) = &ended.outcome {
-        parts.push("cut at its limit of tokens".to_owned());
-    }
-    if !ended.charged {
-        parts.push("not charged".to_owned());
-    }
-    parts
-}
-
-fn tokens(usage: &Usage) -> Option<String> {
-    let count = |tokens: Option<TokenCount>| tokens.map_or_else(|| "?".to_owned(), |tokens| grouped(tokens.0));
-    (!usage.is_empty()).then(|| format!("{} in, {} out", count(usage.input), count(usage.output)))
-}
-
-fn attempt_texts(reader: &Reader, attempt: &AttemptRecord, width: usize) -> Result<Vec<String>, JournalError> {
-    let Some((_, ended)) = &attempt.ended else {
+/// Says what a settled step came to; with `texts` also what was said, for steps that made no call here.
+///
+/// # Errors
+/// Damage, or trouble of the store.
+pub(super) fn task_lines(page: &Page<'_>, step: &StepName, texts: bool) -> Result<Vec<String>, JournalError> {
+    if page.case.tasks.iter().all(|task| task.step != *step) {
         return Ok(Vec::new());
+    }
+    let item = match read_json(page.reader, page.case.admitted.case, &page.case.admitted.row)? {
+        Some(Value::Object(row)) => row,
+        _ => Map::new(),
     };
-    let mut lines = Vec::new();
-    for (role, text) in messages(reader, ended)? {
-        lines.push(beside(&role, &text, width));
-    }
-    match &ended.outcome {
-        Outcome::Answered(answer) => {
-            let text = text_or_note(reader, ended.id.case, &answer.text)?;
-            lines.push(beside(attempt.started.actor.as_str(), &text, width));
-        }
-        Outcome::Failed(failure) => {
-            let why = format!("{}: {}", failure.kind.word(), failure.detail);
-            lines.push(beside("no answer", &why, width));
-        }
-    }
-    Ok(lines)
-}
-
-/// Returns the messages of a request, texts looked up.
-fn messages(reader: &Reader, ended: &AttemptEnded) -> Result<Vec<(String, String)>, JournalError> {
-    let Some(manifest) = &ended.request else {
-        return Ok(Vec::new());
+    let status = page.case.settled.as_ref().map_or(CaseStatus::Ok, |settled| settled.status);
+    let case = report::CaseRecord { admitted: &page.case.admitted, item: &item, tasks: &page.case.tasks, status };
+    // Which parts a step has is told by its output alone; the shape is for columns.
+    let layout = Layout { steps: vec![(step.clone(), Shape::Chat)], columns: None };
+    let look_up =
+        |digest: &crate::base::Digest| page.reader.text(Some(page.case.admitted.case), digest).ok().flatten();
+    let parts = match transcript(&case, &layout, &look_up) {
+        Ok(parts) => parts,
+        Err(missing) => return Ok(vec![beside("missing", &missing.to_string(), page.width)]),
     };
-    let list =
-        read_json(reader, ended.id.case, manifest)?.and_then(|list| serde_json::from_value::<Vec<Line>>(list).ok());
-    let Some(list) = list else {
-        return Ok(vec![("prompt".to_owned(), format!("(the journal has no list of messages {manifest})"))]);
+    let said = |part: &Part| matches!(part, Part::Turn(..) | Part::Answer(..));
+    let parts: Vec<Part> = parts.into_iter().filter(|part| texts || !said(part)).collect();
+    let lines = transcript_text(&parts, page.width.saturating_sub(2));
+    let line = |line: &str| match line.is_empty() {
+        true => String::new(),
+        false => format!("  {}", inert(line)),
     };
-    let mut messages = Vec::new();
-    for Line { role, text } in list {
-        messages.push((role, text_or_note(reader, ended.id.case, &text)?.to_string()));
-    }
-    Ok(messages)
-}
-
-fn read_json(reader: &Reader, case: CaseNo, digest: &Digest) -> Result<Option<Value>, JournalError> {
-    Ok(reader.text(Some(case), digest)?.and_then(|text| serde_json::from_str(&text).ok()))
-}
-
-fn text_or_note(reader: &Reader, case: CaseNo, digest: &Digest) -> Result<Arc<str>, JournalError> {
-    Ok(reader.text(Some(case), digest)?.unwrap_or_else(|| format!("(the journal has no text {digest})").into()))
-}
-
-/// Writes a text beside what it is, in a column of its own.
-fn beside(name: &str, text: &str, width: usize) -> String {
-    let name = inert(name);
-    let text = inert(text);
-    let lines = wrapped(&text, width, TEXT_INDENT);
-    if columns(&name) + 4 >= TEXT_INDENT {
-        return format!("    {name}\n{lines}");
-    }
-    let gap = " ".repeat(TEXT_INDENT - 4 - columns(&name));
-    format!("    {name}{gap}{}", lines.trim_start())
-}
-
-fn to_json(reader: &Reader, case: &CaseRecord, attempts: &[AttemptRecord]) -> Result<Value, JournalError> {
-    let mut calls = Vec::new();
-    for attempt in attempts {
-        let started = &attempt.started;
-        let mut value = json!({
-            "step": started.id.step,
-            "call": started.id.call,
-            "attempt": started.id.attempt,
-            "actor": started.actor,
-            "backend": started.backend,
-            "started_us": attempt.started_at,
-            "ended_us": attempt.ended.as_ref().map(|(at, _)| at),
-        });
-        if let Some((_, ended)) = &attempt.ended {
-            let messages = messages(reader, ended)?.into_iter();
-            value["messages"] = messages.map(|(role, text)| json!({ "role": role, "text": text })).collect();
-            value["usage"] = json!(ended.usage);
-            value["timings"] = json!(ended.timings);
-            value["charged"] = json!(ended.charged);
-            match &ended.outcome {
-                Outcome::Answered(answer) => {
-                    value["answer"] = json!(text_or_note(reader, ended.id.case, &answer.text)?);
-                    value["finish"] = json!(answer.finish);
-                    value["model"] = json!(answer.model);
-                    value["facts"] = json!(answer.facts);
-                }
-                Outcome::Failed(failure) => value["failure"] = json!(failure),
-            }
-        }
-        calls.push(value);
-    }
-    let tasks = case.tasks.iter().map(|task| {
-        json!({
-            "step": task.step,
-            "status": task.status,
-            "output": task.output,
-            "failure": task.failure,
-            "usage": task.usage,
-            "busy_ms": task.busy_ms,
-            "reused_from": adoption(case, &task.step).map(|from| json!({ "run": from.run, "case": from.case })),
-        })
-    });
-    Ok(json!({
-        "case": case.admitted.case,
-        "item": case.admitted.item,
-        "repeat": case.admitted.repeat,
-        "status": case.settled.as_ref().map(|settled| settled.status),
-        "row": read_json(reader, case.admitted.case, &case.admitted.row)?,
-        "steps": tasks.collect::<Vec<_>>(),
-        "calls": calls,
-    }))
+    let is_verdict = parts.iter().all(|part| !said(part));
+    Ok(lines.lines().map(line).map(|text| if is_verdict { paint(BOLD, &text) } else { text }).collect())
 }

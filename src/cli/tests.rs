@@ -29,7 +29,9 @@ fn complete() -> Story {
 }
 
 fn show(project: &Project, run: &str, case: Option<&str>, json: bool) -> Result<Exit, CommandError> {
-    let args = ShowArgs { run: run.to_owned(), case: case.map(str::to_owned), json };
+    let mut words = case.unwrap_or_default().split(' ').map(str::to_owned).filter(|word| !word.is_empty());
+    let (case, step, call) = (words.next(), words.next(), words.next());
+    let args = ShowArgs { run: run.to_owned(), case, step, call, failed: false, json };
     super::show::show(&args, &project.home, &mut project.printer())
 }
 
@@ -66,7 +68,9 @@ fn a_run_is_shown_with_its_cases() {
               1     m1    unscored  verdict: unscored
               2     m2    failed    debate: refused
 
-              kept in PROJECT/.pipe/runs/RUN
+              a case     pipe show last 0
+              failed     pipe show last --failed
+              kept in    PROJECT/.pipe/runs/RUN
         "#]],
     );
 }
@@ -79,44 +83,134 @@ fn a_case_is_shown_down_to_its_calls() {
         &project,
         Some("0"),
         &expect![[r#"
-        case 0 · m0 · ok
-            motion     Cats are better than dogs.
+            case 0 · m0 · ok
+                motion     Cats are better than dogs.
 
-        debate  ok · 2 turns, stopped by rounds · 20 in, 10 out · 450 ms in calls
-          turn/1 · pro on auto · 450 ms, first token after 90 ms · 20 in, 10 out
-            user       go on
-            pro        Cats clean themselves.
-          turn/2 · con on auto · 450 ms, first token after 90 ms · 20 in, 10 out
-            user       go on
-            con        Dogs guard the house.
+            debate  ok · 2 turns, stopped by rounds · 20 in, 10 out · 450 ms in calls
+              turn/1 · pro on auto · 450 ms, first token after 90 ms · 20 in, 10 out
+                pro        Cats clean themselves.
+              turn/2 · con on auto · 450 ms, first token after 90 ms · 20 in, 10 out
+                con        Dogs guard the house.
 
-        verdict  ok · 20 in, 10 out · 450 ms in calls
-          vote/1 · referee on auto · 450 ms, first token after 90 ms · 20 in, 10 out
-            user       go on
-            referee    {"choice": "pro"}
-          verdict: pro
-    "#]],
+            verdict  ok · 20 in, 10 out · 450 ms in calls
+              vote/1 · referee on auto · 450 ms, first token after 90 ms · 20 in, 10 out
+                referee    {"choice": "pro"}
+              verdict: pro
+
+              pipe show last 0 debate  (a step: its prompts)
+        "#]],
     );
     check_show(
         &project,
         Some("m2"),
         &expect![[r#"
-        case 2 · m2 · failed
-            motion     Tea␛[31m or coffee
+            case 2 · m2 · failed
+                motion     Tea␛[31m or coffee
 
-        debate  failed · 20 in, 10 out · 450 ms in calls
-          turn/1 · pro on auto · 0 ms
-            no answer  throttled: HTTP 429
-          turn/1 · pro on auto · attempt 2 · 450 ms, first token after 90 ms · 20 in, 10
-          out · cut at its limit of tokens
+            debate  failed · 20 in, 10 out · 450 ms in calls
+              turn/1 · pro on auto · 2 attempts · 450 ms, first token after 90 ms · 20 in,
+              10 out · cut at its limit of tokens
+                pro        Tea, because
+              turn/2 · con on auto · in flight, or lost with its process
+              debate failed, refused: HTTP 400: no
+
+            verdict  skipped
+              verdict was not asked: a step that it reads failed
+
+              pipe show last 2 debate  (a step: its prompts)
+        "#]],
+    );
+}
+
+#[test]
+fn a_step_is_shown_with_prompts_that_were_not_shown_before() {
+    let project = Project::new();
+    project.keep(&complete());
+    check_show(
+        &project,
+        Some("0 debate"),
+        &expect![[r#"
+        case 0 · m0 · ok
+        debate  ok · 2 turns, stopped by rounds · 20 in, 10 out · 450 ms in calls
+
+          turn/1 · pro on auto · 450 ms, first token after 90 ms · 20 in, 10 out
             user       go on
-            pro        Tea, because
-          turn/2 · con on auto · in flight, or lost with its process
-            failed     refused: HTTP 400: no
+            pro        Cats clean themselves.
 
-        verdict  skipped
+          turn/2 · con on auto · 450 ms, first token after 90 ms · 20 in, 10 out
+            (1 message as above)
+            con        Dogs guard the house.
+
+          pipe show last 0 debate turn/2  (one call: options, seed, every attempt)
     "#]],
     );
+    check_show(
+        &project,
+        Some("m2 verdict"),
+        &expect![[r#"
+        case 2 · m2 · failed
+        verdict  skipped
+
+          verdict was not asked: a step that it reads failed
+    "#]],
+    );
+}
+
+#[test]
+fn a_call_is_shown_with_every_attempt() {
+    let project = Project::new();
+    project.keep(&complete());
+    check_show(
+        &project,
+        Some("2 debate turn/1"),
+        &expect![[r#"
+            case 2 · m2 · failed
+            debate · turn/1
+                asked      pro on auto
+                options    not known: missing field `overrides`
+
+                user       go on
+
+              attempt 1 · 11.0 s after the run began
+                time       0 ms in our queue · 0 ms in all
+                no answer  throttled: HTTP 429
+                then       counts as an attempt
+
+              attempt 2 · 12.0 s after the run began
+                time       0 ms in our queue · first token after 90 ms · 450 ms in all
+                tokens     20 in, 10 out
+                pro        Tea, because
+                end        cut at its limit of tokens
+        "#]],
+    );
+}
+
+#[test]
+fn failed_cases_are_found() {
+    let project = Project::new();
+    project.keep(&complete());
+    let failed = |json| {
+        let run = "last".to_owned();
+        let args = ShowArgs { run, case: None, step: None, call: None, failed: true, json };
+        assert_eq!(super::show::show(&args, &project.home, &mut project.printer()).unwrap(), Exit::Done);
+        project.printed()
+    };
+    let listed = failed(false);
+    assert!(listed.contains("m2") && !listed.contains("m1") && listed.contains("pipe show last 2"), "{listed}");
+    let listed: Value = serde_json::from_str(&failed(true)).unwrap();
+    assert_eq!((&listed["failed"], &listed["cases"][0]["item"]), (&json!(1), &json!("m2")));
+}
+
+#[test]
+fn what_is_not_there_is_named_with_what_is() {
+    let project = Project::new();
+    project.keep(&complete());
+    let refused = |what: &str| show(&project, "last", Some(what), false).unwrap_err();
+    for (what, there) in [("0 talk", "there is: debate, verdict"), ("0 debate turn/9", "there is: turn/1, turn/2")] {
+        let error = refused(what);
+        assert_eq!(error.exit(), Exit::Usage);
+        assert!(format!("{error:?}").contains(there), "{error:?}");
+    }
 }
 
 #[test]
@@ -128,7 +222,9 @@ fn a_case_that_is_not_there_is_said_so() {
         assert_eq!(error.exit(), Exit::Usage);
         assert!(error.to_string().contains(wrong), "{error}");
     }
-    assert_eq!(show(&project, "last", Some("m1/1"), false).unwrap(), Exit::Done);
+    for right in ["m1/1", "m1#1"] {
+        assert_eq!(show(&project, "last", Some(right), false).unwrap(), Exit::Done);
+    }
 }
 
 #[test]
@@ -145,6 +241,15 @@ fn what_is_shown_is_there_as_json() {
     assert_eq!(case["calls"][1]["answer"], "Tea, because");
     assert_eq!(case["calls"][2]["ended_us"], Value::Null);
     assert_eq!(case["row"]["motion"], "Tea\u{1b}[31m or coffee");
+
+    show(&project, "last", Some("0 debate"), true).unwrap();
+    let step: Value = serde_json::from_str(&project.printed()).unwrap();
+    assert_eq!(step["task"]["output"]["dialogue"]["turns"][1]["text"], "Dogs guard the house.", "texts, no digests");
+    assert_eq!(step["calls"].as_array().map(Vec::len), Some(2));
+    show(&project, "last", Some("2 debate turn/1"), true).unwrap();
+    let call: Value = serde_json::from_str(&project.printed()).unwrap();
+    assert_eq!(call["attempts"].as_array().map(Vec::len), Some(2));
+    assert!(call["options"]["unknown"].is_string(), "this journal is of no pipeline that compiles: {call}");
 }
 
 #[test]
@@ -185,8 +290,11 @@ fn runs_are_listed_newest_first() {
     project.keep(&stopped);
     let empty = project.home.create_run("debate", crate::base::Timestamp(1_760_000_030_000_000)).unwrap();
     let table = runs(false);
-    let columns: Vec<Vec<&str>> =
-        table.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    let columns: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
     assert_eq!(columns[0], ["run", "began", "status", "cases"]);
     assert_eq!(columns[1][2..], ["stopped", "1 so far"]);
     assert_eq!(columns[2][1], "unreadable", "{table}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::state::{CallPhase, CallState, CaseState, TaskState};
 use super::stop::{Talk, stopped_by};
-use crate::base::{CaseNo, Timestamp};
+use crate::base::{CaseNo, Timestamp, TokenCount};
 use crate::event::{Answer, CaseStatus, Failure, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict};
 use crate::judge::{Asked, judgement};
 use crate::plan::{ActorIdx, Call, Dialogue, Judge, Plan, Step, StepIdx, StepKind};
@@ -24,9 +24,9 @@ pub(super) enum Frontier {
 type Calls = BTreeMap<Call, CallState>;
 
 /// Returns what comes next in one task of an open case.
-pub(super) fn frontier(plan: &Plan, number: CaseNo, case: &CaseState, step: StepIdx) -> Frontier {
-    let TaskState::Open(calls) = &case.tasks[step.0] else { return Frontier::Waits };
-    let step = plan.step(step);
+pub(super) fn frontier(plan: &Plan, number: CaseNo, case: &CaseState, index: StepIdx) -> Frontier {
+    let TaskState::Open(calls) = &case.tasks[index.0] else { return Frontier::Waits };
+    let step = plan.step(index);
     let mut blocked = false;
     for &before in &step.after {
         match case.settled(before) {
@@ -39,7 +39,7 @@ pub(super) fn frontier(plan: &Plan, number: CaseNo, case: &CaseState, step: Step
     }
     match &step.kind {
         StepKind::Chat(_) => chat(number, step, calls),
-        StepKind::Dialogue(dialogue) => talk(plan, number, step, dialogue, calls),
+        StepKind::Dialogue(dialogue) => talk(plan, (number, case, index), dialogue, calls),
         StepKind::Judge(judge) => votes(number, step, judge, calls),
     }
 }
@@ -58,28 +58,28 @@ pub(super) fn case_status(case: &CaseState) -> Option<CaseStatus> {
     Some(status)
 }
 
-/// Returns who is asked in a call.
-pub(super) fn speaker(kind: &StepKind, call: Call) -> ActorIdx {
-    match (kind, call) {
-        (StepKind::Chat(chat), _) => chat.actor,
-        (StepKind::Judge(judge), _) => judge.actor,
-        (StepKind::Dialogue(dialogue), Call::Turn(turn)) => {
-            dialogue.actors[(turn.max(1) as usize - 1) % dialogue.actors.len()]
-        }
-        (StepKind::Dialogue(dialogue), Call::Say | Call::Vote { .. }) => dialogue.actors[0],
-    }
+/// Returns the turns answered so far, in order.
+pub(super) fn turns(plan: &Plan, case: &CaseState, step: StepIdx, calls: &Calls) -> Vec<Turn> {
+    let turn = |(actor, answer, _): (ActorIdx, &Answer, _)| Turn {
+        actor: plan.actor(actor).name.clone(),
+        text: answer.text,
+    };
+    answered_turns(plan, case, step, calls).map(turn).collect()
 }
 
-/// Returns the turns answered so far, in order.
-pub(super) fn turns(plan: &Plan, dialogue: &Dialogue, calls: &Calls) -> Vec<Turn> {
-    let answered = calls.iter().filter_map(|(call, state)| match (call, &state.phase) {
-        (Call::Turn(turn), CallPhase::Answered(answer)) => {
-            let actor = dialogue.actors[(*turn as usize - 1) % dialogue.actors.len()];
-            Some(Turn { actor: plan.actor(actor).name.clone(), text: answer.text })
+/// Returns who took each answered turn, with what was answered and the tokens it took.
+fn answered_turns<'a>(
+    plan: &'a Plan,
+    case: &'a CaseState,
+    step: StepIdx,
+    calls: &'a Calls,
+) -> impl Iterator<Item = (ActorIdx, &'a Answer, &'a Usage)> {
+    calls.iter().filter_map(move |(&call, state)| match (call, &state.phase) {
+        (Call::Turn(_), CallPhase::Answered(answer)) => {
+            Some((plan.speaker(step, &case.item, case.repeat, call), answer, &state.usage))
         }
         _ => None,
-    });
-    answered.collect()
+    })
 }
 
 fn chat(number: CaseNo, step: &Step, calls: &Calls) -> Frontier {
@@ -92,23 +92,38 @@ fn chat(number: CaseNo, step: &Step, calls: &Calls) -> Frontier {
     }
 }
 
-fn talk(plan: &Plan, number: CaseNo, step: &Step, dialogue: &Dialogue, calls: &Calls) -> Frontier {
-    let latest = calls.len().max(1);
-    let latest_turn = u32::try_from(latest).expect("a dialogue is bounded by a u32");
-    match one(calls, Call::Turn(latest_turn)) {
-        Found::Other(frontier) => frontier,
-        Found::Failed(failure) => settles(number, step, TaskStatus::Failed, None, Some(failure), calls),
-        Found::Answered(answer) => {
-            let talk = Talk { turns: latest, speakers: dialogue.actors.len(), latest: &answer.facts };
-            match stopped_by(&dialogue.stop, talk) {
-                None => Frontier::Calls(vec![(Call::Turn(latest_turn + 1), None)]),
-                Some(word) => {
-                    let turns = turns(plan, dialogue, calls);
-                    let output = TaskOutput::Dialogue { turns, stopped_by: word.to_owned() };
-                    settles(number, step, TaskStatus::Ok, Some(output), None, calls)
-                }
-            }
+fn talk(
+    plan: &Plan,
+    (number, case, index): (CaseNo, &CaseState, StepIdx),
+    dialogue: &Dialogue,
+    calls: &Calls,
+) -> Frontier {
+    let step = plan.step(index);
+    let latest = u32::try_from(calls.len().max(1)).expect("a dialogue is bounded by a u32");
+    match one(calls, Call::Turn(latest)) {
+        Found::Other(frontier) => return frontier,
+        Found::Failed(failure) => return settles(number, step, TaskStatus::Failed, None, Some(failure), calls),
+        Found::Answered(_) => {}
+    }
+    let taken: Vec<_> = answered_turns(plan, case, index, calls).collect();
+    let said: Vec<_> = taken.iter().map(|(actor, answer, _)| (*actor, &answer.facts)).collect();
+    let tokens = taken.iter().map(|(_, answer, usage)| spent(answer, usage)).sum();
+    let talk = Talk { said: &said, speakers: dialogue.actors.len(), tokens };
+    match stopped_by(&dialogue.stop, talk) {
+        None => Frontier::Calls(vec![(Call::Turn(latest + 1), None)]),
+        Some(word) => {
+            let turns = turns(plan, case, index, calls);
+            let output = TaskOutput::Dialogue { turns, stopped_by: word.to_owned() };
+            settles(number, step, TaskStatus::Ok, Some(output), None, calls)
         }
+    }
+}
+
+/// Returns what a turn took of the dialogue's budget: as the server counted, else by the length of the answer.
+fn spent(answer: &Answer, usage: &Usage) -> u64 {
+    match (usage.input, usage.output) {
+        (None, None) => u64::from(answer.facts.about_tokens),
+        (input, output) => [input, output].into_iter().flatten().map(|TokenCount(tokens)| tokens).sum::<u64>().max(1),
     }
 }
 

@@ -8,6 +8,7 @@ use super::step::Engine;
 use crate::base::{Millis, Timestamp};
 use crate::event::{
     AttemptEnded, Capacity, CapacityChanged, Event, Failure, FailureKind, Outcome, Report, StopCause, Timings, Usage,
+    WindowTrimmed,
 };
 use crate::plan::BackendIdx;
 
@@ -54,6 +55,7 @@ impl Engine {
         let failure = Failure::new(FailureKind::Interrupted, "the process ended while the call was in flight");
         let report = Report {
             request: None,
+            dropped_turns: 0,
             outcome: Outcome::Failed(failure),
             usage: Usage::default(),
             timings: Timings::default(),
@@ -175,7 +177,11 @@ impl Engine {
 
     fn end(&mut self, step: &mut Step, ticket: Ticket, report: Report, decision: &Decision) {
         let id = self.id(ticket);
-        let Report { request, outcome, usage, timings } = report;
+        let Report { request, dropped_turns, outcome, usage, timings } = report;
+        if dropped_turns > 0 {
+            let id = id.clone();
+            self.record(step, Event::WindowTrimmed(WindowTrimmed { id, dropped_turns }));
+        }
         let Decision { charged, retry_at } = *decision;
         let ended = AttemptEnded { id, request, outcome, usage, timings, charged, retry_at };
         self.record(step, Event::AttemptEnded(ended));

@@ -201,6 +201,7 @@ impl RunState {
             }
             Event::RunStarted(_)
             | Event::RunTuned(_)
+            | Event::WindowTrimmed(_)
             | Event::DrainStage(_)
             | Event::RunEnded(_)
             | Event::RunFailed(_) => Ok(()),

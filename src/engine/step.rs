@@ -193,8 +193,18 @@ impl Engine {
     /// Returns where a call goes.
     #[must_use]
     pub fn backend_of(&self, key: Key) -> BackendIdx {
-        let actor = frontier::speaker(&self.plan.step(key.step).kind, key.call);
+        let actor = match self.state.open.get(&key.case) {
+            Some(case) => self.plan.speaker(key.step, &case.item, case.repeat, key.call),
+            None => return self.started_at(key),
+        };
         self.plan.actor(actor).backend
+    }
+
+    /// Returns where a call of a case that is over was sent. None is under way then, so a report for one is late
+    /// wherever it is looked for.
+    fn started_at(&self, key: Key) -> BackendIdx {
+        let lane = self.flow.lanes.iter().position(|lane| lane.started.contains_key(&key));
+        BackendIdx(lane.unwrap_or_default())
     }
 
     fn pass_time(&mut self, step: &mut Step) {
@@ -267,7 +277,7 @@ impl Engine {
         let case = &self.state.open[&key.case];
         let step = self.plan.step(key.step);
         let turns = match (&step.kind, case.calls(key.step)) {
-            (StepKind::Dialogue(dialogue), Some(calls)) => frontier::turns(&self.plan, dialogue, calls),
+            (StepKind::Dialogue(_), Some(calls)) => frontier::turns(&self.plan, case, key.step, calls),
             _ => Vec::new(),
         };
         let inputs = step.reads.iter().filter_map(|&read| Some((read, Arc::clone(case.settled(read)?)))).collect();
@@ -278,7 +288,7 @@ impl Engine {
             row: case.row,
             step: key.step,
             call: key.call,
-            actor: frontier::speaker(&step.kind, key.call),
+            actor: self.plan.speaker(key.step, &case.item, case.repeat, key.call),
             turns,
             inputs,
             takes_format: self.state.backends[backend.0].takes_format,

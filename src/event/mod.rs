@@ -62,6 +62,8 @@ codec! {
         "attempt_started" => AttemptStarted(AttemptStarted),
         /// A request was answered, or will not be.
         "attempt_ended" => AttemptEnded(AttemptEnded),
+        /// A request had to leave the oldest turns of its dialogue out.
+        "window_trimmed" => WindowTrimmed(WindowTrimmed),
         /// A task has its output, for ever.
         "task_settled" => TaskSettled(TaskSettled),
         /// A task has its output for ever, taken over from another run that asked the same.
@@ -224,6 +226,15 @@ pub struct AttemptEnded {
     pub retry_at: Option<Timestamp>,
 }
 
+/// See [`Event::WindowTrimmed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowTrimmed {
+    /// Which request.
+    pub id: AttemptId,
+    /// How many turns, from the oldest on.
+    pub dropped_turns: u32,
+}
+
 /// See [`Event::TaskSettled`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskSettled {
@@ -336,6 +347,7 @@ impl Event {
             Self::CaseAdmitted(event) => Some(event.case),
             Self::AttemptStarted(event) => Some(event.id.case),
             Self::AttemptEnded(event) => Some(event.id.case),
+            Self::WindowTrimmed(event) => Some(event.id.case),
             Self::TaskSettled(event) => Some(event.case),
             Self::TaskAdopted(event) => Some(event.task.case),
             Self::CaseSettled(event) => Some(event.case),

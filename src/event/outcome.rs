@@ -20,6 +20,8 @@ pub enum Outcome {
 pub struct Report {
     /// The manifest of the messages sent; none when nothing was rendered.
     pub request: Option<Digest>,
+    /// Turns of the dialogue that its `history` left out.
+    pub dropped_turns: u32,
     /// What came of it.
     pub outcome: Outcome,
     /// Tokens as the server counted them.
@@ -61,6 +63,15 @@ pub struct Facts {
     /// One value per pattern of the dialogue, in the plan's order: true when this turn matches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub says: Vec<bool>,
+    /// One value per thing that the dialogue compares between turns, in the plan's order: a digest of what was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captures: Vec<Option<Digest>>,
+    /// One value per likeness of the dialogue, in the plan's order: true when this turn is alike to an earlier one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loops: Vec<bool>,
+    /// Tokens of the turn by its length, at least 1, where the dialogue has a budget; for servers that do not count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub about_tokens: u32,
     /// What a judge's answer says, names already mapped back from blind labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
@@ -70,8 +81,17 @@ impl Facts {
     /// Returns true when nothing was asked of the text.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.says.is_empty() && self.verdict.is_none()
+        self.says.is_empty()
+            && self.captures.is_empty()
+            && self.loops.is_empty()
+            && self.about_tokens == 0
+            && self.verdict.is_none()
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// One reading of a judge.

@@ -64,7 +64,7 @@ pub(super) const REQUESTS: i64 = 2;
 /// Returns which part of the record an event belongs to: readers want one part of a case without the others.
 const fn part(event: &Event) -> i64 {
     match event {
-        Event::AttemptStarted(_) | Event::AttemptEnded(_) => REQUESTS,
+        Event::AttemptStarted(_) | Event::AttemptEnded(_) | Event::WindowTrimmed(_) => REQUESTS,
         Event::CaseAdmitted(_) | Event::TaskSettled(_) | Event::TaskAdopted(_) | Event::CaseSettled(_) => RESULTS,
         Event::RunStarted(_)
         | Event::RunResumed(_)

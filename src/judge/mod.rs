@@ -3,7 +3,9 @@
 //! Start at [`read_choice`] and [`judgement`].
 
 mod choice;
+mod resemblance;
 mod vote;
 
 pub use choice::read_choice;
+pub use resemblance::resemblance;
 pub use vote::{Asked, TIE, judgement};

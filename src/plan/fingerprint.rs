@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::hash;
-use super::{ActorIdx, Plan, Step, StepIdx, StepKind};
+use super::{ActorIdx, History, Order, Plan, Step, StepIdx, StepKind};
 use crate::base::{Digest, Hasher, ItemId};
 use crate::event::TaskSettled;
 use crate::prompt::TemplateId;
@@ -171,12 +171,13 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
             fields.text("kind", "dialogue");
             fields.add("actors", |hasher| hash::list(hasher, dialogue.actors.iter().map(|&index| name(index))));
             fields.template("opening", dialogue.opening);
-            fields.add("stop", |hasher| {
-                dialogue.patterns.iter().fold(hash::stop(hasher, &dialogue.stop), |hasher, pattern| {
-                    let speaker = pattern.actor.map_or("", name);
-                    hasher.field(speaker.as_bytes()).field(pattern.regex.as_str().as_bytes())
-                })
-            });
+            fields.add("stop", |hasher| hash::stop_of(hasher, plan, dialogue));
+            if dialogue.order != Order::RoundRobin {
+                fields.add("order", |hasher| hash::order(hasher, dialogue.order));
+            }
+            if dialogue.history != History::All {
+                fields.add("history", |hasher| hash::history(hasher, dialogue.history));
+            }
             dialogue.actors.clone()
         }
         StepKind::Judge(judge) => {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Actor, BackendUrl, Items, ModelChoice, Plan, Step, StepIdx, StepKind, Stop};
+use super::{Actor, BackendUrl, Dialogue, History, Items, ModelChoice, Order, Plan, Step, StepIdx, StepKind, Stop};
 use crate::base::{Digest, Hasher};
 
 /// Hashes what can change an answer or the set of cases, with names instead of places.
@@ -64,11 +64,8 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
         StepKind::Dialogue(dialogue) => {
             let hasher = list(hasher.field(b"dialogue"), dialogue.actors.iter().map(|index| actor(*index)));
             let hasher = hasher.field(plan.templates.source(dialogue.opening).as_bytes());
-            let hasher = stop(hasher, &dialogue.stop);
-            dialogue.patterns.iter().fold(hasher, |hasher, pattern| {
-                let speaker = pattern.actor.map_or("", actor);
-                hasher.field(speaker.as_bytes()).field(pattern.regex.as_str().as_bytes())
-            })
+            let hasher = stop_of(hasher, plan, dialogue);
+            history(order(hasher, dialogue.order), dialogue.history)
         }
         StepKind::Judge(judge) => {
             let hasher = hasher
@@ -82,7 +79,40 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
     }
 }
 
-pub(super) fn stop(hasher: Hasher, condition: &Stop) -> Hasher {
+/// Adds when a dialogue is over, with all that its conditions look for.
+pub(super) fn stop_of(hasher: Hasher, plan: &Plan, dialogue: &Dialogue) -> Hasher {
+    let hasher = dialogue.patterns.iter().fold(stop(hasher, &dialogue.stop), |hasher, pattern| {
+        let speaker = pattern.actor.map_or("", |actor| plan.actor(actor).name.as_str());
+        hasher.field(speaker.as_bytes()).field(pattern.regex.as_str().as_bytes())
+    });
+    let hasher = dialogue.captures.iter().fold(hasher, |hasher, capture| {
+        hasher.field(b"capture").field(capture.as_ref().map_or("", |pattern| pattern.as_str()).as_bytes())
+    });
+    dialogue.likenesses.iter().fold(hasher, |hasher, likeness| {
+        let similarity = likeness.similarity.to_string();
+        hasher.field(b"alike").field(similarity.as_bytes()).number(u64::from(likeness.window.get()))
+    })
+}
+
+/// Adds who speaks when; nothing for the order as listed, which was the only one once: hashes of that time stay.
+pub(super) fn order(hasher: Hasher, order: Order) -> Hasher {
+    match order {
+        Order::RoundRobin => hasher,
+        Order::Random => hasher.field(b"order").field(b"random"),
+        Order::Rotate => hasher.field(b"order").field(b"rotate"),
+    }
+}
+
+/// Adds how much speakers see; nothing for all of it, as in [`order`].
+pub(super) fn history(hasher: Hasher, history: History) -> Hasher {
+    match history {
+        History::All => hasher,
+        History::Last(turns) => hasher.field(b"last").number(u64::from(turns.get())),
+        History::Tokens(tokens) => hasher.field(b"tokens").number(u64::from(tokens)),
+    }
+}
+
+fn stop(hasher: Hasher, condition: &Stop) -> Hasher {
     match condition {
         Stop::Any(conditions) => conditions.iter().fold(hasher.field(b"any").number(conditions.len() as u64), stop),
         Stop::All(conditions) => conditions.iter().fold(hasher.field(b"all").number(conditions.len() as u64), stop),
@@ -90,6 +120,12 @@ pub(super) fn stop(hasher: Hasher, condition: &Stop) -> Hasher {
         Stop::Rounds(count) => hasher.field(b"rounds").number(u64::from(count.get())),
         Stop::Turns(count) => hasher.field(b"turns").number(u64::from(count.get())),
         Stop::Says(pattern) => hasher.field(b"says").number(*pattern as u64),
+        Stop::Agree(capture) => hasher.field(b"agree").number(*capture as u64),
+        Stop::Unchanged { capture, window } => {
+            hasher.field(b"unchanged").number(*capture as u64).number(u64::from(window.get()))
+        }
+        Stop::Looping(likeness) => hasher.field(b"looping").number(*likeness as u64),
+        Stop::Budget(tokens) => hasher.field(b"budget").number(u64::from(*tokens)),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod compare;
 mod compile;
+mod dialogue;
 mod fingerprint;
 #[cfg(test)]
 mod fingerprint_tests;
@@ -14,12 +15,13 @@ mod overrides;
 
 pub use compare::{StepChange, compare};
 pub use compile::compile;
+pub use dialogue::{Dialogue, History, Likeness, Order, Pattern, Stop};
 pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 mod place;
 
 pub use model::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Dialogue, Items, Judge, Limits,
-    ModelChoice, Pattern, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Stop, Timeouts,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Items, Judge, Limits,
+    ModelChoice, Plan, ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
 pub use place::{Call, Place, seed_of};

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use regex::Regex;
 
+use super::Dialogue;
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::prompt::{TemplateId, Templates};
 
@@ -191,45 +191,6 @@ pub struct Chat {
     pub prompt: TemplateId,
 }
 
-/// See [`StepKind::Dialogue`].
-#[derive(Clone, Debug)]
-pub struct Dialogue {
-    /// Speakers in round-robin order; at least two.
-    pub actors: Vec<ActorIdx>,
-    /// A user message that all see.
-    pub opening: TemplateId,
-    /// Tested after each turn.
-    pub stop: Stop,
-    /// Patterns that `stop` refers to.
-    pub patterns: Vec<Pattern>,
-}
-
-/// When a dialogue is over. The compiler has made sure that `rounds` or `turns` bounds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// One of them.
-    Any(Vec<Stop>),
-    /// All of them.
-    All(Vec<Stop>),
-    /// It does not hold.
-    Not(Box<Stop>),
-    /// So many turns of each actor have been taken.
-    Rounds(NonZeroU32),
-    /// So many turns have been taken.
-    Turns(NonZeroU32),
-    /// The latest turn matches `patterns[i]`.
-    Says(usize),
-}
-
-/// What `says` looks for.
-#[derive(Clone, Debug)]
-pub struct Pattern {
-    /// Whose turns; none is anybody's.
-    pub actor: Option<ActorIdx>,
-    /// In the turn's text.
-    pub regex: Regex,
-}
-
 /// See [`StepKind::Judge`].
 #[derive(Clone, Debug)]
 pub struct Judge {
@@ -352,50 +313,6 @@ impl StepKind {
             Self::Judge(judge) => {
                 let calls = u64::from(judge.votes.get()) * if judge.blind.is_some() { 2 } else { 1 };
                 (calls, calls)
-            }
-        }
-    }
-}
-
-impl Dialogue {
-    /// Returns how many turns it can take at most.
-    #[must_use]
-    pub fn most_turns(&self) -> u64 {
-        self.stop.most_turns(self.actors.len() as u64).unwrap_or(u64::MAX)
-    }
-
-    /// Returns true when it always takes [`Self::most_turns`].
-    #[must_use]
-    pub const fn is_exact(&self) -> bool {
-        matches!(self.stop, Stop::Rounds(_) | Stop::Turns(_))
-    }
-}
-
-impl Stop {
-    /// Returns before how many turns it certainly does not hold.
-    #[must_use]
-    pub fn fewest_turns(&self, speakers: u64) -> u64 {
-        match self {
-            Self::Rounds(rounds) => u64::from(rounds.get()) * speakers,
-            Self::Turns(turns) => u64::from(turns.get()),
-            Self::Says(_) | Self::Not(_) => 1,
-            Self::Any(stops) => stops.iter().map(|stop| stop.fewest_turns(speakers)).min().unwrap_or(1),
-            Self::All(stops) => stops.iter().map(|stop| stop.fewest_turns(speakers)).max().unwrap_or(1),
-        }
-    }
-
-    /// Returns after how many turns it certainly holds; none when it may never.
-    #[must_use]
-    pub fn most_turns(&self, speakers: u64) -> Option<u64> {
-        match self {
-            Self::Rounds(rounds) => Some(u64::from(rounds.get()) * speakers),
-            Self::Turns(turns) => Some(u64::from(turns.get())),
-            Self::Says(_) | Self::Not(_) => None,
-            Self::Any(stops) => stops.iter().filter_map(|stop| stop.most_turns(speakers)).min(),
-            // All of them hold from the latest on; one that may never hold keeps the others waiting for ever.
-            Self::All(stops) => {
-                let each: Option<Vec<u64>> = stops.iter().map(|stop| stop.most_turns(speakers)).collect();
-                each?.into_iter().max()
             }
         }
     }

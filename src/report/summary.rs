@@ -49,6 +49,9 @@ pub struct Summary {
     pub first_given_up: Option<String>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
+    /// Requests that left the oldest turns of their dialogue out, as its `history` says.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub trimmed: u64,
     /// What was settled of each step.
     pub steps: Vec<StepSummary>,
     /// What each backend stands for.
@@ -129,6 +132,18 @@ pub struct StepSummary {
     /// What its judge said; none when it is no judge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judge: Option<JudgeSummary>,
+    /// Conditions that ended its dialogues, most frequent first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ended_by: Vec<Ending>,
+}
+
+/// How often a condition ended a dialogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ending {
+    /// Its word: `rounds`, `says`, `agree`.
+    pub condition: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// What a judge said over all cases.
@@ -197,6 +212,7 @@ impl Tally {
             given_up: named(&self.given_up, FailureKind::word),
             first_given_up: self.first_given_up.clone(),
             cut: self.cut,
+            trimmed: self.trimmed,
             steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
             backends: self.backends.clone(),
             seed: self.started.as_ref().map_or(0, |started| started.seed),
@@ -239,6 +255,12 @@ impl StepSummary {
             skipped: step.skipped,
             reused: step.reused,
             judge: step.judge.as_ref().map(JudgeSummary::of),
+            ended_by: step
+                .endings
+                .ranked()
+                .into_iter()
+                .map(|(condition, count)| Ending { condition, count })
+                .collect(),
         }
     }
 }

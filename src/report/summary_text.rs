@@ -24,6 +24,11 @@ pub fn text(summary: &Summary, width: usize) -> String {
         if let Some(judge) = &step.judge {
             rows.judge(step, judge);
         }
+        if step.ended_by.len() > 1 {
+            let endings: Vec<_> =
+                step.ended_by.iter().map(|by| format!("{} {}", by.condition, grouped(by.count))).collect();
+            rows.add(step.step.as_str(), &format!("ended by {}", endings.join(", ")));
+        }
     }
     for reused in &summary.reused {
         rows.add("reused", &format!("{} of {}", counted(reused.tasks, "task"), reused.run));
@@ -41,6 +46,10 @@ pub fn text(summary: &Summary, width: usize) -> String {
     }
     if summary.cut > 0 {
         rows.add("cut short", &format!("{} at max_tokens or the end of the context", counted(summary.cut, "answer")));
+    }
+    if summary.trimmed > 0 {
+        let requests = counted(summary.trimmed, "request");
+        rows.add("trimmed", &format!("{requests} without the oldest turns, as `history` says"));
     }
     for backend in &summary.backends {
         rows.add("backend", &backend_line(backend));

@@ -40,6 +40,8 @@ pub struct Tally {
     pub first_given_up: Option<String>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
+    /// Requests that left the oldest turns of their dialogue out.
+    pub trimmed: u64,
     /// Tokens of all answered requests.
     pub usage: Usage,
     /// The same by actor, and what they cost.
@@ -83,6 +85,8 @@ pub struct StepTally {
     pub usage: Usage,
     /// What its judge said; none when it is no judge.
     pub judge: Option<JudgeTally>,
+    /// Conditions that ended its dialogues.
+    pub endings: Categories,
 }
 
 /// What a judge said over all cases.
@@ -133,6 +137,7 @@ impl Tally {
             Event::CaseSettled(settled) => self.cases.settle(settled.status),
             Event::RunPaused(_) => self.paused = true,
             Event::RunUnpaused(_) => self.paused = false,
+            Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.prices.clone_from(&tuned.prices),
             Event::CapacityChanged(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
@@ -206,6 +211,9 @@ impl Tally {
         }
         if let Some(TaskOutput::Judge(judgement)) = &settled.output {
             step.judge.get_or_insert_default().add(judgement);
+        }
+        if let Some(TaskOutput::Dialogue { stopped_by, .. }) = &settled.output {
+            step.endings.add(stopped_by.clone());
         }
         if let Some(failure) = &settled.failure {
             self.given_up.add(failure.kind);

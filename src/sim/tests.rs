@@ -6,8 +6,8 @@ use crate::base::{ActorName, BackendName, CaseNo, Digest, ItemId, StepName};
 use crate::event::Event;
 use crate::journal::{EventLog, EventSeq, Memory};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Dialogue, Items, Judge, Limits, ModelChoice,
-    Plan, Sampling, Step, StepIdx, StepKind, Stop,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Dialogue, History, Items, Judge, Limits,
+    ModelChoice, Order, Plan, Sampling, Step, StepIdx, StepKind, Stop,
 };
 use crate::prompt::Templates;
 
@@ -26,7 +26,16 @@ fn debate() -> Arc<Plan> {
     };
     let two = NonZeroU32::new(2).expect("not 0");
     let actors = vec![ActorIdx(0), ActorIdx(1)];
-    let dialogue = Dialogue { actors, opening, stop: Stop::Rounds(two), patterns: vec![] };
+    let dialogue = Dialogue {
+        actors,
+        opening,
+        stop: Stop::Rounds(two),
+        patterns: vec![],
+        order: Order::RoundRobin,
+        history: History::All,
+        captures: vec![],
+        likenesses: vec![],
+    };
     let judge = Judge {
         actor: ActorIdx(2),
         question,

@@ -143,7 +143,7 @@ struct World<I> {
     texts: BTreeMap<Digest, Arc<str>>,
     /// When a call ends, and in which order calls that end together began.
     coming: BinaryHeap<Reverse<(Timestamp, u64, Ticket)>>,
-    returns: BTreeMap<Ticket, (usize, Outcome, Usage, Timings)>,
+    returns: BTreeMap<Ticket, (usize, Report)>,
     arrivals: u64,
     now: Timestamp,
     requests: u64,
@@ -224,15 +224,14 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
 
     fn arrive(&mut self, log: &mut dyn EventLog, ticket: Ticket) -> Result<(), SimError> {
         // A call that was taken back has no return any more.
-        let Some((lane, outcome, usage, timings)) = self.returns.remove(&ticket) else { return Ok(()) };
+        let Some((lane, report)) = self.returns.remove(&ticket) else { return Ok(()) };
         self.lanes[lane].busy -= 1;
-        if let Outcome::Answered(answer) = &outcome
+        if let Outcome::Answered(answer) = &report.outcome
             && let Some(body) = self.texts.get(&answer.text)
         {
             let text = Text { case: Some(ticket.key.case), digest: answer.text, body: Arc::clone(body) };
             log.append(&[Batch { texts: vec![text], ..Batch::default() }])?;
         }
-        let report = Report { request: None, outcome, usage, timings };
         self.give(log, Input::Returned(ticket, Box::new(report)))?;
         match self.fill(lane)? {
             Some(sent) => self.give(log, sent),
@@ -245,7 +244,13 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
         if let Some((lane, ..)) = self.returns.remove(&ticket) {
             self.lanes[lane].busy -= 1;
             let outcome = Outcome::Failed(Failure::new(why, "no answer in time"));
-            let report = Report { request: None, outcome, usage: Usage::default(), timings: Timings::default() };
+            let report = Report {
+                request: None,
+                dropped_turns: 0,
+                outcome,
+                usage: Usage::default(),
+                timings: Timings::default(),
+            };
             inputs.push(Input::Returned(ticket, Box::new(report)));
             inputs.extend(self.fill(lane)?);
         }
@@ -260,22 +265,24 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
         self.lanes[lane].busy += 1;
         self.requests += 1;
         let ticket = call.ticket;
-        let (outcome, usage, timings) = self.answer(&call)?;
-        let ends = Timestamp(self.now.0.saturating_add_unsigned(timings.total_us));
-        self.returns.insert(ticket, (lane, outcome, usage, timings));
+        let report = self.answer(&call)?;
+        let ends = Timestamp(self.now.0.saturating_add_unsigned(report.timings.total_us));
+        self.returns.insert(ticket, (lane, report));
         self.arrivals += 1;
         self.coming.push(Reverse((ends, self.arrivals, ticket)));
         Ok(Some(Input::Sent(ticket)))
     }
 
-    fn answer(&mut self, call: &StartCall) -> Result<(Outcome, Usage, Timings), SimError> {
+    fn answer(&mut self, call: &StartCall) -> Result<Report, SimError> {
         if let Some(failure) = self.trouble(call) {
             let total_us = 1_000 * failure.retry_after_ms.unwrap_or(250);
             let timings = Timings { total_us, ..Timings::default() };
-            return Ok((Outcome::Failed(failure), Usage::default(), timings));
+            let (outcome, usage) = (Outcome::Failed(failure), Usage::default());
+            return Ok(Report { request: None, dropped_turns: 0, outcome, usage, timings });
         }
         let models = vec![Arc::from("sim"); self.plan.actors.len()];
         let composed = task::compose(&self.plan, &call.place, &models, &|digest| self.texts.get(digest).cloned())?;
+        let dropped_turns = composed.dropped_turns;
         let sampling = &self.plan.actor(call.place.actor).sampling;
         let simulated = sim::answer(&ChatRequest {
             model: Arc::from("sim"),
@@ -294,7 +301,9 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
             },
         });
         let completion = simulated.completion;
-        let facts = task::read(&self.plan, &call.place, &completion.text, completion.finish);
+        let facts = task::read(&self.plan, &call.place, &completion.text, completion.finish, &|digest| {
+            self.texts.get(digest).cloned()
+        })?;
         let text = self.keep(&Arc::from(completion.text));
         let answer = Answer { text, finish: completion.finish, model: completion.model, facts };
         let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
@@ -303,7 +312,8 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
             first_token_us: Some(micros(simulated.first_token)),
             total_us: micros(simulated.total),
         };
-        Ok((Outcome::Answered(answer), completion.usage, timings))
+        let (outcome, usage) = (Outcome::Answered(answer), completion.usage);
+        Ok(Report { request: None, dropped_turns, outcome, usage, timings })
     }
 
     /// Troubles pass: the third request for a call is always answered.

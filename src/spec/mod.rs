@@ -3,6 +3,7 @@
 //! Start at [`parse`] and [`Spec`].
 
 mod decode;
+mod dialogue;
 mod load;
 mod node;
 mod pipeline;
@@ -18,13 +19,16 @@ mod traps;
 mod words;
 
 pub use decode::Required;
+pub use dialogue::{
+    Agree, Budget, Dialogue, History, Looping, Opens, OpensWord, Order, OrderWord, Says, Stop, Unchanged,
+};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
-pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Slots, Temperature, Tokens, TopP, Version};
+pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version};
 pub use run::{Columns, Items, Limits, Results, Retries, Rows, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};
-pub use steps::{Chat, Dialogue, Judge, Says, Step, Stop};
+pub use steps::{Chat, Judge, Step};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};
 pub use words::{BaseUrl, JsonLinesPath, ParamType, PipelineName, Scalar, Word};

@@ -22,6 +22,10 @@ pub struct Temperature(pub f64);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TopP(pub f64);
 
+/// A share of a whole: over 0, at most 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(pub f64);
+
 /// A number of tokens from 1, written `160` or `2k`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tokens(pub u32);
@@ -87,6 +91,34 @@ impl FromScalar for TopP {
 
     fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
         number(literal, 0.0, 1.0).map(Self)
+    }
+}
+
+impl FromScalar for Share {
+    const EXPECTED: &'static str = "a share such as 90%, or a number from 0 to 1";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let share = match literal {
+            Literal::Text(text) => {
+                let Some((amount, "%")) = split(text.trim()) else {
+                    let reason = "this is no share".to_owned();
+                    let help = Some("write 90% or 0.9".to_owned());
+                    return Err(Refusal { code: code::UNIT, reason, help });
+                };
+                amount / 100.0
+            }
+            literal => match number(literal, 0.0, 1.0) {
+                Err(refusal) if matches!(literal, Literal::Integer(_) | Literal::Float(_)) => {
+                    return Err(refusal.help(format!("a percentage needs its sign: {}%", literal.show())));
+                }
+                read => read?,
+            },
+        };
+        match share {
+            share if share <= 0.0 => Err(Refusal::out_of_range("it must be more than nothing")),
+            share if share > 1.0 => Err(Refusal::out_of_range("the most is 100%")),
+            share => Ok(Self(share)),
+        }
     }
 }
 
@@ -337,6 +369,10 @@ mod tests {
         assert_eq!(read("2k"), Ok(Tokens(2_000)));
         assert_eq!(read("160"), Ok(Tokens(160)));
         assert!(read::<Tokens>("0").is_err());
+        assert_eq!((read("90%"), read("0.9")), (Ok(Share(0.9)), Ok(Share(0.9))));
+        for text in ["0", "0%", "101%", "5", "half", "-1%"] {
+            assert!(read::<Share>(text).is_err(), "{text}");
+        }
         assert_eq!(read("0.15 USD/M"), Ok(Rate(MicroUsd(150_000))));
         assert_eq!(read("2USD/k"), Ok(Rate(MicroUsd(2_000_000_000))));
         for text in ["0.15", "$0.15", "0.15 USD", "0.15 EUR/M", "-1 USD/M", ". USD/M", "0.1234567 USD/M", "1e3 USD/M"]

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    Backoff, BaseUrl, Columns, Count, JsonLinesPath, Length, Number, ParamType, PipelineName, Rate, Required, Rows,
-    Scalar, Seed, Setting, Slots, Spanned, Spec, Table, Temperature, Text, Tokens, TopP, Version, Word,
+    Backoff, BaseUrl, Columns, Count, JsonLinesPath, Length, Number, Opens, OpensWord, Order, OrderWord, ParamType,
+    PipelineName, Rate, Required, Rows, Scalar, Seed, Setting, Share, Slots, Spanned, Spec, Table, Temperature, Text,
+    Tokens, TopP, Version, Word,
 };
 
 /// A positive amount and a unit of time.
@@ -109,6 +110,22 @@ impl JsonSchema for Reference {
     }
 }
 
+impl JsonSchema for Order {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Order".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let word = generator.subschema_for::<Setting<OrderWord>>();
+        let opens = generator.subschema_for::<Opens>();
+        json_schema!({ "anyOf": [word, opens] })
+    }
+}
+
 impl<T: JsonSchema> JsonSchema for Setting<T> {
     fn inline_schema() -> bool {
         true
@@ -196,6 +213,12 @@ inline! {
     Seed => { "type": "integer", "minimum": 0, "maximum": u64::MAX }
     Temperature => { "type": "number", "minimum": 0, "maximum": 2 }
     TopP => { "type": "number", "minimum": 0, "maximum": 1 }
+    Share => { "anyOf": [
+        { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
+        { "type": "string", "pattern": r"^\s*(100(\.0+)?|0*[1-9][0-9]?(\.[0-9]+)?|0*\.0*[1-9][0-9]*|0+\.[0-9]*[1-9][0-9]*)%$" },
+    ] }
+    OrderWord => { "enum": ["round_robin", "random"] }
+    OpensWord => { "const": "rotate" }
     Number => { "type": "number" }
     Tokens => { "anyOf": [
         { "type": "integer", "minimum": 1, "maximum": u32::MAX },

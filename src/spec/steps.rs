@@ -7,13 +7,11 @@ use schemars::JsonSchema;
 use super::decode::{Decode, Fields, Place};
 use super::node::{Node, Spanned};
 use super::table::Named;
-use super::{Count, Required, Setting, Text};
-use crate::diag::{Diagnostic, Span, code};
+use super::{Count, Dialogue, Required, Setting, Text};
+use crate::diag::{Diagnostic, code};
 
 /// The kinds of a step.
 const KINDS: &[&str] = &["chat", "dialogue", "judge"];
-/// The conditions of a stop.
-const CONDITIONS: &[&str] = &["rounds", "turns", "says", "any", "all", "not"];
 
 /// One step: exactly one of `chat`, `dialogue`, `judge`.
 #[derive(Clone, Debug, JsonSchema)]
@@ -44,21 +42,6 @@ pub struct Chat {
     pub prompt: Required<Text>,
 }
 
-/// Several actors in turns.
-#[derive(Clone, Debug, JsonSchema)]
-pub struct Dialogue {
-    /// Who speaks, in turn: at least two names from `actors`.
-    #[schemars(extend("minItems" = 2, "uniqueItems" = true))]
-    #[schemars(extend("examples" = [["pro", "con"]]))]
-    pub actors: Required<Vec<Spanned<String>>>,
-    /// A message that all see first: a template.
-    #[schemars(example = &"The motion: {{ item.motion }}")]
-    pub opening: Required<Text>,
-    /// When it is over, tested after each turn. `rounds` or `turns` must bound it.
-    #[schemars(extend("examples" = [{"rounds": 3}, {"any": [{"rounds": 10}, {"says": {"pattern": "(?i)i concede"}}]}]))]
-    pub stop: Required<Stop>,
-}
-
 /// A choice among options.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Judge {
@@ -80,49 +63,6 @@ pub struct Judge {
     #[schemars(extend("minItems" = 2, "maxItems" = 2, "uniqueItems" = true))]
     #[schemars(extend("examples" = [["pro", "con"]]))]
     pub blind: Option<Vec<Spanned<String>>>,
-}
-
-/// When a dialogue is over: exactly one condition.
-#[derive(Clone, Debug, JsonSchema)]
-#[schemars(extend("oneOf" = [
-    {"required": ["rounds"]}, {"required": ["turns"]}, {"required": ["says"]},
-    {"required": ["any"]}, {"required": ["all"]}, {"required": ["not"]},
-]))]
-pub struct Stop {
-    /// So many turns of each actor have been taken.
-    #[schemars(extend("examples" = [3, "{{ params.rounds }}"]))]
-    pub rounds: Option<Setting<Count>>,
-    /// So many turns have been taken.
-    #[schemars(extend("examples" = [6]))]
-    pub turns: Option<Setting<Count>>,
-    /// The latest turn matches a pattern.
-    #[schemars(extend("examples" = [{"actor": "con", "pattern": "(?i)i concede"}]))]
-    pub says: Option<Says>,
-    /// One of these holds.
-    #[schemars(extend("minItems" = 1))]
-    #[schemars(extend("examples" = [[{"rounds": 10}, {"says": {"pattern": "(?i)i concede"}}]]))]
-    pub any: Option<Vec<Stop>>,
-    /// All of these hold.
-    #[schemars(extend("minItems" = 1))]
-    #[schemars(extend("examples" = [[{"rounds": 2}, {"turns": 5}]]))]
-    pub all: Option<Vec<Stop>>,
-    /// This does not hold.
-    #[schemars(extend("examples" = [{"says": {"pattern": "because"}}]))]
-    pub not: Option<Box<Stop>>,
-    /// Where it is written.
-    #[schemars(skip)]
-    pub span: Span,
-}
-
-/// What the latest turn is searched for.
-#[derive(Clone, Debug, JsonSchema)]
-pub struct Says {
-    /// Whose turns: one of the dialogue's actors. Omitted: anybody's.
-    #[schemars(extend("examples" = ["con"]))]
-    pub actor: Option<Spanned<String>>,
-    /// A regular expression.
-    #[schemars(example = &"(?i)i concede")]
-    pub pattern: Required<Text>,
 }
 
 impl Named for Step {
@@ -160,23 +100,6 @@ impl Decode for Chat {
     }
 }
 
-impl Decode for Dialogue {
-    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
-        let mut fields = Fields::of(node, place, report)?;
-        let dialogue = Self {
-            actors: fields.required("actors", report),
-            opening: fields.required("opening", report),
-            stop: fields.required("stop", report),
-        };
-        if let Some(actors) = dialogue.actors.as_ref() {
-            let place = fields.place_of("actors", &fields.span_of("actors"));
-            distinct(actors, fields.length_of("actors"), &place, report);
-        }
-        fields.finish(report);
-        Some(dialogue)
-    }
-}
-
 impl Decode for Judge {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
@@ -207,45 +130,8 @@ impl Decode for Judge {
     }
 }
 
-impl Decode for Stop {
-    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
-        let mut fields = Fields::of(node, place, report)?;
-        if CONDITIONS.iter().any(|key| fields.has(key)) || !fields.has_unknown(CONDITIONS) {
-            fields.exactly_one(CONDITIONS, "several conditions go under `any` (one is enough) or `all`", report);
-        }
-        let stop = Self {
-            rounds: fields.optional("rounds", report),
-            turns: fields.optional("turns", report),
-            says: fields.optional("says", report),
-            any: fields.optional("any", report),
-            all: fields.optional("all", report),
-            not: fields.optional("not", report),
-            span: node.span.clone(),
-        };
-        for (key, list) in [("any", &stop.any), ("all", &stop.all)] {
-            if list.as_ref().is_some_and(Vec::is_empty) {
-                report.push(
-                    Diagnostic::error(code::BAD_LIST, format!("`{key}` of {} is empty", place.what))
-                        .at(&fields.span_of(key), "at least one condition must be given"),
-                );
-            }
-        }
-        fields.finish(report);
-        Some(stop)
-    }
-}
-
-impl Decode for Says {
-    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
-        let mut fields = Fields::of(node, place, report)?;
-        let says = Self { actor: fields.optional("actor", report), pattern: fields.required("pattern", report) };
-        fields.finish(report);
-        Some(says)
-    }
-}
-
 /// Checks that at least two entries are written, and that none stands twice.
-fn distinct(entries: &[Spanned<String>], written: usize, place: &Place, report: &mut Vec<Diagnostic>) {
+pub(super) fn distinct(entries: &[Spanned<String>], written: usize, place: &Place, report: &mut Vec<Diagnostic>) {
     let mut seen: BTreeMap<&str, &Spanned<String>> = BTreeMap::new();
     for entry in entries {
         let first = *seen.entry(entry.value.as_str()).or_insert(entry);

@@ -22,6 +22,8 @@ pub struct Composed {
     pub options: Vec<String>,
     /// 31 bits.
     pub seed: u32,
+    /// Turns that the dialogue's `history` leaves out.
+    pub dropped_turns: u32,
 }
 
 /// A question that cannot be made.
@@ -70,18 +72,21 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
     }
     let user = |text: String| Message { role: Role::User, content: Arc::from(text) };
     let mut options = Vec::new();
+    let mut dropped_turns = 0;
     match kind {
         StepKind::Chat(chat) => messages.push(user(render("prompt", chat.prompt)?)),
         StepKind::Dialogue(talk) => {
             let opening = render("opening", talk.opening)?;
-            messages.extend(dialogue::history(plan, talk, place, opening, texts)?);
+            let seen = dialogue::seen(plan, talk, place, opening, texts)?;
+            dropped_turns = seen.dropped_turns;
+            messages.extend(seen.messages);
         }
         StepKind::Judge(judge) => {
             options = labels.options(&judge.choose);
             messages.push(user(question(render("question", judge.question)?, judge, &options)));
         }
     }
-    Ok(Composed { messages, options, seed: seed_of(plan, place) })
+    Ok(Composed { messages, options, seed: seed_of(plan, place), dropped_turns })
 }
 
 /// Adds how to answer: the only words that `pipe` puts into a prompt by itself.

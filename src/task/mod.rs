@@ -6,6 +6,7 @@ mod blind;
 mod compose;
 mod context;
 mod dialogue;
+mod heard;
 mod read;
 #[cfg(test)]
 mod tests;

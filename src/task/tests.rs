@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::*;
 use crate::base::{ActorName, CaseNo, Digest, ItemId, StepName};
-use crate::event::{FinishReason, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict};
+use crate::event::{Facts, FinishReason, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, Call, Dialogue, Items, Judge, Limits, ModelChoice, Pattern, Place, Plan, Sampling,
-    Step, StepIdx, StepKind, Stop,
+    Actor, ActorIdx, BackendIdx, Call, Dialogue, History, Items, Judge, Likeness, Limits, ModelChoice, Order,
+    Pattern, Place, Plan, Sampling, Step, StepIdx, StepKind, Stop,
 };
 use crate::prompt::Templates;
 
@@ -47,6 +47,10 @@ fn plan(speakers: &[&str]) -> Plan {
                     actors: (0..speakers.len()).map(ActorIdx).collect(),
                     opening,
                     stop: Stop::Rounds(one),
+                    order: Order::RoundRobin,
+                    history: History::All,
+                    captures: Vec::new(),
+                    likenesses: Vec::new(),
                     patterns: vec![Pattern {
                         actor: Some(ActorIdx(1)),
                         regex: Regex::new("concede").expect("valid"),
@@ -112,6 +116,17 @@ fn composed(plan: &Plan, place: &Place, store: &Store) -> Vec<String> {
     question.messages.iter().map(|message| format!("{}: {}", message.role.word(), message.content)).collect()
 }
 
+fn facts(plan: &Plan, place: &Place, answer: &str, store: &Store) -> Facts {
+    read(plan, place, answer, FinishReason::Stop, &|digest| store.0.get(digest).cloned()).expect("texts are there")
+}
+
+fn change(plan: &mut Plan, change: impl Fn(&mut Dialogue)) {
+    match &mut plan.steps[0].kind {
+        StepKind::Dialogue(dialogue) => change(dialogue),
+        StepKind::Chat(_) | StepKind::Judge(_) => unreachable!("the first step is the dialogue"),
+    }
+}
+
 #[test]
 fn two_speakers_alternate_without_names() {
     let plan = plan(&["pro", "con"]);
@@ -171,7 +186,7 @@ fn blind_answers_are_mapped_back() {
     let answer = r#"{"choice": "A"}"#;
     for (exchanged, expected) in [(false, "pro"), (true, "con")] {
         let at = verdict_place(&mut store, exchanged);
-        let facts = read(&plan, &at, answer, FinishReason::Stop);
+        let facts = facts(&plan, &at, answer, &store);
         assert_eq!(facts.verdict, Some(Verdict::Choice(expected.to_owned())));
     }
 }
@@ -182,7 +197,7 @@ fn says_looks_at_its_own_actor() {
     let mut store = Store::default();
     for (actor, expected) in [(0, false), (1, true)] {
         let at = place(&mut store, 0, Call::Turn(1), actor);
-        assert_eq!(read(&plan, &at, "I concede.", FinishReason::Stop).says, [expected]);
+        assert_eq!(facts(&plan, &at, "I concede.", &store).says, [expected]);
     }
 }
 
@@ -208,4 +223,57 @@ fn seeds_differ_by_call_and_repeat_alone() {
     assert_eq!(crate::plan::seed_of(&plan, &one), crate::plan::seed_of(&plan, &other));
     other.repeat = 2;
     assert_ne!(crate::plan::seed_of(&plan, &one), crate::plan::seed_of(&plan, &other));
+}
+
+#[test]
+fn a_history_drops_the_oldest_turns_and_keeps_the_opening() {
+    let mut store = Store::default();
+    let mut at = place(&mut store, 0, Call::Turn(4), 1);
+    at.turns = ["pro", "con", "pro"].map(|actor| store.turn(actor, &format!("{actor} says this."))).to_vec();
+    let check = |history, dropped, expected: &[&str]| {
+        let mut plan = plan(&["pro", "con"]);
+        change(&mut plan, |dialogue| dialogue.history = history);
+        assert_eq!(composed(&plan, &at, &store)[1..], *expected, "{history:?}");
+        let models: Vec<Arc<str>> = plan.actors.iter().map(|_| Arc::from("m")).collect();
+        let question = compose(&plan, &at, &models, &|digest| store.0.get(digest).cloned()).expect("composes");
+        assert_eq!(question.dropped_turns, dropped, "{history:?}");
+    };
+    let two = ["user: Motion: Tea is better", "assistant: con says this.", "user: pro says this."];
+    let one = ["user: Motion: Tea is better\n\npro says this."];
+    check(History::Last(NonZeroU32::new(2).expect("not 0")), 1, &two);
+    check(
+        History::Last(NonZeroU32::new(9).expect("not 0")),
+        0,
+        &["user: Motion: Tea is better\n\npro says this.", "assistant: con says this.", "user: pro says this."],
+    );
+    // Each turn has 14 bytes: 4 tokens.
+    check(History::Tokens(8), 1, &two);
+    check(History::Tokens(7), 2, &one);
+    check(History::Tokens(1), 2, &one);
+}
+
+#[test]
+fn captures_and_likenesses_become_facts() {
+    let mut plan = plan(&["pro", "con"]);
+    change(&mut plan, |dialogue| {
+        dialogue.captures = vec![Some(Regex::new("(?i)answer: *(.*)").expect("valid")), None];
+        dialogue.likenesses = [1, 2]
+            .map(|window| Likeness { similarity: 0.9, window: NonZeroU32::new(window).expect("not 0") })
+            .to_vec();
+        dialogue.stop = Stop::Budget(100);
+    });
+    let mut store = Store::default();
+    let mut at = place(&mut store, 0, Call::Turn(5), 0);
+    at.turns = ["one two three", "four five six", "seven eight nine", "one two three"]
+        .iter()
+        .zip(["pro", "con"].into_iter().cycle())
+        .map(|(text, actor)| store.turn(actor, text))
+        .collect();
+    let read = facts(&plan, &at, "One, two three.", &store);
+    assert_eq!(read.loops, [false, true], "only the second window reaches back to the first turn");
+    assert_eq!(read.captures, [None, Some(Digest::of(b"one, two three."))]);
+    assert_eq!(read.about_tokens, 4);
+    let read = facts(&plan, &at, "I think ANSWER:  Forty  two", &store);
+    assert_eq!(read.captures[0], Some(Digest::of(b"forty two")));
+    assert_eq!(read.loops, [false, false]);
 }

@@ -60,6 +60,7 @@ impl Station {
                 Err(error) => return unasked(&error),
             };
         let mut texts = Vec::new();
+        let dropped_turns = composed.dropped_turns;
         let request_digest = manifest(&composed, &mut texts);
         let request = self.request(place, composed, timeouts);
 
@@ -79,7 +80,7 @@ impl Station {
         };
         let timings = Timings { queued_us: 0, first_token_us: first_token.get().copied(), total_us: micros(start) };
         let (outcome, usage) = self.outcome(place, answer, &mut texts);
-        Worked { report: Report { request: Some(request_digest), outcome, usage, timings }, texts }
+        Worked { report: Report { request: Some(request_digest), dropped_turns, outcome, usage, timings }, texts }
     }
 
     fn request(&self, place: &Place, composed: Composed, timeouts: Timeouts) -> ChatRequest {
@@ -116,7 +117,13 @@ impl Station {
         match answer {
             Err(failure) => (Outcome::Failed(failure), Usage::default()),
             Ok(Completion { text, finish, model, usage }) => {
-                let facts = task::read(&self.plan, place, &text, finish);
+                let facts =
+                    match task::read(&self.plan, place, &text, finish, &|digest| (self.texts)(place.case, digest)) {
+                        Ok(facts) => facts,
+                        Err(error) => {
+                            return (Outcome::Failed(Failure::new(FailureKind::Render, error.to_string())), usage);
+                        }
+                    };
                 let text = keep(texts, Arc::from(text));
                 (Outcome::Answered(Answer { text, finish, model, facts }), usage)
             }
@@ -131,7 +138,8 @@ fn micros(start: Instant) -> u64 {
 fn unasked(error: &task::ComposeError) -> Worked {
     let failure = Failure::new(FailureKind::Render, error.to_string());
     let outcome = Outcome::Failed(failure);
-    let report = Report { request: None, outcome, usage: Usage::default(), timings: Timings::default() };
+    let report =
+        Report { request: None, dropped_turns: 0, outcome, usage: Usage::default(), timings: Timings::default() };
     Worked { report, texts: Vec::new() }
 }
 

@@ -15,5 +15,6 @@ mod readme;
 mod reuse;
 mod scale;
 mod schema;
+mod show;
 mod steer;
 mod surface;

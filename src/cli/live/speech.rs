@@ -216,6 +216,7 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::AttemptStarted(_)
         | Event::AttemptEnded(_)
         | Event::RunTuned(_)
+        | Event::WindowTrimmed(_)
         | Event::TaskSettled(_)
         | Event::TaskAdopted(_)
         | Event::CaseSettled(_)

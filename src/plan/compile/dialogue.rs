@@ -1,13 +1,15 @@
 //! Dialogues: speakers, opening, and what is sure to end them.
 
+use std::num::NonZeroU32;
+
 use regex::{Regex, RegexBuilder};
 
 use super::Compiler;
 use super::cast::Cast;
 use super::scope::{Checked, Role};
 use crate::diag::{Diagnostic, code};
-use crate::plan::{Dialogue, Pattern, Stop};
-use crate::spec::{self, Spanned, Text};
+use crate::plan::{Dialogue, History, Likeness, Order, Pattern, Stop};
+use crate::spec::{self, Count, OrderWord, Setting, Spanned, Text};
 
 /// Memory that one pattern may take when compiled; `\w{20}` takes a third of it.
 const LARGEST_PATTERN: usize = 1 << 18;
@@ -20,21 +22,40 @@ pub(super) struct ReadDialogue {
     pub(super) dialogue: Option<Dialogue>,
 }
 
+/// What the conditions of a stop look for, by their places in it.
+#[derive(Default)]
+struct Sought {
+    patterns: Vec<Pattern>,
+    captures: Vec<Option<Regex>>,
+    likenesses: Vec<Likeness>,
+}
+
+impl Sought {
+    fn capture(&mut self, pattern: Option<Regex>) -> usize {
+        self.captures.push(pattern);
+        self.captures.len() - 1
+    }
+}
+
 impl Compiler<'_> {
     pub(super) fn dialogue(&mut self, name: &str, dialogue: &spec::Dialogue, cast: Option<&Cast>) -> ReadDialogue {
         let names: &[Spanned<String>] = dialogue.actors.as_deref().unwrap_or_default();
         let speakers: Vec<_> = names.iter().map(|name| self.actor_of(name, cast)).collect();
         let what = format!("`opening` of step `{name}`");
         let opening = dialogue.opening.as_ref().and_then(|text| self.template(&what, text, Role::Question));
-        let mut patterns = Vec::new();
+        let mut sought = Sought::default();
         let stop = dialogue.stop.as_ref().and_then(|condition| {
             self.check_bounded(name, condition);
-            self.stop(condition, names, cast, &mut patterns)
+            self.stop(condition, names, cast, &mut sought)
         });
+        let order = self.turn_order(name, dialogue.order.as_ref());
+        let history = self.seen(name, dialogue.history.as_ref());
         let id = opening.as_ref().map(|opening| opening.id);
         let whole = || {
             let actors = speakers.into_iter().collect::<Option<Vec<_>>>()?;
-            Some(Dialogue { actors, opening: id?, stop: stop?, patterns })
+            let Sought { patterns, captures, likenesses } = sought;
+            let (opening, order, history, stop) = (id?, order?, history?, stop?);
+            Some(Dialogue { actors, opening, order, history, stop, patterns, captures, likenesses })
         };
         ReadDialogue { dialogue: whole(), opening }
     }
@@ -44,7 +65,7 @@ impl Compiler<'_> {
         stop: &spec::Stop,
         speakers: &[Spanned<String>],
         cast: Option<&Cast>,
-        patterns: &mut Vec<Pattern>,
+        sought: &mut Sought,
     ) -> Option<Stop> {
         if let Some(rounds) = &stop.rounds {
             return self.setting("`rounds`", rounds).map(|count| Stop::Rounds(count.value.0));
@@ -54,17 +75,75 @@ impl Compiler<'_> {
         }
         if let Some(says) = &stop.says {
             let pattern = self.says(says, speakers, cast)?;
-            patterns.push(pattern);
-            return Some(Stop::Says(patterns.len() - 1));
+            sought.patterns.push(pattern);
+            return Some(Stop::Says(sought.patterns.len() - 1));
+        }
+        if let Some(agree) = &stop.agree {
+            let pattern = agree.pattern.as_ref().and_then(|pattern| self.regex(pattern))?;
+            return Some(Stop::Agree(sought.capture(Some(pattern))));
+        }
+        if let Some(unchanged) = &stop.unchanged {
+            let window = self.window("`window` of `unchanged`", unchanged.window.as_ref());
+            let pattern = match &unchanged.pattern {
+                Some(pattern) => Some(self.regex(pattern)?),
+                None => None,
+            };
+            return Some(Stop::Unchanged { capture: sought.capture(pattern), window: window? });
+        }
+        if let Some(looping) = &stop.looping {
+            let window = self.window("`window` of `looping`", looping.window.as_ref());
+            let similarity = looping.similarity.as_ref();
+            let similarity = similarity.and_then(|setting| self.setting("`similarity`", setting));
+            sought.likenesses.push(Likeness { similarity: similarity?.value.0, window: window? });
+            return Some(Stop::Looping(sought.likenesses.len() - 1));
+        }
+        if let Some(budget) = &stop.budget {
+            let tokens = budget.tokens.as_ref()?;
+            return self.setting("`tokens` of `budget`", tokens).map(|tokens| Stop::Budget(tokens.value.0));
         }
         if let Some(inner) = &stop.not {
-            return self.stop(inner, speakers, cast, patterns).map(|inner| Stop::Not(Box::new(inner)));
+            return self.stop(inner, speakers, cast, sought).map(|inner| Stop::Not(Box::new(inner)));
         }
         let list = stop.any.as_ref().or(stop.all.as_ref())?;
         // All of them, before the first that is missing ends it: every mistake is to be told.
-        let read: Vec<_> = list.iter().map(|inner| self.stop(inner, speakers, cast, patterns)).collect();
+        let read: Vec<_> = list.iter().map(|inner| self.stop(inner, speakers, cast, sought)).collect();
         let list = read.into_iter().collect::<Option<Vec<_>>>()?;
         Some(if stop.any.is_some() { Stop::Any(list) } else { Stop::All(list) })
+    }
+
+    fn window(&mut self, what: &str, window: Option<&Setting<Count>>) -> Option<NonZeroU32> {
+        match window {
+            None => Some(NonZeroU32::MIN),
+            Some(window) => self.setting(what, window).map(|count| count.value.0),
+        }
+    }
+
+    fn turn_order(&mut self, name: &str, order: Option<&spec::Order>) -> Option<Order> {
+        let what = format!("`order` of step `{name}`");
+        match order {
+            None => Some(Order::RoundRobin),
+            Some(spec::Order::Word(word)) => self.setting(&what, word).map(|word| match word.value {
+                OrderWord::RoundRobin => Order::RoundRobin,
+                OrderWord::Random => Order::Random,
+            }),
+            Some(spec::Order::Opens(opens)) => {
+                let opens = opens.opens.as_ref()?;
+                self.setting(&format!("`opens` of {what}"), opens).map(|_| Order::Rotate)
+            }
+        }
+    }
+
+    fn seen(&mut self, name: &str, history: Option<&spec::History>) -> Option<History> {
+        let what = |key: &str| format!("`{key}` of `history` of step `{name}`");
+        match history {
+            None => Some(History::All),
+            Some(spec::History { last: Some(last), .. }) => {
+                self.setting(&what("last"), last).map(|count| History::Last(count.value.0))
+            }
+            Some(spec::History { tokens, .. }) => {
+                self.setting(&what("tokens"), tokens.as_ref()?).map(|tokens| History::Tokens(tokens.value.0))
+            }
+        }
     }
 
     fn says(&mut self, says: &spec::Says, speakers: &[Spanned<String>], cast: Option<&Cast>) -> Option<Pattern> {
@@ -140,7 +219,9 @@ impl Compiler<'_> {
             Diagnostic::error(code::UNBOUNDED, format!("nothing is sure to end the dialogue of step `{name}`"))
                 .at(&stop.span, "a model may never meet this");
         self.report.push(if stop.all.is_some() {
-            diagnostic.help("under `all` every condition must be met; put `rounds` or `turns` beside it under `any`")
+            diagnostic.help(
+                "under `all` every condition must be met; put `rounds`, `turns` or `budget` beside it under `any`",
+            )
         } else {
             diagnostic.help("add a bound: any: [{ rounds: 10 }, …]")
         });
@@ -156,5 +237,10 @@ fn bounded(stop: &spec::Stop) -> bool {
         return list.iter().all(bounded);
     }
     // A condition that could not be read has been reported already.
-    stop.rounds.is_some() || stop.turns.is_some() || (stop.says.is_none() && stop.not.is_none())
+    let may_never_hold = stop.says.is_some()
+        || stop.not.is_some()
+        || stop.agree.is_some()
+        || stop.unchanged.is_some()
+        || stop.looping.is_some();
+    stop.rounds.is_some() || stop.turns.is_some() || stop.budget.is_some() || !may_never_hold
 }

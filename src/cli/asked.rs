@@ -1,0 +1,99 @@
+//! What a recorded request carried beside its messages: the plan of its run, made again, tells it.
+
+use std::sync::Arc;
+
+use super::earlier::Earlier;
+use super::show_case::Page;
+use super::show_texts::CallRecord;
+use crate::base::Digest;
+use crate::event::{AttemptStarted, Outcome, Turn};
+use crate::journal::{AttemptRecord, CaseRecord, RunDir};
+use crate::plan::{ActorIdx, Call, Place, Plan, Sampling, StepIdx, seed_of};
+use crate::task;
+
+/// What one call asked for.
+pub(super) struct Asked {
+    /// As it was sent.
+    pub(super) model: Arc<str>,
+    pub(super) sampling: Sampling,
+    pub(super) seed: u32,
+    /// What the answer had to be one of; empty for any text.
+    pub(super) options: Vec<String>,
+}
+
+/// The plan of a run, or why it cannot be made again here.
+pub(super) struct AskedOf(Result<Earlier, String>);
+
+impl AskedOf {
+    /// Makes the plan of a run again.
+    pub(super) fn open(dir: &RunDir) -> Self {
+        Self(Earlier::open(dir).map_err(|error| error.to_string()))
+    }
+
+    /// Returns what a call asked for, or why nobody can tell.
+    ///
+    /// # Errors
+    /// The reason, for people.
+    pub(super) fn asked(&self, page: &Page<'_>, call: &CallRecord<'_>) -> Result<Asked, String> {
+        let earlier = match &self.0 {
+            Ok(earlier) => earlier,
+            Err(reason) => return Err(reason.clone()),
+        };
+        let Some(place) = place_of(&earlier.plan, page.case, page.attempts, &call.last().started) else {
+            return Err("this version asks in another way than the one that ran it".to_owned());
+        };
+        let models: Vec<Arc<str>> = earlier.voices.iter().map(|voice| Arc::clone(&voice.model)).collect();
+        let texts = |digest: &Digest| page.reader.text(Some(page.case.admitted.case), digest).ok().flatten();
+        let composed = task::compose(&earlier.plan, &place, &models, &texts);
+        Ok(Asked {
+            model: Arc::clone(&models[place.actor.0]),
+            sampling: earlier.plan.actor(place.actor).sampling.clone(),
+            seed: seed_of(&earlier.plan, &place),
+            options: composed.map(|composed| composed.options).unwrap_or_default(),
+        })
+    }
+}
+
+/// Returns where a recorded call stands in a plan; none when the plan has no such place.
+pub(super) fn place_of(
+    plan: &Plan,
+    case: &CaseRecord,
+    attempts: &[AttemptRecord],
+    started: &AttemptStarted,
+) -> Option<Place> {
+    let step = StepIdx(plan.steps.iter().position(|step| step.name == started.id.step)?);
+    let actor = ActorIdx(plan.actors.iter().position(|actor| actor.name == started.actor)?);
+    let call = Call::parse(&started.id.call)?;
+    let inputs = plan.step(step).reads.iter().map(|&read| {
+        let task = case.tasks.iter().find(|task| task.step == plan.step(read).name)?;
+        Some((read, Arc::new(task.clone())))
+    });
+    Some(Place {
+        case: case.admitted.case,
+        item: case.admitted.item.clone(),
+        repeat: case.admitted.repeat,
+        row: case.admitted.row,
+        step,
+        call,
+        actor,
+        turns: turns_before(attempts, started, call),
+        inputs: inputs.collect::<Option<_>>()?,
+        takes_format: true,
+    })
+}
+
+/// Returns the turns of a dialogue that were taken before a call.
+fn turns_before(attempts: &[AttemptRecord], started: &AttemptStarted, call: Call) -> Vec<Turn> {
+    let Call::Turn(number) = call else { return Vec::new() };
+    let answered = attempts.iter().filter(|attempt| attempt.started.id.step == started.id.step);
+    let mut turns: Vec<(u32, Turn)> = answered
+        .filter_map(|attempt| {
+            let Some(Call::Turn(turn)) = Call::parse(&attempt.started.id.call) else { return None };
+            let (_, ended) = attempt.ended.as_ref()?;
+            let Outcome::Answered(answer) = &ended.outcome else { return None };
+            (turn < number).then(|| (turn, Turn { actor: attempt.started.actor.clone(), text: answer.text }))
+        })
+        .collect();
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, turn)| turn).collect()
+}

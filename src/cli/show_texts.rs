@@ -1,0 +1,190 @@
+//! What the journal keeps of requests and answers, texts looked up: for the views of cases, steps and calls.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::printer::inert;
+use crate::base::{CallPath, CaseNo, Digest, StepName, TokenCount};
+use crate::event::{Answer, AttemptEnded, FinishReason, Outcome, Timings, Usage};
+use crate::journal::{AttemptRecord, JournalError, Reader};
+use crate::report::{columns, duration, grouped, wrapped};
+
+/// Where texts stand beside the role that says them.
+const TEXT_INDENT: usize = 15;
+
+/// One message of a request, as the manifest names it.
+#[derive(Deserialize)]
+struct Line {
+    role: String,
+    text: Digest,
+}
+
+/// One message of a request.
+pub(super) struct Said {
+    /// `system`, `user` or `assistant`.
+    pub(super) role: String,
+    /// Which text.
+    pub(super) digest: Digest,
+    /// The text, or a note that it is missing.
+    pub(super) text: Arc<str>,
+}
+
+/// All attempts of one call, in order.
+pub(super) struct CallRecord<'a> {
+    pub(super) path: &'a CallPath,
+    pub(super) attempts: Vec<&'a AttemptRecord>,
+}
+
+impl CallRecord<'_> {
+    /// Returns the attempt that counts: the last one.
+    pub(super) fn last(&self) -> &AttemptRecord {
+        self.attempts[self.attempts.len() - 1]
+    }
+}
+
+/// Returns the calls of a step in the order in which they were first sent.
+pub(super) fn calls_of<'a>(attempts: &'a [AttemptRecord], step: &StepName) -> Vec<CallRecord<'a>> {
+    let mut calls: Vec<CallRecord<'a>> = Vec::new();
+    for attempt in attempts.iter().filter(|attempt| attempt.started.id.step == *step) {
+        let path = &attempt.started.id.call;
+        match calls.iter_mut().find(|call| call.path == path) {
+            Some(call) => call.attempts.push(attempt),
+            None => calls.push(CallRecord { path, attempts: vec![attempt] }),
+        }
+    }
+    calls
+}
+
+/// Returns the messages of a request.
+///
+/// # Errors
+/// Damage, or trouble of the store.
+pub(super) fn messages(reader: &Reader, ended: &AttemptEnded) -> Result<Vec<Said>, JournalError> {
+    let Some(manifest) = &ended.request else {
+        return Ok(Vec::new());
+    };
+    let list =
+        read_json(reader, ended.id.case, manifest)?.and_then(|list| serde_json::from_value::<Vec<Line>>(list).ok());
+    let Some(list) = list else {
+        let text = format!("(the journal has no list of messages {manifest})").into();
+        return Ok(vec![Said { role: "prompt".to_owned(), digest: *manifest, text }]);
+    };
+    let mut messages = Vec::new();
+    for Line { role, text: digest } in list {
+        messages.push(Said { role, digest, text: text_or_note(reader, ended.id.case, &digest)? });
+    }
+    Ok(messages)
+}
+
+/// Returns a text that is JSON.
+///
+/// # Errors
+/// Damage, or trouble of the store.
+pub(super) fn read_json(reader: &Reader, case: CaseNo, digest: &Digest) -> Result<Option<Value>, JournalError> {
+    Ok(reader.text(Some(case), digest)?.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// Returns a text, or a note that it is missing.
+///
+/// # Errors
+/// Damage, or trouble of the store.
+pub(super) fn text_or_note(reader: &Reader, case: CaseNo, digest: &Digest) -> Result<Arc<str>, JournalError> {
+    Ok(reader.text(Some(case), digest)?.unwrap_or_else(|| format!("(the journal has no text {digest})").into()))
+}
+
+/// Puts texts in the place of their digests, wherever they stand in a value.
+///
+/// # Errors
+/// Damage, or trouble of the store.
+pub(super) fn resolved(reader: &Reader, case: CaseNo, value: Value) -> Result<Value, JournalError> {
+    Ok(match value {
+        Value::String(word) => {
+            match word.parse::<Digest>().ok().map(|digest| reader.text(Some(case), &digest)).transpose()? {
+                Some(Some(text)) => json!(text),
+                Some(None) | None => Value::String(word),
+            }
+        }
+        Value::Array(list) => {
+            Value::Array(list.into_iter().map(|value| resolved(reader, case, value)).collect::<Result<_, _>>()?)
+        }
+        Value::Object(map) => {
+            let fields = map.into_iter().map(|(key, value)| Ok((key, resolved(reader, case, value)?)));
+            Value::Object(fields.collect::<Result<_, JournalError>>()?)
+        }
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
+    })
+}
+
+/// Says what one attempt took, in parts.
+pub(super) fn ending(ended: &AttemptEnded) -> Vec<String> {
+    let Timings { queued_us, first_token_us, total_us } = ended.timings;
+    let first = first_token_us.map_or(String::new(), |first| format!(", first token after {}", duration(first)));
+    let mut parts = vec![format!("{}{first}", duration(total_us))];
+    if queued_us >= 1_000 {
+        parts.push(format!("{} in our queue", duration(queued_us)));
+    }
+    parts.extend(tokens(&ended.usage));
+    if let Outcome::Answered(Answer { finish: FinishReason::Length, .. }) = &ended.outcome {
+        parts.push("cut at its limit of tokens".to_owned());
+    }
+    if !ended.charged {
+        parts.push("not charged".to_owned());
+    }
+    parts
+}
+
+/// Says tokens: `20 in, 10 out`; none where the server told nothing.
+pub(super) fn tokens(usage: &Usage) -> Option<String> {
+    let count = |tokens: Option<TokenCount>| tokens.map_or_else(|| "?".to_owned(), |tokens| grouped(tokens.0));
+    (!usage.is_empty()).then(|| format!("{} in, {} out", count(usage.input), count(usage.output)))
+}
+
+/// Writes a text beside what it is, in a column of its own; on a narrow screen under it.
+pub(super) fn beside(name: &str, text: &str, width: usize) -> String {
+    let name = inert(name);
+    let text = inert(text);
+    if columns(&name) + 4 >= TEXT_INDENT || width < 4 * TEXT_INDENT {
+        return format!("    {name}\n{}", wrapped(&text, width, 6));
+    }
+    let lines = wrapped(&text, width, TEXT_INDENT);
+    let gap = " ".repeat(TEXT_INDENT - 4 - columns(&name));
+    format!("    {name}{gap}{}", lines.trim_start())
+}
+
+/// Returns what an attempt is, for programs.
+///
+/// # Errors
+/// Damage, or trouble of the store.
+pub(super) fn attempt_json(reader: &Reader, attempt: &AttemptRecord) -> Result<Value, JournalError> {
+    let started = &attempt.started;
+    let mut value = json!({
+        "step": started.id.step,
+        "call": started.id.call,
+        "attempt": started.id.attempt,
+        "actor": started.actor,
+        "backend": started.backend,
+        "started_us": attempt.started_at,
+        "ended_us": attempt.ended.as_ref().map(|(at, _)| at),
+    });
+    let Some((_, ended)) = &attempt.ended else { return Ok(value) };
+    let messages = messages(reader, ended)?.into_iter();
+    value["messages"] = messages.map(|said| json!({ "role": said.role, "text": said.text })).collect();
+    value["usage"] = json!(ended.usage);
+    value["timings"] = json!(ended.timings);
+    value["charged"] = json!(ended.charged);
+    match &ended.outcome {
+        Outcome::Answered(answer) => {
+            value["answer"] = json!(text_or_note(reader, ended.id.case, &answer.text)?);
+            value["finish"] = json!(answer.finish);
+            value["model"] = json!(answer.model);
+            value["facts"] = json!(answer.facts);
+        }
+        Outcome::Failed(failure) => {
+            value["failure"] = json!(failure);
+            value["retry_at_us"] = json!(ended.retry_at);
+        }
+    }
+    Ok(value)
+}
