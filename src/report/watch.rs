@@ -228,7 +228,9 @@ impl Watch {
     fn resolve(&mut self, backends: &[BackendResolved]) {
         for backend in backends {
             let lane = self.lanes.entry(backend.backend.clone()).or_default();
-            lane.says = backend_line(backend);
+            // How many slots it has may change, and stands elsewhere.
+            let says = backend_line(backend);
+            says.rsplit_once(", ").map_or(says.as_str(), |(says, _)| says).clone_into(&mut lane.says);
             lane.slots = backend.slots;
         }
     }

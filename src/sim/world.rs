@@ -177,9 +177,8 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
                         let back = self.take_back(ticket, why)?;
                         inputs.extend(back.into_iter().map(|input| (input, Vec::new())));
                     }
-                    Effect::RecallUnsent => {}
                     // Nobody steers a simulation.
-                    Effect::Resize(..) => {}
+                    Effect::RecallUnsent | Effect::Resize(..) => {}
                     Effect::Finish(_) => self.finished = true,
                 }
             }

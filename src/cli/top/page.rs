@@ -8,7 +8,6 @@ use ratatui::text::{Line, Span};
 use crate::base::{CaseNo, Digest, RunId, Timestamp};
 use crate::cli::glance::word;
 use crate::cli::printer::inert;
-use crate::cli::table::Table;
 use crate::event::CaseStatus;
 use crate::report::{
     LaneNow, Mishap, Pace, RunStatus, Said, Watch, columns, cut, duration, grouped, percent, wrapped,
@@ -157,7 +156,8 @@ fn number(value: f64) -> String {
 
 /// Lists the backends. What waits inside the engine for its turn is in no event, so it is in no column.
 fn backends(watch: &Watch, width: usize) -> Vec<Line<'static>> {
-    let mut table = Table::new(&["backend", "busy", "next", "again", "answered", "failed", ""]);
+    let heads = ["backend", "busy", "next", "again", "answered", "failed", ""];
+    let mut table = vec![heads.map(str::to_owned).to_vec()];
     for (name, lane) in &watch.lanes {
         let LaneNow { says, slots, started, again, answered, failed, broken } = lane;
         let busy = (*started).min(u64::from(*slots));
@@ -165,22 +165,21 @@ fn backends(watch: &Watch, width: usize) -> Vec<Line<'static>> {
         // The name stands in the first column already.
         let says = says.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(says);
         let says = if state.is_empty() { inert(says).into_owned() } else { state.to_owned() };
-        table.add(&[
-            &inert(name.as_str()),
-            &format!("{busy} of {slots}"),
-            &grouped(started - busy),
-            &grouped(*again),
-            &grouped(*answered),
-            &grouped(*failed),
-            &says,
+        table.push(vec![
+            inert(name.as_str()).into_owned(),
+            format!("{busy} of {slots}"),
+            grouped(started - busy),
+            grouped(*again),
+            grouped(*answered),
+            grouped(*failed),
+            says,
         ]);
     }
-    let text = table.render(width, str::to_owned);
-    let rows = text.lines().zip(std::iter::once(None).chain(watch.lanes.values().map(Some)));
+    let rows = grid(&table, width).into_iter().zip(std::iter::once(None).chain(watch.lanes.values().map(Some)));
     rows.map(|(line, lane)| match lane {
-        None => dim(line),
-        Some(lane) if lane.broken => Line::styled(line.to_owned(), BAD),
-        Some(_) => Line::raw(line.to_owned()),
+        None => dim(&line),
+        Some(lane) if lane.broken => Line::styled(line, BAD),
+        Some(_) => Line::raw(line),
     })
     .collect()
 }
@@ -251,7 +250,7 @@ fn answer(said: &Said, view: &View<'_>, width: usize) -> Vec<Line<'static>> {
 
 /// Lists cases under way, then those settled of late, the newest first.
 fn cases(view: &View<'_>, from: usize, width: usize, room: usize) -> Vec<Line<'static>> {
-    let mut table = Table::new(&["case", "item", "stands"]);
+    let mut table = vec![["case", "item", "stands"].map(str::to_owned).to_vec()];
     let name = |item: &crate::base::ItemId, repeat: u32| match repeat {
         1 => inert(item.as_str()).into_owned(),
         repeat => format!("{}/{repeat}", inert(item.as_str())),
@@ -261,7 +260,7 @@ fn cases(view: &View<'_>, from: usize, width: usize, room: usize) -> Vec<Line<'s
             Some((step, call)) => format!("{step} {call}"),
             None => "waits for its turn".to_owned(),
         };
-        table.add(&[&case.to_string(), &name(&open.item, open.repeat), &inert(&stands)]);
+        table.push(vec![case.to_string(), name(&open.item, open.repeat), inert(&stands).into_owned()]);
     }
     for settled in view.watch.settled.iter().rev() {
         let item = settled.item.as_ref().map(|(item, repeat)| name(item, *repeat)).unwrap_or_default();
@@ -270,18 +269,30 @@ fn cases(view: &View<'_>, from: usize, width: usize, room: usize) -> Vec<Line<'s
             CaseStatus::Unscored => "unscored",
             CaseStatus::Failed => "failed",
         };
-        table.add(&[&settled.case.to_string(), &item, status]);
+        table.push(vec![settled.case.to_string(), item, status.to_owned()]);
     }
-    let text = table.render(width, str::to_owned);
-    let mut rows = text.lines();
-    let mut lines: Vec<Line<'static>> = rows.next().map(dim).into_iter().collect();
-    lines.extend(rows.skip(from).take(room.saturating_sub(1)).map(|line| Line::raw(line.to_owned())));
+    let mut rows = grid(&table, width).into_iter();
+    let mut lines: Vec<Line<'static>> = rows.next().map(|heads| dim(&heads)).into_iter().collect();
+    lines.extend(rows.skip(from).take(room.saturating_sub(1)).map(Line::raw));
     lines
 }
 
 /// Returns how many rows the list of cases has.
 pub(super) fn count_of_cases(watch: &Watch) -> usize {
     watch.open.len() + watch.settled.len()
+}
+
+/// Puts cells under each other, each row in one line: a screen has no room for rows that grow.
+fn grid(rows: &[Vec<String>], width: usize) -> Vec<String> {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widest = |place: usize| rows.iter().filter_map(|row| row.get(place)).map(|cell| columns(cell)).max();
+    let widths: Vec<usize> = (0..count).map(|place| widest(place).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let padded = cells.map(|(cell, width)| format!("{cell}{}", " ".repeat(width + 2 - columns(cell))));
+        cut(padded.collect::<String>().trim_end(), width)
+    };
+    rows.iter().map(line).collect()
 }
 
 fn ago(at: Timestamp, now: Timestamp) -> String {
