@@ -36,9 +36,13 @@ fn run(arguments: Arguments, printer: &mut Printer) -> Exit {
             return Exit::Bug;
         }
     };
+    let json = arguments.command.wants_json();
     match runtime.block_on(execute(arguments, printer)) {
         Ok(exit) => exit,
         Err(error) => {
+            if json {
+                error.print_json(printer);
+            }
             error.say(printer);
             error.exit()
         }

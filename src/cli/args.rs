@@ -22,6 +22,9 @@ Exit codes:
   130  interrupted by Ctrl-C (resumable)
   143  interrupted by SIGTERM or `pipe stop` (resumable), or by `pipe cancel`
 
+With --json a command that could not do its work prints { error: { exit, message, help } } on stdout; one that
+finds the pipeline wrong adds `files`, as `pipe check --json` has it.
+
 Examples:
   pipe init talks                        a pipeline to start from, in the folder talks
   pipe run pipelines/debate.yaml         a debate, by whatever model is found here
@@ -90,6 +93,26 @@ pub enum Command {
     Schema,
     /// Print a script that completes commands and options in a shell.
     Completions(CompletionsArgs),
+}
+
+impl Command {
+    /// Tells whether a program reads what it prints, errors included.
+    #[must_use]
+    pub const fn wants_json(&self) -> bool {
+        match self {
+            Self::Init(args) => args.json,
+            Self::Check(args) => args.json,
+            Self::Plan(args) => args.json,
+            Self::Run(args) => args.session.json,
+            Self::Resume(args) => args.session.json,
+            Self::Show(args) => args.json,
+            Self::Runs(args) => args.json,
+            Self::Results(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Explain(args) => args.json,
+            _ => false,
+        }
+    }
 }
 
 /// Options of `pipe check`.

@@ -39,7 +39,8 @@ pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, Com
             }
         }
         if wrong {
-            exit = Exit::InvalidPipeline;
+            let misused = loaded.is_misused() && exit != Exit::InvalidPipeline;
+            exit = if misused { Exit::Usage } else { Exit::InvalidPipeline };
         }
     }
     if format == CheckFormat::Json {

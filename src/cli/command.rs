@@ -1,6 +1,7 @@
 //! From arguments to the command that they name.
 
 use clap::CommandFactory as _;
+use serde_json::json;
 
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
@@ -46,6 +47,16 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
 }
 
 impl CommandError {
+    /// Tells a program what is wrong, on stdout; a stdout that is gone is what is wrong already.
+    pub fn print_json(&self, printer: &mut Printer) {
+        let help = match self {
+            Self::Told { help, .. } => help.as_deref(),
+            Self::Output(_) => return,
+        };
+        let error = json!({ "exit": self.exit().code(), "message": self.to_string(), "help": help });
+        drop(printer.line(&json!({ "error": error }).to_string()));
+    }
+
     /// Says what is wrong and what to do about it; a reader that went away is not worth a word.
     pub fn say(&self, printer: &mut Printer) {
         if self.exit() == Exit::Done {

@@ -13,7 +13,7 @@ use super::diagnostics;
 use super::exit::{CommandError, Exit};
 use super::files::ProjectFiles;
 use super::printer::{Printer, RED, inert, paint};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::plan::{self, Compiled, Overrides, Plan, Surroundings};
 use crate::run::{ItemProblem, Source, Survey, survey};
 
@@ -40,6 +40,15 @@ impl Loaded {
         self.read.get(file).map(ToString::to_string).or_else(|| self.files.read_text(file).ok())
     }
 
+    /// Tells whether everything that keeps it from being a plan stands on the command line.
+    pub(super) fn is_misused(&self) -> bool {
+        let mut errors =
+            self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).peekable();
+        let on_command_line =
+            |diagnostic: &Diagnostic| diagnostic.labels.first().is_some_and(|label| label.span.file.starts_with('-'));
+        errors.peek().is_some() && errors.all(on_command_line)
+    }
+
     /// Prints what is wrong on stderr.
     pub(super) fn say(&self, printer: &mut Printer) {
         if self.diagnostics.is_empty() {
@@ -51,27 +60,57 @@ impl Loaded {
     }
 }
 
+/// Ends a command whose file or input is wrong and was said so: with `--json` a program gets what `check --json` says.
+///
+/// The exit code is that of a wrong command line when all that is wrong stands there.
+///
+/// # Errors
+/// Output that cannot be written.
+pub(super) fn refuse(
+    file: &Path,
+    loaded: &Loaded,
+    survey: Option<&Result<Survey, Vec<ItemProblem>>>,
+    as_json: bool,
+    printer: &mut Printer,
+) -> Result<Exit, CommandError> {
+    let exit = if loaded.is_misused() { Exit::Usage } else { Exit::InvalidPipeline };
+    if as_json {
+        let message = match exit {
+            Exit::Usage => "the command line is wrong",
+            _ => "the pipeline is wrong",
+        };
+        let report = report_json(file, loaded, survey);
+        printer
+            .line(&json!({ "error": { "exit": exit.code(), "message": message, "files": [report] } }).to_string())?;
+    }
+    Ok(exit)
+}
+
 /// Reads and compiles a pipeline file.
 ///
 /// # Errors
 /// The file cannot be read; what is wrong inside of it is in the diagnostics.
 pub(super) fn load(file: &Path, overrides: &Overrides, allow_outside: bool) -> Result<Loaded, CommandError> {
-    let text = read(file).map_err(|error| {
+    let bytes = read(file).map_err(|error| {
         let help = match error.kind() {
-            std::io::ErrorKind::NotFound => "check the path; `ls pipelines/` shows the ones that come with pipe",
-            std::io::ErrorKind::InvalidData => "a pipeline is UTF-8 text",
+            std::io::ErrorKind::NotFound => "check the path; `pipe init` writes a pipeline to start from",
             _ => "check the file and its permissions",
         };
         CommandError::new(Exit::Usage, format!("cannot read {}: {error}", file.display())).help(help)
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+        CommandError::new(Exit::InvalidPipeline, format!("{}:{line} is not UTF-8 text", file.display()))
+            .help("save the file as UTF-8")
     })?;
     compile(file, text, BTreeMap::new(), overrides, allow_outside)
 }
 
 /// Reads no more than the reader of pipelines takes; it says that this is too much.
-fn read(file: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(file)?.take(MOST_READ).read_to_string(&mut text)?;
-    Ok(text)
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(MOST_READ).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Compiles the texts that a run was made of, whatever the files say now.
@@ -125,9 +164,24 @@ pub(super) fn overrides(args: &args::Overrides) -> Overrides {
     }
 }
 
-/// Looks at the whole input, before any call; none when something is wrong with it, which is then said.
-pub(super) fn surveyed(plan: &Plan, printer: &mut Printer) -> Option<Survey> {
-    survey(plan).map_err(|problems| say_problems(&problems, printer)).ok()
+/// Looks at the whole input, before any call; what is wrong with it is said, and the exit code then returned.
+///
+/// # Errors
+/// Output that cannot be written.
+pub(super) fn surveyed(
+    file: &Path,
+    loaded: &Loaded,
+    plan: &Plan,
+    as_json: bool,
+    printer: &mut Printer,
+) -> Result<Result<Survey, Exit>, CommandError> {
+    match survey(plan) {
+        Ok(survey) => Ok(Ok(survey)),
+        Err(problems) => {
+            say_problems(&problems, printer);
+            refuse(file, loaded, Some(&Err(problems)), as_json, printer).map(Err)
+        }
+    }
 }
 
 /// Prints what is wrong with the input on stderr.

@@ -6,7 +6,7 @@ use super::args::PlanArgs;
 use super::check::counted;
 use super::earlier::{Earlier, voices};
 use super::exit::{CommandError, Exit};
-use super::pipeline::{self, Loaded};
+use super::pipeline;
 use super::printer::{BOLD, DIM, Printer, paint};
 use super::{place, prompts, resolved, reuse, run, tokens};
 use crate::plan::{Fingerprints, Plan, StepChange, compare};
@@ -21,10 +21,11 @@ pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, Comma
     let overrides = run::overrides(&args.choice, &args.overrides, None);
     let loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
     loaded.say(printer);
-    let Loaded { plan, .. } = loaded;
-    let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
-    if pipeline::surveyed(&plan, printer).is_none() {
-        return Ok(Exit::InvalidPipeline);
+    let Some(plan) = loaded.plan.clone() else {
+        return pipeline::refuse(&args.file, &loaded, None, args.json, printer);
+    };
+    if let Err(exit) = pipeline::surveyed(&args.file, &loaded, &plan, args.json, printer)? {
+        return Ok(exit);
     }
     if args.resolved {
         printer.data(&resolved::yaml(&resolved::of(&plan, &[])).map_err(|error| CommandError::journal(&error))?)?;

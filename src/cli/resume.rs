@@ -70,9 +70,7 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
         return Ok(Exit::Done);
     }
     if found.cancelled {
-        let message = format!("{} was cancelled, for good", dir.id);
-        let help = format!("`pipe run {} --reuse {}` takes over what it has", found.started.file, dir.id);
-        return Err(CommandError::new(Exit::Usage, message).help(help));
+        return Err(cancelled(dir, &found.started.file));
     }
     let kept = Kept::read(&found.started)?;
     let file = PathBuf::from(&found.started.file);
@@ -91,9 +89,12 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
     let Some(plan) = loaded.plan.clone() else {
         loaded.say(printer);
         printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
-        return Ok(Exit::InvalidPipeline);
+        return pipeline::refuse(&file, &loaded, None, session.json, printer);
     };
-    let Some(survey) = pipeline::surveyed(&plan, printer) else { return Ok(Exit::InvalidPipeline) };
+    let survey = match pipeline::surveyed(&file, &loaded, &plan, session.json, printer)? {
+        Ok(survey) => survey,
+        Err(exit) => return Ok(exit),
+    };
     let output = Output::plan(&plan, kept.force, Some(dir), session.json)?;
     let earlier = found.started.backends.clone();
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
@@ -157,6 +158,11 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
         clock,
     };
     engage::engage(engagement, printer).await
+}
+
+fn cancelled(dir: &RunDir, file: &str) -> CommandError {
+    let help = format!("`pipe run {file} --reuse {}` takes over what it has", dir.id);
+    CommandError::new(Exit::Usage, format!("{} was cancelled, for good", dir.id)).help(help)
 }
 
 /// Says how many calls the process before took along.
@@ -234,9 +240,14 @@ async fn anew(
 ) -> Result<Exit, CommandError> {
     let earlier = Earlier::open(dir)?;
     loaded.say(printer);
-    let Loaded { plan, text, read, .. } = loaded;
-    let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
-    let Some(survey) = pipeline::surveyed(&plan, printer) else { return Ok(Exit::InvalidPipeline) };
+    let Some(plan) = loaded.plan.clone() else {
+        return pipeline::refuse(file, &loaded, None, session.json, printer);
+    };
+    let survey = match pipeline::surveyed(file, &loaded, &plan, session.json, printer)? {
+        Ok(survey) => survey,
+        Err(exit) => return Ok(exit),
+    };
+    let Loaded { text, read, .. } = loaded;
     printer.say(&format!(
         "{} was edited, and asks something else: a new run takes over from {}",
         file.display(),

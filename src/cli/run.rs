@@ -32,9 +32,15 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     let overrides = overrides(&args.choice, &args.overrides, args.out.as_deref());
     let loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
     loaded.say(printer);
-    let Loaded { plan, text, read, .. } = loaded;
-    let Some(plan) = plan else { return Ok(Exit::InvalidPipeline) };
-    let Some(survey) = pipeline::surveyed(&plan, printer) else { return Ok(Exit::InvalidPipeline) };
+    let json = args.session.json;
+    let Some(plan) = loaded.plan.clone() else {
+        return pipeline::refuse(&args.file, &loaded, None, json, printer);
+    };
+    let survey = match pipeline::surveyed(&args.file, &loaded, &plan, json, printer)? {
+        Ok(survey) => survey,
+        Err(exit) => return Ok(exit),
+    };
+    let Loaded { text, read, .. } = loaded;
     let home = place::home_of(&args.file);
     if args.dry_run {
         let earlier = earlier(args, &home, &plan, printer)?;

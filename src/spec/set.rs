@@ -16,6 +16,9 @@ pub(super) fn replace(root: &mut Node, path: &str, value: &str, report: &mut Vec
         Err(diagnostic) => return report.push(diagnostic),
     };
     let at = Span { start: "--set ".len(), end: "--set ".len() + path.len(), ..place };
+    if let Some(diagnostic) = stranger(root, path, &at) {
+        return report.push(diagnostic);
+    }
     let mut here = root;
     for segment in path.split('.') {
         if segment.is_empty() {
@@ -33,6 +36,29 @@ pub(super) fn replace(root: &mut Node, path: &str, value: &str, report: &mut Vec
         };
     }
     *here = node;
+}
+
+/// Sections whose entries do something only where the file has them: half of a new one is a slip of the pen.
+const FILLED: [(&str, &str); 3] = [("actors", "actor"), ("steps", "step"), ("params", "param")];
+
+/// Says when a path leads into an actor, step or param that the file does not have. A whole new one may be set.
+fn stranger(root: &Node, path: &str, at: &Span) -> Option<Diagnostic> {
+    let mut segments = path.split('.');
+    let (section, name, _) = (segments.next()?, segments.next()?, segments.next()?);
+    let (_, noun) = FILLED.iter().find(|(key, _)| *key == section)?;
+    let entries = |node: &Node| match &node.kind {
+        Kind::Map(entries) => entries.iter().map(|(name, _)| name.value.clone()).collect(),
+        Kind::Scalar(_) | Kind::List(_) | Kind::Invalid => Vec::new(),
+    };
+    let Kind::Map(sections) = &root.kind else { return None };
+    let there: Vec<String> =
+        sections.iter().find(|(key, _)| key.value == section).map(|(_, node)| entries(node)).unwrap_or_default();
+    if name.is_empty() || there.iter().any(|one| one == name) {
+        return None;
+    }
+    let message = format!("`{path}` changes {noun} `{name}`, which the pipeline does not have");
+    let diagnostic = Diagnostic::error(code::SET, message).at(at, format!("no such {noun}"));
+    Some(diagnostic.suggest(name, there.iter().map(String::as_str)))
 }
 
 fn descend<'n>(node: &'n mut Node, segment: &str, at: &Span) -> Result<&'n mut Node, String> {
@@ -95,5 +121,21 @@ mod tests {
         check("l.2", "z", "`2` is no position in a list of 2 (the first is 0)");
         check("a.b.c", "z", "there is no map to look up `c` in");
         check("a..c", "z", "a part of it is empty");
+    }
+
+    #[test]
+    fn a_value_of_an_actor_that_is_not_there_is_refused() {
+        let replaced = |path: &str| {
+            let (mut root, _) = load(&Arc::from("f"), 0, "actors: { pro: {} }\n").expect("valid");
+            let mut report = Vec::new();
+            replace(&mut root, path, "1", &mut report);
+            report.pop().map(|diagnostic| (diagnostic.message, diagnostic.help))
+        };
+        let (message, help) = replaced("actors.prp.temperature").expect("refused");
+        assert_eq!(message, "`actors.prp.temperature` changes actor `prp`, which the pipeline does not have");
+        assert_eq!(help, ["did you mean `pro`?"]);
+        assert!(replaced("steps.s.chat.actor").is_some() && replaced("params.n.default").is_some());
+        assert!(replaced("actors.pro.temperature").is_none());
+        assert!(replaced("actors.new").is_none() && replaced("backends.main.base_url").is_none(), "whole new ones");
     }
 }

@@ -174,6 +174,51 @@ fn help_shows_examples_and_exit_codes() {
     assert!(project.stdout(&["completions", "bash"]).contains("_pipe"));
 }
 
+#[test]
+fn mistakes_of_the_command_line_are_exit_2_and_those_of_the_file_3() {
+    let project = Project::new();
+    project.write("hello.yaml", CHAT);
+    let sim = ["run", "hello.yaml", "--dry-run"];
+    for wrong in [
+        &["-p", "rounds=9"][..],
+        &["--backend", "simm"],
+        &["--set", "actors.anna.temperature=9"],
+        &["--set", "actors.nobody.temperature=1"],
+    ] {
+        let output = project.run(&[&sim[..], wrong].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", text(&output.stderr));
+    }
+    project.write("wrong.yaml", &CHAT.replace("max_tokens", "max_token"));
+    let both = project.run(&["run", "wrong.yaml", "--dry-run", "-p", "rounds=9"]);
+    assert_eq!(both.status.code(), Some(3), "the file is wrong too");
+    fs::write(project.path("latin.yaml"), b"version: 1\nname: caf\xe9\n").expect("written");
+    let latin = project.run(&["check", "latin.yaml"]);
+    assert_eq!(latin.status.code(), Some(3));
+    assert!(text(&latin.stderr).contains("latin.yaml:2 is not UTF-8"), "{}", text(&latin.stderr));
+}
+
+#[test]
+fn with_json_errors_are_json_too() {
+    let project = Project::new();
+    project.write("hello.yaml", CHAT);
+    let error = |arguments: &[&str]| {
+        let output = project.run(arguments);
+        let value: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        assert_eq!(value["error"]["exit"].as_i64(), output.status.code().map(i64::from), "{value}");
+        assert!(!output.stderr.is_empty(), "people are told too");
+        value["error"].clone()
+    };
+    let gone = error(&["run", "hello.yaml", "--backend", "http://127.0.0.1:9/v1", "--json"]);
+    assert_eq!(gone["exit"], 4);
+    assert!(gone["message"].as_str().is_some_and(|message| message.contains("refused")), "{gone}");
+    assert_eq!(error(&["show", "nothing", "--json"])["exit"], 2);
+    project.write("wrong.yaml", &CHAT.replace("max_tokens", "max_token"));
+    for command in ["run", "plan"] {
+        let wrong = error(&[command, "wrong.yaml", "--json"]);
+        assert_eq!(wrong["files"][0]["diagnostics"][0]["line"], 4, "{wrong}");
+    }
+}
+
 /// Starts a run that is long enough to be hit, and kills it when a case is settled.
 fn killed(project: &Project, file: &str, more: &[&str]) {
     let run = [&["run", file, "--backend", "sim:1", "--concurrency", "1", "--new", "--quiet"][..], more].concat();
