@@ -82,7 +82,7 @@ async fn ask(backend: &dyn Backend, request: &ChatRequest) -> (Completion, Vec<O
     let told = Mutex::new(Vec::new());
     let watch = |progress: Progress<'_>| {
         let entry = match progress {
-            Progress::Sent => None,
+            Progress::Sent | Progress::Evidence(_) => None,
             Progress::Text(piece) => Some(piece.to_owned()),
         };
         told.lock().expect("nothing panics while it holds this").push(entry);

@@ -34,6 +34,8 @@ pub enum Progress<'a> {
     Sent,
     /// A piece of the answer's text; the first one is the first token.
     Text(&'a str),
+    /// The start of an answer that is of no use, at most 2 KiB and without keys: told right before the failure.
+    Evidence(&'a str),
 }
 
 /// Everything that is sent.

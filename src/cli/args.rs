@@ -85,6 +85,8 @@ pub enum Command {
     Runs(RunsArgs),
     /// Write the results of a run, one row per case.
     Results(ResultsArgs),
+    /// Write requests as a file for a batch service.
+    Export(ExportArgs),
     /// Say what is found here: backends, models, devices, project; and what would be used.
     Doctor(DoctorArgs),
     /// Tell what a code such as P0110 means, with a wrong and a right example; without a code, list them all.
@@ -108,6 +110,7 @@ impl Command {
             Self::Show(args) => args.json,
             Self::Runs(args) => args.json,
             Self::Results(args) => args.json,
+            Self::Export(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Explain(args) => args.json,
             _ => false,
@@ -299,6 +302,9 @@ pub struct ResumeArgs {
     /// The run: `last`, or the start of its id.
     #[arg(value_name = "RUN", default_value = "last")]
     pub run: String,
+    /// Replace a value of the file that changes nothing that is asked, by its path; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub sets: Vec<Assignment>,
     /// How the process ends and what it prints.
     #[command(flatten)]
     pub session: Session,
@@ -455,6 +461,46 @@ pub struct ResultsArgs {
 pub enum RowFormat {
     /// One JSON object a line.
     Jsonl,
+}
+
+/// Options of `pipe export`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe export last --out batch.jsonl                 every call of the latest run, as it was sent
+  pipe export score.yaml --model gpt-4o-mini         calls of a pipeline that need no answer first
+
+One JSON object a line, as OpenAI's Batch API takes them: { custom_id, method, url, body }. A custom_id is
+CASE/STEP/CALL, as `pipe show` takes them.")]
+pub struct ExportArgs {
+    /// A run (`last`, or the start of its id), or a pipeline file (.yaml).
+    #[arg(value_name = "RUN|FILE", default_value = "last")]
+    pub what: String,
+    /// How requests are written.
+    #[arg(long, value_name = "FORMAT", default_value = "openai-batch")]
+    pub format: ExportFormat,
+    /// Name this model in every request.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// What may differ from the file.
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Write here instead of to stdout.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Overwrite the file if it exists.
+    #[arg(long)]
+    pub force: bool,
+    /// Requests are JSON already; taken because every command takes it.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How requests are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// The input file of OpenAI's Batch API.
+    OpenaiBatch,
 }
 
 /// Options of `pipe doctor`.

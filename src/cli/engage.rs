@@ -69,6 +69,10 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
 
     // The display has just started and its channel is empty, so this cannot be lost.
     drop(live.try_send(crate::run::Live::Total(Some(total))));
+    if let Some(halt) = &plan.halt {
+        let (tokens, time) = halt.budgets();
+        drop(live.try_send(crate::run::Live::Budget { tokens, time }));
+    }
     let state = engine.state();
     let intake = Intake::start(Arc::clone(&plan), state.cases.admitted, state.admitted_chain, reuse)
         .map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;
@@ -77,7 +81,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         plan: Arc::clone(&plan),
         backends: connected.iter().map(|one| Arc::clone(&one.backend)).collect(),
         models,
-        stream: talk,
+        stream: talk || plan.limits.streams,
         texts: lookup(&texts),
     };
     let spool = dir.spool();
@@ -122,6 +126,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let results = results.map(|path| shown(&path));
     let mut summary = tally.summary(&dir.id);
     summary.total = summary.total.or(Some(total));
+    summary.tolerated = (plan.tolerated > 0.0).then_some(plan.tolerated);
     if session.json {
         let summary = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
         printer.line(&summary)?;
@@ -131,7 +136,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let name = if is_here { "last".to_owned() } else { kept.clone() };
     say_ending(printer, &summary, &Ending { results, kept, name });
     drop(lock);
-    Ok(exit_of(&ended.outcome, &tally))
+    Ok(exit_of(&plan, &ended.outcome, &tally))
 }
 
 /// Says what runs, with which parameters, and who answers.
@@ -167,9 +172,19 @@ async fn signals(steer: mpsc::Sender<Steer>) -> std::io::Error {
     }
 }
 
-fn exit_of(outcome: &RunOutcome, tally: &Tally) -> Exit {
+/// Returns true when no more cases failed than the pipeline bears.
+fn tolerable(plan: &Plan, tally: &Tally) -> bool {
+    let (failed, settled) = (tally.cases.failed, tally.cases.settled());
+    #[expect(clippy::cast_precision_loss, reason = "cases are fewer than 2^52")]
+    let within = failed as f64 <= plan.tolerated * settled as f64;
+    within
+}
+
+fn exit_of(plan: &Plan, outcome: &RunOutcome, tally: &Tally) -> Exit {
     match outcome {
-        RunOutcome::Complete if tally.cases.failed > 0 => Exit::GateFailed,
+        RunOutcome::Stopped(StopCause::Condition(reached)) if reached.condition == "budget" => Exit::Budget,
+        RunOutcome::Stopped(StopCause::Condition(_)) => Exit::GateFailed,
+        RunOutcome::Complete if !tolerable(plan, tally) => Exit::GateFailed,
         RunOutcome::Complete => Exit::Done,
         RunOutcome::Stopped(StopCause::Interrupt) => Exit::Interrupted,
         RunOutcome::Stopped(StopCause::Terminate | StopCause::Command | StopCause::Cancel) => Exit::Terminated,

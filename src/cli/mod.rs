@@ -20,6 +20,7 @@ mod earlier;
 mod engage;
 pub mod exit;
 mod explain;
+mod export;
 pub mod files;
 mod glance;
 mod init;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::base::Millis;
 use crate::event::{BackendResolved, RunStarted};
 use crate::plan::{
-    BackendUrl, Concurrency, Dialogue, History, Items, ModelChoice, Order, Plan, Step, StepKind, Stop,
+    BackendUrl, Concurrency, Dialogue, Halt, History, Items, ModelChoice, Order, Plan, Step, StepKind, Stop,
 };
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
@@ -27,6 +27,12 @@ pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
     tree.insert("repeat".to_owned(), json!(plan.repeat));
     let steps = plan.steps.iter().map(|step| (step.name.to_string(), self::step(plan, step)));
     tree.insert("steps".to_owned(), Value::Object(steps.collect()));
+    if let Some(halt) = &plan.halt {
+        tree.insert("stop".to_owned(), self::halt(halt));
+    }
+    if plan.tolerated > 0.0 {
+        tree.insert("tolerate".to_owned(), json!(plan.tolerated));
+    }
     tree.insert("limits".to_owned(), limits(plan));
     if let Some(results) = &plan.results {
         let columns = results.columns.iter().map(|(name, column)| (name.clone(), json!(column.0.join("."))));
@@ -223,10 +229,22 @@ fn pattern_of(dialogue: &Dialogue, capture: usize) -> Value {
     }
 }
 
+fn halt(halt: &Halt) -> Value {
+    match halt {
+        Halt::Any(halts) => json!({ "any": halts.iter().map(self::halt).collect::<Vec<_>>() }),
+        Halt::All(halts) => json!({ "all": halts.iter().map(self::halt).collect::<Vec<_>>() }),
+        Halt::Tokens(tokens) => json!({ "budget": { "tokens": tokens } }),
+        Halt::Time(time) => json!({ "budget": { "time": length(*time) } }),
+        Halt::Failed(count) => json!({ "errors": { "count": count } }),
+        Halt::FailedShare { fraction, after } => json!({ "errors": { "fraction": fraction, "after": after } }),
+    }
+}
+
+fn length(Millis(millis): Millis) -> String {
+    if millis.is_multiple_of(1_000) { format!("{}s", millis / 1_000) } else { format!("{millis}ms") }
+}
+
 fn limits(plan: &Plan) -> Value {
-    let length = |Millis(millis): Millis| {
-        if millis % 1_000 == 0 { format!("{}s", millis / 1_000) } else { format!("{millis}ms") }
-    };
     let times = plan.limits.timeouts;
     json!({
         "timeouts": {

@@ -38,7 +38,8 @@ pub(super) async fn resume(args: &ResumeArgs, printer: &mut Printer) -> Result<E
     if steer::is_paused(&dir)? {
         return steer::unpause(&dir, args.session.json, printer).await;
     }
-    take_up(&dir, &args.session, printer).await
+    let sets = args.sets.iter().map(|set| (set.name.clone(), set.value.clone())).collect();
+    take_up(&dir, sets, &args.session, printer).await
 }
 
 /// Returns the newest run that can be gone on with; the newest of all when every one is over or being worked on.
@@ -54,31 +55,34 @@ fn latest(home: &Home) -> Result<RunDir, CommandError> {
     Ok(open.unwrap_or(newest))
 }
 
-/// Goes on with a run.
+/// Goes on with a run; `sets` replace values of its file on top of those that it began with.
 ///
 /// # Errors
 /// It is held by another process, complete, or cannot be taken up by this version.
-pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Printer) -> Result<Exit, CommandError> {
+pub(super) async fn take_up(
+    dir: &RunDir,
+    sets: Vec<(String, String)>,
+    session: &Session,
+    printer: &mut Printer,
+) -> Result<Exit, CommandError> {
     let lock = dir.lock().map_err(|error| {
         CommandError::new(Exit::Usage, error.to_string())
             .help("it is being worked on; `pipe show` tells how far it is")
     })?;
     let journal = dir.journal_path();
     let found = load(&journal).map_err(|error| unusable(&error))?;
-    if found.complete {
-        printer.say(&format!("{} is complete: `pipe show {}`", dir.id, dir.id));
-        return Ok(Exit::Done);
-    }
-    if found.cancelled {
-        return Err(cancelled(dir, &found.started.file));
+    if found.complete || found.cancelled {
+        return over(dir, &found, printer);
     }
     let kept = Kept::read(&found.started)?;
     let file = PathBuf::from(&found.started.file);
-    let (loaded, changed) = match edited(&file, &found, &kept)? {
+    let (loaded, changed) = match edited(&file, &found, &kept, &sets)? {
         Edit::None(loaded) => (loaded, None),
         Edit::Outside(loaded, changed) => (loaded, Some(changed)),
         Edit::Inside(loaded) => {
             drop(lock);
+            let mut kept = kept;
+            kept.overrides.set.extend(sets);
             return anew(dir, &file, loaded, kept, session, printer).await;
         }
         Edit::Gone(loaded) => {
@@ -118,8 +122,8 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
             grouped(survey.cases)
         ));
     }
-    let cut_off = cut_off(replay.state().in_flight());
     let all = super::check::counted(total, "case");
+    let cut_off = cut_off(replay.state().in_flight());
     printer.say(&format!("resuming {}: {} of {all} done{cut_off}", dir.id, grouped(done)));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
@@ -133,8 +137,7 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
     let mut first = vec![Input::Resume(Box::new(resumed))];
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
-        let what = if changed.is_empty() { "nothing that is asked".to_owned() } else { changed.join(", ") };
-        printer.say(&format!("{} was edited: {what} differs; the run goes on with that", file.display()));
+        printer.say(&tuned_line(&file, &changed, &sets));
         let (source, files, texts) = super::run::recorded(loaded.text, &loaded.read);
         let prices = plan.prices();
         first.push(Input::Tune(Box::new(RunTuned { source, files, prices, changed })));
@@ -160,9 +163,14 @@ pub(super) async fn take_up(dir: &RunDir, session: &Session, printer: &mut Print
     engage::engage(engagement, printer).await
 }
 
-fn cancelled(dir: &RunDir, file: &str) -> CommandError {
-    let help = format!("`pipe run {file} --reuse {}` takes over what it has", dir.id);
-    CommandError::new(Exit::Usage, format!("{} was cancelled, for good", dir.id)).help(help)
+/// Says that nothing can follow.
+fn over(dir: &RunDir, found: &Resumable, printer: &mut Printer) -> Result<Exit, CommandError> {
+    if found.complete {
+        printer.say(&format!("{} is complete: `pipe show {}`", dir.id, dir.id));
+        return Ok(Exit::Done);
+    }
+    let help = format!("`pipe run {} --reuse {}` takes over what it has", found.started.file, dir.id);
+    Err(CommandError::new(Exit::Usage, format!("{} was cancelled, for good", dir.id)).help(help))
 }
 
 /// Says how many calls the process before took along.
@@ -197,13 +205,15 @@ enum Edit {
 }
 
 /// Reads the file again and compares it with what the run is made of.
-fn edited(file: &Path, found: &Resumable, kept: &Kept) -> Result<Edit, CommandError> {
+fn edited(file: &Path, found: &Resumable, kept: &Kept, sets: &[(String, String)]) -> Result<Edit, CommandError> {
     let again = || pipeline::compile_again(file, &found.source, &kept.overrides, kept.allow_outside);
     if matches!(std::fs::metadata(file), Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
         return Ok(Edit::Gone(again()?));
     }
-    let now = pipeline::load(file, &kept.overrides, kept.allow_outside)?;
-    let is_same = *now.text == *found.source.text && now.read == found.source.files;
+    let mut overrides = kept.overrides.clone();
+    overrides.set.extend_from_slice(sets);
+    let now = pipeline::load(file, &overrides, kept.allow_outside)?;
+    let is_same = sets.is_empty() && *now.text == *found.source.text && now.read == found.source.files;
     let Some(plan) = &now.plan else { return Ok(Edit::None(now)) };
     if is_same {
         return Ok(Edit::None(now));
@@ -215,12 +225,21 @@ fn edited(file: &Path, found: &Resumable, kept: &Kept) -> Result<Edit, CommandEr
     Ok(Edit::Outside(now, changed))
 }
 
+/// Says what differs, and who says so.
+fn tuned_line(file: &Path, changed: &[String], sets: &[(String, String)]) -> String {
+    let what = if changed.is_empty() { "nothing that is asked".to_owned() } else { changed.join(", ") };
+    let cause = if sets.is_empty() { format!("{} was edited", file.display()) } else { "by --set".to_owned() };
+    format!("{cause}: {what} differs; the run goes on with that")
+}
+
 /// Names what differs between two plans that ask the same.
 fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
     let rows = |plan: &Plan| plan.results.as_ref().map(|results| (results.path.clone(), results.columns.clone()));
     let most = |plan: &Plan| plan.backends.iter().map(|backend| backend.concurrency).collect::<Vec<_>>();
     let differs = [
         ("limits", before.limits != now.limits),
+        ("stop", before.halt != now.halt),
+        ("tolerate", before.tolerated.to_bits() != now.tolerated.to_bits()),
         ("concurrency", most(before) != most(now)),
         ("results", rows(before) != rows(now)),
         ("price", before.prices() != now.prices()),

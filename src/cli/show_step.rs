@@ -206,6 +206,10 @@ fn attempt_lines(page: &Page<'_>, attempt: &AttemptRecord) -> Result<Vec<String>
                 ended.retry_at.map(|at| format!("again {} after the run began", duration(page.since_start(at)))),
             );
             lines.push(beside("then", &parts.join(" · "), page.width));
+            if let Some(evidence) = &failure.evidence {
+                let text = text_or_note(page.reader, ended.id.case, evidence)?;
+                lines.push(beside("it said", &text, page.width));
+            }
         }
     }
     Ok(lines)

@@ -184,6 +184,9 @@ pub(super) fn attempt_json(reader: &Reader, attempt: &AttemptRecord) -> Result<V
         Outcome::Failed(failure) => {
             value["failure"] = json!(failure);
             value["retry_at_us"] = json!(ended.retry_at);
+            if let Some(evidence) = &failure.evidence {
+                value["evidence"] = json!(text_or_note(reader, ended.id.case, evidence)?);
+            }
         }
     }
     Ok(value)

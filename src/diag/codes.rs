@@ -58,6 +58,7 @@ codes! {
     BLIND = "P0405": "`blind` that does not name two speakers among the options.";
     ITEMS = "P0406": "items that are missing, repeated or without their id.";
     COLUMN = "P0407": "a column of the results that comes from nowhere.";
+    MIXED_STOP = "P0420": "conditions under `all` of the run's stop that cannot be tested together.";
     OWN_JUDGE = "P0501": "warning: a judge and a contestant are the same named model.";
     SAME_ANSWERS = "P0502": "warning: votes or repeats at temperature 0 give the same answer again.";
     NEARLY_A_NAME = "P0503": "warning: a model's name is nearly that of an entry under `models`.";

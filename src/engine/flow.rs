@@ -41,7 +41,7 @@ pub(super) struct Lane {
     pub(super) minute: Minute,
     /// Present while the breaker is open.
     pub(super) trials: Option<Trials>,
-    /// Failures in a row that concern the whole backend.
+    /// Denied calls in a row.
     pub(super) refusals: u32,
 }
 

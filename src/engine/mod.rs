@@ -11,6 +11,7 @@ mod breaker;
 mod call;
 mod flow;
 mod frontier;
+mod halt;
 mod invariants;
 mod outcome;
 mod replay;
@@ -24,5 +25,5 @@ mod tests;
 
 pub use call::{Effect, Input, Key, Offered, StartCall, Step, Ticket};
 pub use replay::Replay;
-pub use state::{CallPhase, CallState, CaseState, IllegalEvent, RunState, TaskState, chained};
+pub use state::{CallPhase, CallState, CaseState, Clock, IllegalEvent, RunState, TaskState, chained};
 pub use step::{Engine, Options};

@@ -94,8 +94,8 @@ impl Engine {
         let lane = &mut self.flow.lanes[backend.0];
         let was_open = lane.trials.is_some();
         match (&mut lane.trials, class) {
-            (Some(trials), Class::Transient { .. } | Class::Backend { .. }) => trials.failed(now),
-            (Some(trials), Class::Excused | Class::Permanent | Class::Format) => trials.returned(),
+            (Some(trials), Class::Transient { .. } | Class::Backend) => trials.failed(now),
+            (Some(trials), Class::Excused | Class::Permanent | Class::Denied | Class::Format) => trials.returned(),
             (None, _) => {}
         }
         match class {
@@ -104,12 +104,10 @@ impl Engine {
                 let reason = format!("too many retries within a minute; the latest: {}", failure.detail);
                 self.change(step, backend, Capacity::BreakerOpened, &reason);
             }
-            Class::Backend { after } => {
-                lane.refusals += 1;
-                if lane.refusals >= after {
-                    let backend = self.plan.backends[backend.0].name.to_string();
-                    self.stop_unusable(step, backend, failure.clone());
-                }
+            Class::Denied if lane.refusals + 1 < retry::DENIED_IN_A_ROW => lane.refusals += 1,
+            Class::Backend | Class::Denied => {
+                let backend = self.plan.backends[backend.0].name.to_string();
+                self.stop_unusable(step, backend, failure.clone());
             }
             Class::Format if self.state.backends[backend.0].takes_format => {
                 self.change(step, backend, Capacity::FormatUnsupported, &failure.detail);
@@ -128,9 +126,9 @@ impl Engine {
         let again = |retry_at| Decision { charged: false, retry_at: Some(retry_at) };
         let breaker_open = self.flow.lanes[backend.0].trials.is_some();
         match class {
-            Class::Permanent => Decision { charged: true, retry_at: None },
+            Class::Permanent | Class::Denied => Decision { charged: true, retry_at: None },
             Class::Excused => Decision { charged: false, retry_at: self.retry_when_told(backend, ticket, failure) },
-            Class::Backend { .. } | Class::Format => again(self.now),
+            Class::Backend | Class::Format => again(self.now),
             Class::Transient { .. } if breaker_open => again(self.now),
             Class::Transient { at_most } => {
                 Decision { charged: true, retry_at: self.retry_at(backend, ticket, at_most) }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::state::{BackendState, CallPhase, CallState, CaseState, IllegalEvent, RunState, TaskState};
+use super::state::{BackendState, CallPhase, CallState, CaseState, Clock, IllegalEvent, RunState, TaskState};
 use super::step::{Engine, Options};
 use crate::event::{Recorded, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapTask, SnapTaskState, Snapshot};
 use crate::plan::{Call, Plan, StepIdx};
@@ -78,6 +78,9 @@ impl RunState {
             segment: self.segment,
             paused_since: self.paused_since,
             paused_ms: self.paused_ms,
+            earlier_us: self.clock.earlier_us,
+            began: self.clock.began,
+            latest: self.clock.latest,
             open: open.collect(),
             backends: backends.collect(),
         }
@@ -92,6 +95,7 @@ impl RunState {
         state.segment = snapshot.segment;
         state.paused_since = snapshot.paused_since;
         state.paused_ms = snapshot.paused_ms;
+        state.clock = Clock { earlier_us: snapshot.earlier_us, began: snapshot.began, latest: snapshot.latest };
         for stored in snapshot.backends {
             let place = plan.backends.iter().position(|backend| backend.name == stored.backend);
             let place = place.ok_or_else(|| format!("the plan has no backend {}", stored.backend))?;

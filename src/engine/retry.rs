@@ -6,6 +6,10 @@ use crate::event::{Failure, FailureKind};
 /// Broken answers are worth few questions: a server that answers HTML will do so again (`design/reliability.md` 5, "T few").
 const MALFORMED_ATTEMPTS: u32 = 3;
 
+/// Denied calls in a row after which the run stops: one may be about its own words, three are about the key
+/// (`design/reliability.md` 5, "pause the backend after few").
+pub(super) const DENIED_IN_A_ROW: u32 = 3;
+
 /// What a failure kind asks for, whatever the counts say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -18,11 +22,10 @@ pub(super) enum Class {
     Excused,
     /// Never again: the same request will fail the same way.
     Permanent,
-    /// The whole backend is of no use to anyone, at once or after a few.
-    Backend {
-        /// In a row, before the run stops.
-        after: u32,
-    },
+    /// The whole backend is of no use to anyone: the run stops, and the call is asked again when it is taken up.
+    Backend,
+    /// Never again, and a sign that the backend may be of no use to anyone: a few in a row stop the run.
+    Denied,
     /// The backend cannot do `response_format`.
     Format,
 }
@@ -47,8 +50,8 @@ pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
         | FailureKind::TooLarge
         | FailureKind::Redirected
         | FailureKind::Render => Class::Permanent,
-        FailureKind::QuotaExhausted => Class::Backend { after: 1 },
-        FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend { after: 3 },
+        FailureKind::QuotaExhausted | FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend,
+        FailureKind::Forbidden => Class::Denied,
         // Asked in words and still refused: the refusal is about something else.
         FailureKind::FormatUnsupported => match takes_format {
             true => Class::Format,
@@ -71,12 +74,14 @@ pub(super) fn backoff(charged: u32, base: Millis, cap: Millis) -> Millis {
     Millis(doubled.min(cap.0))
 }
 
-/// Returns when to try again: full jitter over `[0, wait]`, drawn from a hash so that order of arrival cannot change it.
+/// Returns when to try again: after the upper half of `wait`, drawn from a hash so that order of arrival cannot change it.
 ///
-/// Full jitter: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+/// "Equal jitter" in "Exponential Backoff And Jitter", AWS Architecture Blog, 2015: a server in trouble is never asked
+/// again at once, and each wait is at least the one before. What full jitter saves there, the breaker saves here.
 pub(super) fn jittered(now: Timestamp, wait: Millis, plan: Digest, name: &str) -> Timestamp {
     let draw = Hasher::new("pipe jitter 1").field(plan.as_bytes()).field(name.as_bytes()).finish().low_bits();
-    now.after(Millis(draw % (wait.0 + 1)))
+    let half = wait.0 / 2;
+    now.after(Millis(half + draw % (wait.0 - half + 1)))
 }
 
 #[cfg(test)]
@@ -89,6 +94,15 @@ mod tests {
             (1..=8).map(|n| backoff(n, Millis::seconds(1), Millis::seconds(60)).0 / 1_000).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(backoff(4_000_000_000, Millis::seconds(1), Millis::seconds(60)), Millis::seconds(60));
+    }
+
+    #[test]
+    fn jitter_keeps_to_the_upper_half_and_its_waits_grow() {
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            let at = |wait| jittered(Timestamp(0), Millis(wait), Digest::of(b"plan"), name).since(Timestamp(0)).0;
+            assert!((500..=1_000).contains(&at(1_000)) && (1_000..=2_000).contains(&at(2_000)));
+            assert!(at(0) == 0 && at(1) <= 1);
+        }
     }
 
     #[test]

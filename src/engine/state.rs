@@ -27,10 +27,23 @@ pub struct RunState {
     pub paused_since: Option<Timestamp>,
     /// How long it was paused before that, in milliseconds.
     pub paused_ms: u64,
+    /// How long processes have worked on the run.
+    pub clock: Clock,
     /// Cases that are not settled.
     pub open: BTreeMap<CaseNo, CaseState>,
     /// By the plan's order of backends.
     pub backends: Vec<BackendState>,
+}
+
+/// How long processes have worked on a run, the time between two of them left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// Those before the present one, in microseconds.
+    pub earlier_us: u64,
+    /// When the present one began.
+    pub began: Option<Timestamp>,
+    /// The latest event.
+    pub latest: Option<Timestamp>,
 }
 
 /// A case that is not settled.
@@ -108,6 +121,17 @@ pub struct IllegalEvent {
     pub why: String,
 }
 
+impl Clock {
+    fn tick(&mut self, at: Timestamp, takes_over: bool) {
+        if let (true, Some(began), Some(latest)) = (takes_over, self.began, self.latest) {
+            self.earlier_us += latest.micros_since(began);
+            self.began = Some(at);
+        }
+        self.began.get_or_insert(at);
+        self.latest = Some(at);
+    }
+}
+
 impl BackendState {
     /// Returns how long the breaker has been open in all, up to `now`.
     fn open_ms_until(&self, now: Timestamp) -> u64 {
@@ -147,6 +171,7 @@ impl RunState {
             segment: 0,
             paused_since: None,
             paused_ms: 0,
+            clock: Clock::default(),
             open: BTreeMap::new(),
             backends: vec![fresh; plan.backends.len()],
         }
@@ -158,6 +183,7 @@ impl RunState {
     /// The event cannot follow; the state is then of no use.
     pub fn apply(&mut self, plan: &Plan, recorded: &Recorded) -> Result<(), IllegalEvent> {
         let at = recorded.at;
+        self.clock.tick(at, matches!(recorded.event, Event::RunResumed(_)));
         let done = match &recorded.event {
             Event::RunResumed(event) => {
                 self.segment = event.segment;
@@ -202,6 +228,7 @@ impl RunState {
             Event::RunStarted(_)
             | Event::RunTuned(_)
             | Event::WindowTrimmed(_)
+            | Event::StopReached(_)
             | Event::DrainStage(_)
             | Event::RunEnded(_)
             | Event::RunFailed(_) => Ok(()),

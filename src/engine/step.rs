@@ -75,6 +75,7 @@ impl Engine {
             Input::Tick => {}
         }
         self.pass_time(&mut step);
+        self.halt(&mut step);
         self.dispatch(&mut step);
         self.finish(&mut step);
         self.debug_check();
@@ -91,7 +92,8 @@ impl Engine {
         let holds = self.starts_nothing();
         let lanes = self.flow.lanes.iter().filter(|lane| !lane.ready.is_empty() && !holds);
         let opens = lanes.filter_map(|lane| lane.opens(self.now)).min();
-        [delayed, deadline, stop, opens].into_iter().flatten().min()
+        let up = if stopping.is_none() && !self.flow.finished { self.time_is_up() } else { None };
+        [delayed, deadline, stop, opens, up].into_iter().flatten().min()
     }
 
     /// Returns how many more cases would keep every slot busy, with one round of calls waiting behind the ones under way.

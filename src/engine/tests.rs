@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+mod halting;
+
 use super::*;
 use crate::base::{ActorName, BackendName, CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
 use crate::event::{
@@ -95,6 +97,8 @@ fn plan() -> Arc<Plan> {
             timeouts: crate::plan::Timeouts { total: Millis::seconds(60), ..crate::plan::Timeouts::default() },
             ..Limits::default()
         },
+        halt: None,
+        tolerated: 0.0,
         results: None,
         templates,
     })
@@ -192,7 +196,10 @@ fn begun() -> Input {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let plan = plan();
+        Self::of(plan(), seed)
+    }
+
+    fn of(plan: Arc<Plan>, seed: u64) -> Self {
         let engine = Engine::new(Arc::clone(&plan), options());
         let mut world = Self {
             plan,

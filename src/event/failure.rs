@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::Digest;
+
 /// One failed attempt, task or case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -15,12 +17,15 @@ pub struct Failure {
     pub retry_after_ms: Option<u64>,
     /// What happened, for people: one line, at most 400 characters, no secrets.
     pub detail: String,
+    /// The start of what the server answered, in the journal's texts: at most 2 KiB, no secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Digest>,
 }
 
 impl Failure {
     /// Returns a failure without status or wait.
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self { kind, status: None, retry_after_ms: None, detail: detail.into() }
+        Self { kind, status: None, retry_after_ms: None, detail: detail.into(), evidence: None }
     }
 }
 
@@ -34,12 +39,14 @@ pub enum FailureKind {
     QuotaExhausted,
     /// 500, 502, 503, 504, 529, 408, 409, or an error object in a 200 or a stream.
     Overloaded,
-    /// 503 while the server loads the model.
+    /// The server loads the model, or will when it is asked again.
     Loading,
     /// A time limit passed.
     TimedOut(TimeoutPhase),
-    /// 401 or 403.
+    /// 401: the key is missing or wrong.
     Unauthorized,
+    /// 403: the key is known and may not ask this.
+    Forbidden,
     /// 400, 404, 422 and other 4xx: the same request will be refused again.
     Refused,
     /// The model is not there (404 or a message naming the model).
@@ -98,6 +105,7 @@ impl FailureKind {
             Self::TimedOut(TimeoutPhase::Idle) => "timed out (idle)",
             Self::TimedOut(TimeoutPhase::Total) => "timed out (total)",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::Refused => "refused",
             Self::ModelMissing => "model missing",
             Self::FormatUnsupported => "format unsupported",

@@ -13,7 +13,7 @@ use codec::codec;
 pub use failure::{Failure, FailureKind, TimeoutPhase};
 pub use outcome::{
     Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Outcome, Report, RunOutcome, StopCause,
-    TaskOutput, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
+    StopReached, TaskOutput, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
 };
 pub use snapshot::{SnapBackend, SnapCall, SnapCallState, SnapCase, SnapTask, SnapTaskState, Snapshot};
 
@@ -72,6 +72,8 @@ codec! {
         "case_settled" => CaseSettled(CaseSettled),
         /// What a backend can take changed.
         "capacity_changed" => CapacityChanged(CapacityChanged),
+        /// A condition of the run's `stop` holds.
+        "stop_reached" => StopReached(StopReached),
         /// The run is stopping, and how urgently.
         "drain_stage" => DrainStage(DrainStage),
         /// The process left the run in order.
@@ -358,6 +360,7 @@ impl Event {
             | Self::RunUnpaused(_)
             | Self::SourceEnded(_)
             | Self::CapacityChanged(_)
+            | Self::StopReached(_)
             | Self::DrainStage(_)
             | Self::RunEnded(_)
             | Self::RunFailed(_) => None,

@@ -274,6 +274,15 @@ impl RunOutcome {
     }
 }
 
+/// A condition of a run's `stop` that holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopReached {
+    /// Its word: `budget`, `errors`.
+    pub condition: String,
+    /// What it was judged by, for people.
+    pub evidence: String,
+}
+
 /// What stops a run before its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -293,6 +302,8 @@ pub enum StopCause {
         /// What it said.
         failure: Failure,
     },
+    /// A condition of the pipeline's `stop` that acts at once.
+    Condition(StopReached),
     /// The input file differs from what the run had read of it, or cannot be read.
     SourceUnusable {
         /// What is wrong.

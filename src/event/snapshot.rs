@@ -24,6 +24,15 @@ pub struct Snapshot {
     /// How long the run was paused before that, in milliseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub paused_ms: u64,
+    /// How long processes before the present one worked on the run, in microseconds.
+    #[serde(default)]
+    pub earlier_us: u64,
+    /// When the present one began.
+    #[serde(default)]
+    pub began: Option<Timestamp>,
+    /// When the latest event became true.
+    #[serde(default)]
+    pub latest: Option<Timestamp>,
     /// Cases not settled, by number.
     pub open: Vec<SnapCase>,
     /// What is known of backends.

@@ -73,6 +73,7 @@ const fn part(event: &Event) -> i64 {
         | Event::RunUnpaused(_)
         | Event::SourceEnded(_)
         | Event::CapacityChanged(_)
+        | Event::StopReached(_)
         | Event::DrainStage(_)
         | Event::RunEnded(_)
         | Event::RunFailed(_) => 0,

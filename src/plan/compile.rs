@@ -4,6 +4,7 @@ mod cast;
 mod dialogue;
 mod environment;
 mod expression;
+mod halt;
 mod items;
 mod judge;
 mod params;
@@ -81,6 +82,8 @@ impl Compiler<'_> {
         let repeat = self.optional("`repeat`", self.spec.repeat.as_ref()).map_or(NonZeroU32::MIN, |count| count.0);
         let repeat = self.overrides.repeat.unwrap_or(repeat);
         let limits = self.limits();
+        let (halt, most_items) = self.halt();
+        let tolerated = self.tolerated();
         let (items, shown_path) = self.items();
         let cast = self.cast();
         let steps = self.steps(cast.as_ref());
@@ -97,9 +100,11 @@ impl Compiler<'_> {
             actors: cast.actors,
             steps,
             items: items?,
-            limit: self.overrides.limit,
+            limit: [self.overrides.limit, most_items].into_iter().flatten().min(),
             repeat,
             limits,
+            halt,
+            tolerated,
             results,
             templates: std::mem::take(&mut self.templates),
         };
@@ -135,6 +140,7 @@ impl Compiler<'_> {
             attempts: attempts.map_or(standard.attempts, |count| count.0),
             within,
             backoff: backoff.map_or(standard.backoff, |spec::Backoff(shortest, longest)| (shortest, longest)),
+            streams: times.is_some_and(|times| times.first_token.is_some() || times.idle.is_some()),
         }
     }
 }

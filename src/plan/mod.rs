@@ -12,6 +12,7 @@ mod graph;
 mod hash;
 mod model;
 mod overrides;
+mod stop;
 
 pub use compare::{StepChange, compare};
 pub use compile::compile;
@@ -25,3 +26,4 @@ pub use model::{
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
 pub use place::{Call, Place, seed_of};
+pub use stop::Halt;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::Dialogue;
+use super::{Dialogue, Halt};
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::prompt::{TemplateId, Templates};
 
@@ -34,12 +34,16 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Where cases come from.
     pub items: Items,
-    /// Only so many items from the start; outside identity.
+    /// Only so many items from the start, by `--limit` or by the run's stop; outside identity.
     pub limit: Option<u64>,
     /// Repeats of every item.
     pub repeat: NonZeroU32,
     /// Bounds of the run; outside identity.
     pub limits: Limits,
+    /// What ends the run before its last case; outside identity.
+    pub halt: Option<Halt>,
+    /// The share of cases that may fail without the run counting as failed; outside identity.
+    pub tolerated: f64,
     /// Where the table of results goes, when the file says so.
     pub results: Option<ResultsPlan>,
     /// Every compiled template.
@@ -238,6 +242,8 @@ pub struct Limits {
     pub within: Millis,
     /// Shortest and longest wait between attempts, before jitter.
     pub backoff: (Millis, Millis),
+    /// Ask for streams though nobody watches: `first_token` or `idle` is written, which only a stream can keep.
+    pub streams: bool,
 }
 
 /// Limits of one attempt. Waiting in our own queues never counts.
@@ -286,6 +292,7 @@ impl Default for Limits {
             attempts: NonZeroU32::new(6).expect("6 is not 0"),
             within: Millis::seconds(600),
             backoff: (Millis::seconds(1), Millis::seconds(60)),
+            streams: false,
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Progress {
     total: Option<u64>,
     in_flight: Option<u32>,
     samples: VecDeque<Sample>,
+    tokens: Option<u64>,
+    time: Option<Millis>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,21 @@ impl Progress {
     /// Takes notice of how many calls are in flight.
     pub const fn fly(&mut self, calls: u32) {
         self.in_flight = Some(calls);
+    }
+
+    /// Takes notice of what the run may spend.
+    pub const fn afford(&mut self, tokens: Option<u64>, time: Option<Millis>) {
+        self.tokens = tokens;
+        self.time = time;
+    }
+
+    /// Returns how much of the budget is spent, of what is spent most.
+    fn spent(&self, tally: &Tally) -> Option<String> {
+        let input = tally.usage.input.map_or(0, |tokens| tokens.0);
+        let tokens = self.tokens.and_then(|most| per(input + output_tokens(tally), most, 1));
+        let time = self.time.and_then(|Millis(most)| per(tally.active_us(), most.saturating_mul(1_000), 1));
+        let most = tokens.into_iter().chain(time).max_by(f64::total_cmp)?;
+        Some(format!("budget {}", percent(most)))
     }
 
     /// Takes a sample. Call it as often as you like; it keeps about two a second.
@@ -64,6 +81,7 @@ impl Progress {
             if tokens > 0 {
                 parts.extend(rate(tokens, micros, 1_000_000).map(|speed| format!("{speed} tokens/s")));
             }
+            parts.extend(self.spent(tally));
             parts.extend(self.remaining(tally, cases, micros).map(|time| format!("ETA {time}")));
         }
         let in_flight = self.in_flight.map_or_else(|| tally.in_flight(), u64::from);

@@ -22,6 +22,9 @@ pub struct Summary {
     pub stopped_by: Option<String>,
     /// Cases by how they ended.
     pub cases: CaseCounts,
+    /// The share of cases that may fail before the run counts as failed, where the pipeline says one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerated: Option<f64>,
     /// How many cases there are; none until the source has ended.
     pub total: Option<u64>,
     /// How long processes worked on it.
@@ -194,6 +197,7 @@ impl Tally {
             status: self.status(),
             stopped_by: self.stopped_by(),
             cases: self.cases,
+            tolerated: None,
             total: self.total,
             seconds: per(micros, 1_000_000, 1).unwrap_or(0.0),
             tokens: Tokens {
@@ -316,6 +320,7 @@ pub fn stop_phrase(cause: &StopCause) -> String {
         StopCause::BackendUnusable { backend, failure } => {
             format!("because backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
         }
+        StopCause::Condition(reached) => format!("by its {}: {}", reached.condition, reached.evidence),
         StopCause::SourceUnusable { reason } => format!("because {reason}"),
     }
 }

@@ -134,7 +134,8 @@ fn headline(summary: &Summary) -> String {
     match summary.status {
         RunStatus::Complete if summary.cases.failed > 0 => {
             let all = counted(summary.cases.admitted, "case");
-            format!("{}: complete in {time}; {} of {all} failed", summary.name, grouped(summary.cases.failed))
+            let bears = summary.tolerated.map_or(String::new(), |share| format!(" ({} tolerated)", percent(share)));
+            format!("{}: complete in {time}; {} of {all} failed{bears}", summary.name, grouped(summary.cases.failed))
         }
         RunStatus::Complete => format!("{}: complete in {time}", summary.name),
         RunStatus::Stopped => format!("{}: stopped after {time} {by}; {}", summary.name, done()),

@@ -139,7 +139,7 @@ impl Tally {
             Event::RunUnpaused(_) => self.paused = false,
             Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.prices.clone_from(&tuned.prices),
-            Event::CapacityChanged(_) => {}
+            Event::CapacityChanged(_) | Event::StopReached(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),

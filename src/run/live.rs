@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{ActorName, AttemptNo, CallPath, CaseNo, StepName};
+use crate::base::{ActorName, AttemptNo, CallPath, CaseNo, Millis, StepName};
 use crate::event::Recorded;
 
 /// One thing to show.
@@ -27,6 +27,13 @@ pub enum Live {
     },
     /// How many cases there will be; none when that is not known.
     Total(Option<u64>),
+    /// What the run may spend, as far as its `stop` says.
+    Budget {
+        /// Of prompts and answers.
+        tokens: Option<u64>,
+        /// Of work on the run.
+        time: Option<Millis>,
+    },
     /// How many requests the backends work on now.
     InFlight(u32),
 }

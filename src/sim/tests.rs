@@ -65,6 +65,8 @@ fn debate() -> Arc<Plan> {
         limit: None,
         repeat: NonZeroU32::MIN,
         limits: Limits::default(),
+        halt: None,
+        tolerated: 0.0,
         results: None,
         templates,
     })

@@ -133,6 +133,9 @@ const PLACES: &[(&str, &str)] = &[
     ("rounds", "under `stop` of a dialogue"),
     ("turns", "under `stop` of a dialogue"),
     ("says", "under `stop` of a dialogue"),
+    ("errors", "under `stop` at the top of the file"),
+    ("time", "under `budget` of the `stop` at the top of the file"),
+    ("tolerate", "at the top of the file"),
     ("agree", "under `stop` of a dialogue"),
     ("unchanged", "under `stop` of a dialogue"),
     ("looping", "under `stop` of a dialogue"),
@@ -170,7 +173,7 @@ const PLACES: &[(&str, &str)] = &[
     ("blind", "in a judge"),
     ("repeat", "at the top of the file"),
     ("seed", "at the top of the file"),
-    ("items", "at the top of the file"),
+    ("items", "at the top of the file, or under its `stop`"),
     ("params", "at the top of the file"),
     ("actors", "at the top of the file, or in a dialogue"),
 ];

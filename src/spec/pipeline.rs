@@ -8,8 +8,8 @@ use super::decode::{Decode, Fields, Place};
 use super::node::{Kind, Node, Spanned};
 use super::table::{Named, filled};
 use super::{
-    BaseUrl, Count, Items, Limits, Number, ParamType, PipelineName, Rate, Required, Results, Scalar, Seed, Setting,
-    Slots, Step, Table, Temperature, Text, Tokens, TopP, Version, Word, load, set,
+    BaseUrl, Count, Items, Limits, Number, ParamType, PipelineName, Rate, Required, Results, RunStop, Scalar, Seed,
+    Setting, Share, Slots, Step, Table, Temperature, Text, Tokens, TopP, Version, Word, load, set,
 };
 use crate::diag::{Diagnostic, Span, code};
 
@@ -54,6 +54,12 @@ pub struct Spec {
     #[schemars(extend("minProperties" = 1))]
     #[schemars(extend("examples" = [{"ask": {"chat": {"actor": "pro", "prompt": "{{ item.motion }}"}}}]))]
     pub steps: Required<Table<Step>>,
+    /// When the run is over before its last case.
+    #[schemars(extend("examples" = [{"any": [{"budget": {"tokens": "5M"}}, {"errors": {"fraction": "5%", "after": 50}}]}]))]
+    pub stop: Option<RunStop>,
+    /// The share of cases that may fail before the exit code is 1. Omitted: none.
+    #[schemars(extend("examples" = ["2%"]))]
+    pub tolerate: Option<Setting<Share>>,
     /// Bounds of the run.
     #[schemars(extend("examples" = [{"concurrency": 4, "timeouts": {"total": "10m"}}]))]
     pub limits: Option<Limits>,
@@ -221,6 +227,8 @@ impl Decode for Spec {
             items: fields.optional("items", report),
             repeat: fields.optional("repeat", report),
             steps: filled(&mut fields, "steps", report),
+            stop: fields.optional("stop", report),
+            tolerate: fields.optional("tolerate", report),
             limits: fields.optional("limits", report),
             results: fields.optional("results", report),
         };

@@ -48,11 +48,13 @@ pub struct Timeouts {
     #[schemars(extend("default" = "10s"))]
     #[schemars(extend("examples" = ["5s"]))]
     pub connect: Option<Setting<Length>>,
-    /// From the request written to the first token, the server's queue and the loading of the model included.
+    /// From the request written to the first token, the server's queue and the loading of the model included. Only
+    /// a streamed answer shows its first token: with this or `idle` written, every answer is streamed; without, only
+    /// those of a live display are, and `total` bounds the others.
     #[schemars(extend("default" = "5m"))]
     #[schemars(extend("examples" = ["90s"]))]
     pub first_token: Option<Setting<Length>>,
-    /// Between two pieces of an answer.
+    /// Between two pieces of an answer, which is then streamed.
     #[schemars(extend("default" = "2m"))]
     #[schemars(extend("examples" = ["30s"]))]
     pub idle: Option<Setting<Length>>,

@@ -75,6 +75,8 @@ fn plan(speakers: &[&str]) -> Plan {
         limit: None,
         repeat: one,
         limits: Limits::default(),
+        halt: None,
+        tolerated: 0.0,
         results: None,
         templates,
     }

@@ -66,11 +66,14 @@ impl Station {
 
         let start = Instant::now();
         let first_token = OnceLock::new();
-        let watch = |progress: Progress<'_>| {
-            if let Progress::Text(piece) = progress {
+        let evidence = OnceLock::new();
+        let watch = |progress: Progress<'_>| match progress {
+            Progress::Sent => {}
+            Progress::Text(piece) => {
                 let _ = first_token.get_or_init(|| micros(start));
                 spoken(piece);
             }
+            Progress::Evidence(shown) => drop(evidence.set(Arc::from(shown))),
         };
         let watch: Watch<'_> = &watch;
         let answer = tokio::select! {
@@ -78,12 +81,18 @@ impl Station {
             answer = self.backends[backend.0].chat(&request, watch) => answer,
             why = &mut cancel => Err(given_up(why.ok(), timeouts)),
         };
+        let answer = answer.map_err(|failure| Failure {
+            evidence: evidence.into_inner().map(|shown| keep(&mut texts, shown)),
+            ..failure
+        });
         let timings = Timings { queued_us: 0, first_token_us: first_token.get().copied(), total_us: micros(start) };
         let (outcome, usage) = self.outcome(place, answer, &mut texts);
         Worked { report: Report { request: Some(request_digest), dropped_turns, outcome, usage, timings }, texts }
     }
 
-    fn request(&self, place: &Place, composed: Composed, timeouts: Timeouts) -> ChatRequest {
+    /// Returns what is sent for a place.
+    #[must_use]
+    pub fn request(&self, place: &Place, composed: Composed, timeouts: Timeouts) -> ChatRequest {
         let sampling = &self.plan.actor(place.actor).sampling;
         let format = match composed.options.is_empty() || !place.takes_format {
             true => Format::Text,

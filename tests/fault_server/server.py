@@ -10,6 +10,8 @@ What it does is chosen by the path before `/v1`, in any order and combination:
 
     /fault/NAME/v1       answer with this fault (see FAULTS)
     /fault/NAME/times/2/v1   ... only the first 2 requests with the same body; then answer well
+    /fault/NAME/first/2/v1   ... only the first 2 requests of all
+    /storm/7-60/v1       answer 60 % of all requests with a fault of STORM, drawn from the seed 7 and the request
     /delay/250/v1        take 250 ms over each answer
 
 or by the header `x-fault: NAME`, or by the model name `fault:NAME` or `fault:NAME:2`. Otherwise it answers well: text
@@ -30,6 +32,7 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -154,6 +157,8 @@ refusal("throttled-negative", 429, _BUSY, retry_after="-1")
 refusal("throttled-absurd", 429, _BUSY, retry_after=str(10 * 365 * 86400))
 refusal("throttled-past", 429, _BUSY, retry_after="Fri, 31 Dec 1999 23:59:59 GMT")
 refusal("overloaded-seconds", 503, error("busy"), retry_after="4")
+for _status in (408, 409, 500, 502, 504, 529):
+    refusal(f"wait-{_status}", _status, error("busy"), retry_after="1")
 refusal("quota", 429, error("You exceeded your current quota", "insufficient_quota", "insufficient_quota"))
 refusal("loading", 503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}})
 refusal("overflow-llamacpp", 400, {"error": {
@@ -164,6 +169,19 @@ refusal("overflow-openai", 400, error(
 refusal("overflow-vllm", 400, {
     "object": "error", "type": "BadRequestError", "param": None, "code": 400,
     "message": "This model's maximum context length is 2048 tokens. However, you requested 9000 tokens."})
+for _name, _message in {
+    "anthropic": "prompt is too long: 210000 tokens > 200000 maximum",
+    "cohere": "too many tokens: total number of tokens in the prompt cannot exceed 4081",
+    "gemini": "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+    "mistral": "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+    "ollama": "the input length exceeds the context length",
+    "sglang": "Requested token count exceeds the model's maximum context length of 4096 tokens.",
+    "tabby": "Prompt length 9000 is greater than max_seq_len 4096",
+    "tgi": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9000",
+}.items():
+    refusal(f"overflow-{_name}", 400, error(_message, "invalid_request_error"))
+refusal("overflow-as-500", 500, error("context size exceeded"))
+refusal("unloaded", 404, error("No models loaded. Please load a model first."))
 refusal("model-missing", 404, error(
     "The model `x` does not exist or you do not have access to it.", "invalid_request_error", "model_not_found"))
 refusal("model-missing-ollama", 404, error('model "x" not found, try pulling it first', "api_error"))
@@ -175,10 +193,22 @@ refusal("redirect", 307, {}, location="http://127.0.0.1:9/v1/chat/completions?to
 
 
 @fault
+def redirect_abroad(turn):
+    """To the same server by another name: a client that follows is seen in the ledger, with its key."""
+    port = turn.server.server_address[1]
+    turn.json(308, {}, {"Location": f"http://localhost:{port}/v1/chat/completions"})
+
+
+@fault
+def redirect_at_home(turn):
+    turn.json(307, {}, {"Location": "/v1/chat/completions"})
+
+
+@fault
 def throttled_date(turn):
     now = time.time()
     turn.json(429, _BUSY, {
-        "Date": email.utils.formatdate(now, usegmt=True), "Retry-After": email.utils.formatdate(now + 30, usegmt=True)})
+        "Date": email.utils.formatdate(now, usegmt=True), "Retry-After": email.utils.formatdate(now + 3, usegmt=True)})
 
 
 @fault
@@ -208,6 +238,20 @@ def reset_mid_body(turn):
     turn.raw(turn.head(200) + half)
     time.sleep(0.05)  # the half has to arrive before the reset discards it
     turn.reset()
+
+
+@fault
+def slow_drip(turn):
+    """A byte every 20 ms, for as long as anyone listens: it never stands still and never ends."""
+    turn.raw(turn.head(200))
+    body = turn.good_body()
+    try:
+        while True:
+            for byte in body:
+                turn.raw(bytes([byte]) if byte != 10 else b" ")
+                time.sleep(0.02)
+    except OSError:
+        turn.close_connection = True  # the client has had enough, as it should
 
 
 @fault
@@ -435,9 +479,69 @@ def finish_abort(turn):
 
 
 @fault
+def evidence(turn):
+    """Four kilobytes that are no answer, with the client's own key in them, over the edge of the first two as well."""
+    key = turn.headers.get("Authorization", "").removeprefix("Bearer ")
+    text = ("no answer for " + key + " ").ljust(2040, ".") + key + "." * 2000
+    turn.body(200, text.encode(), "text/event-stream" if turn.asked.get("stream") else "application/json")
+
+
+@fault
+def wrong_id(turn):
+    """Every piece names another id, none of them the one that a client could expect."""
+    if not turn.asked.get("stream"):
+        return turn.json(200, whole(turn.asked, id="chatcmpl-of-somebody-else"))
+    pieces = [piece.replace(b'data: {', b'data: {"id": "of-somebody-%d", ' % place)
+              for place, piece in enumerate(good_events(turn.asked))]
+    turn.body(200, b"".join(pieces))
+
+
+@fault
+def answers_twice(turn):
+    """A good answer and, unasked, a second one on the same connection: it belongs to nobody."""
+    body = json.dumps(whole(turn.asked)).encode()
+    stale = json.dumps(whole(turn.asked, "An answer to nobody.")).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    turn.status = 200
+    turn.raw(head % len(body) + body + head % len(stale) + stale)
+
+
+def says(name, text, **message):
+    """Registers a fault that is a whole answer with this text, whatever was asked for."""
+    def answer(turn):
+        said = {"role": "assistant", "content": text, **message}
+        if turn.asked.get("stream"):
+            parts = [event(chunk(turn.asked, said)), event(chunk(turn.asked, {}, "stop")), b"data: [DONE]\n\n"]
+            turn.body(200, b"".join(parts))
+        else:
+            turn.json(200, whole(turn.asked, choices=[{"index": 0, "message": said, "finish_reason": "stop"}]))
+    FAULTS[name] = answer
+
+
+says("judge-fenced", '```json\n{"choice": "con"}\n```')
+says("judge-prose", "Both were good, but pro was a little better than con.")
+says("judge-out-of-range", '{"choice": "neither"}')
+says("judge-wrong-type", '{"choice": 1}')
+says("judge-two", '{"choice": "pro"} {"choice": "con"}')
+says("judge-broken", '{"choice": "pro')
+says("judge-refuses", None, refusal="I cannot judge people.")
+says("judge-apologises", "I'm sorry, but I can't help with that.")
+says("judge-silent", "")
+
+
+@fault
 def other_model(turn):
     turn.asked = dict(turn.asked, model="somebody-else")
     turn.good()
+
+
+# What a storm is made of: faults that pass and, less often, some that do not; none that takes long.
+STORM = (
+    "status-500", "status-502", "status-503", "status-529", "throttled", "error-in-200", "close-before-headers",
+    "reset-during-headers", "reset-mid-body", "short-body", "html", "empty-body", "truncated-json", "empty-choices",
+    "null-content", "invalid-utf8", "no-finish-reason", "malformed-chunk", "error-mid-stream", "status-400",
+    "finish-content-filter",
+)
 
 
 # --- the server -------------------------------------------------------------------------------------------------
@@ -565,7 +669,7 @@ class Turn(BaseHTTPRequestHandler):
         """Splits the path into pairs before the API and the rest."""
         parts = self.path.split("?")[0].split("/")[1:]
         pairs = {}
-        while len(parts) >= 2 and parts[0] in ("fault", "delay", "times"):
+        while len(parts) >= 2 and parts[0] in ("fault", "delay", "times", "first", "storm"):
             pairs[parts[0]] = parts[1]
             parts = parts[2:]
         return pairs, "/" + "/".join(parts)
@@ -576,6 +680,12 @@ class Turn(BaseHTTPRequestHandler):
         model = str(self.asked.get("model"))
         if model.startswith("fault:"):
             name, times = (model.split(":") + [None])[1:3]
+        if "storm" in directions:
+            seed, percent = directions["storm"].split("-")
+            dice = hashlib.sha256(f"{seed} {digest} {self.server.count('storm', digest)}".encode()).digest()
+            return STORM[dice[1] % len(STORM)] if dice[0] * 100 < int(percent) * 256 else None
+        if name is not None and "first" in directions:
+            return name if self.server.count(name, "any request") < int(directions["first"]) else None
         if name is None or times is None:
             return name
         return name if self.server.count(name, digest) < int(times) else None
@@ -640,11 +750,17 @@ def main():
     parser.add_argument("--delay-ms", type=float, default=float(os.environ.get("FAULT_DELAY_MS", 0)))
     parser.add_argument("--slots", type=int, help="tell them at /props, as llama.cpp does")
     parser.add_argument("--model", default="fault-model")
+    parser.add_argument("--tls", help="a file with a certificate and its key: speak TLS")
     parser.add_argument("--tied", action="store_true", help="end when stdin is closed")
     arguments = parser.parse_args()
     server = Server(arguments)
+    if arguments.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(arguments.tls)
+        # Hands are shaken in the thread of the connection, so that a client that turns away holds nobody up.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     listener, waiting = stuck()
-    print(f"http://127.0.0.1:{server.server_address[1]}")
+    print(f"{'https' if arguments.tls else 'http'}://127.0.0.1:{server.server_address[1]}")
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     if arguments.tied:
         threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()

@@ -1,5 +1,6 @@
 //! The OpenAI adapter against a server that misbehaves (`tests/fault_server/server.py`): each fault by its name.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,11 +12,11 @@ use pipe::backend::{Backend, CallLimits, ChatRequest, Format, Message, Progress,
 use pipe::event::{Failure, FailureKind, FinishReason, TimeoutPhase};
 
 use FailureKind::{
-    ContentFiltered, ContextOverflow, CutOff, FormatUnsupported, Loading, Malformed, ModelMissing, Overloaded,
-    QuotaExhausted, Redirected, Refused, Throttled, TimedOut, TooLarge, Unauthorized, Unreachable,
+    ContentFiltered, ContextOverflow, CutOff, Forbidden, FormatUnsupported, Loading, Malformed, ModelMissing,
+    Overloaded, QuotaExhausted, Redirected, Refused, Throttled, TimedOut, TooLarge, Unauthorized, Unreachable,
 };
 
-const KEY: &str = "sk-test-123456";
+pub(crate) const KEY: &str = "sk-test-123456";
 
 /// A running fault server; it ends with this value, or with this process.
 pub(crate) struct FaultServer {
@@ -27,11 +28,22 @@ pub(crate) struct FaultServer {
 
 impl FaultServer {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// One that speaks TLS, with the certificate and key of a file.
+    pub(crate) fn start_tls(file: &Path) -> Self {
+        Self::start_with(&[OsStr::new("--tls"), file.as_os_str()])
+    }
+
+    /// One with more arguments.
+    pub(crate) fn start_with(arguments: &[&OsStr]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fault_server/server.py");
         let ledger = tempfile::NamedTempFile::new().expect("a temporary file");
         let mut child = Command::new("python3")
             .arg(script)
             .arg("--tied")
+            .args(arguments)
             .arg("--ledger")
             .arg(ledger.path())
             .stdin(Stdio::piped())
@@ -46,15 +58,29 @@ impl FaultServer {
 
     /// The digests of all requests so far, in the order of their arrival.
     pub(crate) fn asked(&self) -> Vec<String> {
+        let digest = |entry: &serde_json::Value| entry["digest"].as_str().expect("a text").to_owned();
+        self.ledger().iter().map(digest).collect()
+    }
+
+    /// How many requests came to a path.
+    pub(crate) fn asked_at(&self, path: &str) -> usize {
+        self.ledger().iter().filter(|entry| entry["path"] == path).count()
+    }
+
+    /// Whether each request asked for a stream, in the order of their arrival.
+    pub(crate) fn streamed(&self) -> Vec<bool> {
+        self.ledger().iter().map(|entry| entry["stream"].as_bool().expect("a bool")).collect()
+    }
+
+    /// The requests of the ledger, in the order of their arrival.
+    fn ledger(&self) -> Vec<serde_json::Value> {
         let ledger = std::fs::read_to_string(self.ledger.path()).expect("the ledger can be read");
         let entries = ledger.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
-        let requests = entries.filter(|entry| entry["what"] == "request");
-        requests.map(|entry| entry["digest"].as_str().expect("a text").to_owned()).collect()
+        entries.filter(|entry| entry["what"] == "request").collect()
     }
 
     fn requests(&self) -> usize {
-        let ledger = std::fs::read_to_string(self.ledger.path()).expect("the ledger can be read");
-        ledger.lines().filter(|line| line.contains("\"what\": \"request\"")).count()
+        self.ledger().len()
     }
 }
 
@@ -163,12 +189,11 @@ fn both(fault: &'static str, expected: fn() -> Expected) -> (&'static str, Expec
 
 #[tokio::test]
 async fn statuses_are_told_apart() {
-    const DAY: u64 = 86_400_000;
     check_all(&[
         both("status-400", || Fails(Refused, Some(400))),
         both("status-401", || Fails(Unauthorized, Some(401))),
         both("status-402", || Fails(QuotaExhausted, Some(402))),
-        both("status-403", || Fails(Unauthorized, Some(403))),
+        both("status-403", || Fails(Forbidden, Some(403))),
         both("status-404", || Fails(Refused, Some(404))),
         both("status-408", || Fails(Overloaded, Some(408))),
         both("status-409", || Fails(Overloaded, Some(409))),
@@ -181,10 +206,10 @@ async fn statuses_are_told_apart() {
         both("throttled", || Waits(Throttled, 429, None)),
         both("throttled-seconds", || Waits(Throttled, 429, Some(2_000))),
         both("throttled-ms", || Waits(Throttled, 429, Some(1_500))),
-        both("throttled-date", || Waits(Throttled, 429, Some(30_000))),
+        both("throttled-date", || Waits(Throttled, 429, Some(3_000))),
         both("throttled-past", || Waits(Throttled, 429, None)),
         both("throttled-negative", || Waits(Throttled, 429, None)),
-        both("throttled-absurd", || Waits(Throttled, 429, Some(DAY))),
+        both("throttled-absurd", || Waits(Throttled, 429, None)),
         both("overloaded-seconds", || Waits(Overloaded, 503, Some(4_000))),
         both("quota", || Fails(QuotaExhausted, Some(429))),
         both("loading", || Fails(Loading, Some(503))),

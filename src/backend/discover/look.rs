@@ -11,7 +11,7 @@ use http::HeaderValue;
 use super::listing::{self, Listing};
 use super::places::{Env, Place, rounds};
 use super::{Server, details, short_name};
-use crate::backend::http::{BaseUrl, Client, Scrub};
+use crate::backend::http::{BaseUrl, Client, Scrub, TrustError};
 
 /// For each page of a place that nobody named: enough for a busy machine, and a firewall that swallows costs no more.
 const SHORT: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub struct Chosen<'a> {
 ///
 /// # Cancel safety
 /// May be dropped at any time.
-pub async fn look(env: Env<'_>, key: Option<Arc<str>>) -> Result<Vec<Looked>, rustls::Error> {
+pub async fn look(env: Env<'_>, key: Option<Arc<str>>) -> Result<Vec<Looked>, TrustError> {
     let client = Client::new(1)?;
     Ok(look_at_all(&client, rounds(env, Path::new("/")).into_iter().flatten(), explicit_key(env, key).as_ref()).await)
 }
@@ -77,7 +77,7 @@ pub(crate) async fn look_until_found(
     env: Env<'_>,
     key: Option<Arc<str>>,
     named: &[&str],
-) -> Result<Vec<Looked>, rustls::Error> {
+) -> Result<Vec<Looked>, TrustError> {
     let client = Client::new(1)?;
     let key = explicit_key(env, key);
     let mut looked = Vec::new();

@@ -60,7 +60,7 @@ async fn an_answer_is_streamed_counted_and_named() {
     let watch = |progress: Progress<'_>| {
         heard.lock().unwrap().push(match progress {
             Progress::Sent => "<sent>".to_owned(),
-            Progress::Text(text) => text.to_owned(),
+            Progress::Text(text) | Progress::Evidence(text) => text.to_owned(),
         });
     };
     let request = greedy("What is the capital of France? Answer with its name.");

@@ -11,6 +11,9 @@ use super::trouble;
 
 /// Largest whole answer that is read, in bytes. A context of a million tokens is some 5 MB of text.
 pub(crate) const BODY_LIMIT: usize = 16 << 20;
+/// How much of a body's start is remembered, in bytes: twice the evidence that is kept, so that a key on the edge of
+/// that is seen whole.
+const HEAD: usize = 4 << 10;
 
 /// Why a body has no more to give, though it has not ended.
 #[derive(Debug)]
@@ -23,30 +26,51 @@ pub(crate) enum ReadTrouble {
     Cut(String),
 }
 
-/// Reads a body to its end.
-pub(crate) async fn read_all(body: &mut Incoming, limit: usize, idle: Duration) -> Result<Vec<u8>, ReadTrouble> {
-    let mut read = Vec::new();
-    while let Some(bytes) = read_some(body, Instant::now() + idle).await? {
-        if read.len() + bytes.len() > limit {
-            return Err(ReadTrouble::TooLarge);
-        }
-        read.extend_from_slice(&bytes);
-    }
-    Ok(read)
+/// A body that is being read; its start is remembered, for a failure that has to be explained.
+pub(crate) struct Reading<'a> {
+    body: Incoming,
+    head: &'a mut Vec<u8>,
 }
 
-/// Reads the next piece of a body; none at its end.
-pub(crate) async fn read_some(body: &mut Incoming, deadline: Instant) -> Result<Option<Bytes>, ReadTrouble> {
-    loop {
-        let Ok(frame) = timeout_at(deadline, body.frame()).await else { return Err(ReadTrouble::Late) };
-        match frame {
-            None => return Ok(None),
-            Some(Ok(frame)) => {
-                if let Ok(bytes) = frame.into_data() {
-                    return Ok(Some(bytes));
-                }
+impl<'a> Reading<'a> {
+    /// Starts to read; `head` is cleared and then holds the first 4 KiB of what comes.
+    pub(crate) fn new(body: Incoming, head: &'a mut Vec<u8>) -> Self {
+        head.clear();
+        Self { body, head }
+    }
+
+    /// Returns the start of what has come so far.
+    pub(crate) fn head(&self) -> &[u8] {
+        self.head
+    }
+
+    /// Reads to the end.
+    pub(crate) async fn all(&mut self, limit: usize, idle: Duration) -> Result<Vec<u8>, ReadTrouble> {
+        let mut read = Vec::new();
+        while let Some(bytes) = self.some(Instant::now() + idle).await? {
+            if read.len() + bytes.len() > limit {
+                return Err(ReadTrouble::TooLarge);
             }
-            Some(Err(error)) => return Err(ReadTrouble::Cut(trouble::innermost(&error))),
+            read.extend_from_slice(&bytes);
+        }
+        Ok(read)
+    }
+
+    /// Reads the next piece; none at the end.
+    pub(crate) async fn some(&mut self, deadline: Instant) -> Result<Option<Bytes>, ReadTrouble> {
+        loop {
+            let Ok(frame) = timeout_at(deadline, self.body.frame()).await else { return Err(ReadTrouble::Late) };
+            match frame {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        let room = HEAD.saturating_sub(self.head.len());
+                        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                        return Ok(Some(bytes));
+                    }
+                }
+                Some(Err(error)) => return Err(ReadTrouble::Cut(trouble::innermost(&error))),
+            }
         }
     }
 }

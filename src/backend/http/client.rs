@@ -15,9 +15,10 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::body::{ReadTrouble, read_all};
+use super::body::{ReadTrouble, Reading};
 use super::route::Route;
 use super::trouble;
+use super::trust::{self, TrustError};
 use crate::event::{Failure, FailureKind, TimeoutPhase};
 
 /// Servers close idle connections after 5 s by default (llama.cpp, uvicorn, Node.js); a shorter life of ours keeps
@@ -64,11 +65,11 @@ impl Client {
     /// Makes a client that keeps up to `pool` idle connections to a host, with proxies from the environment.
     ///
     /// # Errors
-    /// When TLS cannot be set up on this machine.
-    pub(crate) fn new(pool: usize) -> Result<Self, rustls::Error> {
+    /// When TLS cannot be set up on this machine, or `SSL_CERT_FILE` is of no use.
+    pub(crate) fn new(pool: usize) -> Result<Self, TrustError> {
         let route = Route::new(Matcher::from_env());
         let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
+            .with_tls_config(trust::config()?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(route.clone());
@@ -160,8 +161,9 @@ impl Client {
         };
         let fetch = async {
             let (response, _) = self.send(sending, || {}).await?;
-            let (head, mut body) = response.into_parts();
-            let body = read_all(&mut body, size, limit).await.map_err(|trouble| match trouble {
+            let (head, body) = response.into_parts();
+            let mut start = Vec::new();
+            let body = Reading::new(body, &mut start).all(size, limit).await.map_err(|trouble| match trouble {
                 ReadTrouble::Late => late(limit),
                 ReadTrouble::TooLarge => {
                     Failure::new(FailureKind::TooLarge, format!("answered more than {size} bytes"))

@@ -10,8 +10,10 @@ mod client;
 mod route;
 mod scrub;
 mod trouble;
+mod trust;
 
 pub use base_url::{BaseUrl, UrlError};
-pub(crate) use body::{BODY_LIMIT, ReadTrouble, read_all, read_some};
+pub(crate) use body::{BODY_LIMIT, ReadTrouble, Reading};
 pub(crate) use client::{Client, Page, Sending, seconds};
 pub(crate) use scrub::Scrub;
+pub use trust::TrustError;

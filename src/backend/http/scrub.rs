@@ -7,7 +7,7 @@ use crate::event::Failure;
 
 /// Longest [`Failure::detail`], in characters.
 const DETAIL_LIMIT: usize = 400;
-/// How much of a body is looked at for an excerpt, in bytes.
+/// How much of a useless answer is kept, and how much of a body is looked at for an excerpt, in bytes.
 const EVIDENCE: usize = 2 << 10;
 /// Shorter keys are placeholders such as `x`; replacing them would only spoil messages.
 const SHORTEST_SECRET: usize = 4;
@@ -30,6 +30,22 @@ impl Scrub {
         cut(&self.line(&String::from_utf8_lossy(window)), characters)
     }
 
+    /// Returns the start of what a server answered, as it came but for the key: at most 2 KiB.
+    pub(crate) fn evidence(&self, head: &[u8]) -> String {
+        let mut text = String::from_utf8_lossy(head).into_owned();
+        if let Some(key) = &self.key {
+            text = text.replace(&**key, "***");
+            // What has come may end in the middle of the key.
+            let half = (SHORTEST_SECRET..key.len())
+                .rev()
+                .find(|&end| key.get(..end).is_some_and(|half| text.ends_with(half)));
+            text.truncate(text.len() - half.unwrap_or(0));
+        }
+        let end = (0..=EVIDENCE.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
+        text
+    }
+
     /// Returns a text on one line without the key.
     pub(crate) fn line(&self, text: &str) -> String {
         let redacted = match &self.key {
@@ -48,9 +64,9 @@ impl Scrub {
 
     /// Makes what a failure says fit to be recorded and shown, after the name of `place`.
     pub(crate) fn failure(&self, place: &dyn Display, failure: Failure) -> Failure {
-        let Failure { kind, status, retry_after_ms, detail } = failure;
+        let Failure { kind, status, retry_after_ms, detail, evidence } = failure;
         let detail = cut(&self.line(&format!("{place}: {detail}")), DETAIL_LIMIT);
-        Failure { kind, status, retry_after_ms, detail }
+        Failure { kind, status, retry_after_ms, detail, evidence }
     }
 }
 
@@ -76,6 +92,16 @@ mod tests {
         assert!(failure.detail.starts_with("here: bad key *** [31m é"), "{}", failure.detail);
         assert_eq!(failure.detail.chars().count(), 400);
         assert!(failure.detail.ends_with('…'));
+    }
+
+    #[test]
+    fn evidence_is_short_and_holds_no_part_of_the_key() {
+        let scrub = Scrub::new(Some("sk-secret".into()));
+        assert_eq!(scrub.evidence(b"one\ntwo sk-secret three sk-sec"), "one\ntwo *** three ");
+        let edge = format!("{}sk-secret", "é".repeat((EVIDENCE - 5) / 2));
+        assert_eq!(scrub.evidence(edge.as_bytes()).len(), EVIDENCE - 3, "the key is seen whole before the cut");
+        assert!(scrub.evidence("é".repeat(EVIDENCE).as_bytes()).len() <= EVIDENCE);
+        assert_eq!(scrub.evidence(b"\xff\x00"), "\u{fffd}\0");
     }
 
     #[test]

@@ -24,7 +24,25 @@ pub(super) fn explain(error: &legacy::Error) -> (FailureKind, String) {
             return (FailureKind::Unreachable, "the connection was closed before an answer".to_owned());
         }
     }
+    if let Some(why) = distrust(error) {
+        let remedy = "if its certificate is from an authority of your own, name its file in SSL_CERT_FILE";
+        return (FailureKind::Unreachable, format!("its certificate is not trusted ({why}); {remedy}"));
+    }
     (FailureKind::Unreachable, innermost(error))
+}
+
+/// Returns what is wrong with a certificate, when that is what ended a connection.
+fn distrust(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+            return Some(why.to_string());
+        }
+        // What an I/O error wraps is not its source, but that error itself.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map_or_else(|| error.source(), |wrapped| Some(wrapped as &(dyn Error + 'static)));
+    }
+    None
 }
 
 /// Returns the deepest cause's words, for people.

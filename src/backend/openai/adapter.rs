@@ -12,7 +12,9 @@ use tokio::time::Instant;
 
 use super::refusal::Refusal;
 use super::{answer, request, stream};
-use crate::backend::http::{BODY_LIMIT, BaseUrl, Client, ReadTrouble, Scrub, Sending, UrlError, read_all, seconds};
+use crate::backend::http::{
+    BODY_LIMIT, BaseUrl, Client, ReadTrouble, Reading, Scrub, Sending, TrustError, UrlError, seconds,
+};
 use crate::backend::port::{Backend, ChatRequest, Completion, Progress, Watch};
 use crate::event::{Failure, FailureKind, TimeoutPhase};
 
@@ -45,8 +47,8 @@ pub enum ConfigError {
         base_url: BaseUrl,
     },
     /// TLS cannot be set up.
-    #[error("TLS cannot be set up on this machine")]
-    Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Tls(#[from] TrustError),
 }
 
 /// A server that speaks OpenAI's chat completions. Cheap to clone; clones share connections.
@@ -82,7 +84,8 @@ impl OpenAi {
         &self.base
     }
 
-    async fn ask(&self, request: &ChatRequest, watch: Watch<'_>) -> Result<Completion, Failure> {
+    /// Asks once; `head` gets the start of what the server answered.
+    async fn ask(&self, request: &ChatRequest, watch: Watch<'_>, head: &mut Vec<u8>) -> Result<Completion, Failure> {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accept = if request.stream { "text/event-stream, application/json" } else { "application/json" };
@@ -102,54 +105,82 @@ impl OpenAi {
             return Err(redirected(&response));
         }
         if !status.is_success() {
-            return Err(self.refused(response, request, sent_at).await);
+            return Err(self.refused(response, request, sent_at, head).await);
         }
         let content_type = content_type(&response);
         if content_type.contains("html") {
-            return Err(self.not_json(response, request, &content_type).await);
+            return Err(self.not_json(response, request, &content_type, head).await);
         }
         if request.stream && !content_type.contains("json") {
-            let mut body = response.into_body();
+            let mut body = Reading::new(response.into_body(), head);
             let read = stream::read(&mut body, request, sent_at, watch, &self.scrub).await;
             return read.map_err(|failure| known(failure, status));
         }
         // Asked for a stream, some servers answer whole; asked for a whole answer, none may stream.
-        let completion = self.whole(response, request).await?;
+        let completion = self.whole(response, request, head).await?;
         if request.stream && !completion.text.is_empty() {
             watch(Progress::Text(&completion.text));
         }
         Ok(completion)
     }
 
-    async fn whole(&self, response: Response<Incoming>, request: &ChatRequest) -> Result<Completion, Failure> {
+    async fn whole(
+        &self,
+        response: Response<Incoming>,
+        request: &ChatRequest,
+        head: &mut Vec<u8>,
+    ) -> Result<Completion, Failure> {
         let content_type = content_type(&response);
         let status = response.status();
-        let mut body = response.into_body();
-        let read = read_all(&mut body, BODY_LIMIT, request.limits.idle).await;
+        let read = Reading::new(response.into_body(), head).all(BODY_LIMIT, request.limits.idle).await;
         let read = read.map_err(|trouble| known(cut(trouble, request), status))?;
         answer::read(&read, &content_type, request, &self.scrub).map_err(|failure| known(failure, status))
     }
 
-    async fn refused(&self, response: Response<Incoming>, request: &ChatRequest, sent_at: Instant) -> Failure {
-        let (head, mut body) = response.into_parts();
+    async fn refused(
+        &self,
+        response: Response<Incoming>,
+        request: &ChatRequest,
+        sent_at: Instant,
+        head: &mut Vec<u8>,
+    ) -> Failure {
+        let (parts, body) = response.into_parts();
         // A refusal that cannot be read to its end is still a refusal: what came of it is what there is to show.
         let limit = request.limits.idle.min(request.limits.first_token.saturating_sub(sent_at.elapsed()));
-        let read = read_all(&mut body, REFUSAL_LIMIT, limit).await.unwrap_or_default();
-        Refusal::of_body(head.status, &read, &self.scrub).failure(request, &head.headers)
+        let mut reading = Reading::new(body, head);
+        let read = reading.all(REFUSAL_LIMIT, limit).await.unwrap_or_else(|_| reading.head().to_owned());
+        Refusal::of_body(parts.status, &read, &self.scrub).failure(request, &parts.headers)
     }
 
-    async fn not_json(&self, response: Response<Incoming>, request: &ChatRequest, content_type: &str) -> Failure {
+    async fn not_json(
+        &self,
+        response: Response<Incoming>,
+        request: &ChatRequest,
+        content_type: &str,
+        head: &mut Vec<u8>,
+    ) -> Failure {
         let status = response.status();
-        let mut body = response.into_body();
-        let read = read_all(&mut body, REFUSAL_LIMIT, request.limits.idle).await.unwrap_or_default();
+        let mut reading = Reading::new(response.into_body(), head);
+        let read =
+            reading.all(REFUSAL_LIMIT, request.limits.idle).await.unwrap_or_else(|_| reading.head().to_owned());
         known(Failure::new(FailureKind::Malformed, answer::not_json(content_type, &read, &self.scrub)), status)
     }
 }
 
 impl Backend for OpenAi {
     fn chat<'a>(&'a self, request: &'a ChatRequest, watch: Watch<'a>) -> BoxFuture<'a, Result<Completion, Failure>> {
-        async move { self.ask(request, watch).await.map_err(|failure| self.scrub.failure(&self.base, failure)) }
-            .boxed()
+        async move {
+            let mut head = Vec::new();
+            let answer = self.ask(request, watch, &mut head).await;
+            answer.map_err(|failure| {
+                let evidence = self.scrub.evidence(&head);
+                if !evidence.is_empty() {
+                    watch(Progress::Evidence(&evidence));
+                }
+                self.scrub.failure(&self.base, failure)
+            })
+        }
+        .boxed()
     }
 }
 

@@ -17,3 +17,4 @@ mod stream;
 mod tests;
 
 pub use adapter::{ConfigError, OpenAi, OpenAiConfig};
+pub use request::batch_body;

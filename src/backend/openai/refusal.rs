@@ -57,6 +57,7 @@ impl Refusal {
         let kind = self.kind(request);
         let hint = match kind {
             FailureKind::Unauthorized => "; check the api key",
+            FailureKind::Forbidden => "; check what the api key may do",
             FailureKind::Refused if self.status == Some(404) => "; is the base URL right?",
             FailureKind::Loading => "; the model is being loaded",
             _ => "",
@@ -66,16 +67,28 @@ impl Refusal {
             Some(status) => format!("{status}: {said}{hint}"),
             None => format!("the answer is an error: {said}{hint}"),
         };
-        Failure { kind, status: self.status, retry_after_ms: retry_after::read(headers), detail }
+        Failure { status: self.status, retry_after_ms: retry_after::read(headers), ..Failure::new(kind, detail) }
     }
 
     fn kind(&self, request: &ChatRequest) -> FailureKind {
         match self.status {
-            Some(401 | 403) => FailureKind::Unauthorized,
+            Some(401) => FailureKind::Unauthorized,
+            Some(403) => FailureKind::Forbidden,
             Some(402) => FailureKind::QuotaExhausted,
             Some(429) if self.is_quota() => FailureKind::QuotaExhausted,
             Some(429) => FailureKind::Throttled,
-            Some(503) if self.says_all(&["loading"]) => FailureKind::Loading,
+            Some(503) if self.says_any(&["loading"]) => FailureKind::Loading,
+            // Servers that load on demand say this between two models.
+            Some(400..=499 | 500 | 503)
+                if self.says_any(&[
+                    "no models loaded",
+                    "model is not loaded",
+                    "model not loaded",
+                    "model unloaded",
+                ]) =>
+            {
+                FailureKind::Loading
+            }
             Some(408 | 409 | 502..=504 | 506..=599) => FailureKind::Overloaded,
             // Some servers say 500 or nothing where others say 400.
             Some(_) | None if self.is_overflow() => FailureKind::ContextOverflow,
@@ -101,6 +114,13 @@ impl Refusal {
             "prompt is too long",
             "input is too long",
             "input token count",
+            "prompt length",
+            "too many tokens",
+            "input tokens exceed",
+            "reduce the length",
+            "max_new_tokens` must be",
+            "max_seq_len",
+            "prompt contains",
         ])
     }
 
@@ -129,8 +149,8 @@ impl Refusal {
     }
 
     fn is_model(&self, status: u16, request: &ChatRequest) -> bool {
-        let missing = ["not found", "not exist", "unknown", "no such", "not a valid", "not loaded", "not available"];
-        self.says_any(&["model_not_found", "no models loaded"])
+        let missing = ["not found", "not exist", "unknown", "no such", "not a valid", "not available"];
+        self.says_any(&["model_not_found"])
             || (self.says_all(&["model"]) && self.says_any(&missing))
             || (status == 404 && !request.model.is_empty() && self.said.contains(&request.model.to_lowercase()))
     }

@@ -36,6 +36,12 @@ pub(super) fn encode(request: &ChatRequest, host: &str) -> Vec<u8> {
     serde_json::to_vec(&wire).expect("strings, numbers and string-keyed maps have a JSON form")
 }
 
+/// Returns the JSON of a request in a file for OpenAI's Batch API.
+#[must_use]
+pub fn batch_body(request: &ChatRequest) -> Vec<u8> {
+    encode(request, "api.openai.com")
+}
+
 fn message(message: &Message) -> ChatCompletionRequestMessage {
     let content = &*message.content;
     match message.role {

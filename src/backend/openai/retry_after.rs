@@ -10,8 +10,9 @@ const LONGEST_MS: u64 = 86_400_000;
 
 /// Reads `retry-after-ms` or `Retry-After` (seconds or a date) as milliseconds, at most a day.
 ///
-/// None when neither is there, or what is there makes no sense or asks for no wait (0, negative, past): a wait that a
-/// server dictates is not charged to the call, so a wait of nothing would invite a storm. A date is measured from the
+/// None when neither is there, or what is there makes no sense: no wait at all (0, negative, past), for a wait that a
+/// server dictates is not charged to the call and a wait of nothing would invite a storm; or more than a day, for which
+/// no run should stand still because of a broken header. Then our own back-off decides. A date is measured from the
 /// server's own `Date` where it sends one, so its clock may be wrong.
 pub(super) fn read(headers: &HeaderMap) -> Option<u64> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
@@ -25,16 +26,16 @@ pub(super) fn read(headers: &HeaderMap) -> Option<u64> {
         let now = headers.get(DATE).and_then(|value| http_date(value.to_str().ok()?)).or_else(our_clock)?;
         u64::try_from(until - now)
             .ok()
-            .filter(|&wait| wait > 0)
-            .map(|wait| wait.saturating_mul(1_000).min(LONGEST_MS))
+            .and_then(|wait| wait.checked_mul(1_000))
+            .filter(|wait| (1..=LONGEST_MS).contains(wait))
     })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive, then capped")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in a range that fits")]
 #[expect(clippy::cast_precision_loss, reason = "a day in milliseconds is exact")]
 fn sane(wait_ms: f64) -> Option<u64> {
-    // Written so that a NaN fails.
-    if wait_ms >= 1.0 { Some(wait_ms.min(LONGEST_MS as f64).ceil() as u64) } else { None }
+    // A NaN is in no range.
+    if (1.0..=LONGEST_MS as f64).contains(&wait_ms) { Some(wait_ms.ceil() as u64) } else { None }
 }
 
 fn our_clock() -> Option<i64> {
@@ -89,10 +90,11 @@ mod tests {
         check(&[("retry-after", "-1")], None);
         check(&[("retry-after", "NaN")], None);
         check(&[("retry-after", "tomorrow")], None);
-        check(&[("retry-after", "315360000")], Some(LONGEST_MS));
-        check(&[("retry-after", "1e300")], Some(LONGEST_MS));
+        check(&[("retry-after", "86400")], Some(LONGEST_MS));
+        check(&[("retry-after", "315360000")], None);
+        check(&[("retry-after", "1e300")], None);
         check(&[("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")], None);
-        check(&[("retry-after", "Sun, 06 Nov 2095 08:49:37 GMT")], Some(LONGEST_MS));
+        check(&[("retry-after", "Sun, 06 Nov 2095 08:49:37 GMT")], None);
     }
 
     #[test]

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::adapter::cut;
 use super::answer::{self, Piece, Wire};
 use super::events::{Event, Events, TooLong};
 use super::refusal::Refusal;
-use crate::backend::http::{BODY_LIMIT, ReadTrouble, Scrub, read_some, seconds};
+use crate::backend::http::{BODY_LIMIT, ReadTrouble, Reading, Scrub, seconds};
 use crate::backend::port::{ChatRequest, Completion, Progress, Watch};
 use crate::event::{Failure, FailureKind, FinishReason, TimeoutPhase, Usage};
 
@@ -22,14 +21,12 @@ const TAIL: Duration = Duration::from_secs(2);
 const DRAIN: Duration = Duration::from_millis(200);
 /// How many pieces may still come then.
 const DRAIN_PIECES: usize = 16;
-/// How much of the start of a stream is kept to be shown, in bytes.
-const HEAD: usize = 512;
 /// How much of a malformed chunk is shown, in characters.
 const EXCERPT: usize = 80;
 
 /// Reads events to the end of the answer.
 pub(super) async fn read(
-    body: &mut Incoming,
+    body: &mut Reading<'_>,
     request: &ChatRequest,
     sent_at: Instant,
     watch: Watch<'_>,
@@ -37,11 +34,10 @@ pub(super) async fn read(
 ) -> Result<Completion, Failure> {
     let mut events = Events::default();
     let mut answer = Partial::default();
-    let mut head = Vec::new();
     let mut received = 0;
     let mut deadline = sent_at + request.limits.first_token;
     loop {
-        let piece = match read_some(body, deadline).await {
+        let piece = match body.some(deadline).await {
             Ok(piece) => piece,
             // The answer is whole; only the server's courtesies are missing.
             Err(_) if answer.finish.is_some() => return answer.complete(),
@@ -53,7 +49,6 @@ pub(super) async fn read(
         if received > STREAM_LIMIT {
             return Err(too_large());
         }
-        head.extend(piece.iter().take(HEAD.saturating_sub(head.len())));
         events.push(&piece);
         let (pieces_before, had_finished) = (answer.pieces, answer.finish.is_some());
         while let Some(event) = events.next().map_err(|TooLong| too_large())? {
@@ -79,10 +74,10 @@ pub(super) async fn read(
         }
     }
     if answer.events == 0 {
-        let detail = if head.trim_ascii().is_empty() {
+        let detail = if body.head().trim_ascii().is_empty() {
             "the answer is empty".to_owned()
         } else {
-            answer::not_json("something else", &head, scrub).replace("not JSON", "no event stream")
+            answer::not_json("something else", body.head(), scrub).replace("not JSON", "no event stream")
         };
         return Err(Failure::new(FailureKind::Malformed, detail));
     }
@@ -192,10 +187,10 @@ impl Partial {
 }
 
 /// Reads what is left of the body, so that the connection can be used again; gives up soon and quietly.
-async fn drain(body: &mut Incoming) {
+async fn drain(body: &mut Reading<'_>) {
     let deadline = Instant::now() + DRAIN;
     for _ in 0..DRAIN_PIECES {
-        match read_some(body, deadline).await {
+        match body.some(deadline).await {
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => return,
         }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::install::Incoming;
 use super::{Weights, WeightsError};
-use crate::backend::http::{Client, ReadTrouble, Sending, read_some};
+use crate::backend::http::{Client, ReadTrouble, Reading, Sending};
 
 /// How long a server may be silent, at the start and between two pieces.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -118,14 +118,15 @@ fn next(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
 }
 
 async fn pass_on(
-    mut body: Body,
+    body: Body,
     pieces: mpsc::Sender<Bytes>,
     weights: &Weights,
     progress: &(dyn Fn(Fetched) + Send + Sync),
 ) -> Result<(), String> {
-    let mut bytes = 0;
+    let (mut bytes, mut head) = (0, Vec::new());
+    let mut body = Reading::new(body, &mut head);
     loop {
-        let piece = read_some(&mut body, Instant::now() + SILENCE).await.map_err(|trouble| broken(bytes, trouble))?;
+        let piece = body.some(Instant::now() + SILENCE).await.map_err(|trouble| broken(bytes, trouble))?;
         let Some(piece) = piece else { return Ok(()) };
         bytes += piece.len() as u64;
         if pieces.send(piece).await.is_err() {

@@ -50,6 +50,7 @@ impl LineDisplay {
             }
             Live::Piece { .. } => return,
             Live::Total(total) => self.progress.expect(*total),
+            Live::Budget { tokens, time } => self.progress.afford(*tokens, *time),
             Live::InFlight(calls) => self.progress.fly(*calls),
         }
         self.draw(now);
@@ -75,7 +76,12 @@ impl LineDisplay {
             failure.kind,
             FailureKind::Unsent | FailureKind::Cancelled | FailureKind::Interrupted | FailureKind::FormatUnsupported
         );
-        if is_ours || !self.told.insert(failure.kind) {
+        // These end the run, which says so itself.
+        let is_the_end = matches!(
+            failure.kind,
+            FailureKind::QuotaExhausted | FailureKind::Unauthorized | FailureKind::ModelMissing
+        );
+        if is_ours || is_the_end || !self.told.insert(failure.kind) {
             return None;
         }
         let wait = duration(retry_at.micros_since(fact.at));

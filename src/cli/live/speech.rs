@@ -199,6 +199,9 @@ pub(super) fn happening(event: &Event) -> Option<String> {
                 StopCause::Interrupt | StopCause::Terminate => {
                     "stopping: calls in flight may end; Ctrl-C again gives them up".to_owned()
                 }
+                StopCause::Condition(reached) => {
+                    format!("stopping: {}; calls in flight may end, Ctrl-C gives them up", inert(&reached.evidence))
+                }
                 StopCause::BackendUnusable { .. }
                 | StopCause::SourceUnusable { .. }
                 | StopCause::Command
@@ -217,6 +220,7 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::AttemptEnded(_)
         | Event::RunTuned(_)
         | Event::WindowTrimmed(_)
+        | Event::StopReached(_)
         | Event::TaskSettled(_)
         | Event::TaskAdopted(_)
         | Event::CaseSettled(_)

@@ -83,7 +83,7 @@ impl TalkDisplay {
                 self.hear(id, text);
             }
             Live::Total(total) => self.total = *total,
-            Live::InFlight(_) => {}
+            Live::Budget { .. } | Live::InFlight(_) => {}
         }
         self.show();
     }

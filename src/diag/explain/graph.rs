@@ -69,4 +69,12 @@ pub(super) const PAGES: &[Page] = &[
         why: "An empty column is found when the run is over and paid for. Sources are `item.<column>`, `repeat`, \
               `status` and `steps.<step>.<field>`.",
     },
+    Page {
+        code: code::MIXED_STOP,
+        means: "Under one `all` of the run's stop stand conditions that cannot be tested together.",
+        wrong: "stop: { all: [{ items: { n: 100 } }, { budget: { tokens: 1M } }] }\n",
+        right: "stop: { any: [{ items: { n: 100 } }, { budget: { tokens: 1M } }] }\n",
+        why: "`items` counts along the order of the input, so that it stops at the same item whatever the timing. \
+              `budget` and `errors` act at once, wherever the run is. The two meet under `any` alone.",
+    },
 ];

@@ -1,0 +1,87 @@
+//! Whose certificates a server may show: those of the file that `SSL_CERT_FILE` names, else the ones that are built in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper_rustls::ConfigBuilderExt;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::{ClientConfig, RootCertStore};
+
+/// The variable by which people name their own authorities, as for OpenSSL, curl and Python.
+const FILE: &str = "SSL_CERT_FILE";
+
+/// TLS that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// Nothing about certificates.
+    #[error("TLS cannot be set up on this machine")]
+    Tls(#[from] rustls::Error),
+    /// The file cannot be read, or not as certificates.
+    #[error("{FILE} names {path}, which cannot be read as certificates in PEM form; correct it or unset it", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: pem::Error,
+    },
+    /// The file holds none.
+    #[error("{FILE} names {path}, which holds no certificate in PEM form; correct it or unset it", path = path.display())]
+    Empty {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+/// Returns a set-up that trusts whom the environment says.
+///
+/// # Errors
+/// When the environment names a file that is of no use, or this machine has no TLS.
+pub(super) fn config() -> Result<ClientConfig, TrustError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = match std::env::var_os(FILE).filter(|file| !file.is_empty()) {
+        Some(file) => builder.with_root_certificates(authorities(Path::new(&file))?),
+        None => builder.with_webpki_roots(),
+    };
+    Ok(config.with_no_client_auth())
+}
+
+fn authorities(path: &Path) -> Result<RootCertStore, TrustError> {
+    let broken = |source| TrustError::File { path: path.to_owned(), source };
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(broken)? {
+        store.add(certificate.map_err(broken)?)?;
+    }
+    if store.is_empty() { Err(TrustError::Empty { path: path.to_owned() }) } else { Ok(store) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let message = match authorities(file.path()) {
+            Ok(store) => format!("{} authorities", store.len()),
+            Err(error) => error.to_string().replace(&file.path().display().to_string(), "FILE"),
+        };
+        assert_eq!(message, expected);
+    }
+
+    #[test]
+    fn a_file_of_certificates_is_read_and_anything_else_is_refused() {
+        check(include_str!("../../../tests/fault_server/tls/authority.pem"), "1 authorities");
+        check(
+            "no certificate",
+            "SSL_CERT_FILE names FILE, which holds no certificate in PEM form; correct it or unset it",
+        );
+        check(
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+            "SSL_CERT_FILE names FILE, which cannot be read as certificates in PEM form; correct it or unset it",
+        );
+        assert!(matches!(authorities(Path::new("/nowhere")), Err(TrustError::File { .. })));
+    }
+}

@@ -1,0 +1,192 @@
+//! `pipe export`: requests as a file for a batch service, those of a run as they were sent, or those of a pipeline
+//! that need no answer first.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::args::ExportArgs;
+use super::asked::place_of;
+use super::earlier::{Earlier, voices};
+use super::exit::{CommandError, Exit, with_causes};
+use super::pipeline;
+use super::printer::Printer;
+use super::show::{find, open};
+use super::show_texts::{Said, calls_of, messages};
+use crate::backend::openai::batch_body;
+use crate::backend::{ChatRequest, Message, Role};
+use crate::base::{CallPath, CaseNo, Digest, StepName};
+use crate::journal::{CaseRecord, Home, JournalError, Reader};
+use crate::plan::{Call, Place, Plan, StepIdx, StepKind};
+use crate::run::Intake;
+use crate::task;
+use crate::worker::Station;
+
+/// Writes requests to stdout or a file, one a line.
+///
+/// # Errors
+/// There is no such run or file, it is wrong, or no model is named.
+///
+/// # Cancel safety
+/// A file may be left half written.
+pub(super) async fn export(args: &ExportArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let is_file = Path::new(&args.what).extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    let (lines, note) = match is_file {
+        true => of_file(args, printer).await?,
+        false => of_run(args, home)?,
+    };
+    let count = super::check::counted(lines.len() as u64, "request");
+    match &args.out {
+        None => lines.iter().try_for_each(|line| printer.line(line))?,
+        Some(path) if path.exists() && !args.force => {
+            let message = format!("{} exists", path.display());
+            return Err(CommandError::new(Exit::Usage, message).help("--force replaces it"));
+        }
+        Some(path) => std::fs::write(path, lines.iter().flat_map(|line| [line, "\n"]).collect::<String>())?,
+    }
+    printer.say(&format!("{count}{note}"));
+    Ok(Exit::Done)
+}
+
+/// Names a request; the answers of a batch come back under it.
+fn custom_id(case: CaseNo, step: &StepName, call: &CallPath) -> String {
+    format!("{case}/{step}/{call}")
+}
+
+fn line(id: &str, request: &ChatRequest) -> String {
+    let body: Value = serde_json::from_slice(&batch_body(request)).expect("it was written as JSON");
+    json!({ "custom_id": id, "method": "POST", "url": "/v1/chat/completions", "body": body }).to_string()
+}
+
+/// Everything that makes a request of a place.
+fn station(plan: &Arc<Plan>, models: Vec<Arc<str>>) -> Station {
+    Station { plan: Arc::clone(plan), backends: Vec::new(), models, stream: false, texts: Arc::new(|_, _| None) }
+}
+
+/// Returns the calls of a run, each once, with the messages that its last attempt sent.
+fn of_run(args: &ExportArgs, home: &Home) -> Result<(Vec<String>, String), CommandError> {
+    let dir = find(home, &args.what)?;
+    let reader = open(&dir)?;
+    let earlier = Earlier::open(&dir)?;
+    let models: Vec<Arc<str>> = match &args.model {
+        Some(model) => vec![Arc::from(model.as_str()); earlier.plan.actors.len()],
+        None => earlier.voices.iter().map(|voice| Arc::clone(&voice.model)).collect(),
+    };
+    let station = station(&earlier.plan, models);
+    let mut lines = Vec::new();
+    let mut unsent = 0;
+    let mut add = |case: CaseRecord| -> Result<(), JournalError> {
+        let (more, without) = calls_of_case(&reader, &station, &case)?;
+        lines.extend(more);
+        unsent += without;
+        Ok(())
+    };
+    reader.cases(CaseNo(0), &mut add).map_err(|error| CommandError::journal(&error))?;
+    let note = match unsent {
+        0 => String::new(),
+        count => format!(
+            "; left out: {} that were never sent or cannot be made again",
+            super::check::counted(count, "call")
+        ),
+    };
+    Ok((lines, note))
+}
+
+fn calls_of_case(reader: &Reader, station: &Station, case: &CaseRecord) -> Result<(Vec<String>, u64), JournalError> {
+    let number = case.admitted.case;
+    let attempts = reader.attempts_of(number)?;
+    let steps: BTreeSet<&StepName> = attempts.iter().map(|attempt| &attempt.started.id.step).collect();
+    let (mut lines, mut unsent) = (Vec::new(), 0);
+    for call in steps.into_iter().flat_map(|step| calls_of(&attempts, step)) {
+        let sent = call.attempts.iter().rev().find_map(|attempt| attempt.ended.as_ref());
+        let said = sent.map_or(Ok(Vec::new()), |(_, ended)| messages(reader, ended))?;
+        let started = &call.last().started;
+        let place = place_of(&station.plan, case, &attempts, started);
+        // The options of an answer come from the plan; what was said comes from the journal.
+        let texts = |digest: &Digest| reader.text(Some(number), digest).ok().flatten();
+        let composed = place.map(|place| (task::compose(&station.plan, &place, &station.models, &texts), place));
+        let Some((Ok(composed), place)) = composed.filter(|_| !said.is_empty()) else {
+            unsent += 1;
+            continue;
+        };
+        let timeouts = station.plan.limits.timeouts;
+        let mut request = station.request(&place, composed, timeouts);
+        request.messages = said.iter().map(message).collect();
+        lines.push(line(&custom_id(number, &started.id.step, call.path), &request));
+    }
+    Ok((lines, unsent))
+}
+
+fn message(said: &Said) -> Message {
+    let role = match said.role.as_str() {
+        "system" => Role::System,
+        "assistant" => Role::Assistant,
+        _ => Role::User,
+    };
+    Message { role, content: Arc::clone(&said.text) }
+}
+
+/// Returns the first call of each step that reads no answer, for every case.
+async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String>, String), CommandError> {
+    let file = Path::new(&args.what);
+    let mut overrides = pipeline::overrides(&args.overrides);
+    overrides.model.clone_from(&args.model);
+    let loaded = pipeline::load(file, &overrides, args.overrides.allow_outside)?;
+    loaded.say(printer);
+    let Some(plan) = loaded.plan else {
+        return Err(CommandError::new(Exit::InvalidPipeline, format!("{} is wrong", file.display())));
+    };
+    let models: Vec<Arc<str>> = voices(&plan, &[]).into_iter().map(|voice| voice.model).collect();
+    let station = station(&plan, models);
+    let mut lines = Vec::new();
+    let mut waiting: BTreeSet<&str> = BTreeSet::new();
+    let intake = |error: crate::run::IntakeError| CommandError::new(Exit::InvalidPipeline, with_causes(&error));
+    let mut cases = Intake::start(Arc::clone(&plan), 0, Digest::LEAST, None).map_err(intake)?;
+    let mut number = CaseNo(0);
+    while let Some(read) = cases.next().await {
+        let read = read.map_err(intake)?;
+        let texts = |digest: &Digest| {
+            read.texts.iter().find(|text| text.digest == *digest).map(|text| Arc::clone(&text.body))
+        };
+        for (index, step) in plan.steps.iter().enumerate() {
+            if !step.reads.is_empty() {
+                waiting.insert(step.name.as_str());
+                continue;
+            }
+            let (call, actor) = match &step.kind {
+                StepKind::Chat(chat) => (Call::Say, chat.actor),
+                StepKind::Dialogue(dialogue) => (Call::Turn(1), dialogue.actors[0]),
+                StepKind::Judge(judge) => (Call::Vote { vote: 1, exchanged: false }, judge.actor),
+            };
+            let place = Place {
+                case: number,
+                item: read.offered.item.clone(),
+                repeat: read.offered.repeat,
+                row: read.offered.row,
+                step: StepIdx(index),
+                call,
+                actor,
+                turns: Vec::new(),
+                inputs: Vec::new(),
+                takes_format: true,
+            };
+            if &*station.models[actor.0] == "auto" {
+                let message =
+                    format!("actor {:?} has no model's name, and a batch needs one", plan.actor(actor).name.as_str());
+                return Err(CommandError::new(Exit::Usage, message).help("name it: --model NAME"));
+            }
+            let composed = task::compose(&plan, &place, &station.models, &texts)
+                .map_err(|error| CommandError::new(Exit::InvalidPipeline, with_causes(&error)))?;
+            let request = station.request(&place, composed, plan.limits.timeouts);
+            lines.push(line(&custom_id(number, &step.name, &call.path()), &request));
+        }
+        number = CaseNo(number.0 + 1);
+    }
+    let note = match waiting.is_empty() {
+        true => String::new(),
+        false => format!("; left out: {}, which read answers", waiting.into_iter().collect::<Vec<_>>().join(", ")),
+    };
+    Ok((lines, note))
+}

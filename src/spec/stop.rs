@@ -1,0 +1,157 @@
+//! When the whole run is over.
+
+use schemars::JsonSchema;
+
+use super::decode::{Decode, Fields, Place};
+use super::node::Node;
+use super::{Count, Length, Required, Setting, Share, Tokens};
+use crate::diag::{Diagnostic, Span, code};
+
+/// The conditions of a run's stop.
+const CONDITIONS: &[&str] = &["budget", "errors", "items", "any", "all"];
+
+/// What a budget counts.
+const BUDGETS: &[&str] = &["tokens", "time"];
+
+/// When the whole run is over: exactly one condition.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(extend("oneOf" = [
+    {"required": ["budget"]}, {"required": ["errors"]}, {"required": ["items"]},
+    {"required": ["any"]}, {"required": ["all"]},
+]))]
+pub struct RunStop {
+    /// So much has been spent. Acts at once, exit code 6; `pipe resume` goes on with a greater one.
+    #[schemars(extend("examples" = [{"tokens": "5M"}, {"time": "8h"}]))]
+    pub budget: Option<RunBudget>,
+    /// So many cases have failed. Acts at once, exit code 1; `pipe resume` goes on.
+    #[schemars(extend("examples" = [{"fraction": "5%", "after": 50}, {"count": 10}]))]
+    pub errors: Option<Errors>,
+    /// So many items have been run, in the order of the input, each with all its repeats.
+    #[schemars(extend("examples" = [{"n": 500}]))]
+    pub items: Option<FirstItems>,
+    /// One of these holds.
+    #[schemars(extend("minItems" = 1))]
+    #[schemars(extend("examples" = [[{"budget": {"tokens": "5M"}}, {"errors": {"fraction": "5%"}}]]))]
+    pub any: Option<Vec<RunStop>>,
+    /// All of these hold.
+    #[schemars(extend("minItems" = 1))]
+    #[schemars(extend("examples" = [[{"budget": {"time": "1h"}}, {"errors": {"count": 3}}]]))]
+    pub all: Option<Vec<RunStop>>,
+    /// Where it is written.
+    #[schemars(skip)]
+    pub span: Span,
+}
+
+/// What a run may spend; what is reached first counts. Calls in flight are waited for and come on top.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(extend("anyOf" = [{"required": ["tokens"]}, {"required": ["time"]}]))]
+pub struct RunBudget {
+    /// Tokens of prompts and answers together, as servers count them; over all processes of the run.
+    #[schemars(extend("examples" = ["5M"]))]
+    pub tokens: Option<Setting<Tokens>>,
+    /// Time during which a process works on the run.
+    #[schemars(extend("examples" = ["8h"]))]
+    pub time: Option<Setting<Length>>,
+}
+
+/// How many cases may fail: exactly one bound.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(extend("oneOf" = [{"required": ["count"]}, {"required": ["fraction"]}]))]
+pub struct Errors {
+    /// This many failed cases end the run.
+    #[schemars(extend("examples" = [10]))]
+    pub count: Option<Setting<Count>>,
+    /// This share of failed cases among those settled ends the run.
+    #[schemars(extend("examples" = ["5%"]))]
+    pub fraction: Option<Setting<Share>>,
+    /// The share is not looked at before so many cases are settled.
+    #[schemars(extend("default" = 20))]
+    #[schemars(extend("examples" = [50]))]
+    pub after: Option<Setting<Count>>,
+}
+
+/// How many items are run.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct FirstItems {
+    /// So many, from the start of the input.
+    #[schemars(extend("examples" = [500]))]
+    pub n: Required<Setting<Count>>,
+}
+
+impl Decode for RunStop {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        if CONDITIONS.iter().any(|key| fields.has(key)) || !fields.has_unknown(CONDITIONS) {
+            fields.exactly_one(CONDITIONS, "several conditions go under `any` (one is enough) or `all`", report);
+        }
+        let stop = Self {
+            budget: fields.optional("budget", report),
+            errors: fields.optional("errors", report),
+            items: fields.optional("items", report),
+            any: fields.optional("any", report),
+            all: fields.optional("all", report),
+            span: node.span.clone(),
+        };
+        for (key, list) in [("any", &stop.any), ("all", &stop.all)] {
+            if list.as_ref().is_some_and(Vec::is_empty) {
+                report.push(
+                    Diagnostic::error(code::BAD_LIST, format!("`{key}` of {} is empty", place.what))
+                        .at(&fields.span_of(key), "at least one condition must be given")
+                        .help("such as { budget: { tokens: 5M } }"),
+                );
+            }
+        }
+        fields.finish(report);
+        Some(stop)
+    }
+}
+
+impl Decode for RunBudget {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        if !BUDGETS.iter().any(|key| fields.has(key)) && !fields.has_unknown(BUDGETS) {
+            fields.exactly_one(BUDGETS, "write { tokens: 5M } or { time: 8h }, or both", report);
+        }
+        let budget = Self { tokens: fields.optional("tokens", report), time: fields.optional("time", report) };
+        fields.finish(report);
+        Some(budget)
+    }
+}
+
+impl Decode for Errors {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        fields.exactly_one(
+            &["count", "fraction"],
+            "`count` is a number of cases, `fraction` a share such as 5%",
+            report,
+        );
+        let errors = Self {
+            count: fields.optional("count", report),
+            fraction: fields.optional("fraction", report),
+            after: fields.optional("after", report),
+        };
+        if fields.has("after") && fields.has("count") {
+            report.push(
+                Diagnostic::error(
+                    code::EXACTLY_ONE,
+                    format!("`after` of {} has no meaning beside `count`", place.what),
+                )
+                .at(&fields.span_of("after"), "it belongs to `fraction`")
+                .at(&fields.span_of("count"), "a number of cases needs no start")
+                .help("remove `after`, or write { fraction: 5%, after: 50 }"),
+            );
+        }
+        fields.finish(report);
+        Some(errors)
+    }
+}
+
+impl Decode for FirstItems {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let items = Self { n: fields.required("n", report) };
+        fields.finish(report);
+        Some(items)
+    }
+}
