@@ -20,7 +20,7 @@ Exit codes:
   6    stopped by a budget (resumable)
   70   a bug in pipe
   130  interrupted by Ctrl-C (resumable)
-  143  interrupted by SIGTERM (resumable)
+  143  interrupted by SIGTERM or `pipe stop` (resumable), or by `pipe cancel`
 
 With --json a command that could not do its work prints { error: { exit, message, help } } on stdout; one that
 finds the pipeline wrong adds `files`, as `pipe check --json` has it.
@@ -67,8 +67,18 @@ pub enum Command {
     Plan(PlanArgs),
     /// Check, plan and execute a pipeline.
     Run(Box<RunArgs>),
-    /// Go on with a run that was stopped, interrupted or killed.
+    /// Go on with a run that was paused, stopped, interrupted or killed.
     Resume(ResumeArgs),
+    /// Start no new call of a live run until `pipe resume`; those in flight may end.
+    Pause(SteerArgs),
+    /// Change how many calls of a live run are in flight at once.
+    Tune(TuneArgs),
+    /// Leave a live run in order: calls in flight may end, and `pipe resume` goes on later.
+    Stop(SteerArgs),
+    /// End a run for good: it keeps what it has, and cannot be resumed.
+    Cancel(CancelArgs),
+    /// Watch a run on the whole screen: cases, backends, speeds, failures, the latest answers.
+    Top(TopArgs),
     /// Show what a run came to, or one of its cases down to prompts and answers.
     Show(ShowArgs),
     /// List the runs of this project.
@@ -298,6 +308,87 @@ pub struct ResumeArgs {
     /// How the process ends and what it prints.
     #[command(flatten)]
     pub session: Session,
+}
+
+/// Options of `pipe pause` and `pipe stop`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe pause                  the newest run that is live
+  pipe resume                 ... goes on
+  pipe stop debate-2026       that run; once more gives up the calls in flight")]
+pub struct SteerArgs {
+    /// The run: `last`, the newest that is live, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `pipe tune`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe tune --concurrency 16                    the newest run that is live, each of its backends
+  pipe tune debate-2026 --concurrency 2 --backend local
+
+It holds until the process ends: a resume goes by the file again, whose `limits` may be edited at any time.")]
+pub struct TuneArgs {
+    /// The run: `last`, the newest that is live, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// How many calls may be in flight from now on; those that are may end.
+    #[arg(long, value_name = "N")]
+    pub concurrency: std::num::NonZeroU32,
+    /// At this backend alone, by its name in the file.
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `pipe cancel`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe cancel                         the newest run that is live; asks before it does
+  pipe cancel debate-2026 --yes
+  pipe run debate.yaml --reuse last   a new run takes over what a cancelled one has")]
+pub struct CancelArgs {
+    /// The run: `last`, the newest that is live, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `pipe top`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipe top                    the newest run that is live; else the newest
+  pipe top debate-2026        that one, from any shell, live or over
+  pipe top --once             one look at it, as text
+  pipe top --json | jq .pace  one look at it, for programs
+
+busy: calls that the backend works on, of its slots; next: sent as soon as a slot is free; again: failed, to be
+asked again. All of it is read in the journal: the run never waits for who watches.")]
+pub struct TopArgs {
+    /// The run: `last`, the newest that is live, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// Print one look at it instead of taking the screen.
+    #[arg(long)]
+    pub once: bool,
+    /// Print one look at it as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `pipe show`.

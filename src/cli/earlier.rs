@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::exit::{CommandError, Exit, with_causes};
+use super::kept::Kept;
 use super::pipeline;
-use super::resume::Kept;
 use crate::base::RunId;
 use crate::event::{BackendResolved, RunStarted};
 use crate::journal::{Home, Reader, RunDir};

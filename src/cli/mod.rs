@@ -24,6 +24,7 @@ mod export;
 pub mod files;
 mod glance;
 mod init;
+mod kept;
 pub mod live;
 mod output;
 mod pipeline;
@@ -41,12 +42,14 @@ mod show;
 mod show_case;
 mod show_step;
 mod show_texts;
+mod steer;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod top;
 pub mod value;
 
 pub use args::Arguments;

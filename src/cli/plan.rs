@@ -11,7 +11,7 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::{place, prompts, resolved, reuse, run, tokens};
 use crate::plan::{CellIdx, Fingerprints, Plan, StepChange, compare};
 use crate::report::grouped;
-use crate::run::{Forecast, forecast, survey};
+use crate::run::{Forecast, forecast};
 
 /// Says what a run of a file would ask.
 ///
@@ -24,9 +24,8 @@ pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, Comma
     let Some(plan) = loaded.plan.clone() else {
         return pipeline::refuse(&args.file, &loaded, None, args.json, printer);
     };
-    if let Err(problems) = survey(&plan) {
-        pipeline::say_problems(&problems, printer);
-        return pipeline::refuse(&args.file, &loaded, Some(&Err(problems)), args.json, printer);
+    if let Err(exit) = pipeline::surveyed(&args.file, &loaded, &plan, args.json, printer)? {
+        return Ok(exit);
     }
     if args.resolved {
         printer.data(&resolved::yaml(&resolved::of(&plan, &[])).map_err(|error| CommandError::journal(&error))?)?;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::args::{ResultsArgs, RowFormat};
 use super::exit::{CommandError, Exit};
+use super::kept::Kept;
 use super::output::{layout, replace, rows};
 use super::pipeline;
 use super::printer::Printer;
-use super::resume::Kept;
 use super::show::{find, open};
 use crate::event::RunStarted;
 use crate::journal::{Home, Reader};

@@ -11,7 +11,7 @@ use super::table::Table;
 use crate::base::{CaseNo, ItemId};
 use crate::event::{CaseAdmitted, CaseStatus, Event, TaskOutput, TaskStatus, Verdict};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
-use crate::report::{Summary, Tally, cell_name, grouped, status_word, summary_text, task_status_word};
+use crate::report::{RunStatus, Summary, Tally, cell_name, grouped, status_word, summary_text, task_status_word};
 
 /// Cases that are listed: a screen of them.
 const LISTED: usize = 20;
@@ -88,7 +88,10 @@ fn summary_of(dir: &RunDir, reader: &Reader) -> Result<Summary, CommandError> {
     };
     reader.events_after(EventSeq(0), &mut add).map_err(|error| CommandError::journal(&error))?;
     let mut summary = tally.summary(&dir.id);
-    summary.status = status(dir, last.as_ref());
+    summary.status = match status(dir, last.as_ref()) {
+        RunStatus::Running if tally.paused => RunStatus::Paused,
+        status => status,
+    };
     Ok(summary)
 }
 

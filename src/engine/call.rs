@@ -1,5 +1,7 @@
 //! What the world may tell the engine, and what the engine may ask of it.
 
+use std::num::NonZeroU32;
+
 use crate::base::{AttemptNo, CaseNo, Digest, ItemId};
 use crate::event::{
     FailureKind, Recorded, Report, RunOutcome, RunResumed, RunStarted, RunTuned, StopCause, TaskAdopted,
@@ -45,6 +47,12 @@ pub enum Input {
     Returned(Ticket, Box<Report>),
     /// Someone wants the run to stop; a second time skips ahead.
     Stop(StopCause),
+    /// Someone wants no new call to start; nothing when none does already, or the run is stopping.
+    Pause,
+    /// Someone wants calls to start again; nothing when they do.
+    Unpause,
+    /// Someone wants so many calls in flight at a backend, for as long as the process lives.
+    Slots(BackendIdx, NonZeroU32),
     /// Time passed.
     Tick,
 }
@@ -82,6 +90,8 @@ pub enum Effect {
     CancelCall(Ticket, FailureKind),
     /// Return every request that is still queued as cancelled.
     RecallUnsent,
+    /// Work on so many calls of a backend at once; those under way go on.
+    Resize(BackendIdx, NonZeroU32),
     /// Nothing more will come; the driver closes the journal.
     Finish(RunOutcome),
 }

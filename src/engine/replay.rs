@@ -77,6 +77,8 @@ impl RunState {
             admitted_chain: Some(self.admitted_chain),
             usage: self.usage,
             segment: self.segment,
+            paused_since: self.paused_since,
+            paused_ms: self.paused_ms,
             earlier_us: self.clock.earlier_us,
             began: self.clock.began,
             latest: self.clock.latest,
@@ -92,6 +94,8 @@ impl RunState {
         state.admitted_chain = snapshot.admitted_chain.unwrap_or(state.admitted_chain);
         state.usage = snapshot.usage;
         state.segment = snapshot.segment;
+        state.paused_since = snapshot.paused_since;
+        state.paused_ms = snapshot.paused_ms;
         state.clock = Clock { earlier_us: snapshot.earlier_us, began: snapshot.began, latest: snapshot.latest };
         for stored in snapshot.backends {
             let place = plan.backends.iter().position(|backend| backend.name == stored.backend);

@@ -69,6 +69,9 @@ impl Engine {
             Input::Sent(ticket) => self.sent(ticket),
             Input::Returned(ticket, report) => self.returned(&mut step, ticket, *report),
             Input::Stop(cause) => self.stop(&mut step, cause),
+            Input::Pause => self.pause(&mut step),
+            Input::Unpause => self.unpause(&mut step),
+            Input::Slots(backend, slots) => self.resize(&mut step, backend, slots),
             Input::Tick => {}
         }
         self.pass_time(&mut step);
@@ -86,7 +89,8 @@ impl Engine {
         let deadline = self.flow.deadlines.first().map(|&(at, _)| at);
         let stopping = self.flow.stopping.as_ref();
         let stop = stopping.filter(|stopping| stopping.stage == Stage::Draining).map(|stopping| stopping.deadline);
-        let lanes = self.flow.lanes.iter().filter(|lane| !lane.ready.is_empty() && stopping.is_none());
+        let holds = self.starts_nothing();
+        let lanes = self.flow.lanes.iter().filter(|lane| !lane.ready.is_empty() && !holds);
         let opens = lanes.filter_map(|lane| lane.opens(self.now)).min();
         let up = if stopping.is_none() && !self.flow.finished { self.time_is_up() } else { None };
         [delayed, deadline, stop, opens, up].into_iter().flatten().min()
@@ -95,7 +99,7 @@ impl Engine {
     /// Returns how many more cases would keep every slot busy, with one round of calls waiting behind the ones under way.
     #[must_use]
     pub fn wants_cases(&self) -> usize {
-        if self.state.source_ended || self.flow.stopping.is_some() || self.flow.finished {
+        if self.state.source_ended || self.starts_nothing() || self.flow.finished {
             return 0;
         }
         let lanes = self.flow.lanes.iter();
@@ -231,7 +235,7 @@ impl Engine {
     }
 
     fn dispatch(&mut self, step: &mut Step) {
-        if self.flow.stopping.is_some() {
+        if self.starts_nothing() {
             return;
         }
         for lane in 0..self.flow.lanes.len() {
@@ -330,6 +334,11 @@ impl Engine {
     /// Stops the run, or skips ahead when it is stopping already.
     pub(super) fn stop(&mut self, step: &mut Step, cause: StopCause) {
         match &self.flow.stopping {
+            // For good: nothing is waited for, whatever has been asked before.
+            _ if cause == StopCause::Cancel && !self.flow.finished => {
+                step.effects.push(Effect::RecallUnsent);
+                self.cancel_all(step, cause);
+            }
             None if !self.flow.finished => {
                 let stage = Stage::Draining;
                 self.record(step, Event::DrainStage(DrainStage { stage, cause: cause.clone() }));

@@ -1,5 +1,7 @@
 //! A world that answers in any order, fails, forgets what was not committed, and dies; and what must survive it.
 
+mod steer_tests;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -221,6 +223,8 @@ impl World {
                     }
                     Effect::CancelCall(ticket, why) => self.give_back(why, |call| call.ticket == ticket),
                     Effect::RecallUnsent => self.give_back(FailureKind::Cancelled, |_| false),
+                    // The world works on all that it is given.
+                    Effect::Resize(..) => {}
                     Effect::Finish(outcome) => self.finished = Some(outcome),
                 }
             }
@@ -364,7 +368,13 @@ impl World {
                 }
                 2 => self.checkpoint(),
                 3 | 4 => self.tick(),
-                5..=7 => {}
+                5 => {
+                    let slots = NonZeroU32::MIN.saturating_add(u32::try_from(self.draws.below(5)).expect("small"));
+                    let backend = BackendIdx(self.draws.below(SLOTS.len()));
+                    self.give(Input::Pause);
+                    self.give(Input::Slots(backend, slots));
+                }
+                6 | 7 => self.give(Input::Unpause),
                 _ => {
                     self.commit();
                     self.answer_one(disturbed);

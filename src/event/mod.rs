@@ -50,6 +50,10 @@ codec! {
         "run_resumed" => RunResumed(RunResumed),
         /// What is outside of the run's identity was edited: limits, results, descriptions, comments.
         "run_tuned" => RunTuned(RunTuned),
+        /// No new call starts from here on; those in flight may end.
+        "run_paused" => RunPaused(RunPaused),
+        /// Calls start again.
+        "run_unpaused" => RunUnpaused(RunUnpaused),
         /// An item, in one of its repeats, entered.
         "case_admitted" => CaseAdmitted(CaseAdmitted),
         /// Every case of the input has been admitted.
@@ -163,6 +167,14 @@ pub struct RunTuned {
     /// What differs from before: `limits`, `results`, `concurrency`, …; empty for comments and descriptions.
     pub changed: Vec<String>,
 }
+
+/// See [`Event::RunPaused`]. A pause ends with its process: whoever takes the run up works on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPaused {}
+
+/// See [`Event::RunUnpaused`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunUnpaused {}
 
 /// See [`Event::CaseAdmitted`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -306,6 +318,8 @@ pub enum Capacity {
     BreakerClosed,
     /// It does not take `response_format`: ask in words and read the answer.
     FormatUnsupported,
+    /// So many calls may be in flight, until the process ends.
+    Slots(u32),
 }
 
 /// See [`Event::DrainStage`].
@@ -360,6 +374,8 @@ impl Event {
             Self::RunStarted(_)
             | Self::RunResumed(_)
             | Self::RunTuned(_)
+            | Self::RunPaused(_)
+            | Self::RunUnpaused(_)
             | Self::SourceEnded(_)
             | Self::CapacityChanged(_)
             | Self::StopReached(_)

@@ -16,6 +16,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod transcript;
+mod watch;
 mod wrap;
 
 pub use case::{CaseRecord, MissingText, Texts, status_word, task_status_word, unscored_phrase};
@@ -28,4 +29,5 @@ pub use summary::{Choice, FailureCount, JudgeSummary, RunStatus, StepSummary, Su
 pub use summary_text::text as summary_text;
 pub use tally::{JudgeTally, StepTally, Tally};
 pub use transcript::{Part, transcript, transcript_text, verdict_line};
+pub use watch::{LaneNow, Mishap, OpenCase, Pace, Said, SettledCase, Watch};
 pub use wrap::{Wrapper, columns, cut, wrapped};

@@ -74,12 +74,16 @@ pub enum RunStatus {
     Complete,
     /// It was stopped in order and can go on.
     Stopped,
+    /// It was stopped for good.
+    Cancelled,
     /// A bug ended its process; it can go on.
     Failed,
     /// Its process is gone without a word; it can go on.
     Interrupted,
     /// A process works on it.
     Running,
+    /// A process works on it, and starts no new call until someone says so.
+    Paused,
 }
 
 /// Tokens as servers counted them; absent is unknown.
@@ -223,10 +227,13 @@ impl Tally {
         }
     }
 
-    fn status(&self) -> RunStatus {
+    /// Returns where the run stands by its events alone: one whose process has not left it counts as interrupted.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
         match (&self.bug, &self.outcome) {
             (Some(_), _) => RunStatus::Failed,
             (None, Some(RunOutcome::Complete)) => RunStatus::Complete,
+            (None, Some(RunOutcome::Stopped(StopCause::Cancel))) => RunStatus::Cancelled,
             (None, Some(RunOutcome::Stopped(_))) => RunStatus::Stopped,
             (None, None) => RunStatus::Interrupted,
         }
@@ -312,6 +319,8 @@ pub fn stop_phrase(cause: &StopCause) -> String {
     match cause {
         StopCause::Interrupt => "by Ctrl-C".to_owned(),
         StopCause::Terminate => "by SIGTERM".to_owned(),
+        StopCause::Command => "by `pipe stop`".to_owned(),
+        StopCause::Cancel => "by `pipe cancel`".to_owned(),
         StopCause::BackendUnusable { backend, failure } => {
             format!("because backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
         }

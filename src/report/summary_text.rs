@@ -151,6 +151,8 @@ fn headline(summary: &Summary) -> String {
         RunStatus::Stopped => format!("{}: stopped after {time} {by}; {}", summary.name, done()),
         RunStatus::Failed => format!("{}: ended after {time} {by}; {}", summary.name, done()),
         RunStatus::Interrupted => format!("{}: interrupted after {time}; {}", summary.name, done()),
+        RunStatus::Cancelled => format!("{}: cancelled after {time}, for good; {}", summary.name, done()),
+        RunStatus::Paused => format!("{}: paused after {time}; {}", summary.name, done()),
         RunStatus::Running => format!("{}: running for {time}; {}", summary.name, done()),
     }
 }

@@ -55,6 +55,8 @@ pub struct Tally {
     pub last: Option<Timestamp>,
     /// How far a stop has gone in the present process, and what asked for it.
     pub draining: Option<(Stage, StopCause)>,
+    /// No new call starts until someone says so.
+    pub paused: bool,
     /// How the latest process left; none while it has not.
     pub outcome: Option<RunOutcome>,
     /// The message of the bug that ended the latest process.
@@ -140,6 +142,8 @@ impl Tally {
                 self.cases.settle(settled.status);
                 self.cells.settle_case(settled);
             }
+            Event::RunPaused(_) => self.paused = true,
+            Event::RunUnpaused(_) => self.paused = false,
             Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.set_prices(&tuned.prices, &tuned.cell_prices),
             Event::CapacityChanged(_) | Event::StopReached(_) => {}
@@ -165,6 +169,7 @@ impl Tally {
         self.earlier_us += self.segment_us(before);
         self.segment_start = Some(at);
         self.draining = None;
+        self.paused = false;
         self.outcome = None;
         self.bug = None;
     }

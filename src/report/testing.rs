@@ -129,6 +129,13 @@ impl Story {
         }));
     }
 
+    pub(crate) fn fail_again(&mut self, id: &AttemptId, kind: FailureKind, detail: &str) {
+        self.fail(id, kind, detail);
+        if let Some(Recorded { event: Event::AttemptEnded(ended), at }) = self.log.last_mut() {
+            ended.retry_at = Some(*at);
+        }
+    }
+
     pub(crate) fn settle(&mut self, case: u64, step: &str, status: TaskStatus, output: Option<TaskOutput>) {
         let failure = (status == TaskStatus::Failed).then(|| Failure::new(FailureKind::Refused, "HTTP 400: no"));
         self.add(Event::TaskSettled(TaskSettled {

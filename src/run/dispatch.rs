@@ -1,6 +1,7 @@
 //! Hands calls out: one queue and so many slots for each backend.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -81,6 +82,12 @@ impl Dispatch {
         self.cancels.remove(&ticket);
         self.lanes[backend].busy -= 1;
         self.fill(backend)
+    }
+
+    /// Works on so many calls of a backend at once; returns the tickets of those that have gone out because of it.
+    pub(super) fn resize(&mut self, backend: usize, slots: NonZeroU32) -> Vec<Ticket> {
+        self.lanes[backend].slots = slots.get() as usize;
+        std::iter::from_fn(|| self.fill(backend)).collect()
     }
 
     /// Gives a call up: one that waits comes back at once, one under way soon.

@@ -178,7 +178,8 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
                         let back = self.take_back(ticket, why)?;
                         inputs.extend(back.into_iter().map(|input| (input, Vec::new())));
                     }
-                    Effect::RecallUnsent => {}
+                    // Nobody steers a simulation.
+                    Effect::RecallUnsent | Effect::Resize(..) => {}
                     Effect::Finish(_) => self.finished = true,
                 }
             }
