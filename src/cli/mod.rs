@@ -43,6 +43,7 @@ mod show_case;
 mod show_step;
 mod show_texts;
 mod steer;
+mod steer_args;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;

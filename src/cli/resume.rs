@@ -36,6 +36,11 @@ pub(super) async fn resume(args: &ResumeArgs, printer: &mut Printer) -> Result<E
         run => home.resolve(run).map_err(|error| CommandError::new(Exit::Usage, error.to_string()))?,
     };
     if steer::is_paused(&dir)? {
+        if !args.sets.is_empty() {
+            let message = format!("{} is paused, and the process that works on it takes no --set", dir.id);
+            let help = "`pipe resume` without --set goes on as it is; or `pipe stop`, then `pipe resume --set …`";
+            return Err(CommandError::new(Exit::Usage, message).help(help));
+        }
         return steer::unpause(&dir, args.session.json, printer).await;
     }
     let sets = args.sets.iter().map(|set| (set.name.clone(), set.value.clone())).collect();

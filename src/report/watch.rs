@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::Tally;
 use super::number::per;
 use super::summary_text::backend_line;
-use crate::base::{ActorName, BackendName, CallPath, CaseNo, Digest, ItemId, Millis, StepName, Timestamp};
+use crate::base::{ActorName, BackendName, CallPath, CaseNo, Digest, Millis, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, AttemptId, BackendResolved, Capacity, CaseStatus, Event, Failure, FailureKind, Outcome, Recorded,
+    AttemptEnded, AttemptId, BackendResolved, Capacity, CaseAdmitted, CaseStatus, Event, Failure, FailureKind,
+    Outcome, Recorded,
 };
 
 /// Rates are taken over so much time, as on the line that `pipe run` keeps up to date.
@@ -66,23 +67,21 @@ pub struct LaneNow {
 }
 
 /// A case on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OpenCase {
-    /// Its item.
-    pub item: ItemId,
-    /// Its repeat.
-    pub repeat: u32,
+    /// What it is about.
+    pub admitted: CaseAdmitted,
     /// What was asked for it latest.
     pub latest: Option<(StepName, CallPath)>,
 }
 
 /// A case that is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SettledCase {
     /// Its number.
     pub case: CaseNo,
-    /// Its item; none when it was admitted before what was read.
-    pub item: Option<(ItemId, u32)>,
+    /// What it is about; none when it was admitted before what was read.
+    pub admitted: Option<CaseAdmitted>,
     /// How it ended.
     pub status: CaseStatus,
 }
@@ -160,8 +159,7 @@ impl Watch {
             Event::RunStarted(started) => self.resolve(&started.backends),
             Event::RunResumed(resumed) => self.resolve(&resumed.backends),
             Event::CaseAdmitted(admitted) => {
-                let (item, repeat) = (admitted.item.clone(), admitted.repeat);
-                self.open.insert(admitted.case, OpenCase { item, repeat, latest: None });
+                self.open.insert(admitted.case, OpenCase { admitted: admitted.clone(), latest: None });
             }
             Event::AttemptStarted(started) => {
                 let id = &started.id;
@@ -176,8 +174,8 @@ impl Watch {
             Event::AttemptEnded(ended) => self.end(recorded.at, ended),
             Event::TaskSettled(task) => self.forget_task(task.case, &task.step),
             Event::CaseSettled(settled) => {
-                let item = self.open.remove(&settled.case).map(|case| (case.item, case.repeat));
-                keep(&mut self.settled, SettledCase { case: settled.case, item, status: settled.status });
+                let admitted = self.open.remove(&settled.case).map(|case| case.admitted);
+                keep(&mut self.settled, SettledCase { case: settled.case, admitted, status: settled.status });
             }
             Event::CapacityChanged(changed) => match changed.change {
                 Capacity::BreakerOpened => self.lanes.entry(changed.backend.clone()).or_default().broken = true,

@@ -51,6 +51,10 @@ fn a_run_is_paused_goes_on_is_stopped_and_resumed() {
     assert_eq!(look["status"], "paused");
     assert!(project.stdout(&["top", "--once"]).contains("said of late"));
 
+    let deaf = project.run(&["resume", "--set", "limits.concurrency=2"]);
+    assert_eq!(deaf.status.code(), Some(2));
+    assert!(text(&deaf.stderr).contains("takes no --set"), "{}", text(&deaf.stderr));
+    assert_eq!(glance(&project)["status"], "paused");
     let resumed = project.run(&["resume"]);
     assert!(resumed.status.success());
     assert!(text(&resumed.stderr).contains("goes on, in the process that works on it"), "{}", text(&resumed.stderr));
@@ -67,6 +71,9 @@ fn a_run_is_paused_goes_on_is_stopped_and_resumed() {
     let nothing = project.run(&["stop"]);
     assert!(nothing.status.success() && text(&nothing.stderr).contains("not running"), "{}", text(&nothing.stderr));
     assert_eq!(project.run(&["tune", "--concurrency", "3"]).status.code(), Some(2));
+    let nothing = project.run(&["pause", "--json"]);
+    let told: Value = serde_json::from_slice(&nothing.stdout).expect("JSON");
+    assert_eq!(told["error"]["exit"], 2);
     let nothing = project.run(&["pause"]);
     assert_eq!(nothing.status.code(), Some(2));
     assert!(text(&nothing.stderr).contains("`pipe resume` goes on"), "{}", text(&nothing.stderr));

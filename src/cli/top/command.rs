@@ -1,9 +1,12 @@
 //! `pipe top` from its arguments: the screen, or one look at it as text or JSON.
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::follow::Followed;
 use super::page::{View, page};
@@ -45,10 +48,24 @@ pub(in crate::cli) async fn top(args: &TopArgs, home: &Home, printer: &mut Print
         let error = CommandError::new(Exit::Usage, "a full screen needs a terminal");
         return Err(error.help("`pipe top --once` prints one look at it, --json for programs"));
     }
-    let home = home.clone();
-    let shown = tokio::task::spawn_blocking(move || screen::show(&home, dir)).await;
+    let unheard = |error| CommandError::new(Exit::Bug, format!("signals cannot be heard: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(unheard)?;
+    let leave = Arc::new(AtomicBool::new(false));
+    let (home, hears) = (home.clone(), Arc::clone(&leave));
+    let mut shown = tokio::task::spawn_blocking(move || screen::show(&home, dir, &hears));
+    let mut exit = Exit::Done;
+    let shown = tokio::select! {
+        shown = &mut shown => shown,
+        // Whoever ends it from outside gets their terminal back as well.
+        () = async { tokio::select! { _ = terminate.recv() => {}, _ = hangup.recv() => {} } } => {
+            leave.store(true, Ordering::Relaxed);
+            exit = Exit::Terminated;
+            shown.await
+        }
+    };
     shown.map_err(|error| CommandError::new(Exit::Bug, error.to_string()))??;
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// Returns a look at a run as lines of text.

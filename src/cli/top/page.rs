@@ -8,7 +8,8 @@ use ratatui::text::{Line, Span};
 use crate::base::{CaseNo, Digest, RunId, Timestamp};
 use crate::cli::glance::word;
 use crate::cli::printer::inert;
-use crate::event::CaseStatus;
+use crate::cli::show::case_name;
+use crate::event::{CaseAdmitted, CaseStatus};
 use crate::report::{
     LaneNow, Mishap, Pace, RunStatus, Said, Watch, columns, cut, duration, grouped, percent, wrapped,
 };
@@ -251,19 +252,16 @@ fn answer(said: &Said, view: &View<'_>, width: usize) -> Vec<Line<'static>> {
 /// Lists cases under way, then those settled of late, the newest first.
 fn cases(view: &View<'_>, from: usize, width: usize, room: usize) -> Vec<Line<'static>> {
     let mut table = vec![["case", "item", "stands"].map(str::to_owned).to_vec()];
-    let name = |item: &crate::base::ItemId, repeat: u32| match repeat {
-        1 => inert(item.as_str()).into_owned(),
-        repeat => format!("{}/{repeat}", inert(item.as_str())),
-    };
+    let name = |admitted: &CaseAdmitted| inert(&case_name(admitted)).into_owned();
     for (case, open) in &view.watch.open {
         let stands = match &open.latest {
             Some((step, call)) => format!("{step} {call}"),
             None => "waits for its turn".to_owned(),
         };
-        table.push(vec![case.to_string(), name(&open.item, open.repeat), inert(&stands).into_owned()]);
+        table.push(vec![case.to_string(), name(&open.admitted), inert(&stands).into_owned()]);
     }
     for settled in view.watch.settled.iter().rev() {
-        let item = settled.item.as_ref().map(|(item, repeat)| name(item, *repeat)).unwrap_or_default();
+        let item = settled.admitted.as_ref().map(name).unwrap_or_default();
         let status = match settled.status {
             CaseStatus::Ok => "ok",
             CaseStatus::Unscored => "unscored",

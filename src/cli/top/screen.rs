@@ -1,6 +1,7 @@
 //! The terminal: draws pages, hears keys. Blocks its thread until someone leaves.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
@@ -36,24 +37,24 @@ struct Screen {
     note: Option<(Instant, String)>,
 }
 
-/// Shows runs until someone leaves.
+/// Shows runs until someone leaves, or `leave` is set.
 ///
 /// # Errors
 /// The terminal cannot be used, or a journal not be read. The terminal is left as it was found.
-pub(super) fn show(home: &Home, dir: RunDir) -> Result<(), CommandError> {
+pub(super) fn show(home: &Home, dir: RunDir, leave: &AtomicBool) -> Result<(), CommandError> {
     let run = Followed::open(dir)?;
     let mut screen =
         Screen { home: home.clone(), run, place: None, cases_from: None, asks_to_stop: false, note: None };
     screen.find_place();
     let mut terminal = ratatui::try_init()?;
-    let shown = screen.work(&mut terminal);
+    let shown = screen.work(&mut terminal, leave);
     ratatui::try_restore()?;
     shown
 }
 
 impl Screen {
-    fn work(&mut self, terminal: &mut DefaultTerminal) -> Result<(), CommandError> {
-        loop {
+    fn work(&mut self, terminal: &mut DefaultTerminal, leave: &AtomicBool) -> Result<(), CommandError> {
+        while !leave.load(Ordering::Relaxed) {
             self.run.read(READING)?;
             self.draw(terminal)?;
             let wait = if self.run.is_up_to_date { FRAME } else { Duration::ZERO };
@@ -66,9 +67,10 @@ impl Screen {
             }
             let is_interrupt = key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
             if is_interrupt || self.press(key.code) {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     fn draw(&mut self, terminal: &mut DefaultTerminal) -> io::Result<()> {
