@@ -232,6 +232,33 @@ fn cases_instead_of_talk() {
 }
 
 #[test]
+fn a_case_of_a_matrix_is_named_with_its_cell() {
+    let mut watch = Watch::default();
+    for mut recorded in story().log {
+        if let Event::CaseAdmitted(admitted) = &mut recorded.event {
+            admitted.matrix.insert("lang".to_owned(), "de".into());
+            admitted.repeat = 2;
+        }
+        watch.add(&recorded);
+    }
+    let view = View {
+        run: &RunId::from("debate"),
+        place: None,
+        watch: &watch,
+        status: RunStatus::Running,
+        now: watch.tally.last.unwrap(),
+        texts: &|_, _| None,
+        cases_from: Some(0),
+        footer: None,
+        is_up_to_date: true,
+    };
+    let lines: Vec<String> = page(&view, 80, 24).iter().map(ToString::to_string).collect();
+    for row in ["4     m4#2  lang=de  verdict vote/6", "0     m0#2  lang=de  ok"] {
+        assert!(lines.iter().any(|line| line.starts_with(row)), "{row}: {lines:#?}");
+    }
+}
+
+#[test]
 fn no_terminal_is_too_small() {
     let story = story();
     let mut watch = Watch::default();
