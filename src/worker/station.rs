@@ -111,8 +111,13 @@ impl Station {
             stream: self.stream,
             limits: CallLimits {
                 connect: timeouts.connect.duration(),
-                // Without a stream the first byte comes with the last one, so only the total limit can tell.
-                first_token: if self.stream { timeouts.first_token } else { timeouts.total }.duration(),
+                // Without a stream the first byte comes with the last one, so only the total limit can tell: it is the
+                // engine's, and ours stays out of its way.
+                first_token: if self.stream {
+                    timeouts.first_token.duration()
+                } else {
+                    timeouts.total.duration() * 2
+                },
                 idle: timeouts.idle.duration(),
             },
         }
