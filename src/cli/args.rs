@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::init::{InitArgs, Template};
+pub use super::steer_args::{CancelArgs, SteerArgs, TopArgs, TuneArgs};
 use super::value::{Assignment, SeedChoice, grace};
 use crate::base::Millis;
 
@@ -20,7 +21,7 @@ Exit codes:
   6    stopped by a budget (resumable)
   70   a bug in pipe
   130  interrupted by Ctrl-C (resumable)
-  143  interrupted by SIGTERM (resumable)
+  143  interrupted by SIGTERM or `pipe stop` (resumable), or by `pipe cancel`
 
 With --json a command that could not do its work prints { error: { exit, message, help } } on stdout; one that
 finds the pipeline wrong adds `files`, as `pipe check --json` has it.
@@ -67,8 +68,18 @@ pub enum Command {
     Plan(PlanArgs),
     /// Check, plan and execute a pipeline.
     Run(Box<RunArgs>),
-    /// Go on with a run that was stopped, interrupted or killed.
+    /// Go on with a run that was paused, stopped, interrupted or killed.
     Resume(ResumeArgs),
+    /// Start no new call of a live run until `pipe resume`; those in flight may end.
+    Pause(SteerArgs),
+    /// Change how many calls of a live run are in flight at once.
+    Tune(TuneArgs),
+    /// Leave a live run in order: calls in flight may end, and `pipe resume` goes on later.
+    Stop(SteerArgs),
+    /// End a run for good: it keeps what it has, and cannot be resumed.
+    Cancel(CancelArgs),
+    /// Watch a run on the whole screen: cases, backends, speeds, failures, the latest answers.
+    Top(TopArgs),
     /// Show what a run came to, or one of its cases down to prompts and answers.
     Show(ShowArgs),
     /// List the runs of this project.
@@ -97,6 +108,10 @@ impl Command {
             Self::Plan(args) => args.json,
             Self::Run(args) => args.session.json,
             Self::Resume(args) => args.session.json,
+            Self::Pause(args) | Self::Stop(args) => args.json,
+            Self::Tune(args) => args.json,
+            Self::Cancel(args) => args.json,
+            Self::Top(args) => args.json,
             Self::Show(args) => args.json,
             Self::Runs(args) => args.json,
             Self::Results(args) => args.json,

@@ -47,9 +47,11 @@ impl AskedOf {
         let Some(place) = place_of(&earlier.plan, page.case, page.attempts, &call.last().started) else {
             return Err("this version asks in another way than the one that ran it".to_owned());
         };
-        let models: Vec<Arc<str>> = earlier.voices.iter().map(|voice| Arc::clone(&voice.model)).collect();
+        let plan = earlier.plan.cell(place.cell);
+        let models: Vec<Arc<str>> =
+            earlier.voices[place.cell.0].iter().map(|voice| Arc::clone(&voice.model)).collect();
         let texts = |digest: &Digest| page.reader.text(Some(page.case.admitted.case), digest).ok().flatten();
-        let composed = task::compose(&earlier.plan, &place, &models, &texts);
+        let composed = task::compose(plan, &place, &models, &texts);
         let format = composed.map_or(Format::Text, |composed| composed.format);
         let (options, schema) = match format {
             Format::Text => (Vec::new(), None),
@@ -58,8 +60,8 @@ impl AskedOf {
         };
         Ok(Asked {
             model: Arc::clone(&models[place.actor.0]),
-            sampling: earlier.plan.actor(place.actor).sampling.clone(),
-            seed: seed_of(&earlier.plan, &place),
+            sampling: plan.actor(place.actor).sampling.clone(),
+            seed: seed_of(plan, &place),
             options,
             schema,
         })
@@ -73,6 +75,8 @@ pub(super) fn place_of(
     attempts: &[AttemptRecord],
     started: &AttemptStarted,
 ) -> Option<Place> {
+    let whole = plan;
+    let plan = whole.cell(whole.find_cell(&case.admitted.matrix)?);
     let step = StepIdx(plan.steps.iter().position(|step| step.name == started.id.step)?);
     let actor = ActorIdx(plan.actors.iter().position(|actor| actor.name == started.actor)?);
     let call = Call::parse(&started.id.call)?;
@@ -84,6 +88,7 @@ pub(super) fn place_of(
         case: case.admitted.case,
         item: case.admitted.item.clone(),
         repeat: case.admitted.repeat,
+        cell: whole.find_cell(&case.admitted.matrix)?,
         row: case.admitted.row,
         step,
         each: started.id.each.as_ref().map(element_of),

@@ -47,7 +47,8 @@ fn wanted(plan: &Plan, place: usize, earlier: Option<&[BackendResolved]>) -> Wan
         (BackendUrl::Url(url), _) => Target::Url(url.clone()),
     };
     let mut models: Vec<Option<Arc<str>>> = Vec::new();
-    for actor in plan.actors.iter().filter(|actor| actor.backend == BackendIdx(place)) {
+    let actors = plan.all_cells().flat_map(|(_, cell)| &cell.actors);
+    for actor in actors.filter(|actor| actor.backend == BackendIdx(place)) {
         let asked = match (&actor.model, earlier) {
             (ModelChoice::Named(name), _) => Some(Arc::clone(name)),
             (ModelChoice::Auto, None) => None,
@@ -71,7 +72,11 @@ fn auto_model(earlier: &BackendResolved) -> Option<Arc<str>> {
 }
 
 /// Returns the model behind each actor, as its server names it.
-pub(super) fn models(plan: &Plan, connected: &[Connected], earlier: Option<&[BackendResolved]>) -> Vec<Arc<str>> {
+pub(super) fn models(
+    plan: &Plan,
+    connected: &[Connected],
+    earlier: Option<&[BackendResolved]>,
+) -> Vec<Vec<Arc<str>>> {
     let sent = |actor: &crate::plan::Actor| {
         let BackendIdx(place) = actor.backend;
         let name = &plan.backends[place].name;
@@ -84,7 +89,7 @@ pub(super) fn models(plan: &Plan, connected: &[Connected], earlier: Option<&[Bac
         let found = pairs.iter().find(|(want, _)| want.as_str() == &*asked);
         found.map_or(asked, |(_, sent)| Arc::from(sent.as_str()))
     };
-    plan.actors.iter().map(sent).collect()
+    plan.all_cells().map(|(_, cell)| cell.actors.iter().map(sent).collect()).collect()
 }
 
 /// Makes sure that a resumed run is asked of the same models as before.

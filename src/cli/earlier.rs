@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::exit::{CommandError, Exit, with_causes};
+use super::kept::Kept;
 use super::pipeline;
-use super::resume::Kept;
 use crate::base::RunId;
 use crate::event::{BackendResolved, RunStarted};
 use crate::journal::{Home, Reader, RunDir};
@@ -17,7 +17,8 @@ pub(super) struct Earlier {
     pub(super) dir: RunDir,
     pub(super) started: RunStarted,
     pub(super) plan: Arc<Plan>,
-    pub(super) voices: Vec<Voice>,
+    /// By the plan's order of cells.
+    pub(super) voices: Vec<Vec<Voice>>,
 }
 
 impl Earlier {
@@ -42,7 +43,7 @@ impl Earlier {
             );
             return Err(CommandError::new(Exit::Usage, message));
         };
-        let voices = voices(&plan, &started.backends);
+        let voices = voices_by_cell(&plan, &started.backends);
         Ok(Self { dir: dir.clone(), started, plan, voices })
     }
 
@@ -73,6 +74,11 @@ impl Earlier {
     pub(super) const fn id(&self) -> &RunId {
         &self.dir.id
     }
+}
+
+/// Returns who answers for each actor in each cell of a plan.
+pub(super) fn voices_by_cell(plan: &Plan, resolved: &[BackendResolved]) -> Vec<Vec<Voice>> {
+    plan.all_cells().map(|(_, cell)| voices(cell, resolved)).collect()
 }
 
 /// Returns who answers for each actor of a plan, as its backends were found.

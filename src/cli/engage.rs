@@ -17,11 +17,14 @@ use crate::event::{BackendResolved, RunOutcome, StopCause};
 use crate::journal::{EventLog, EventSeq, Reader, RunDir, RunLock, Text};
 use crate::plan::Plan;
 use crate::report::Tally;
-use crate::run::{Clock, Conductor, Intake, Reuse, RunError, TextCache};
+use crate::run::{Clock, Conductor, Intake, Reuse, RunError, Steer, TextCache};
 use crate::worker::Station;
 
 /// Cases up to which a terminal shows the talk itself.
 const TALK_UP_TO: u64 = 3;
+
+/// Wishes that may wait for the conductor: more than people utter between two of its steps.
+const STEERS: usize = 16;
 
 /// Everything that is ready before the first call.
 pub(super) struct Engagement {
@@ -81,7 +84,9 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         stream: talk || plan.limits.streams,
         texts: lookup(&texts),
     };
-    let (stop, stops) = mpsc::channel(4);
+    let spool = dir.spool();
+    spool.clear()?;
+    let (steer, steers) = mpsc::channel(STEERS);
     let conductor = Conductor {
         engine,
         first,
@@ -92,12 +97,15 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         slots: connected.iter().map(|one| one.resolved.slots).collect(),
         intake,
         live,
-        stops,
+        steers,
         clock,
     };
     let ended = tokio::select! {
         ended = conductor.conduct() => ended,
-        error = signals(stop) => return Err(CommandError::new(Exit::Bug, format!("signals cannot be heard: {error}"))),
+        error = signals(steer.clone()) => {
+            return Err(CommandError::new(Exit::Bug, format!("signals cannot be heard: {error}")));
+        }
+        () = crate::run::listen(spool, steer) => return Err(CommandError::new(Exit::Bug, "nobody listens for orders")),
     };
     let tally = tokio::task::spawn_blocking(move || display.join())
         .await
@@ -148,7 +156,7 @@ fn introduce(plan: &Plan, connected: &[Connected], printer: &mut Printer) {
 const KEPT: &str = "everything acknowledged is kept; `pipe resume` goes on from there";
 
 /// Waits for signals for ever and hands them on; ends only when signals cannot be heard.
-async fn signals(stop: mpsc::Sender<StopCause>) -> std::io::Error {
+async fn signals(steer: mpsc::Sender<Steer>) -> std::io::Error {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
@@ -159,8 +167,8 @@ async fn signals(stop: mpsc::Sender<StopCause>) -> std::io::Error {
             _ = interrupt.recv() => StopCause::Interrupt,
             _ = terminate.recv() => StopCause::Terminate,
         };
-        // When four stops wait already, a fifth says nothing new.
-        drop(stop.try_send(cause));
+        // When so many wait already, one more says nothing new.
+        drop(steer.try_send(Steer::Stop(cause)));
     }
 }
 
@@ -179,7 +187,7 @@ fn exit_of(plan: &Plan, outcome: &RunOutcome, tally: &Tally) -> Exit {
         RunOutcome::Complete if !tolerable(plan, tally) => Exit::GateFailed,
         RunOutcome::Complete => Exit::Done,
         RunOutcome::Stopped(StopCause::Interrupt) => Exit::Interrupted,
-        RunOutcome::Stopped(StopCause::Terminate) => Exit::Terminated,
+        RunOutcome::Stopped(StopCause::Terminate | StopCause::Command | StopCause::Cancel) => Exit::Terminated,
         RunOutcome::Stopped(StopCause::BackendUnusable { .. }) => Exit::BackendUnusable,
         RunOutcome::Stopped(StopCause::SourceUnusable { .. }) => Exit::InvalidPipeline,
     }

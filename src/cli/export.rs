@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::ExportArgs;
 use super::asked::place_of;
-use super::earlier::{Earlier, voices};
+use super::earlier::{Earlier, voices_by_cell};
 use super::exit::{CommandError, Exit, with_causes};
 use super::pipeline;
 use super::printer::Printer;
@@ -61,7 +61,7 @@ fn line(id: &str, request: &ChatRequest) -> String {
 }
 
 /// Everything that makes a request of a place.
-fn station(plan: &Arc<Plan>, models: Vec<Arc<str>>) -> Station {
+fn station(plan: &Arc<Plan>, models: Vec<Vec<Arc<str>>>) -> Station {
     Station { plan: Arc::clone(plan), backends: Vec::new(), models, stream: false, texts: Arc::new(|_, _| None) }
 }
 
@@ -70,10 +70,11 @@ fn of_run(args: &ExportArgs, home: &Home) -> Result<(Vec<String>, String), Comma
     let dir = find(home, &args.what)?;
     let reader = open(&dir)?;
     let earlier = Earlier::open(&dir)?;
-    let models: Vec<Arc<str>> = match &args.model {
-        Some(model) => vec![Arc::from(model.as_str()); earlier.plan.actors.len()],
-        None => earlier.voices.iter().map(|voice| Arc::clone(&voice.model)).collect(),
+    let name = |voice: &crate::plan::Voice| match &args.model {
+        Some(model) => Arc::from(model.as_str()),
+        None => Arc::clone(&voice.model),
     };
+    let models = earlier.voices.iter().map(|voices| voices.iter().map(name).collect()).collect();
     let station = station(&earlier.plan, models);
     let mut lines = Vec::new();
     let mut unsent = 0;
@@ -106,7 +107,10 @@ fn calls_of_case(reader: &Reader, station: &Station, case: &CaseRecord) -> Resul
         let place = place_of(&station.plan, case, &attempts, started);
         // The options of an answer come from the plan; what was said comes from the journal.
         let texts = |digest: &Digest| reader.text(Some(number), digest).ok().flatten();
-        let composed = place.map(|place| (task::compose(&station.plan, &place, &station.models, &texts), place));
+        let composed = place.map(|place| {
+            let plan = station.plan.cell(place.cell);
+            (task::compose(plan, &place, &station.models[place.cell.0], &texts), place)
+        });
         let Some((Ok(composed), place)) = composed.filter(|_| !said.is_empty()) else {
             unsent += 1;
             continue;
@@ -138,7 +142,8 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
     let Some(plan) = loaded.plan else {
         return Err(CommandError::new(Exit::InvalidPipeline, format!("{} is wrong", file.display())));
     };
-    let models: Vec<Arc<str>> = voices(&plan, &[]).into_iter().map(|voice| voice.model).collect();
+    let names = |voices: Vec<crate::plan::Voice>| voices.into_iter().map(|voice| voice.model).collect();
+    let models = voices_by_cell(&plan, &[]).into_iter().map(names).collect();
     let station = station(&plan, models);
     let mut lines = Vec::new();
     let mut waiting: BTreeSet<&str> = BTreeSet::new();
@@ -150,7 +155,8 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
         let texts = |digest: &Digest| {
             read.texts.iter().find(|text| text.digest == *digest).map(|text| Arc::clone(&text.body))
         };
-        for (index, step) in plan.steps.iter().enumerate() {
+        let of = read.offered.cell;
+        for (index, step) in plan.cell(of).steps.iter().enumerate() {
             let Course { when, for_each, .. } = &step.course;
             if !step.reads.is_empty() || when.is_some() || for_each.is_some() {
                 waiting.insert(step.name.as_str());
@@ -169,6 +175,7 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
                 case: number,
                 item: read.offered.item.clone(),
                 repeat: read.offered.repeat,
+                cell: of,
                 row: read.offered.row,
                 step: StepIdx(index),
                 call,
@@ -179,12 +186,14 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
                 mended: None,
                 each: None,
             };
-            if &*station.models[actor.0] == "auto" {
-                let message =
-                    format!("actor {:?} has no model's name, and a batch needs one", plan.actor(actor).name.as_str());
+            if &*station.models[of.0][actor.0] == "auto" {
+                let message = format!(
+                    "actor {:?} has no model's name, and a batch needs one",
+                    plan.cell(of).actor(actor).name.as_str()
+                );
                 return Err(CommandError::new(Exit::Usage, message).help("name it: --model NAME"));
             }
-            let composed = task::compose(&plan, &place, &station.models, &texts)
+            let composed = task::compose(plan.cell(of), &place, &station.models[of.0], &texts)
                 .map_err(|error| CommandError::new(Exit::InvalidPipeline, with_causes(&error)))?;
             let request = station.request(&place, composed, plan.limits.timeouts);
             lines.push(line(&custom_id(number, &step.name, call.path().as_str()), &request));

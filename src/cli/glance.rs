@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::base::{RunId, Timestamp};
-use crate::event::{CaseCounts, Event, RunOutcome};
+use crate::event::{CaseCounts, Event, RunOutcome, StopCause};
 use crate::journal::{JournalError, Reader, RunDir};
 use crate::report::RunStatus;
 
@@ -35,7 +35,10 @@ pub(super) fn glance(dir: &RunDir) -> Result<Glance, JournalError> {
     let reader = Reader::open(&dir.journal_path())?;
     let (began, started) = reader.run_started()?;
     let cases = reader.case_counts()?;
-    let status = status(dir, reader.last_event()?.map(|(_, last)| last.event).as_ref());
+    let status = match status(dir, reader.last_event()?.map(|(_, last)| last.event).as_ref()) {
+        RunStatus::Running if reader.is_paused()? => RunStatus::Paused,
+        status => status,
+    };
     let source_ended = reader.latest_checkpoint()?.is_some_and(|(_, snapshot)| snapshot.source_ended);
     let total = (source_ended || status == RunStatus::Complete).then_some(cases.admitted);
     Ok(Glance { run: dir.id.clone(), pipeline: started.name, file: started.file, began, status, cases, total })
@@ -46,6 +49,7 @@ pub(super) fn status(dir: &RunDir, last: Option<&Event>) -> RunStatus {
     match last {
         Some(Event::RunEnded(ended)) => match ended.outcome {
             RunOutcome::Complete => RunStatus::Complete,
+            RunOutcome::Stopped(StopCause::Cancel) => RunStatus::Cancelled,
             RunOutcome::Stopped(_) => RunStatus::Stopped,
         },
         _ if dir.is_held() => RunStatus::Running,
@@ -59,6 +63,8 @@ pub(super) const fn word(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Complete => "complete",
         RunStatus::Stopped => "stopped",
+        RunStatus::Cancelled => "cancelled",
+        RunStatus::Paused => "paused",
         RunStatus::Failed => "failed",
         RunStatus::Interrupted => "interrupted",
         RunStatus::Running => "running",

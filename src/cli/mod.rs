@@ -24,6 +24,7 @@ mod export;
 pub mod files;
 mod glance;
 mod init;
+mod kept;
 pub mod live;
 mod output;
 mod pipeline;
@@ -42,12 +43,15 @@ mod show_case;
 mod show_step;
 mod show_texts;
 mod stdin;
+mod steer;
+mod steer_args;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod top;
 pub mod value;
 
 pub use args::Arguments;

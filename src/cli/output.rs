@@ -117,7 +117,13 @@ pub(super) fn layout(plan: &Plan) -> Layout {
         .as_ref()
         .filter(|results| !results.columns.is_empty())
         .map(|results| results.columns.iter().map(|(name, column)| (name.clone(), column.0.clone())).collect());
-    Layout { steps: plan.steps.iter().map(|step| (step.name.clone(), shape(&step.kind))).collect(), columns }
+    let matrix = plan.all_cells().flat_map(|(_, cell)| cell.matrix.keys().cloned());
+    let matrix: indexmap::IndexSet<String> = matrix.collect();
+    Layout {
+        matrix: matrix.into_iter().collect(),
+        steps: plan.steps.iter().map(|step| (step.name.clone(), shape(&step.kind))).collect(),
+        columns,
+    }
 }
 
 /// Writes a file beside the old one and puts it in its place when it is whole and on disk.

@@ -15,7 +15,7 @@ use super::files::ProjectFiles;
 use super::printer::{Printer, RED, inert, paint};
 use crate::diag::{Diagnostic, Severity, code};
 use crate::plan::{self, Compiled, Items, Overrides, Plan, Surroundings};
-use crate::run::{ItemProblem, Source, Survey};
+use crate::run::{ItemProblem, Source, Survey, survey};
 
 /// Most bytes of a pipeline file that are looked at: more than it may have.
 const MOST_READ: u64 = 2 << 20;
@@ -188,6 +188,26 @@ pub(super) fn overrides(args: &args::Overrides) -> Overrides {
         params: args.params.iter().map(pair).collect(),
         set: args.sets.iter().map(pair).collect(),
         ..Overrides::default()
+    }
+}
+
+/// Looks at the whole input, before any call; what is wrong with it is said, and the exit code then returned.
+///
+/// # Errors
+/// Output that cannot be written.
+pub(super) fn surveyed(
+    file: &Path,
+    loaded: &Loaded,
+    plan: &Plan,
+    as_json: bool,
+    printer: &mut Printer,
+) -> Result<Result<Survey, Exit>, CommandError> {
+    match survey(plan) {
+        Ok(survey) => Ok(Ok(survey)),
+        Err(problems) => {
+            say_problems(&problems, printer);
+            refuse(file, loaded, Some(&Err(problems)), as_json, printer).map(Err)
+        }
     }
 }
 

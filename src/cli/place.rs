@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::exit::CommandError;
-use super::resume::Kept;
-use crate::event::{Event, RunOutcome};
+use super::kept::Kept;
+use crate::event::Event;
 use crate::journal::{Home, Reader, RunDir};
 use crate::plan::Overrides;
 
@@ -47,9 +47,9 @@ pub(super) fn unfinished(home: &Home, file: &Path) -> Result<Option<Unfinished>,
             continue;
         }
         let (Ok(Some((_, last))), Ok(counts)) = (reader.last_event(), reader.case_counts()) else { continue };
-        let complete = matches!(&last.event, Event::RunEnded(ended) if ended.outcome == RunOutcome::Complete);
+        let over = matches!(&last.event, Event::RunEnded(ended) if ended.outcome.is_final());
         let idle = !dir.is_held();
-        if complete || !idle || counts.admitted == 0 {
+        if over || !idle || counts.admitted == 0 {
             return Ok(None);
         }
         let total = reader

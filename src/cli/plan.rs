@@ -9,9 +9,9 @@ use super::exit::{CommandError, Exit};
 use super::pipeline;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::{place, prompts, resolved, reuse, run, stdin, tokens};
-use crate::plan::{Fingerprints, ForEach, Plan, StepChange, compare};
+use crate::plan::{CellIdx, Fingerprints, ForEach, Plan, StepChange, compare};
 use crate::report::grouped;
-use crate::run::{Forecast, forecast, survey};
+use crate::run::{Forecast, forecast};
 
 /// Says what a run of a file would ask.
 ///
@@ -27,16 +27,13 @@ pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, Comma
     let home = place::home_of(&args.file);
     // Removed when all is said.
     let _spool = stdin::take(&mut plan, &home)?;
-    match survey(&plan) {
+    match pipeline::surveyed(&args.file, &loaded, &plan, args.json, printer)? {
         Ok(survey) => {
             loaded.diagnostics.clear();
             loaded.add_missing_columns(&plan, &survey);
             loaded.say(printer);
         }
-        Err(problems) => {
-            pipeline::say_problems(&problems, printer);
-            return pipeline::refuse(&args.file, &loaded, Some(&Err(problems)), args.json, printer);
-        }
+        Err(exit) => return Ok(exit),
     }
     if args.resolved {
         printer.data(&resolved::yaml(&resolved::of(&plan, &[])).map_err(|error| CommandError::journal(&error))?)?;
@@ -75,7 +72,7 @@ pub(super) fn say(
     let reuse = earlier.map(|earlier| reuse::of(earlier, plan, &earlier.started.backends)).transpose()?;
     let forecast = forecast(plan, reuse.as_ref()).map_err(|problem| reuse::wrong_row(&problem))?;
     let lines = lines(plan, earlier, &forecast);
-    let asked: Vec<(u64, u64)> = lines.iter().map(|line| (line.tasks - line.reused, line.calls.1)).collect();
+    let asked = asked(plan, &forecast);
     let tokens = tokens::forecast(plan, &asked, earlier)?;
     if as_json {
         printer.line(&to_json(plan, earlier, &forecast, &lines, &tokens).to_string())?;
@@ -87,7 +84,10 @@ pub(super) fn say(
         Some(earlier) => format!(", {} of them known to {}", grouped(forecast.known), earlier.id()),
         None => String::new(),
     };
-    printer.line(&format!("  {}{known}", counted(forecast.cases, "case")))?;
+    let cells = plan.all_cells().count() as u64;
+    let of_cells =
+        if plan.matrix.is_empty() { String::new() } else { format!(" in {} of the matrix", counted(cells, "cell")) };
+    printer.line(&format!("  {}{of_cells}{known}", counted(forecast.cases, "case")))?;
     let name = plan.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0);
     for (step, line) in plan.steps.iter().zip(&lines) {
         let what = change(&line.change, line, earlier.is_some());
@@ -123,25 +123,45 @@ fn lines(plan: &Plan, earlier: Option<&Earlier>, forecast: &Forecast) -> Vec<Lin
         None => vec![StepChange::New; plan.steps.len()],
         Some(earlier) => {
             let now = Fingerprints::of(plan, &voices(plan, &earlier.started.backends));
-            let before = Fingerprints::of(&earlier.plan, &earlier.voices);
-            compare((plan, &now), (&earlier.plan, &before))
+            // Cells come and go; what the first one asks tells what was edited.
+            let CellIdx(place) = earlier.plan.find_cell(&plan.matrix).unwrap_or_default();
+            let old = earlier.plan.cell(CellIdx(place));
+            let before = Fingerprints::of(old, &earlier.voices[place]);
+            compare((plan, &now), (old, &before))
         }
     };
-    let steps = plan.steps.iter().zip(changes).zip(&forecast.adopted);
-    let line = |((step, change), &reused): ((&crate::plan::Step, StepChange), &u64)| {
-        let asked = forecast.cases.saturating_sub(reused);
-        let (least, most) = step.kind.calls();
-        let elements = match &step.course.for_each {
-            Some(ForEach::Given(list)) => list.len() as u64,
-            Some(ForEach::Found(_)) | None => 1,
-        };
-        let least = if step.course.when.is_some() { 0 } else { least };
-        let each = asked.saturating_mul(elements);
-        let calls = (each.saturating_mul(least), each.saturating_mul(most));
-        let per_element = matches!(step.course.for_each, Some(ForEach::Found(_))) && most > 0;
-        Line { change, tasks: forecast.cases, reused, calls, per_element }
+    let line = |(place, change): (usize, StepChange)| {
+        let mut line = Line { change, tasks: forecast.cases, reused: 0, calls: (0, 0), per_element: false };
+        for ((_, cell), adopted) in plan.all_cells().zip(&forecast.adopted) {
+            let step = &cell.steps[place];
+            let (least, most) = step.kind.calls();
+            let elements = match &step.course.for_each {
+                Some(ForEach::Given(list)) => list.len() as u64,
+                Some(ForEach::Found(_)) | None => 1,
+            };
+            let least = if step.course.when.is_some() { 0 } else { least };
+            let asked = forecast.cases_of_cell.saturating_sub(adopted[place]).saturating_mul(elements);
+            line.reused += adopted[place];
+            line.calls.0 = line.calls.0.saturating_add(asked.saturating_mul(least));
+            line.calls.1 = line.calls.1.saturating_add(asked.saturating_mul(most));
+            line.per_element |= matches!(step.course.for_each, Some(ForEach::Found(_))) && most > 0;
+        }
+        line
     };
-    steps.map(line).collect()
+    changes.into_iter().enumerate().map(line).collect()
+}
+
+/// Returns how many tasks, and calls at most, each step of each cell would ask.
+fn asked(plan: &Plan, forecast: &Forecast) -> Vec<Vec<(u64, u64)>> {
+    let cell = |((_, cell), adopted): ((CellIdx, &Plan), &Vec<u64>)| {
+        let steps = cell.steps.iter().zip(adopted);
+        let step = |(step, &reused): (&crate::plan::Step, &u64)| {
+            let tasks = forecast.cases_of_cell.saturating_sub(reused);
+            (tasks, tasks.saturating_mul(step.kind.calls().1))
+        };
+        steps.map(step).collect()
+    };
+    plan.all_cells().zip(&forecast.adopted).map(cell).collect()
 }
 
 fn change(change: &StepChange, line: &Line, compared: bool) -> String {
@@ -210,6 +230,7 @@ fn to_json(
         "name": plan.name,
         "against": earlier.map(Earlier::id),
         "cases": forecast.cases,
+        "cells": plan.all_cells().map(|(_, cell)| &cell.matrix).filter(|values| !values.is_empty()).collect::<Vec<_>>(),
         "known": forecast.known,
         "tokens": tokens.all.to_json(),
         "cost": tokens.all.cost.to_json(),

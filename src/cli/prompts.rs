@@ -11,7 +11,7 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::reuse;
 use crate::base::{CaseNo, Digest, StepName};
 use crate::event::{Element, Evaluation, TaskOutput, TaskSettled, TaskStatus, Usage};
-use crate::plan::{Ballot, Call, Ground, Place, Plan, Step, StepIdx, StepKind};
+use crate::plan::{Ballot, Call, CellIdx, Ground, Place, Plan, Step, StepIdx, StepKind};
 use crate::run::{Adopted, first_row};
 use crate::task;
 
@@ -29,7 +29,7 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
         Some(earlier) => {
             let fields: Map<String, Value> = serde_json::from_str(&row).unwrap_or_default();
             let reuse = reuse::of(earlier, plan, &earlier.started.backends)?;
-            reuse.adopt(plan, &item, 1, &fields).map_err(|error| CommandError::journal(&error))?
+            reuse.adopt(plan, CellIdx(0), (&item, 1, &fields)).map_err(|error| CommandError::journal(&error))?
         }
     };
     let mut settled: BTreeMap<StepName, TaskSettled> =
@@ -53,6 +53,7 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
         let mut ground = Ground {
             case: CaseNo(0),
             repeat: 1,
+            cell: CellIdx(0),
             row: row_digest,
             step: StepIdx(index),
             each: None,
@@ -87,11 +88,12 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
                 continue;
             }
         };
-        let Ground { case, repeat, row, step: at, each, inputs } = ground;
+        let Ground { case, repeat, cell, row, step: at, each, inputs } = ground;
         let place = Place {
             case,
             item: item.clone(),
             repeat,
+            cell,
             row,
             step: at,
             each,

@@ -29,6 +29,9 @@ pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
     tree.insert("repeat".to_owned(), json!(plan.repeat));
     let steps = plan.steps.iter().map(|step| (step.name.to_string(), self::step(plan, step)));
     tree.insert("steps".to_owned(), Value::Object(steps.collect()));
+    if !plan.matrix.is_empty() {
+        tree.insert("matrix".to_owned(), plan.all_cells().map(|(_, cell)| self::cell(plan, cell)).collect());
+    }
     if let Some(halt) = &plan.halt {
         tree.insert("stop".to_owned(), self::halt(halt));
     }
@@ -40,6 +43,27 @@ pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
         let columns = results.columns.iter().map(|(name, column)| (name.clone(), json!(column.0.join("."))));
         let columns: Map<String, Value> = columns.collect();
         tree.insert("results".to_owned(), json!({ "path": results.path, "columns": columns }));
+    }
+    Value::Object(tree)
+}
+
+/// Returns the values of a cell, and those of its actors and steps that differ from the first cell's.
+fn cell(plan: &Plan, cell: &Plan) -> Value {
+    let mut tree = Map::new();
+    tree.insert("values".to_owned(), json!(cell.matrix));
+    let differing = |first: Value, own: Value| -> Map<String, Value> {
+        let Value::Object(own) = own else { return Map::new() };
+        own.into_iter().filter(|(name, value)| first.get(name) != Some(value)).collect()
+    };
+    let steps = |plan: &Plan| -> Value {
+        Value::Object(plan.steps.iter().map(|step| (step.name.to_string(), self::step(plan, step))).collect())
+    };
+    for (name, differs) in
+        [("actors", differing(actors(plan), actors(cell))), ("steps", differing(steps(plan), steps(cell)))]
+    {
+        if !differs.is_empty() {
+            tree.insert(name.to_owned(), Value::Object(differs));
+        }
     }
     Value::Object(tree)
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::args::{ResultsArgs, RowFormat};
 use super::exit::{CommandError, Exit};
+use super::kept::Kept;
 use super::output::{ToStdout, format_of, layout, replace, table};
 use super::pipeline;
 use super::printer::Printer;
-use super::resume::Kept;
 use super::show::{find, open};
 use crate::base::TableFormat;
 use crate::event::RunStarted;
@@ -88,7 +88,8 @@ fn written(started: &RunStarted, source: &str) -> (Layout, bool) {
     let entries = spec.steps.iter().flat_map(|steps| &steps.entries);
     let steps = entries.filter_map(|entry| Some((entry.name.value.as_str().into(), shape(entry.value.as_ref()?)?)));
     let has_columns = spec.results.is_some_and(|results| results.columns.is_some());
-    (Layout { steps: steps.collect(), columns: None }, has_columns)
+    let matrix = spec.matrix.iter().flat_map(spec::Matrix::names).map(str::to_owned);
+    (Layout { matrix: matrix.collect(), steps: steps.collect(), columns: None }, has_columns)
 }
 
 fn shape(step: &Step) -> Option<Shape> {

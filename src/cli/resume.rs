@@ -3,55 +3,24 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::args::{ResumeArgs, Session};
 use super::earlier::Earlier;
 use super::engage::{self, Engagement};
 use super::exit::{CommandError, Exit, with_causes};
+use super::kept::Kept;
 use super::output::Output;
 use super::pipeline::Loaded;
 use super::place::Unfinished;
 use super::printer::Printer;
 use super::run::Beginning;
-use super::{connect, pipeline, place, stdin};
-use crate::base::{Digest, RunId};
+use super::{connect, pipeline, place, stdin, steer};
+use crate::base::RunId;
 use crate::engine::{Input, Options};
-use crate::event::{BackendResolved, RunResumed, RunStarted, RunTuned};
-use crate::journal::{Durability, Home, RunDir, Sqlite};
-use crate::plan::{Overrides, Plan};
+use crate::event::{BackendResolved, RunResumed, RunTuned};
+use crate::journal::{Home, RunDir, Sqlite};
+use crate::plan::Plan;
 use crate::report::grouped;
-use crate::run::{Clock, Resumable, ResumeError, Reuse, load, survey};
-
-/// What a resume must know of the first command line; kept in the journal's first event.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Kept {
-    pub(super) overrides: Overrides,
-    pub(super) allow_outside: bool,
-    pub(super) force: bool,
-    pub(super) power_safe: bool,
-    /// The run whose answers count where the same is asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) reuse: Option<RunId>,
-    /// How many cases the input had, and the hash of its rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) input: Option<(u64, Digest)>,
-}
-
-impl Kept {
-    pub(super) fn to_json(&self) -> serde_json::Result<serde_json::Value> {
-        serde_json::to_value(self)
-    }
-
-    pub(super) fn read(started: &RunStarted) -> Result<Self, CommandError> {
-        serde_json::from_value(started.overrides.clone())
-            .map_err(|error| CommandError::new(Exit::JournalUnusable, with_causes(&error)))
-    }
-
-    pub(super) const fn durability(&self) -> Durability {
-        if self.power_safe { Durability::Power } else { Durability::Process }
-    }
-}
+use crate::run::{Clock, Resumable, ResumeError, Reuse, load};
 
 /// Resumes a run by its name.
 ///
@@ -66,17 +35,27 @@ pub(super) async fn resume(args: &ResumeArgs, printer: &mut Printer) -> Result<E
         "last" => latest(&home)?,
         run => home.resolve(run).map_err(|error| CommandError::new(Exit::Usage, error.to_string()))?,
     };
+    if steer::is_paused(&dir)? {
+        if !args.sets.is_empty() {
+            let message = format!("{} is paused, and the process that works on it takes no --set", dir.id);
+            let help = "`pipe resume` without --set goes on as it is; or `pipe stop`, then `pipe resume --set …`";
+            return Err(CommandError::new(Exit::Usage, message).help(help));
+        }
+        return steer::unpause(&dir, args.session.json, printer).await;
+    }
     let sets = args.sets.iter().map(|set| (set.name.clone(), set.value.clone())).collect();
     take_up(&dir, sets, &args.session, printer).await
 }
 
-/// Returns the newest run that can be gone on with; the newest of all when every one is complete or held.
+/// Returns the newest run that can be gone on with; the newest of all when every one is over or being worked on.
 fn latest(home: &Home) -> Result<RunDir, CommandError> {
     let newest = home.resolve("last").map_err(|error| CommandError::new(Exit::Usage, error.to_string()))?;
     let runs = home.runs().map_err(|error| CommandError::journal(&error))?;
     let open = runs.into_iter().find(|run| {
-        let found = if run.is_held() { None } else { load(&run.journal_path()).ok() };
-        found.is_some_and(|found| !found.complete)
+        if run.is_held() {
+            return steer::is_paused(run).unwrap_or(false);
+        }
+        load(&run.journal_path()).is_ok_and(|found| !found.complete && !found.cancelled)
     });
     Ok(open.unwrap_or(newest))
 }
@@ -97,9 +76,8 @@ pub(super) async fn take_up(
     })?;
     let journal = dir.journal_path();
     let found = load(&journal).map_err(|error| unusable(&error))?;
-    if found.complete {
-        printer.say(&format!("{} is complete: `pipe show {}`", dir.id, dir.id));
-        return Ok(Exit::Done);
+    if found.complete || found.cancelled {
+        return over(dir, &found, printer);
     }
     let kept = Kept::read(&found.started)?;
     let file = PathBuf::from(&found.started.file);
@@ -123,12 +101,9 @@ pub(super) async fn take_up(
         return pipeline::refuse(&file, &loaded, None, session.json, printer);
     };
     stdin::again(&mut plan, dir)?;
-    let survey = match survey(&plan) {
+    let survey = match pipeline::surveyed(&file, &loaded, &plan, session.json, printer)? {
         Ok(survey) => survey,
-        Err(problems) => {
-            pipeline::say_problems(&problems, printer);
-            return pipeline::refuse(&file, &loaded, Some(&Err(problems)), session.json, printer);
-        }
+        Err(exit) => return Ok(exit),
     };
     let output = Output::plan(&plan, kept.force, Some(dir), session.json)?;
     let earlier = found.started.backends.clone();
@@ -153,7 +128,9 @@ pub(super) async fn take_up(
             grouped(survey.cases)
         ));
     }
-    printer.say(&format!("resuming {}: {} of {} done", dir.id, grouped(done), super::check::counted(total, "case")));
+    let all = super::check::counted(total, "case");
+    let cut_off = cut_off(replay.state().in_flight());
+    printer.say(&format!("resuming {}: {} of {all} done{cut_off}", dir.id, grouped(done)));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
@@ -168,8 +145,8 @@ pub(super) async fn take_up(
     if let Some(changed) = changed {
         printer.say(&tuned_line(&file, &changed, &sets));
         let (source, files, texts) = super::run::recorded(loaded.text, &loaded.read);
-        let prices = plan.prices();
-        first.push(Input::Tune(Box::new(RunTuned { source, files, prices, changed })));
+        let (prices, cell_prices) = (plan.prices(), plan.cell_prices());
+        first.push(Input::Tune(Box::new(RunTuned { source, files, prices, cell_prices, changed })));
         first_texts = texts;
     }
     let engagement = Engagement {
@@ -190,6 +167,25 @@ pub(super) async fn take_up(
         clock,
     };
     engage::engage(engagement, printer).await
+}
+
+/// Says that nothing can follow.
+fn over(dir: &RunDir, found: &Resumable, printer: &mut Printer) -> Result<Exit, CommandError> {
+    if found.complete {
+        printer.say(&format!("{} is complete: `pipe show {}`", dir.id, dir.id));
+        return Ok(Exit::Done);
+    }
+    let help = format!("`pipe run {} --reuse {}` takes over what it has", found.started.file, dir.id);
+    Err(CommandError::new(Exit::Usage, format!("{} was cancelled, for good", dir.id)).help(help))
+}
+
+/// Says how many calls the process before took along.
+fn cut_off(calls: u64) -> String {
+    match calls {
+        0 => String::new(),
+        1 => "; 1 call was in flight and is asked again".to_owned(),
+        calls => format!("; {} calls were in flight and are asked again", grouped(calls)),
+    }
 }
 
 fn unusable(error: &ResumeError) -> CommandError {
@@ -252,7 +248,7 @@ fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
         ("tolerate", before.tolerated.to_bits() != now.tolerated.to_bits()),
         ("concurrency", most(before) != most(now)),
         ("results", rows(before) != rows(now)),
-        ("price", before.prices() != now.prices()),
+        ("price", (before.prices(), before.cell_prices()) != (now.prices(), now.cell_prices())),
         ("description", before.description != now.description),
     ];
     differs.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).to_owned()).collect()
@@ -273,12 +269,9 @@ async fn anew(
         return pipeline::refuse(file, &loaded, None, session.json, printer);
     };
     stdin::again(&mut plan, dir)?;
-    let survey = match survey(&plan) {
+    let survey = match pipeline::surveyed(file, &loaded, &plan, session.json, printer)? {
         Ok(survey) => survey,
-        Err(problems) => {
-            pipeline::say_problems(&problems, printer);
-            return pipeline::refuse(file, &loaded, Some(&Err(problems)), session.json, printer);
-        }
+        Err(exit) => return Ok(exit),
     };
     let Loaded { text, read, .. } = loaded;
     printer.say(&format!(

@@ -1,6 +1,6 @@
 //! What a new run takes over from an earlier one, and how that is said.
 
-use super::earlier::{Earlier, voices};
+use super::earlier::{Earlier, voices_by_cell};
 use super::exit::{CommandError, Exit};
 use super::printer::Printer;
 use crate::event::BackendResolved;
@@ -38,7 +38,7 @@ pub(super) fn prepare(
 /// # Errors
 /// Its journal cannot be read.
 pub(super) fn of(earlier: &Earlier, plan: &Plan, resolved: &[BackendResolved]) -> Result<Reuse, CommandError> {
-    let now = voices(plan, resolved);
+    let now = voices_by_cell(plan, resolved);
     let before = (&*earlier.plan, earlier.voices.as_slice());
     Reuse::of(earlier.id().clone(), &earlier.dir.journal_path(), before, (plan, &now))
         .map_err(|error| CommandError::journal(&error))

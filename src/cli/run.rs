@@ -8,10 +8,10 @@ use super::args::{Choice, DurabilityChoice, RunArgs, Session};
 use super::earlier::Earlier;
 use super::engage::{self, Engagement};
 use super::exit::{CommandError, Exit, with_causes};
+use super::kept::Kept;
 use super::output::Output;
 use super::pipeline::{self, Loaded};
 use super::printer::Printer;
-use super::resume::Kept;
 use super::value::SeedChoice;
 use super::{connect, place, resolved, resume, reuse, stdin};
 use crate::base::Digest;
@@ -19,7 +19,7 @@ use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
 use crate::journal::{Home, Sqlite, Text};
 use crate::plan::{Overrides, Plan};
-use crate::run::{Clock, Survey, survey};
+use crate::run::{Clock, Survey};
 
 /// Runs a pipeline.
 ///
@@ -38,12 +38,9 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     };
     let home = place::home_of(&args.file);
     let spool = stdin::take(&mut plan, &home)?;
-    let survey = match survey(&plan) {
+    let survey = match pipeline::surveyed(&args.file, &loaded, &plan, json, printer)? {
         Ok(survey) => survey,
-        Err(problems) => {
-            pipeline::say_problems(&problems, printer);
-            return pipeline::refuse(&args.file, &loaded, Some(&Err(problems)), json, printer);
-        }
+        Err(exit) => return Ok(exit),
     };
     loaded.diagnostics.clear();
     loaded.add_missing_columns(&plan, &survey);
@@ -141,6 +138,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: resolved,
         prices: plan.prices(),
+        cell_prices: plan.cell_prices(),
     };
     let lock_file = resolved::yaml(&resolved::lock(&plan, &started))
         .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;

@@ -9,10 +9,11 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show_case;
 use super::table::Table;
 use crate::base::{CaseNo, ItemId};
-use crate::event::{CaseStatus, Event, TaskOutput, TaskStatus};
+use crate::event::{CaseAdmitted, CaseStatus, Event, TaskOutput, TaskStatus};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
 use crate::report::{
-    Summary, Tally, claim_line, grouped, status_word, summary_text, task_status_word, verdict_words,
+    RunStatus, Summary, Tally, cell_name, claim_line, grouped, status_word, summary_text, task_status_word,
+    verdict_words,
 };
 
 /// Cases that are listed: a screen of them.
@@ -90,7 +91,10 @@ fn summary_of(dir: &RunDir, reader: &Reader) -> Result<Summary, CommandError> {
     };
     reader.events_after(EventSeq(0), &mut add).map_err(|error| CommandError::journal(&error))?;
     let mut summary = tally.summary(&dir.id);
-    summary.status = status(dir, last.as_ref());
+    summary.status = match status(dir, last.as_ref()) {
+        RunStatus::Running if tally.paused => RunStatus::Paused,
+        status => status,
+    };
     Ok(summary)
 }
 
@@ -145,7 +149,7 @@ fn list(listed: &[CaseRecord], printer: &mut Printer) -> Result<(), CommandError
     }
     let mut table = Table::new(&["  case", "item", "status", ""]);
     for case in listed {
-        let item = item_name(&case.admitted.item, case.admitted.repeat);
+        let item = case_name(&case.admitted);
         table.add(&[&format!("  {}", case.admitted.case), &inert(&item), state(case), &inert(&outline(case))]);
     }
     let width = printer.out().width();
@@ -154,8 +158,14 @@ fn list(listed: &[CaseRecord], printer: &mut Printer) -> Result<(), CommandError
 }
 
 /// Names an item in one of its repeats, as `pipe show RUN CASE` takes it.
-pub(super) fn item_name(item: &ItemId, repeat: u32) -> String {
+fn item_name(item: &ItemId, repeat: u32) -> String {
     if repeat == 1 { item.to_string() } else { format!("{item}#{repeat}") }
+}
+
+/// Names what a case is about: its item and repeat, and its cell of the matrix.
+pub(super) fn case_name(case: &CaseAdmitted) -> String {
+    let item = item_name(&case.item, case.repeat);
+    if case.matrix.is_empty() { item } else { format!("{item}  {}", cell_name(&case.matrix)) }
 }
 
 pub(super) const fn state(case: &CaseRecord) -> &'static str {
@@ -197,6 +207,7 @@ fn case_json(case: &CaseRecord) -> Value {
         "case": case.admitted.case,
         "item": case.admitted.item,
         "repeat": case.admitted.repeat,
+        "matrix": case.admitted.matrix,
         "status": case.settled.as_ref().map(|settled| settled.status),
         "steps": steps.collect::<serde_json::Map<_, _>>(),
         "outline": outline(case),

@@ -7,7 +7,7 @@ use super::asked::AskedOf;
 use super::check::counted;
 use super::exit::{CommandError, Exit};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use super::show::{item_name, state};
+use super::show::{case_name, state};
 use super::show_step;
 use super::show_texts::{attempt_json, beside, calls_of, read_json, resolved, text_or_note, tokens};
 use crate::base::{CaseNo, ItemId, StepName, Timestamp};
@@ -98,7 +98,7 @@ impl Page<'_> {
 
     pub(super) fn headline(&self) -> String {
         let admitted = &self.case.admitted;
-        let item = item_name(&admitted.item, admitted.repeat);
+        let item = case_name(admitted);
         paint(BOLD, &inert(&format!("case {} · {item} · {}", admitted.case, state(self.case))))
     }
 
@@ -159,6 +159,7 @@ impl Page<'_> {
             "case": admitted.case,
             "item": admitted.item,
             "repeat": admitted.repeat,
+            "matrix": admitted.matrix,
             "status": self.case.settled.as_ref().map(|settled| settled.status),
         })
     }
@@ -233,7 +234,7 @@ pub(super) fn task_lines(page: &Page<'_>, step: &StepName, texts: bool) -> Resul
     let status = page.case.settled.as_ref().map_or(CaseStatus::Ok, |settled| settled.status);
     let case = report::CaseRecord { admitted: &page.case.admitted, item: &item, tasks: &page.case.tasks, status };
     // Which parts a step has is told by its output alone; the shape is for columns.
-    let layout = Layout { steps: vec![(step.clone(), Shape::Chat)], columns: None };
+    let layout = Layout { matrix: Vec::new(), steps: vec![(step.clone(), Shape::Chat)], columns: None };
     let look_up =
         |digest: &crate::base::Digest| page.reader.text(Some(page.case.admitted.case), digest).ok().flatten();
     let parts = match transcript(&case, &layout, &look_up) {

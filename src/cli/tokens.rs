@@ -31,35 +31,35 @@ pub(super) struct Tokens {
     pub(super) cost: Cost,
 }
 
-/// Forecasts tokens from the tasks and calls (at most) that each step of the plan would ask.
+/// Forecasts tokens from the tasks and calls (at most) that each step would ask, by cell.
 ///
 /// # Errors
 /// The earlier run's journal cannot be read.
 pub(super) fn forecast(
     plan: &Plan,
-    asked: &[(u64, u64)],
+    asked: &[Vec<(u64, u64)>],
     earlier: Option<&Earlier>,
 ) -> Result<Forecast, CommandError> {
     let before = earlier.map(usage_by_step).transpose()?.unwrap_or_default();
-    let mut steps = Vec::with_capacity(plan.steps.len());
-    let mut all = Tokens { most_out: Some(0), about: earlier.map(|_| (0, 0)), cost: Cost::nothing() };
-    for (step, &(tasks, calls)) in plan.steps.iter().zip(asked) {
-        let mut tokens = Tokens { most_out: Some(0), about: earlier.map(|_| (0, 0)), cost: Cost::nothing() };
-        if calls > 0 {
-            let actors = actors(plan, &step.kind);
+    let nothing = Tokens { most_out: Some(0), about: earlier.map(|_| (0, 0)), cost: Cost::nothing() };
+    let mut forecast = Forecast { steps: vec![nothing.clone(); plan.steps.len()], all: nothing };
+    for ((_, cell), asked) in plan.all_cells().zip(asked) {
+        for ((step, &(tasks, calls)), sum) in cell.steps.iter().zip(asked).zip(&mut forecast.steps) {
+            if calls == 0 {
+                continue;
+            }
+            let actors = actors(cell, &step.kind);
             // How many elements there will be is not known.
             let is_known = !matches!(step.course.for_each, Some(ForEach::Found(_)));
-            tokens.most_out =
+            let most_out =
                 longest(&actors).filter(|_| is_known).map(|tokens| calls.saturating_mul(u64::from(tokens)));
-            tokens.about = before.get(&step.name).and_then(|seen| seen.times(tasks));
-            tokens.cost = Cost::of(plan, &actors, tokens.most_out, tokens.about);
+            let about = before.get(&step.name).and_then(|seen| seen.times(tasks));
+            let tokens = Tokens { most_out, about, cost: Cost::of(cell, &actors, most_out, about) };
+            sum.add(&tokens);
+            forecast.all.add(&tokens);
         }
-        all.most_out = all.most_out.zip(tokens.most_out).map(|(sum, more)| sum.saturating_add(more));
-        all.about = all.about.zip(tokens.about).map(|(sum, more)| (sum.0 + more.0, sum.1 + more.1));
-        all.cost.add(&tokens.cost);
-        steps.push(tokens);
     }
-    Ok(Forecast { steps, all })
+    Ok(forecast)
 }
 
 /// Returns who is asked by a step.
@@ -110,6 +110,13 @@ fn usage_by_step(earlier: &Earlier) -> Result<BTreeMap<StepName, Seen>, CommandE
 }
 
 impl Tokens {
+    /// Adds those of other calls; what is not known of them is not known of the sum.
+    fn add(&mut self, other: &Self) {
+        self.most_out = self.most_out.zip(other.most_out).map(|(sum, more)| sum.saturating_add(more));
+        self.about = self.about.zip(other.about).map(|(sum, more)| (sum.0 + more.0, sum.1 + more.1));
+        self.cost.add(&other.cost);
+    }
+
     /// Writes it for people; none when nothing is known or nothing would be asked.
     pub(super) fn say(&self, earlier: Option<&Earlier>) -> Option<String> {
         let most = self.most_out.filter(|&most| most > 0).map(|most| format!("at most {} tokens out", grouped(most)));

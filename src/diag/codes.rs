@@ -62,12 +62,14 @@ codes! {
     SCALE = "P0430": "a scale that is none, or names for scores that it does not have.";
     VOTING = "P0431": "votes that cannot be counted as asked, or an order that what is asked does not have.";
     ANSWER_SCHEMA = "P0432": "a schema for answers that is none, too large, or points elsewhere.";
+    MATRIX = "P0440": "a matrix whose combinations cannot be made, or that sets what it may not.";
     OWN_JUDGE = "P0501": "warning: a judge and a contestant are the same named model.";
     SAME_ANSWERS = "P0502": "warning: votes or repeats at temperature 0 give the same answer again.";
     NEARLY_A_NAME = "P0503": "warning: a model's name is nearly that of an entry under `models`.";
     NOT_REPLACED = "P0504": "warning: environment variables are not replaced inside templates.";
     UNUSED = "P0505": "warning: something is declared and not used.";
     MISSING_COLUMN = "P0506": "warning: a template reads a column that no item has.";
+    MATRIX_UNREAD = "P0530": "warning: a value of the matrix changes nothing.";
 }
 
 #[cfg(test)]

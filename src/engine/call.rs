@@ -1,10 +1,12 @@
 //! What the world may tell the engine, and what the engine may ask of it.
 
+use std::num::NonZeroU32;
+
 use crate::base::{AttemptNo, CaseNo, Digest, ItemId};
 use crate::event::{
     Evaluation, FailureKind, Recorded, Report, RunOutcome, RunResumed, RunStarted, RunTuned, StopCause, TaskAdopted,
 };
-use crate::plan::{BackendIdx, Call, Ground, Place, StepIdx, Timeouts};
+use crate::plan::{BackendIdx, Call, CellIdx, Ground, Place, StepIdx, Timeouts};
 
 /// Names a call while the process lives. The order is the order of sending: oldest case first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +66,12 @@ pub enum Input {
     Evaluated(TaskKey, Box<Evaluation>),
     /// Someone wants the run to stop; a second time skips ahead.
     Stop(StopCause),
+    /// Someone wants no new call to start; nothing when none does already, or the run is stopping.
+    Pause,
+    /// Someone wants calls to start again; nothing when they do.
+    Unpause,
+    /// Someone wants so many calls in flight at a backend, for as long as the process lives.
+    Slots(BackendIdx, NonZeroU32),
     /// Time passed.
     Tick,
 }
@@ -75,6 +83,8 @@ pub struct Offered {
     pub item: ItemId,
     /// Its repeat, from 1.
     pub repeat: u32,
+    /// Its cell of the matrix.
+    pub cell: CellIdx,
     /// Its row, already among the journal's texts or handed over with the same batch.
     pub row: Digest,
     /// Tasks that another run has settled already, each after those that it reads; the engine numbers them anew.
@@ -101,6 +111,8 @@ pub enum Effect {
     CancelCall(Ticket, FailureKind),
     /// Return every request that is still queued as cancelled.
     RecallUnsent,
+    /// Work on so many calls of a backend at once; those under way go on.
+    Resize(BackendIdx, NonZeroU32),
     /// Nothing more will come; the driver closes the journal.
     Finish(RunOutcome),
 }

@@ -29,7 +29,8 @@ impl Engine {
             return;
         }
         let plan = Arc::clone(&self.plan);
-        let of = plan.step(key.step);
+        let cell = self.state.open.get(&key.case).map(|case| case.cell).unwrap_or_default();
+        let of = plan.cell(cell).step(key.step);
         let over = |status, output, failure: Option<&Failure>| {
             frontier::settled(key.case, of, status, output, failure, &Calls::new())
         };
@@ -66,11 +67,12 @@ impl Engine {
     /// Returns what templates and expressions of a task are made from.
     pub(super) fn ground(&self, key: TaskKey) -> Ground {
         let case = &self.state.open[&key.case];
-        let step = self.plan.step(key.step);
+        let step = self.plan.cell(case.cell).step(key.step);
         let element = key.element.and_then(|element| case.element(key.step, element));
         Ground {
             case: key.case,
             repeat: case.repeat,
+            cell: case.cell,
             row: case.row,
             step: key.step,
             each: element.map(|element| Element { key: element.key.clone(), value: element.value }),

@@ -31,6 +31,8 @@ pub(super) struct Flow {
 pub(super) struct Lane {
     /// Requests that the backend may work on at once.
     pub(super) slots: usize,
+    /// Requests above the limit that were recorded when it was higher.
+    pub(super) surplus: usize,
     /// Calls that may be sent now, oldest case first.
     pub(super) ready: BTreeSet<Key>,
     /// Requests recorded and not returned.
@@ -73,6 +75,7 @@ impl Flow {
     pub(super) fn new(slots: &[u32]) -> Self {
         let lane = |&slots: &u32| Lane {
             slots: (slots as usize).max(1),
+            surplus: 0,
             ready: BTreeSet::new(),
             started: BTreeMap::new(),
             hold_until: None,
@@ -102,6 +105,17 @@ impl Lane {
     /// that a slot never waits for a commit.
     pub(super) const fn limit(&self) -> usize {
         self.slots * 2
+    }
+
+    /// Changes how many requests the backend may work on at once.
+    pub(super) fn resize(&mut self, slots: usize) {
+        self.slots = slots;
+        self.surplus = self.started.len().saturating_sub(self.limit());
+    }
+
+    /// Forgets of the surplus what is over.
+    pub(super) fn settle_surplus(&mut self) {
+        self.surplus = self.surplus.min(self.started.len().saturating_sub(self.limit()));
     }
 
     /// Returns when the lane may send next; none when only a return can open it.

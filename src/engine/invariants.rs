@@ -54,7 +54,7 @@ impl Engine {
             return Err(format!("{in_flight} in flight by the journal, {} waited for", self.flow.in_flight()));
         }
         for (lane, plan) in self.flow.lanes.iter().zip(&self.plan.backends) {
-            if lane.started.len() > lane.limit() {
+            if lane.started.len() > lane.limit() + lane.surplus {
                 return Err(format!("backend {} has {} of {} requests", plan.name, lane.started.len(), lane.limit()));
             }
         }

@@ -20,6 +20,7 @@ mod outcome;
 mod replay;
 mod retry;
 mod state;
+mod steer;
 mod step;
 mod stop;
 #[cfg(test)]

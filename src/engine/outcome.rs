@@ -35,6 +35,7 @@ impl Engine {
             return;
         };
         self.flow.lanes[backend.0].started.remove(&key);
+        self.flow.lanes[backend.0].settle_surplus();
         if let Some(deadline) = flight.deadline {
             self.flow.deadlines.remove(&(deadline, ticket));
         }
@@ -163,12 +164,13 @@ impl Engine {
         (self.counted(backend, ticket, at)? <= within).then_some(at)
     }
 
-    /// Returns how much of the time from a call's first request to `at` counts: not what passed with the breaker open.
+    /// Returns how much of the time from a call's first request to `at` counts: not what passed with the breaker open
+    /// or the run paused.
     fn counted(&self, backend: BackendIdx, ticket: Ticket, at: Timestamp) -> Option<Millis> {
         let key = ticket.key;
         let call = self.state.call(key)?;
-        let open_ms = self.state.backends[backend.0].open_ms_until(self.now) - call.open_ms_before;
-        Some(Millis(at.since(call.first).0.saturating_sub(open_ms)))
+        let still_ms = self.state.still_ms(backend.0, self.now) - call.open_ms_before;
+        Some(Millis(at.since(call.first).0.saturating_sub(still_ms)))
     }
 
     fn end(&mut self, step: &mut Step, ticket: Ticket, report: Report, decision: &Decision) {
@@ -183,7 +185,7 @@ impl Engine {
         self.record(step, Event::AttemptEnded(ended));
     }
 
-    fn change(&mut self, step: &mut Step, backend: BackendIdx, change: Capacity, reason: &str) {
+    pub(super) fn change(&mut self, step: &mut Step, backend: BackendIdx, change: Capacity, reason: &str) {
         let backend = self.plan.backends[backend.0].name.clone();
         let reason = reason.to_owned();
         self.record(step, Event::CapacityChanged(CapacityChanged { backend, change, reason }));

@@ -66,6 +66,7 @@ impl RunState {
             case,
             item: state.item.clone(),
             repeat: state.repeat,
+            matrix: plan.cell(state.cell).matrix.clone(),
             row: state.row,
             tasks: state.tasks.iter().enumerate().filter_map(|(step, task)| snap_task(plan, step, task)).collect(),
             opened: state.opened.iter().map(|(&step, opened)| snap_opened(plan, step, opened)).collect(),
@@ -82,6 +83,8 @@ impl RunState {
             admitted_chain: Some(self.admitted_chain),
             usage: self.usage,
             segment: self.segment,
+            paused_since: self.paused_since,
+            paused_ms: self.paused_ms,
             earlier_us: self.clock.earlier_us,
             began: self.clock.began,
             latest: self.clock.latest,
@@ -97,6 +100,8 @@ impl RunState {
         state.admitted_chain = snapshot.admitted_chain.unwrap_or(state.admitted_chain);
         state.usage = snapshot.usage;
         state.segment = snapshot.segment;
+        state.paused_since = snapshot.paused_since;
+        state.paused_ms = snapshot.paused_ms;
         state.clock = Clock { earlier_us: snapshot.earlier_us, began: snapshot.began, latest: snapshot.latest };
         for stored in snapshot.backends {
             let place = plan.backends.iter().position(|backend| backend.name == stored.backend);
@@ -116,7 +121,9 @@ impl RunState {
                 let elements = elements.map(|elements| elements.into_iter().map(restore_element).collect());
                 opened.insert(place, Opened { elements: elements.transpose()? });
             }
-            let case = CaseState { item: stored.item, repeat: stored.repeat, row: stored.row, tasks, opened };
+            let cell = plan.find_cell(&stored.matrix);
+            let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", stored.case))?;
+            let case = CaseState { item: stored.item, repeat: stored.repeat, cell, row: stored.row, tasks, opened };
             state.open.insert(stored.case, case);
         }
         Ok(state)

@@ -9,7 +9,8 @@ use crate::event::{
     Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseAdmitted, CaseCounts, Element, ElementSettled,
     Evaluated, Event, Failure, Outcome, Recorded, TaskSettled, Usage,
 };
-use crate::plan::{Call, Plan, StepIdx};
+use crate::plan::{Call, CellIdx, Plan, StepIdx};
+use serde_json::{Map, Value};
 
 /// A run at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,10 @@ pub struct RunState {
     pub usage: Usage,
     /// Which process this is, from 0.
     pub segment: u32,
+    /// Since when no new call starts; none while the run is not paused.
+    pub paused_since: Option<Timestamp>,
+    /// How long it was paused before that, in milliseconds.
+    pub paused_ms: u64,
     /// How long processes have worked on the run.
     pub clock: Clock,
     /// Cases that are not settled.
@@ -50,6 +55,8 @@ pub struct CaseState {
     pub item: ItemId,
     /// Its repeat.
     pub repeat: u32,
+    /// Its cell of the matrix.
+    pub cell: CellIdx,
     /// Its row.
     pub row: Digest,
     /// By the plan's order of steps.
@@ -94,7 +101,7 @@ pub struct CallState {
     pub charged: u32,
     /// When the first was recorded.
     pub first: Timestamp,
-    /// How long the breaker had been open before the first, in milliseconds.
+    /// How long calls to the backend had stood still before the first, in milliseconds.
     pub open_ms_before: u64,
     /// Tokens of the answer.
     pub usage: Usage,
@@ -151,7 +158,7 @@ impl Clock {
 
 impl BackendState {
     /// Returns how long the breaker has been open in all, up to `now`.
-    pub(super) fn open_ms_until(&self, now: Timestamp) -> u64 {
+    fn open_ms_until(&self, now: Timestamp) -> u64 {
         self.open_ms + self.open_since.map_or(0, |since| now.since(since).0)
     }
 }
@@ -206,6 +213,8 @@ impl RunState {
             admitted_chain: Hasher::new("pipe admitted 1").finish(),
             usage: Usage::default(),
             segment: 0,
+            paused_since: None,
+            paused_ms: 0,
             clock: Clock::default(),
             open: BTreeMap::new(),
             backends: vec![fresh; plan.backends.len()],
@@ -222,6 +231,16 @@ impl RunState {
         let done = match &recorded.event {
             Event::RunResumed(event) => {
                 self.segment = event.segment;
+                // The time between two processes is no one's: neither the calls' nor the limits'.
+                self.end_pause(at);
+                Ok(())
+            }
+            Event::RunPaused(_) => {
+                self.paused_since.get_or_insert(at);
+                Ok(())
+            }
+            Event::RunUnpaused(_) => {
+                self.end_pause(at);
                 Ok(())
             }
             Event::CaseAdmitted(event) => self.admit(plan, event),
@@ -269,15 +288,43 @@ impl RunState {
         self.open.get(&key.case)?.calls(key.task())?.get(&key.call)
     }
 
+    /// Returns how many requests are recorded and not over: of a run that is replayed, those that its process took
+    /// along.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        let tasks = self.open.values().flat_map(|case| &case.tasks);
+        let calls = tasks.filter_map(|task| match task {
+            TaskState::Open(calls) => Some(calls.values()),
+            TaskState::Settled(_) => None,
+        });
+        calls.flatten().filter(|call| matches!(call.phase, CallPhase::InFlight(_))).count() as u64
+    }
+
+    /// Returns how long calls to a backend have stood still through no fault of theirs, up to `now`: its breaker was
+    /// open, or the run paused. Where both were, both count: a limit in time is the later for it, never the earlier.
+    pub(super) fn still_ms(&self, backend: usize, now: Timestamp) -> u64 {
+        let paused = self.paused_ms + self.paused_since.map_or(0, |since| now.since(since).0);
+        self.backends[backend].open_ms_until(now) + paused
+    }
+
+    fn end_pause(&mut self, at: Timestamp) {
+        if let Some(since) = self.paused_since.take() {
+            self.paused_ms += at.since(since).0;
+        }
+    }
+
     fn admit(&mut self, plan: &Plan, event: &CaseAdmitted) -> Result<(), String> {
         if event.case.0 != self.cases.admitted {
             return Err(format!("case {} comes after {} cases", event.case, self.cases.admitted));
         }
+        let cell = plan.find_cell(&event.matrix);
+        let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", event.case))?;
         self.cases.admitted += 1;
-        self.admitted_chain = chained(self.admitted_chain, &event.item, event.repeat);
+        self.admitted_chain = chained(self.admitted_chain, &event.item, event.repeat, &event.matrix);
         let case = CaseState {
             item: event.item.clone(),
             repeat: event.repeat,
+            cell,
             row: event.row,
             tasks: vec![TaskState::Open(BTreeMap::new()); plan.steps.len()],
             opened: BTreeMap::new(),
@@ -331,7 +378,7 @@ impl RunState {
     fn start(&mut self, plan: &Plan, at: Timestamp, event: &AttemptStarted) -> Result<(), String> {
         let backend = plan.backends.iter().position(|backend| backend.name == event.backend);
         let backend = backend.ok_or_else(|| format!("the plan has no backend {}", event.backend))?;
-        let open_ms_before = self.backends[backend].open_ms_until(at);
+        let open_ms_before = self.still_ms(backend, at);
         let (call, calls) = self.task(plan, &event.id)?;
         let state = calls.entry(call).or_insert_with(|| CallState {
             attempts: 0,
@@ -405,16 +452,22 @@ impl BackendState {
                 self.open_since = None;
             }
             Capacity::FormatUnsupported => self.takes_format = false,
+            // Ends with its process: the next one works on as many as it finds.
+            Capacity::Slots(_) => {}
         }
     }
 }
 
 /// Returns the hash over admitted items with one more.
 #[must_use]
-pub fn chained(chain: Digest, item: &ItemId, repeat: u32) -> Digest {
-    Hasher::new("pipe admitted 1")
+pub fn chained(chain: Digest, item: &ItemId, repeat: u32, matrix: &Map<String, Value>) -> Digest {
+    let hasher = Hasher::new("pipe admitted 1")
         .field(chain.as_bytes())
         .field(item.as_str().as_bytes())
-        .number(u64::from(repeat))
-        .finish()
+        .number(u64::from(repeat));
+    // Without a matrix as before there were any: journals of then go on.
+    let values = matrix.iter();
+    let hasher = values
+        .fold(hasher, |hasher, (name, value)| hasher.field(name.as_bytes()).field(value.to_string().as_bytes()));
+    hasher.finish()
 }

@@ -73,6 +73,9 @@ impl Engine {
             Input::Returned(ticket, report) => self.returned(&mut step, ticket, *report),
             Input::Evaluated(key, evaluation) => self.evaluated(&mut step, key, *evaluation),
             Input::Stop(cause) => self.stop(&mut step, cause),
+            Input::Pause => self.pause(&mut step),
+            Input::Unpause => self.unpause(&mut step),
+            Input::Slots(backend, slots) => self.resize(&mut step, backend, slots),
             Input::Tick => {}
         }
         self.pass_time(&mut step);
@@ -90,7 +93,8 @@ impl Engine {
         let deadline = self.flow.deadlines.first().map(|&(at, _)| at);
         let stopping = self.flow.stopping.as_ref();
         let stop = stopping.filter(|stopping| stopping.stage == Stage::Draining).map(|stopping| stopping.deadline);
-        let lanes = self.flow.lanes.iter().filter(|lane| !lane.ready.is_empty() && stopping.is_none());
+        let holds = self.starts_nothing();
+        let lanes = self.flow.lanes.iter().filter(|lane| !lane.ready.is_empty() && !holds);
         let opens = lanes.filter_map(|lane| lane.opens(self.now)).min();
         let up = if stopping.is_none() && !self.flow.finished { self.time_is_up() } else { None };
         [delayed, deadline, stop, opens, up].into_iter().flatten().min()
@@ -99,7 +103,7 @@ impl Engine {
     /// Returns how many more cases would keep every slot busy, with one round of calls waiting behind the ones under way.
     #[must_use]
     pub fn wants_cases(&self) -> usize {
-        if self.state.source_ended || self.flow.stopping.is_some() || self.flow.finished {
+        if self.state.source_ended || self.starts_nothing() || self.flow.finished {
             return 0;
         }
         let lanes = self.flow.lanes.iter();
@@ -142,8 +146,9 @@ impl Engine {
 
     fn admit(&mut self, step: &mut Step, offered: Offered) {
         let case = CaseNo(self.state.cases.admitted);
-        let Offered { item, repeat, row, adopted } = offered;
-        self.record(step, Event::CaseAdmitted(CaseAdmitted { case, item, repeat, row }));
+        let Offered { item, repeat, cell, row, adopted } = offered;
+        let matrix = self.plan.cell(cell).matrix.clone();
+        self.record(step, Event::CaseAdmitted(CaseAdmitted { case, item, repeat, matrix, row }));
         for mut task in adopted {
             task.task.case = case;
             self.record(step, Event::TaskAdopted(task));
@@ -180,7 +185,7 @@ impl Engine {
     fn advance_step(&mut self, step: &mut Step, number: CaseNo, index: StepIdx) -> bool {
         let Some(case) = self.state.open.get(&number) else { return false };
         let mut again = false;
-        for next in fan::next(&self.plan, number, case, index) {
+        for next in fan::next(self.plan.cell(case.cell), number, case, index) {
             match next {
                 Next::Evaluate(key, question) => self.evaluate(step, key, question),
                 Next::Call(key, call, not_before) => self.queue(key.call(call), not_before),
@@ -206,11 +211,14 @@ impl Engine {
     /// Returns where a call goes.
     #[must_use]
     pub fn backend_of(&self, key: Key) -> BackendIdx {
-        let actor = match self.state.open.get(&key.case) {
-            Some(case) => self.plan.speaker(key.step, &case.item, case.repeat, key.call),
-            None => return self.started_at(key),
-        };
-        self.plan.actor(actor).backend
+        let Some(case) = self.state.open.get(&key.case) else { return self.started_at(key) };
+        let plan = self.plan.cell(case.cell);
+        plan.actor(plan.speaker(key.step, &case.item, case.repeat, key.call)).backend
+    }
+
+    /// Returns the plan of the cell that a case belongs to; of the first one when the case is over.
+    fn plan_of(&self, case: CaseNo) -> &Plan {
+        self.plan.cell(self.state.open.get(&case).map(|case| case.cell).unwrap_or_default())
     }
 
     /// Returns where a call of a case that is over was sent. None is under way then, so a report for one is late
@@ -242,7 +250,7 @@ impl Engine {
     }
 
     fn dispatch(&mut self, step: &mut Step) {
-        if self.flow.stopping.is_some() {
+        if self.starts_nothing() {
             return;
         }
         for lane in 0..self.flow.lanes.len() {
@@ -258,7 +266,7 @@ impl Engine {
     /// A call may have been queued and then lost its purpose, when another vote of the same judge failed.
     fn is_wanted(&self, key: Key) -> bool {
         let Some(case) = self.state.open.get(&key.case) else { return false };
-        fan::is_wanted(&self.plan, case, key)
+        fan::is_wanted(self.plan.cell(case.cell), case, key)
     }
 
     fn start(&mut self, step: &mut Step, backend: BackendIdx, key: Key) {
@@ -266,7 +274,7 @@ impl Engine {
         let ticket = Ticket { key, attempt: AttemptNo(sent + 1) };
         let place = self.place(key, backend);
         let id = self.id(ticket);
-        let actor = self.plan.actor(place.actor).name.clone();
+        let actor = self.plan_of(key.case).actor(place.actor).name.clone();
         let name = self.plan.backends[backend.0].name.clone();
         self.record(step, Event::AttemptStarted(AttemptStarted { id, actor, backend: name }));
 
@@ -285,9 +293,10 @@ impl Engine {
 
     fn place(&self, key: Key, backend: BackendIdx) -> Place {
         let case = &self.state.open[&key.case];
-        let step = self.plan.step(key.step);
+        let plan = self.plan.cell(case.cell);
+        let step = plan.step(key.step);
         let turns = match (&step.kind, case.calls(key.task())) {
-            (StepKind::Dialogue(_), Some(calls)) => frontier::turns(&self.plan, case, key.step, calls),
+            (StepKind::Dialogue(_), Some(calls)) => frontier::turns(plan, case, key.step, calls),
             _ => Vec::new(),
         };
         let Ground { repeat, row, each, inputs, .. } = self.ground(key.task());
@@ -295,11 +304,12 @@ impl Engine {
             case: key.case,
             item: case.item.clone(),
             repeat,
+            cell: case.cell,
             row,
             step: key.step,
             each,
             call: key.call,
-            actor: self.plan.speaker(key.step, &case.item, case.repeat, key.call),
+            actor: plan.speaker(key.step, &case.item, case.repeat, key.call),
             turns,
             mended: case.calls(key.task()).and_then(|calls| frontier::mends(calls, key.call)),
             inputs,
@@ -339,6 +349,11 @@ impl Engine {
     /// Stops the run, or skips ahead when it is stopping already.
     pub(super) fn stop(&mut self, step: &mut Step, cause: StopCause) {
         match &self.flow.stopping {
+            // For good: nothing is waited for, whatever has been asked before.
+            _ if cause == StopCause::Cancel && !self.flow.finished => {
+                step.effects.push(Effect::RecallUnsent);
+                self.cancel_all(step, cause);
+            }
             None if !self.flow.finished => {
                 let stage = Stage::Draining;
                 self.record(step, Event::DrainStage(DrainStage { stage, cause: cause.clone() }));

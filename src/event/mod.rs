@@ -54,6 +54,10 @@ codec! {
         "run_resumed" => RunResumed(RunResumed),
         /// What is outside of the run's identity was edited: limits, results, descriptions, comments.
         "run_tuned" => RunTuned(RunTuned),
+        /// No new call starts from here on; those in flight may end.
+        "run_paused" => RunPaused(RunPaused),
+        /// Calls start again.
+        "run_unpaused" => RunUnpaused(RunUnpaused),
         /// An item, in one of its repeats, entered.
         "case_admitted" => CaseAdmitted(CaseAdmitted),
         /// Every case of the input has been admitted.
@@ -114,6 +118,18 @@ pub struct RunStarted {
     /// What the tokens of actors cost, as far as the pipeline says so.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prices: BTreeMap<ActorName, Price>,
+    /// The same in the cells of the matrix where they cost something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cell_prices: Vec<CellPrices>,
+}
+
+/// What the tokens of actors cost in one cell of the matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellPrices {
+    /// The values of the cell.
+    pub matrix: serde_json::Map<String, serde_json::Value>,
+    /// The prices.
+    pub prices: BTreeMap<ActorName, Price>,
 }
 
 /// What a backend's name stands for in a run, decided once.
@@ -153,9 +169,20 @@ pub struct RunTuned {
     /// What the tokens of actors cost, as in [`RunStarted::prices`]: also of those spent before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prices: BTreeMap<ActorName, Price>,
+    /// As in [`RunStarted::cell_prices`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cell_prices: Vec<CellPrices>,
     /// What differs from before: `limits`, `results`, `concurrency`, …; empty for comments and descriptions.
     pub changed: Vec<String>,
 }
+
+/// See [`Event::RunPaused`]. A pause ends with its process: whoever takes the run up works on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPaused {}
+
+/// See [`Event::RunUnpaused`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunUnpaused {}
 
 /// See [`Event::CaseAdmitted`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -166,6 +193,9 @@ pub struct CaseAdmitted {
     pub item: ItemId,
     /// Which repeat, from 1.
     pub repeat: u32,
+    /// The values of its cell of the matrix.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub matrix: serde_json::Map<String, serde_json::Value>,
     /// The row as JSON, in the journal's texts.
     pub row: Digest,
 }
@@ -302,6 +332,8 @@ pub enum Capacity {
     BreakerClosed,
     /// It does not take `response_format`: ask in words and read the answer.
     FormatUnsupported,
+    /// So many calls may be in flight, until the process ends.
+    Slots(u32),
 }
 
 /// See [`Event::DrainStage`].
@@ -358,6 +390,8 @@ impl Event {
             Self::RunStarted(_)
             | Self::RunResumed(_)
             | Self::RunTuned(_)
+            | Self::RunPaused(_)
+            | Self::RunUnpaused(_)
             | Self::SourceEnded(_)
             | Self::CapacityChanged(_)
             | Self::StopReached(_)

@@ -302,6 +302,14 @@ pub enum RunOutcome {
     Stopped(StopCause),
 }
 
+impl RunOutcome {
+    /// Tells whether nothing can follow: complete, or cancelled.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Complete | Self::Stopped(StopCause::Cancel))
+    }
+}
+
 /// A condition of a run's `stop` that holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopReached {
@@ -319,6 +327,10 @@ pub enum StopCause {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// `pipe stop` from another shell.
+    Command,
+    /// `pipe cancel`: for good.
+    Cancel,
     /// A backend that will refuse everything: bad key, spent account.
     BackendUnusable {
         /// Which.

@@ -18,6 +18,12 @@ pub struct Snapshot {
     pub usage: Usage,
     /// How many processes resumed the run.
     pub segment: u32,
+    /// Since when no new call starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_since: Option<Timestamp>,
+    /// How long the run was paused before that, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub paused_ms: u64,
     /// How long processes before the present one worked on the run, in microseconds.
     #[serde(default)]
     pub earlier_us: u64,
@@ -42,6 +48,9 @@ pub struct SnapCase {
     pub item: ItemId,
     /// Its repeat.
     pub repeat: u32,
+    /// The values of its cell of the matrix.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub matrix: serde_json::Map<String, serde_json::Value>,
     /// Its row.
     pub row: Digest,
     /// Its tasks that are settled or have begun.
@@ -103,7 +112,8 @@ pub struct SnapCall {
     pub charged: u32,
     /// When the first was recorded.
     pub first: Timestamp,
-    /// How long the backend's breaker had been open when the call was first sent, in milliseconds.
+    /// How long calls to the backend had stood still when the call was first sent, in milliseconds: its breaker was
+    /// open, or the run paused.
     pub open_ms_before: u64,
     /// Tokens of its answer.
     pub usage: Usage,
@@ -138,4 +148,9 @@ pub struct SnapBackend {
     pub open_ms: u64,
     /// False when it does not take `response_format`.
     pub takes_format: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub enum LockError {
     /// Another process writes to this run.
     #[error(
-        "{path} is held by {}: this run is live; wait for it, or stop it with ctrl-c",
+        "{path} is held by {}: this run is live; wait for it, or stop it with `pipe stop`",
         holder(*.pid, *.since)
     )]
     Held {

@@ -1,8 +1,10 @@
 //! Keeps what happened in a run: events in order, texts by content, checkpoints; and where runs lie on disk.
 //! Reads: `Event`, `Snapshot`. Gives: the [`EventLog`] port (a file, or memory), the [`Writer`] thread, [`Reader`]s,
-//! run folders with their lock. Never: decisions about tasks.
+//! run folders with their lock
+//! and the orders that other processes leave there. Never: decisions about tasks.
 //! Start at [`EventLog`] and [`Writer`]; the file's layout is `schema.sql`.
 
+mod control;
 mod error;
 mod home;
 mod lock;
@@ -24,11 +26,13 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+pub use control::{Order, Ordered, Spool};
 pub use error::{JournalError, Place};
 pub use home::{Home, HomeError};
 pub use lock::{LockError, RunLock};
 pub use memory::Memory;
 pub use reader::{Adoption, AttemptRecord, CaseRecord, Meta, Reader};
+pub use records::EventPage;
 pub use run_dir::RunDir;
 pub use sqlite::{Durability, Sqlite};
 pub use writer::{Committed, Writer};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::records::{COLUMNS, PAGE, REQUESTS, RESULTS, Store};
+use super::records::{COLUMNS, EventPage, PAGE, REQUESTS, RESULTS, Store};
 use super::{EventSeq, EventVisit, JournalError, Place, schema};
 use crate::base::{CaseNo, Digest, ItemId, RunId, StepName, Timestamp};
 use crate::event::{
@@ -149,6 +149,15 @@ impl Reader {
         self.store().events_after(seq, visit)
     }
 
+    /// Calls `visit` for the next events after `seq`, in order: at most so many as are read in one go, for who has other
+    /// things to do in between.
+    ///
+    /// # Errors
+    /// As [`super::EventLog::events_after`].
+    pub fn page_after(&self, seq: EventSeq, visit: &mut EventVisit<'_>) -> Result<EventPage, JournalError> {
+        self.store().page_after(seq, visit)
+    }
+
     /// Returns the newest event. Cost: one row.
     ///
     /// # Errors
@@ -203,6 +212,26 @@ impl Reader {
                 return Ok(counts);
             }
         }
+    }
+
+    /// Tells whether the process that works on the run, or the last that did, holds calls back. Cost: a look at the
+    /// events since the newest checkpoint.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn is_paused(&self) -> Result<bool, JournalError> {
+        let (seq, mut paused) = match self.latest_checkpoint()? {
+            Some((seq, snapshot)) => (seq, snapshot.paused_since.is_some()),
+            None => (EventSeq(0), false),
+        };
+        let query = format!(
+            "select {COLUMNS} from events where seq > ?1 and kind in ('run_paused', 'run_unpaused', 'run_resumed')
+             order by seq desc limit 1"
+        );
+        if let Some(stored) = self.store().page(&query, [seq.0.cast_signed()])?.pop() {
+            paused = matches!(stored.decode(&self.path)?.event, Event::RunPaused(_));
+        }
+        Ok(paused)
     }
 
     /// Calls `visit` for every case from number `from` on, open ones too, in admission order.

@@ -23,6 +23,15 @@ pub(super) struct Store<'a> {
     pub(super) path: &'a Path,
 }
 
+/// How far one go of reading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventPage {
+    /// The last event read.
+    pub last: EventSeq,
+    /// There may be more.
+    pub has_more: bool,
+}
+
 /// A row of `events`, as stored.
 pub(super) struct Stored {
     pub(super) seq: EventSeq,
@@ -60,6 +69,8 @@ const fn part(event: &Event) -> i64 {
         Event::RunStarted(_)
         | Event::RunResumed(_)
         | Event::RunTuned(_)
+        | Event::RunPaused(_)
+        | Event::RunUnpaused(_)
         | Event::SourceEnded(_)
         | Event::Evaluated(_)
         | Event::ElementSettled(_)
@@ -167,24 +178,29 @@ impl Store<'_> {
 
     /// See [`super::EventLog::events_after`].
     pub(super) fn events_after(&self, seq: EventSeq, visit: &mut EventVisit<'_>) -> Result<(), JournalError> {
-        let query = format!("select {COLUMNS} from events where seq > ?1 order by seq limit {PAGE}");
-        let mut last = seq;
-        loop {
-            let page = self.page(&query, [last.0.cast_signed()])?;
-            let is_last_page = page.len() < PAGE;
-            for stored in page {
-                let expected = last.next();
-                if stored.seq != expected {
-                    let what = format!("it is not there, event {} is", stored.seq);
-                    return Err(JournalError::damaged(self.path, Place::Event(expected), what));
-                }
-                last = expected;
-                visit(expected, stored.decode(self.path)?)?;
-            }
-            if is_last_page {
-                return Ok(());
-            }
+        let mut page = EventPage { last: seq, has_more: true };
+        while page.has_more {
+            page = self.page_after(page.last, visit)?;
         }
+        Ok(())
+    }
+
+    /// Calls `visit` for so many events after `seq` as are read in one go.
+    pub(super) fn page_after(&self, seq: EventSeq, visit: &mut EventVisit<'_>) -> Result<EventPage, JournalError> {
+        let query = format!("select {COLUMNS} from events where seq > ?1 order by seq limit {PAGE}");
+        let page = self.page(&query, [seq.0.cast_signed()])?;
+        let has_more = page.len() == PAGE;
+        let mut last = seq;
+        for stored in page {
+            let expected = last.next();
+            if stored.seq != expected {
+                let what = format!("it is not there, event {} is", stored.seq);
+                return Err(JournalError::damaged(self.path, Place::Event(expected), what));
+            }
+            last = expected;
+            visit(expected, stored.decode(self.path)?)?;
+        }
+        Ok(EventPage { last, has_more })
     }
 
     /// Returns the newest event.

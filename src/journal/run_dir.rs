@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::control::Spool;
 use super::lock::{LockError, RunLock};
 use crate::base::RunId;
 
@@ -32,6 +33,12 @@ impl RunDir {
     #[must_use]
     pub fn journal_path(&self) -> PathBuf {
         self.path.join("journal.db")
+    }
+
+    /// Returns where orders to the process that works on this run are left.
+    #[must_use]
+    pub fn spool(&self) -> Spool {
+        Spool::of(&self.path)
     }
 
     /// Takes the right to write to this run; at once, or within a second the answer who has it.

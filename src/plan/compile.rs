@@ -1,6 +1,9 @@
 //! `Spec` → `Plan`: names resolved, settings evaluated, templates compiled and checked, steps ordered.
 
 mod cast;
+mod cells;
+#[cfg(test)]
+mod cells_tests;
 mod dialogue;
 mod environment;
 mod expression;
@@ -19,19 +22,22 @@ mod steps;
 mod trial;
 mod warnings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use regex::Regex;
+use serde_json::{Map, Value};
 
 use self::params::Params;
 use self::scope::{Reads, Sees};
+use super::cell::Cells;
 use super::{Compiled, Limits, Overrides, Plan, Surroundings, Timeouts, hash};
 use crate::base::Digest;
 use crate::diag::{Diagnostic, has_errors};
 use crate::prompt::Templates;
-use crate::spec::{self, Spec};
+use crate::spec::{self, Document, Matrix, Node, Spec};
 
 /// Makes a plan of a file.
 ///
@@ -39,21 +45,20 @@ use crate::spec::{self, Spec};
 #[must_use]
 #[expect(clippy::needless_pass_by_value, reason = "a name that is shared anyway; callers have it at hand as such")]
 pub fn compile(file: Arc<str>, text: &str, overrides: &Overrides, around: &Surroundings<'_>) -> Compiled {
-    let (spec, report) = spec::parse_with(Arc::clone(&file), text, &overrides.set);
-    let Some(spec) = spec else { return Compiled { plan: None, diagnostics: report } };
-    let mut compiler = Compiler {
-        spec: &spec,
-        overrides,
-        around: *around,
-        params: Params::default(),
-        templates: Templates::default(),
-        reads: Reads::default(),
-        patterns: BTreeMap::new(),
-        sees: Sees::default(),
-        report,
+    let mut diagnostics = Vec::new();
+    let document = Document::read(&file, text, &overrides.set, &mut diagnostics);
+    let Some(document) = document else { return Compiled { plan: None, diagnostics } };
+    let mut mistakes = Vec::new();
+    let matrix = document.matrix(&mut mistakes);
+    let names = matrix.as_ref().map(Matrix::names).unwrap_or_default();
+    let setup = Setup { file: &file, document: &document, names: &names, overrides, around };
+    let compiled = if let Some(matrix) = matrix.as_ref().filter(|_| mistakes.is_empty()) {
+        cells::compile(&setup, matrix)
+    } else {
+        let (plan, diagnostics) = one(&setup, None, 1);
+        Compiled { plan: plan.map(|(plan, _)| plan), diagnostics }
     };
-    let plan = compiler.plan(&file);
-    let mut diagnostics = compiler.report;
+    diagnostics.extend(compiled.diagnostics);
     // In the order of the file: a reader mends from the top. Stable, so that one place keeps its own order.
     diagnostics.sort_by(|one, other| {
         let place = |diagnostic: &Diagnostic| diagnostic.labels.first().map(|label| label.span.clone());
@@ -61,8 +66,47 @@ pub fn compile(file: Arc<str>, text: &str, overrides: &Overrides, around: &Surro
         let key = |diagnostic| place(diagnostic).map(|span| (in_file(&span), span));
         (one.severity, key(one)).cmp(&(other.severity, key(other)))
     });
-    let plan = plan.filter(|_| !has_errors(&diagnostics));
+    let plan = compiled.plan.filter(|_| !has_errors(&diagnostics));
     Compiled { plan, diagnostics }
+}
+
+/// What a plan is made from.
+#[derive(Clone, Copy)]
+struct Setup<'a> {
+    file: &'a str,
+    document: &'a Document,
+    /// What cells of the matrix may have.
+    names: &'a [&'a str],
+    overrides: &'a Overrides,
+    around: &'a Surroundings<'a>,
+}
+
+/// Makes the plan of one cell, one of `share`, and tells what its templates read of the matrix (nothing named: all of
+/// it); without values the file has no matrix that could be read.
+fn one(
+    setup: &Setup<'_>,
+    values: Option<&IndexMap<String, Node>>,
+    share: u64,
+) -> (Option<(Plan, BTreeSet<String>)>, Vec<Diagnostic>) {
+    let mut report = Vec::new();
+    let Some(spec) = setup.document.spec(&mut report) else { return (None, report) };
+    let mut compiler = Compiler {
+        spec: &spec,
+        overrides: setup.overrides,
+        around: *setup.around,
+        cell: values,
+        names: setup.names,
+        share,
+        params: Params::default(),
+        templates: Templates::default(),
+        reads: Reads::default(),
+        patterns: BTreeMap::new(),
+        sees: Sees::default(),
+        report,
+    };
+    let plan = compiler.plan(setup.file);
+    let (reads, report) = (compiler.reads.matrix, compiler.report);
+    (plan.map(|plan| (plan, reads)), report)
 }
 
 /// Everything at hand while a plan is made.
@@ -70,6 +114,12 @@ struct Compiler<'a> {
     spec: &'a Spec,
     overrides: &'a Overrides,
     around: Surroundings<'a>,
+    /// The values of the matrix in this cell, as written; none where the file has no matrix.
+    cell: Option<&'a IndexMap<String, Node>>,
+    /// What cells of the matrix may have.
+    names: &'a [&'a str],
+    /// How many cells share what may be spent on trials.
+    share: u64,
     params: Params,
     templates: Templates,
     reads: Reads,
@@ -89,6 +139,7 @@ impl Compiler<'_> {
         let repeat = self.optional("`repeat`", self.spec.repeat.as_ref()).map_or(NonZeroU32::MIN, |count| count.0);
         let repeat = self.overrides.repeat.unwrap_or(repeat);
         let limits = self.limits();
+        let matrix = self.matrix();
         let (halt, most_items) = self.halt();
         let tolerated = self.tolerated();
         let items = self.items();
@@ -118,6 +169,8 @@ impl Compiler<'_> {
             tolerated,
             results,
             templates: std::mem::take(&mut self.templates),
+            matrix,
+            cells: Cells::default(),
         };
         plan.hash = hash::hash(&plan, self.reads.run_name);
         // What follows from another mistake is not said again.
@@ -126,6 +179,12 @@ impl Compiler<'_> {
             self.warn(&plan);
         }
         Some(plan)
+    }
+
+    /// Returns what templates read as `matrix`.
+    fn matrix(&mut self) -> Map<String, Value> {
+        let values = self.cell.into_iter().flatten();
+        values.filter_map(|(name, node)| Some((name.clone(), self.json(node)?))).collect()
     }
 
     fn limits(&mut self) -> Limits {

@@ -283,6 +283,14 @@ fn read_by_templates(fields: &mut Fields<'_>, voices: &[Voice]) -> Columns {
                 let text = plan.params.get(*name).map_or_else(String::new, Value::to_string);
                 fields.text(&format!("params.{name}"), &text);
             }
+            ["matrix"] => {
+                let text = Value::Object(plan.matrix.clone()).to_string();
+                fields.text("matrix", &text);
+            }
+            ["matrix", name, ..] => {
+                let text = plan.matrix.get(*name).map_or_else(String::new, Value::to_string);
+                fields.text(&format!("matrix.{name}"), &text);
+            }
             ["run"] | ["run", "name", ..] => fields.text("name", &plan.name),
             ["actors", name, ..] => {
                 let place = plan.actors.iter().position(|actor| actor.name.as_str() == *name);

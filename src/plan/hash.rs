@@ -295,7 +295,7 @@ pub(super) fn list<'a>(hasher: Hasher, texts: impl Iterator<Item = &'a str>) -> 
     texts.into_iter().fold(hasher, |hasher, text| hasher.field(text.as_bytes()))
 }
 
-fn map(hasher: Hasher, map: &Map<String, Value>) -> Hasher {
+pub(super) fn map(hasher: Hasher, map: &Map<String, Value>) -> Hasher {
     let mut entries: Vec<(&String, &Value)> = map.iter().collect();
     entries.sort_by(|one, other| one.0.cmp(other.0));
     let hasher = hasher.number(entries.len() as u64);

@@ -2,6 +2,7 @@
 //! Reads: `spec`, `prompt`. Never: clocks, running state, the file system.
 //! Start at [`Plan`]; [`compile()`] makes one.
 
+mod cell;
 mod compare;
 mod compile;
 mod course;
@@ -17,6 +18,7 @@ mod model;
 mod overrides;
 mod stop;
 
+pub use cell::{CellIdx, Cells};
 pub use compare::{StepChange, compare};
 pub use compile::compile;
 pub use course::{Assert, Check, Course, ForEach, OnError, Operand, Transform};

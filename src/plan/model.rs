@@ -9,7 +9,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::course::{Assert, Course, Transform};
-use super::{Dialogue, Halt, Items, Judge, Pick};
+use super::{Cells, Dialogue, Halt, Items, Judge, Pick};
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::diag::Span;
 use crate::judge::AnswerSchema;
@@ -55,6 +55,10 @@ pub struct Plan {
     pub results: Option<ResultsPlan>,
     /// Every compiled template.
     pub templates: Templates,
+    /// What templates read as `matrix`: the values of this cell, the first one. Empty where there is no matrix.
+    pub matrix: serde_json::Map<String, serde_json::Value>,
+    /// The other cells.
+    pub cells: Cells,
 }
 
 /// Position in [`Plan::backends`].

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ActorIdx, Plan, StepIdx};
+use super::{ActorIdx, CellIdx, Plan, StepIdx};
 use crate::base::{CallPath, CaseNo, Digest, Hasher, ItemId};
 use crate::event::{Element, TaskSettled, Turn};
 
@@ -132,6 +132,8 @@ pub struct Place {
     pub item: ItemId,
     /// Its repeat, from 1.
     pub repeat: u32,
+    /// Its cell of the matrix; all cells share their seeds, so that comparisons are paired.
+    pub cell: CellIdx,
     /// Its row.
     pub row: Digest,
     /// The step.
@@ -159,6 +161,8 @@ pub struct Ground {
     pub case: CaseNo,
     /// Its repeat, from 1.
     pub repeat: u32,
+    /// Its cell of the matrix.
+    pub cell: CellIdx,
     /// Its row.
     pub row: Digest,
     /// The step.
@@ -176,6 +180,7 @@ impl Place {
         Ground {
             case: self.case,
             repeat: self.repeat,
+            cell: self.cell,
             row: self.row,
             step: self.step,
             each: self.each.clone(),

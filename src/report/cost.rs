@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Cells;
 use crate::base::{ActorName, MicroUsd, Price, TokenCount};
-use crate::event::{AttemptEnded, AttemptId, AttemptStarted, Outcome, Usage};
+use crate::event::{AttemptEnded, AttemptId, AttemptStarted, CellPrices, Outcome, Usage};
 
 /// Tokens by actor, and what they cost.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spent {
     /// What the tokens of actors cost, as last said.
-    pub(super) prices: BTreeMap<ActorName, Price>,
-    /// Who speaks in each request under way.
-    asked: BTreeMap<AttemptId, ActorName>,
-    actors: BTreeMap<ActorName, Answers>,
+    prices: BTreeMap<ActorName, Price>,
+    /// The same in the cells of a matrix where they cost something else.
+    cell_prices: Vec<CellPrices>,
+    /// Who speaks in each request under way, and in which cell.
+    asked: BTreeMap<AttemptId, (Option<usize>, ActorName)>,
+    actors: BTreeMap<(Option<usize>, ActorName), Answers>,
 }
 
 /// The answers of one actor.
@@ -41,8 +44,13 @@ pub struct Cost {
 }
 
 impl Spent {
-    pub(super) fn start(&mut self, started: &AttemptStarted) {
-        self.asked.insert(started.id.clone(), started.actor.clone());
+    pub(super) fn set_prices(&mut self, prices: &BTreeMap<ActorName, Price>, of_cells: &[CellPrices]) {
+        self.prices.clone_from(prices);
+        self.cell_prices = of_cells.to_vec();
+    }
+
+    pub(super) fn start(&mut self, started: &AttemptStarted, cell: Option<usize>) {
+        self.asked.insert(started.id.clone(), (cell, started.actor.clone()));
     }
 
     pub(super) fn end(&mut self, ended: &AttemptEnded) {
@@ -56,14 +64,18 @@ impl Spent {
     }
 
     /// Returns the cost so far; none where no price is known.
-    pub(super) fn cost(&self) -> Option<Cost> {
-        if self.prices.is_empty() {
+    pub(super) fn cost(&self, cells: &Cells) -> Option<Cost> {
+        if self.prices.is_empty() && self.cell_prices.is_empty() {
             return None;
         }
         let mut cost = Cost { usd: 0.0, micro_usd: MicroUsd(0), without_price: Vec::new(), uncounted: 0 };
-        for (actor, answers) in &self.actors {
-            let Some(price) = self.prices.get(actor) else {
-                cost.without_price.push(actor.clone());
+        for ((cell, actor), answers) in &self.actors {
+            let values = cell.and_then(|place| cells.matrix(place));
+            let own = values.and_then(|values| self.cell_prices.iter().find(|prices| prices.matrix == *values));
+            let Some(price) = own.map_or(&self.prices, |own| &own.prices).get(actor) else {
+                if !cost.without_price.contains(actor) {
+                    cost.without_price.push(actor.clone());
+                }
                 continue;
             };
             let count = |tokens: Option<TokenCount>| tokens.map_or(0, |TokenCount(count)| count);

@@ -3,6 +3,7 @@
 //! Start at [`Tally`] for a whole run, at [`CaseRecord`] for one case.
 
 mod case;
+mod cells;
 mod cost;
 mod number;
 mod progress;
@@ -16,11 +17,13 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod transcript;
+mod watch;
 mod wrap;
 
 pub use case::{
     CaseRecord, MissingText, Texts, course_line, status_word, task_status_word, unscored_phrase, verdict_words,
 };
+pub use cells::{CellSummary, Cells, cell_name};
 pub use cost::{Cost, Spent};
 pub use number::{duration, grouped, percent, rate};
 pub use progress::{Milestones, Progress};
@@ -32,4 +35,5 @@ pub use summary_text::text as summary_text;
 pub use table::{ColumnKind, TableColumns, TableWriter};
 pub use tally::{JudgeTally, StepTally, Tally};
 pub use transcript::{Part, claim_line, transcript, transcript_text, verdict_line};
+pub use watch::{LaneNow, Mishap, OpenCase, Pace, Said, SettledCase, Watch};
 pub use wrap::{Wrapper, columns, cut, wrapped};

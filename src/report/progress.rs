@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::number::{counted, grouped, per, percent};
 use super::{Tally, duration, rate};
 use crate::base::{Millis, Timestamp};
+use crate::event::FailureKind;
 
 /// Rates are taken over so much time: long enough to smooth a batch of slow calls, short enough to show a change.
 const WINDOW: Millis = Millis::seconds(60);
@@ -72,6 +73,9 @@ impl Progress {
     #[must_use]
     pub fn line(&self, tally: &Tally, now: Timestamp) -> String {
         let mut parts = vec![self.done(tally)];
+        if tally.paused {
+            parts.push("paused".to_owned());
+        }
         if let Some((cases, tokens, micros)) = self.moved(tally, now) {
             parts.extend(rate(cases, micros, 60_000_000).map(|speed| format!("{speed} items/min")));
             if tokens > 0 {
@@ -95,8 +99,10 @@ impl Progress {
             let share = share(tally.cases.failed, tally.cases.settled());
             parts.push(format!("{} failed ({share})", counted(tally.cases.failed, "case")));
         }
-        if !tally.failures.is_empty() {
-            let kinds = tally.failures.ranked();
+        // Calls that a dead process had in flight are no trouble of this one: they are told of where it begins.
+        let kinds = tally.failures.ranked();
+        let kinds: Vec<_> = kinds.into_iter().filter(|(kind, _)| *kind != FailureKind::Interrupted).collect();
+        if !kinds.is_empty() {
             let kinds: Vec<_> =
                 kinds.iter().map(|(kind, count)| format!("{} {}", kind.word(), grouped(*count))).collect();
             parts.push(format!("without an answer: {}", kinds.join(", ")));

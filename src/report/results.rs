@@ -10,6 +10,8 @@ use crate::judge::{json_in, number, reason_in};
 /// Which columns a table has, and in which order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
+    /// What varies in the matrix, in the plan's order.
+    pub matrix: Vec<String>,
     /// The steps with the kind of their output, in the order of their columns.
     pub steps: Vec<(StepName, Shape)>,
     /// Instead of the standard columns: a name and the path of its value (`item.x`, `id`, `repeat`, `status`,
@@ -76,6 +78,9 @@ fn standard_row(case: &CaseRecord<'_>, layout: &Layout, texts: Texts<'_>) -> Res
     let mut row = Map::new();
     row.insert("id".to_owned(), json!(case.admitted.item));
     row.insert("repeat".to_owned(), json!(case.admitted.repeat));
+    for name in &layout.matrix {
+        row.insert(format!("matrix.{name}"), case.admitted.matrix.get(name).cloned().unwrap_or_default());
+    }
     let standard = standard_names(layout);
     for (name, value) in case.item {
         if name == "id" && is_id(case, value) {
@@ -109,6 +114,7 @@ fn custom_row(
         let value = match path.as_slice() {
             ["id"] => json!(case.admitted.item),
             ["repeat"] => json!(case.admitted.repeat),
+            ["matrix", name] => case.admitted.matrix.get(*name).cloned().unwrap_or_default(),
             ["status"] => json!(status_word(case.status)),
             ["error"] => error_value(case, layout),
             ["item", inner @ ..] => inside(case.item, inner),
@@ -133,7 +139,8 @@ fn standard_names(layout: &Layout) -> Vec<String> {
     let fixed = ["id", "repeat", "status", "error"].map(str::to_owned);
     let steps = layout.steps.iter();
     let fields = steps.flat_map(|(step, shape)| shape.fields().iter().map(move |field| format!("{step}.{field}")));
-    fixed.into_iter().chain(fields).collect()
+    let matrix = layout.matrix.iter().map(|name| format!("matrix.{name}"));
+    fixed.into_iter().chain(matrix).chain(fields).collect()
 }
 
 fn is_id(case: &CaseRecord<'_>, value: &Value) -> bool {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::number::per;
-use super::{Cost, JudgeTally, StepTally, Tally};
+use super::{CellSummary, Cost, JudgeTally, StepTally, Tally};
 use crate::base::{RunId, StepName, TokenCount};
 use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
 use crate::stats::{Categories, Mean, wilson_95};
@@ -57,6 +57,9 @@ pub struct Summary {
     pub trimmed: u64,
     /// What was settled of each step.
     pub steps: Vec<StepSummary>,
+    /// The same in each cell of the matrix.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<CellSummary>,
     /// What each backend stands for.
     pub backends: Vec<BackendResolved>,
     /// The run's seed.
@@ -71,12 +74,16 @@ pub enum RunStatus {
     Complete,
     /// It was stopped in order and can go on.
     Stopped,
+    /// It was stopped for good.
+    Cancelled,
     /// A bug ended its process; it can go on.
     Failed,
     /// Its process is gone without a word; it can go on.
     Interrupted,
     /// A process works on it.
     Running,
+    /// A process works on it, and starts no new call until someone says so.
+    Paused,
 }
 
 /// Tokens as servers counted them; absent is unknown.
@@ -244,7 +251,7 @@ impl Tally {
                 reasoning: count(self.usage.reasoning),
                 output_per_second: output.and_then(|output| per(output, micros, 1_000_000)),
             },
-            cost: self.spent.cost(),
+            cost: self.spent.cost(&self.cells),
             reused: self.reused.iter().map(|(run, &tasks)| Reused { run: run.clone(), tasks }).collect(),
             requests: self.sent,
             answered: self.answered,
@@ -255,15 +262,19 @@ impl Tally {
             cut: self.cut,
             trimmed: self.trimmed,
             steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
+            cells: self.cells.summaries(),
             backends: self.backends.clone(),
             seed: self.started.as_ref().map_or(0, |started| started.seed),
         }
     }
 
-    fn status(&self) -> RunStatus {
+    /// Returns where the run stands by its events alone: one whose process has not left it counts as interrupted.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
         match (&self.bug, &self.outcome) {
             (Some(_), _) => RunStatus::Failed,
             (None, Some(RunOutcome::Complete)) => RunStatus::Complete,
+            (None, Some(RunOutcome::Stopped(StopCause::Cancel))) => RunStatus::Cancelled,
             (None, Some(RunOutcome::Stopped(_))) => RunStatus::Stopped,
             (None, None) => RunStatus::Interrupted,
         }
@@ -284,7 +295,7 @@ pub(super) const fn is_zero(count: &u64) -> bool {
 }
 
 impl StepSummary {
-    fn of(name: &StepName, step: &StepTally) -> Self {
+    pub(super) fn of(name: &StepName, step: &StepTally) -> Self {
         Self {
             step: name.clone(),
             ok: step.ok,
@@ -376,6 +387,8 @@ pub fn stop_phrase(cause: &StopCause) -> String {
     match cause {
         StopCause::Interrupt => "by Ctrl-C".to_owned(),
         StopCause::Terminate => "by SIGTERM".to_owned(),
+        StopCause::Command => "by `pipe stop`".to_owned(),
+        StopCause::Cancel => "by `pipe cancel`".to_owned(),
         StopCause::BackendUnusable { backend, failure } => {
             format!("because backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
         }

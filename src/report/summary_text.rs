@@ -39,6 +39,9 @@ pub fn text(summary: &Summary, width: usize) -> String {
             rows.add(step.step.as_str(), &format!("ended by {}", endings.join(", ")));
         }
     }
+    if !summary.cells.is_empty() {
+        rows.lines.extend(super::cells::table(&summary.cells, width));
+    }
     for reused in &summary.reused {
         rows.add("reused", &format!("{} of {}", counted(reused.tasks, "task"), reused.run));
     }
@@ -190,6 +193,8 @@ fn headline(summary: &Summary) -> String {
         RunStatus::Stopped => format!("{}: stopped after {time} {by}; {}", summary.name, done()),
         RunStatus::Failed => format!("{}: ended after {time} {by}; {}", summary.name, done()),
         RunStatus::Interrupted => format!("{}: interrupted after {time}; {}", summary.name, done()),
+        RunStatus::Cancelled => format!("{}: cancelled after {time}, for good; {}", summary.name, done()),
+        RunStatus::Paused => format!("{}: paused after {time}; {}", summary.name, done()),
         RunStatus::Running => format!("{}: running for {time}; {}", summary.name, done()),
     }
 }

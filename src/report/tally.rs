@@ -2,13 +2,13 @@
 
 use indexmap::IndexMap;
 
-use super::Spent;
 use super::case::{score_words, verdict_words};
+use super::{Cells, Spent};
 use crate::base::{ActorName, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, BackendResolved, Because, CaseCounts, ElementOutput, Event, Failure, FailureKind, FinishReason,
-    Judgement, Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled,
-    TaskStatus, Unscored, Usage, Verdict,
+    AttemptEnded, BackendResolved, CaseCounts, ElementOutput, Event, Failure, FailureKind, FinishReason, Judgement,
+    Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus,
+    Unscored, Usage, Verdict,
 };
 use crate::stats::{Agreement, Categories, Moments};
 
@@ -47,6 +47,8 @@ pub struct Tally {
     pub usage: Usage,
     /// The same by actor, and what they cost.
     pub(super) spent: Spent,
+    /// What was settled of each cell of the matrix.
+    pub(super) cells: Cells,
     /// What was settled of each step, in the order in which steps first settled.
     pub steps: IndexMap<StepName, StepTally>,
     /// When the first event became true.
@@ -55,6 +57,8 @@ pub struct Tally {
     pub last: Option<Timestamp>,
     /// How far a stop has gone in the present process, and what asked for it.
     pub draining: Option<(Stage, StopCause)>,
+    /// No new call starts until someone says so.
+    pub paused: bool,
     /// How the latest process left; none while it has not.
     pub outcome: Option<RunOutcome>,
     /// The message of the bug that ended the latest process.
@@ -129,7 +133,7 @@ impl Tally {
             Event::RunStarted(started) => {
                 self.backends.clone_from(&started.backends);
                 self.segment_start = Some(recorded.at);
-                self.spent.prices.clone_from(&started.prices);
+                self.spent.set_prices(&started.prices, &started.cell_prices);
                 self.started = Some(Box::new(started.clone()));
             }
             Event::RunResumed(resumed) => {
@@ -137,19 +141,27 @@ impl Tally {
                 self.resumed = self.resumed.max(resumed.segment);
                 self.backends.clone_from(&resumed.backends);
             }
-            Event::CaseAdmitted(_) => self.cases.admitted += 1,
+            Event::CaseAdmitted(admitted) => {
+                self.cases.admitted += 1;
+                self.cells.admit(admitted);
+            }
             Event::SourceEnded(ended) => self.total = Some(ended.cases),
             Event::AttemptStarted(started) => {
                 self.sent += 1;
                 self.retries += u64::from(started.id.attempt.0 > 1);
-                self.spent.start(started);
+                self.spent.start(started, self.cells.place(started.id.case));
             }
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
             Event::TaskAdopted(adopted) => self.adopt_task(adopted),
-            Event::CaseSettled(settled) => self.cases.settle(settled.status),
+            Event::CaseSettled(settled) => {
+                self.cases.settle(settled.status);
+                self.cells.settle_case(settled);
+            }
+            Event::RunPaused(_) => self.paused = true,
+            Event::RunUnpaused(_) => self.paused = false,
             Event::WindowTrimmed(_) => self.trimmed += 1,
-            Event::RunTuned(tuned) => self.spent.prices.clone_from(&tuned.prices),
+            Event::RunTuned(tuned) => self.spent.set_prices(&tuned.prices, &tuned.cell_prices),
             Event::Evaluated(_) | Event::ElementSettled(_) | Event::CapacityChanged(_) | Event::StopReached(_) => {}
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
@@ -173,6 +185,7 @@ impl Tally {
         self.earlier_us += self.segment_us(before);
         self.segment_start = Some(at);
         self.draining = None;
+        self.paused = false;
         self.outcome = None;
         self.bug = None;
     }
@@ -213,21 +226,8 @@ impl Tally {
     fn settle_task(&mut self, settled: &TaskSettled) {
         let step = self.steps.entry(settled.step.clone()).or_default();
         step.usage.add(&settled.usage);
-        match settled.status {
-            TaskStatus::Ok => step.ok += 1,
-            TaskStatus::Unscored => step.unscored += 1,
-            TaskStatus::Failed => step.failed += 1,
-            TaskStatus::Skipped => step.skipped += 1,
-        }
-        step.unmet += u64::from(settled.because == Some(Because::When));
-        step.eased += u64::from(settled.because == Some(Because::OnError));
-        // A default is no verdict and no claim.
-        if let Some(output) = settled.output.as_ref().filter(|_| settled.because.is_none()) {
-            step.add(output);
-        }
-        if let Some(TaskOutput::Dialogue { stopped_by, .. }) = &settled.output {
-            step.endings.add(stopped_by.clone());
-        }
+        step.settle(settled);
+        self.cells.settle_task(settled);
         if let Some(failure) = settled.failure.as_ref().filter(|_| settled.because.is_none()) {
             self.given_up.add(failure.kind);
             self.first_given_up
@@ -237,7 +237,7 @@ impl Tally {
 }
 
 impl StepTally {
-    fn add(&mut self, output: &TaskOutput) {
+    pub(super) fn add(&mut self, output: &TaskOutput) {
         match output {
             TaskOutput::Judge(judgement) => self.judge.get_or_insert_default().add(judgement),
             TaskOutput::Assertion { passed } => {
@@ -257,7 +257,7 @@ impl StepTally {
 }
 
 impl JudgeTally {
-    fn add(&mut self, judgement: &Judgement) {
+    pub(super) fn add(&mut self, judgement: &Judgement) {
         self.scored += u64::from(!matches!(judgement.verdict, Verdict::Unscored(_)));
         self.latest = verdict_words(&judgement.verdict);
         match &judgement.verdict {

@@ -40,6 +40,7 @@ impl Story {
             version: "0.1.0".to_owned(),
             backends: vec![Self::backend()],
             prices: BTreeMap::new(),
+            cell_prices: Vec::new(),
         }));
         story
     }
@@ -76,7 +77,13 @@ impl Story {
     pub(crate) fn admit(&mut self, case: u64, item: &str, row: &serde_json::Value) {
         let row = self.keep(&row.to_string());
         self.cases.admitted += 1;
-        self.add(Event::CaseAdmitted(CaseAdmitted { case: CaseNo(case), item: item.into(), repeat: 1, row }));
+        self.add(Event::CaseAdmitted(CaseAdmitted {
+            case: CaseNo(case),
+            item: item.into(),
+            repeat: 1,
+            matrix: serde_json::Map::new(),
+            row,
+        }));
     }
 
     pub(crate) fn start(&mut self, case: u64, step: &str, call: &str, attempt: u32, actor: &str) -> AttemptId {
@@ -121,6 +128,13 @@ impl Story {
             charged: true,
             retry_at: None,
         }));
+    }
+
+    pub(crate) fn fail_again(&mut self, id: &AttemptId, kind: FailureKind, detail: &str) {
+        self.fail(id, kind, detail);
+        if let Some(Recorded { event: Event::AttemptEnded(ended), at }) = self.log.last_mut() {
+            ended.retry_at = Some(*at);
+        }
     }
 
     pub(crate) fn settle(&mut self, case: u64, step: &str, status: TaskStatus, output: Option<TaskOutput>) {

@@ -191,7 +191,11 @@ fn cut_answers_are_counted() {
 }
 
 fn layout() -> Layout {
-    Layout { steps: vec![("debate".into(), Shape::Dialogue), ("verdict".into(), Shape::Judge)], columns: None }
+    Layout {
+        matrix: Vec::new(),
+        steps: vec![("debate".into(), Shape::Dialogue), ("verdict".into(), Shape::Judge)],
+        columns: None,
+    }
 }
 
 fn case_of(story: &Story, number: u64) -> (CaseAdmitted, Map<String, Value>, Vec<TaskSettled>, CaseStatus) {

@@ -1,6 +1,7 @@
 //! The one owner of a live run: every input goes through it in one order.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -12,10 +13,11 @@ use super::evaluations::{Evaluated, Evaluations};
 use super::intake::{Intake, IntakeError, Read};
 use super::live::Live;
 use super::texts::TextCache;
-use crate::base::{CaseNo, Timestamp};
+use crate::base::{BackendName, CaseNo, Timestamp};
 use crate::engine::{Effect, Engine, Input, Step, Ticket};
 use crate::event::{Event, Outcome, Recorded, RunFailed, RunOutcome, StopCause};
 use crate::journal::{Batch, Committed, EventLog, JournalError, Text, Writer};
+use crate::plan::BackendIdx;
 use crate::worker::Station;
 
 /// Events between two checkpoints (`design/engine.md`).
@@ -51,10 +53,23 @@ pub struct Conductor {
     pub intake: Intake,
     /// Where a display listens.
     pub live: mpsc::Sender<Live>,
-    /// Where someone asks for a stop.
-    pub stops: mpsc::Receiver<StopCause>,
+    /// Where people steer.
+    pub steers: mpsc::Receiver<Steer>,
     /// The time.
     pub clock: Clock,
+}
+
+/// What people may ask of a live run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steer {
+    /// Leave the run; a second time skips ahead.
+    Stop(StopCause),
+    /// Start no new call.
+    Pause,
+    /// Start calls again.
+    Unpause,
+    /// Work on so many calls at once: of one backend, or of each.
+    Slots(Option<BackendName>, NonZeroU32),
 }
 
 /// How a process left a run.
@@ -62,10 +77,6 @@ pub struct Conductor {
 pub struct Ending {
     /// Complete, or stopped and resumable.
     pub outcome: RunOutcome,
-    /// Transactions that the journal took.
-    pub commits: u64,
-    /// Reports that came for requests no longer current.
-    pub late_reports: u64,
     /// The display was held for so long that it missed facts: whoever sums them up reads the journal instead.
     pub facts_lost: bool,
 }
@@ -117,7 +128,7 @@ impl Conductor {
     /// The journal cannot be written, or a bug. Both leave a journal that a resume can take up.
     ///
     /// # Cancel safety
-    /// Not cancel safe: send on `stops` instead of dropping the future.
+    /// Not cancel safe: send on `steers` instead of dropping the future.
     pub async fn conduct(self) -> Result<Ending, RunError> {
         let (notice, mut committed) = mpsc::channel(NOTICES);
         let on_commit = move |commit: Committed| {
@@ -146,7 +157,7 @@ impl Conductor {
             clock: self.clock,
         };
         let mut intake = Some(self.intake);
-        let mut stops = self.stops;
+        let mut steers = self.steers;
         let mut last_busy = 0;
 
         let result = async {
@@ -187,7 +198,7 @@ impl Conductor {
                         }
                     }
                     case = next_case(&mut intake), if wants_case => run.offer(&mut intake, case)?,
-                    Some(cause) = stops.recv() => run.give(Input::Stop(cause))?,
+                    Some(steer) = steers.recv() => run.steer(steer)?,
                     () = sleep_until(&run.clock, wakeup), if wakeup.is_some() => run.give(Input::Tick)?,
                 }
             }
@@ -199,7 +210,6 @@ impl Conductor {
             let event = Event::RunFailed(RunFailed { message: message.clone() });
             run.writer.submit(Batch { events: vec![Recorded { at, event }], ..Batch::default() });
         }
-        let late_reports = run.engine.late_reports();
         let outcome = run.outcome.take();
         let untold = std::mem::take(&mut run.untold);
         let facts_lost = run.facts_lost;
@@ -212,19 +222,15 @@ impl Conductor {
             drop(live.send(Live::Facts(facts)).await);
         }
         result?;
-        let commits = closed?;
+        closed?;
         let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
-        Ok(Ending { outcome, commits, late_reports, facts_lost })
+        Ok(Ending { outcome, facts_lost })
     }
 }
 
 /// Closes the journal off the runtime's threads: it syncs.
-async fn close(writer: Writer) -> Result<u64, RunError> {
-    let closed = tokio::task::spawn_blocking(move || {
-        let commits = writer.commits();
-        writer.close().map(|()| commits)
-    });
-    match closed.await {
+async fn close(writer: Writer) -> Result<(), RunError> {
+    match tokio::task::spawn_blocking(move || writer.close()).await {
         Ok(closed) => closed.map_err(|error| RunError::Journal(Arc::new(error))),
         Err(panic) => Err(RunError::Bug(panic.to_string())),
     }
@@ -261,6 +267,20 @@ impl Running<'_> {
             self.submit();
         }
         Ok(())
+    }
+
+    fn steer(&mut self, steer: Steer) -> Result<(), RunError> {
+        match steer {
+            Steer::Stop(cause) => self.give(Input::Stop(cause)),
+            Steer::Pause => self.give(Input::Pause),
+            Steer::Unpause => self.give(Input::Unpause),
+            Steer::Slots(backend, slots) => {
+                let plan = Arc::clone(&self.station.plan);
+                let backends = plan.backends.iter().enumerate();
+                let mut meant = backends.filter(|(_, one)| backend.as_ref().is_none_or(|name| *name == one.name));
+                meant.try_for_each(|(place, _)| self.give(Input::Slots(BackendIdx(place), slots)))
+            }
+        }
     }
 
     /// Hands what was kept to the writer.
@@ -330,6 +350,11 @@ impl Running<'_> {
             Effect::RecallUnsent => {
                 for returned in self.dispatch.recall() {
                     self.report(returned)?;
+                }
+            }
+            Effect::Resize(backend, slots) => {
+                for ticket in self.dispatch.resize(backend.0, slots) {
+                    self.give(Input::Sent(ticket))?;
                 }
             }
             Effect::Finish(outcome) => self.outcome = Some(outcome),

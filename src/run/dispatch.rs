@@ -1,6 +1,7 @@
 //! Hands calls out: one queue and so many slots for each backend.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -83,6 +84,12 @@ impl Dispatch {
         self.fill(backend)
     }
 
+    /// Works on so many calls of a backend at once; returns the tickets of those that have gone out because of it.
+    pub(super) fn resize(&mut self, backend: usize, slots: NonZeroU32) -> Vec<Ticket> {
+        self.lanes[backend].slots = slots.get() as usize;
+        std::iter::from_fn(|| self.fill(backend)).collect()
+    }
+
     /// Gives a call up: one that waits comes back at once, one under way soon.
     pub(super) fn cancel(&mut self, ticket: Ticket, why: FailureKind) -> Option<Returned> {
         for lane in &mut self.lanes {
@@ -137,7 +144,7 @@ fn speak(plan: &Plan, live: &mpsc::Sender<Live>, ticket: Ticket, place: &crate::
             call: ticket.key.call.path(),
             attempt: ticket.attempt,
         },
-        actor: plan.actor(place.actor).name.clone(),
+        actor: plan.cell(place.cell).actor(place.actor).name.clone(),
         text: piece.to_owned(),
     };
     // A slow display loses pieces, never facts: the settled text comes with those.

@@ -68,9 +68,10 @@ impl Evaluations {
             let station = Arc::clone(&self.station);
             self.under_way.spawn_blocking(move || {
                 let texts = |digest: &crate::base::Digest| (station.texts)(ground.case, digest);
+                let (plan, models) = (station.plan.cell(ground.cell), &station.models[ground.cell.0]);
                 let found = match question {
-                    Question::Opening => task::open(&station.plan, &ground, &station.models, &texts),
-                    Question::Work => task::work(&station.plan, &ground, &station.models, &texts),
+                    Question::Opening => task::open(plan, &ground, models, &texts),
+                    Question::Work => task::work(plan, &ground, models, &texts),
                 };
                 Evaluated { key, found }
             });

@@ -1,4 +1,4 @@
-//! Cases as a stream: items × repeats, never built as a whole.
+//! Cases as a stream: items × cells × repeats, never built as a whole.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use super::reuse::{Adopted, Reuse};
 use crate::base::{Digest, Hasher};
 use crate::engine::Offered;
 use crate::journal::{JournalError, Text};
-use crate::plan::Plan;
+use crate::plan::{CellIdx, Plan};
 
 /// Cases read ahead of the engine: enough that a fast run never waits for the file.
 const AHEAD: usize = 512;
 
-/// A thread that reads the input and hands over cases in admission order: item by item, repeat by repeat.
+/// A thread that reads the input and hands over cases in admission order: item by item, cell by cell, repeat by repeat.
 pub struct Intake {
     cases: mpsc::Receiver<Result<Read, IntakeError>>,
 }
@@ -81,6 +81,11 @@ impl Intake {
     }
 }
 
+/// Returns the cases of one item in the order of admission: cell by cell, repeat by repeat.
+pub(super) fn cases_of_item(plan: &Plan) -> impl Iterator<Item = (CellIdx, u32)> {
+    plan.all_cells().flat_map(|(cell, _)| (1..=plan.repeat.get()).map(move |repeat| (cell, repeat)))
+}
+
 fn pump(
     plan: &Plan,
     admitted: u64,
@@ -95,22 +100,23 @@ fn pump(
         let row = row.map_err(IntakeError::Row)?;
         let text = Text::of(row.json);
         let fields = reuse.and_then(|_| serde_json::from_str(&text.body).ok()).unwrap_or_default();
-        for repeat in 1..=plan.repeat.get() {
+        for (cell, repeat) in cases_of_item(plan) {
             if passed < admitted {
                 passed += 1;
-                seen = crate::engine::chained(seen, &row.item, repeat);
+                seen = crate::engine::chained(seen, &row.item, repeat, &plan.cell(cell).matrix);
                 if passed == admitted && seen != chain {
                     return Err(IntakeError::Changed { admitted });
                 }
                 continue;
             }
             let mut adopted = match reuse {
-                Some(reuse) => reuse.adopt(plan, &row.item, repeat, &fields)?,
+                Some(reuse) => reuse.adopt(plan, cell, (&row.item, repeat, &fields))?,
                 None => Adopted::default(),
             };
             adopted.texts.push(text.clone());
-            let offered = Offered { item: row.item.clone(), repeat, row: text.digest, adopted: adopted.tasks };
-            if sender.blocking_send(Ok(Read { offered, texts: adopted.texts })).is_err() {
+            let Adopted { tasks: adopted, texts } = adopted;
+            let offered = Offered { item: row.item.clone(), repeat, cell, row: text.digest, adopted };
+            if sender.blocking_send(Ok(Read { offered, texts })).is_err() {
                 return Ok(());
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::{Digest, Timestamp};
 use crate::engine::{IllegalEvent, Replay};
-use crate::event::{Event, RunOutcome, RunStarted, Snapshot};
+use crate::event::{Event, RunOutcome, RunStarted, Snapshot, StopCause};
 use crate::journal::{EventSeq, JournalError, Reader};
 use crate::plan::Plan;
 
@@ -20,6 +20,8 @@ pub struct Resumable {
     pub latest: Timestamp,
     /// True when every case is settled.
     pub complete: bool,
+    /// True when it was ended for good before that.
+    pub cancelled: bool,
     reader: Reader,
     checkpoint: Option<(EventSeq, Snapshot)>,
 }
@@ -76,13 +78,15 @@ pub fn load(journal: &Path) -> Result<Resumable, ResumeError> {
     let (_, started) = reader.run_started()?;
     let source = source_of(&reader, &started)?;
     let last = reader.last_event()?.map(|(_, last)| last);
-    let complete = matches!(
-        last.as_ref().map(|last| &last.event),
-        Some(Event::RunEnded(ended)) if ended.outcome == RunOutcome::Complete
-    );
+    let outcome = match last.as_ref().map(|last| &last.event) {
+        Some(Event::RunEnded(ended)) => Some(&ended.outcome),
+        Some(_) | None => None,
+    };
+    let complete = outcome == Some(&RunOutcome::Complete);
+    let cancelled = outcome == Some(&RunOutcome::Stopped(StopCause::Cancel));
     let latest = last.map_or(Timestamp(0), |last| last.at);
     let checkpoint = reader.latest_checkpoint()?;
-    Ok(Resumable { started, source, latest, complete, reader, checkpoint })
+    Ok(Resumable { started, source, latest, complete, cancelled, reader, checkpoint })
 }
 
 impl Resumable {

@@ -6,19 +6,24 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::intake::cases_of_item;
 use super::items::{ItemProblem, RowSource};
 use crate::base::{CaseNo, Digest, ItemId, RunId};
 use crate::event::{Because, TaskAdopted, TaskSettled, TaskStatus};
 use crate::journal::{CaseRecord, JournalError, Reader, Text};
-use crate::plan::{Fingerprints, Plan, StepIdx, Voice, output_digest};
+use crate::plan::{CellIdx, Fingerprints, Plan, StepIdx, Voice, output_digest};
 
 /// A run's settled tasks, by fingerprint. Memory: about 60 bytes a task.
 pub struct Reuse {
     run: RunId,
     reader: Reader,
     settled: BTreeMap<Digest, Settled>,
-    fingerprints: Fingerprints,
+    /// By the plan's order of cells.
+    fingerprints: Vec<Fingerprints>,
 }
+
+/// An item with its id, and which repeat of it.
+type OneCase<'a> = (&'a ItemId, u32, &'a Map<String, Value>);
 
 #[derive(Clone, Copy)]
 struct Settled {
@@ -38,26 +43,27 @@ pub struct Adopted {
 impl Reuse {
     /// Reads what `run` has settled; only outputs that count are taken, so what failed is asked again.
     ///
-    /// `before` is the plan that the run was made of, with who answered for its actors; `now` the same of the new run.
+    /// `before` is the plan that the run was made of, with who answered for its actors, by cell; `now` the same of the new run.
     ///
     /// # Errors
     /// The journal cannot be read.
     pub fn of(
         run: RunId,
         journal: &Path,
-        before: (&Plan, &[Voice]),
-        now: (&Plan, &[Voice]),
+        before: (&Plan, &[Vec<Voice>]),
+        now: (&Plan, &[Vec<Voice>]),
     ) -> Result<Self, JournalError> {
         let reader = Reader::open(journal)?;
         let (plan, voices) = before;
-        let fingerprints = Fingerprints::of(plan, voices);
+        let fingerprints = by_cell(plan, voices);
         let mut settled = BTreeMap::new();
         reader.cases(CaseNo(0), &mut |record| {
-            add(plan, &fingerprints, &record, &row_of(&reader, &record)?, &mut settled);
+            let Some(cell) = plan.find_cell(&record.admitted.matrix) else { return Ok(()) };
+            add(plan.cell(cell), &fingerprints[cell.0], &record, &row_of(&reader, &record)?, &mut settled);
             Ok(())
         })?;
         let (plan, voices) = now;
-        Ok(Self { run, reader, settled, fingerprints: Fingerprints::of(plan, voices) })
+        Ok(Self { run, reader, settled, fingerprints: by_cell(plan, voices) })
     }
 
     /// Returns the run that is reused.
@@ -67,11 +73,12 @@ impl Reuse {
     }
 
     /// Steps stand after all that they read, so one pass finds every task whose inputs are known.
-    fn found(&self, plan: &Plan, item: &ItemId, repeat: u32, row: &Map<String, Value>) -> Vec<Option<Settled>> {
+    fn found(&self, plan: &Plan, cell: CellIdx, case: OneCase<'_>) -> Vec<Option<Settled>> {
+        let (plan, fingerprints) = (plan.cell(cell), &self.fingerprints[cell.0]);
         let mut found: Vec<Option<Settled>> = vec![None; plan.steps.len()];
         for place in 0..plan.steps.len() {
             let output = |StepIdx(read): StepIdx| found[read].map(|settled| settled.output);
-            let print = self.fingerprints.task(plan, StepIdx(place), (item, repeat, row), &output);
+            let print = fingerprints.task(plan, StepIdx(place), case, &output);
             found[place] = print.and_then(|print| self.settled.get(&print).copied());
         }
         found
@@ -81,16 +88,10 @@ impl Reuse {
     ///
     /// # Errors
     /// The journal of the earlier run cannot be read any more.
-    pub fn adopt(
-        &self,
-        plan: &Plan,
-        item: &ItemId,
-        repeat: u32,
-        row: &Map<String, Value>,
-    ) -> Result<Adopted, JournalError> {
+    pub fn adopt(&self, plan: &Plan, cell: CellIdx, case: OneCase<'_>) -> Result<Adopted, JournalError> {
         let mut adopted = Adopted::default();
         let mut records: BTreeMap<CaseNo, Option<CaseRecord>> = BTreeMap::new();
-        for (step, found) in plan.steps.iter().zip(self.found(plan, item, repeat, row)) {
+        for (step, found) in plan.steps.iter().zip(self.found(plan, cell, case)) {
             let Some(Settled { case, .. }) = found else { continue };
             if let std::collections::btree_map::Entry::Vacant(entry) = records.entry(case) {
                 entry.insert(self.reader.case(case)?);
@@ -117,15 +118,17 @@ pub struct Forecast {
     pub cases: u64,
     /// Cases of which nothing is asked.
     pub known: u64,
-    /// Tasks that are adopted, by the plan's order of steps.
-    pub adopted: Vec<u64>,
+    /// Cases in each cell.
+    pub cases_of_cell: u64,
+    /// Tasks that are adopted, by the plan's order of cells and of steps.
+    pub adopted: Vec<Vec<u64>>,
 }
 
 impl Forecast {
     /// Returns how many tasks are adopted in all.
     #[must_use]
     pub fn tasks(&self) -> u64 {
-        self.adopted.iter().sum()
+        self.adopted.iter().flatten().sum()
     }
 }
 
@@ -143,20 +146,20 @@ pub fn first_row(plan: &Plan) -> Result<Option<(ItemId, String)>, ItemProblem> {
 /// # Errors
 /// A row that is wrong.
 pub fn forecast(plan: &Plan, reuse: Option<&Reuse>) -> Result<Forecast, ItemProblem> {
-    let mut forecast = Forecast { cases: 0, known: 0, adopted: vec![0; plan.steps.len()] };
+    let cells = plan.all_cells().count();
+    let mut forecast =
+        Forecast { cases: 0, known: 0, cases_of_cell: 0, adopted: vec![vec![0; plan.steps.len()]; cells] };
     let mut source = RowSource::open(plan)?;
     while let Some(row) = source.next_row() {
         let row = row?;
-        let Some(reuse) = reuse else {
-            forecast.cases += u64::from(plan.repeat.get());
-            continue;
-        };
+        forecast.cases += plan.cases_of_item();
+        forecast.cases_of_cell += u64::from(plan.repeat.get());
+        let Some(reuse) = reuse else { continue };
         let fields = serde_json::from_str(&row.json).unwrap_or_default();
-        for repeat in 1..=plan.repeat.get() {
-            let found = reuse.found(plan, &row.item, repeat, &fields);
-            forecast.cases += 1;
+        for (cell, repeat) in cases_of_item(plan) {
+            let found = reuse.found(plan, cell, (&row.item, repeat, &fields));
             forecast.known += u64::from(found.iter().all(Option::is_some));
-            for (count, found) in forecast.adopted.iter_mut().zip(found) {
+            for (count, found) in forecast.adopted[cell.0].iter_mut().zip(found) {
                 *count += u64::from(found.is_some());
             }
         }
@@ -172,6 +175,10 @@ fn counts(task: &TaskSettled) -> bool {
         (TaskStatus::Skipped, because) => because == Some(Because::When),
         (TaskStatus::Failed, _) => false,
     }
+}
+
+fn by_cell(plan: &Plan, voices: &[Vec<Voice>]) -> Vec<Fingerprints> {
+    plan.all_cells().map(|(CellIdx(place), cell)| Fingerprints::of(cell, &voices[place])).collect()
 }
 
 fn row_of(reader: &Reader, record: &CaseRecord) -> Result<Map<String, Value>, JournalError> {

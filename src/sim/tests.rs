@@ -88,12 +88,15 @@ fn debate() -> Arc<Plan> {
         tolerated: 0.0,
         results: None,
         templates,
+        matrix: serde_json::Map::new(),
+        cells: crate::plan::Cells::default(),
     })
 }
 
-fn rows(cases: u64) -> impl Fn() -> Box<dyn Iterator<Item = (ItemId, u32, Arc<str>)>> {
+fn rows(cases: u64) -> impl Fn() -> Box<dyn Iterator<Item = (ItemId, crate::plan::CellIdx, u32, Arc<str>)>> {
     move || {
-        let row = |n: u64| (ItemId::from(n.to_string()), 1, Arc::from(format!("{{\"n\":{n}}}")));
+        let row =
+            |n: u64| (ItemId::from(n.to_string()), crate::plan::CellIdx(0), 1, Arc::from(format!("{{\"n\":{n}}}")));
         Box::new((0..cases).map(row))
     }
 }

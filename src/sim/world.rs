@@ -13,7 +13,7 @@ use crate::event::{
     Answer, CaseCounts, Failure, FailureKind, Outcome, Report, RunResumed, RunStarted, TimeoutPhase, Timings, Usage,
 };
 use crate::journal::{Batch, EventLog, EventSeq, JournalError, Text};
-use crate::plan::Plan;
+use crate::plan::{CellIdx, Plan};
 use crate::task::{self, ComposeError};
 
 /// What goes wrong, decided by hashes so that the same seed goes wrong in the same way.
@@ -64,7 +64,7 @@ pub enum SimError {
 
 /// Runs a plan in virtual time, to its end.
 ///
-/// `rows` gives the cases in admission order, as item id, repeat and row; it is started anew after each death.
+/// `rows` gives the cases in admission order, as item id, cell, repeat and row; it is started anew after each death.
 /// Cost: some 10 µs of real time a call.
 ///
 /// # Errors
@@ -77,7 +77,7 @@ pub fn simulate<I>(
     log: &mut dyn EventLog,
 ) -> Result<Simulated, SimError>
 where
-    I: Iterator<Item = (ItemId, u32, Arc<str>)>,
+    I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>,
 {
     let options = Options { slots: slots.to_vec(), grace: Millis::seconds(30) };
     let mut world = World {
@@ -115,6 +115,7 @@ where
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: backends.clone(),
         prices: plan.prices(),
+        cell_prices: plan.cell_prices(),
     };
     world.give(log, Input::Begin(Box::new(begun)))?;
     let mut commits = 0;
@@ -159,7 +160,7 @@ struct Lane {
     waiting: VecDeque<Box<StartCall>>,
 }
 
-impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
+impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
     /// Gives one input and performs what follows: here a commit takes no time.
     fn give(&mut self, log: &mut dyn EventLog, input: Input) -> Result<(), SimError> {
         let mut inputs = VecDeque::from([(input, Vec::new())]);
@@ -180,7 +181,8 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
                         let back = self.take_back(ticket, why)?;
                         inputs.extend(back.into_iter().map(|input| (input, Vec::new())));
                     }
-                    Effect::RecallUnsent => {}
+                    // Nobody steers a simulation.
+                    Effect::RecallUnsent | Effect::Resize(..) => {}
                     Effect::Finish(_) => self.finished = true,
                 }
             }
@@ -190,11 +192,12 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
 
     /// Evaluates in no time.
     fn evaluate(&mut self, evaluate: &Evaluate) -> (Input, Vec<Text>) {
-        let models = vec![Arc::from("sim"); self.plan.actors.len()];
+        let plan = self.plan.cell(evaluate.ground.cell);
+        let models = vec![Arc::from("sim"); plan.actors.len()];
         let texts = |digest: &Digest| self.texts.get(digest).cloned();
         let found = match evaluate.question {
-            Question::Opening => task::open(&self.plan, &evaluate.ground, &models, &texts),
-            Question::Work => task::work(&self.plan, &evaluate.ground, &models, &texts),
+            Question::Opening => task::open(plan, &evaluate.ground, &models, &texts),
+            Question::Work => task::work(plan, &evaluate.ground, &models, &texts),
         };
         let texts = found.texts.into_iter().map(|(digest, body)| {
             self.texts.insert(digest, Arc::clone(&body));
@@ -205,13 +208,13 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
 
     fn admit(&mut self, log: &mut dyn EventLog) -> Result<(), SimError> {
         while self.engine.wants_cases() > 0 {
-            let Some((item, repeat, row)) = self.rows.next() else {
+            let Some((item, cell, repeat, row)) = self.rows.next() else {
                 return self.give(log, Input::SourceEnded);
             };
             let digest = self.keep(&row);
             let text = Text { case: None, digest, body: row };
             log.append(&[Batch { texts: vec![text], ..Batch::default() }])?;
-            self.give(log, Input::Offer(vec![Offered { item, repeat, row: digest, adopted: Vec::new() }]))?;
+            self.give(log, Input::Offer(vec![Offered { item, repeat, cell, row: digest, adopted: Vec::new() }]))?;
         }
         Ok(())
     }
@@ -296,10 +299,11 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
             let (outcome, usage) = (Outcome::Failed(failure), Usage::default());
             return Ok(Report { request: None, dropped_turns: 0, outcome, usage, timings });
         }
-        let models = vec![Arc::from("sim"); self.plan.actors.len()];
-        let composed = task::compose(&self.plan, &call.place, &models, &|digest| self.texts.get(digest).cloned())?;
+        let plan = self.plan.cell(call.place.cell);
+        let models = vec![Arc::from("sim"); plan.actors.len()];
+        let composed = task::compose(plan, &call.place, &models, &|digest| self.texts.get(digest).cloned())?;
         let dropped_turns = composed.dropped_turns;
-        let sampling = &self.plan.actor(call.place.actor).sampling;
+        let sampling = &plan.actor(call.place.actor).sampling;
         let simulated = sim::answer(&ChatRequest {
             model: Arc::from("sim"),
             messages: composed.messages,
@@ -317,7 +321,7 @@ impl<I: Iterator<Item = (ItemId, u32, Arc<str>)>> World<I> {
             },
         });
         let completion = simulated.completion;
-        let facts = task::read(&self.plan, &call.place, &completion.text, completion.finish, &|digest| {
+        let facts = task::read(plan, &call.place, &completion.text, completion.finish, &|digest| {
             self.texts.get(digest).cloned()
         })?;
         let text = self.keep(&Arc::from(completion.text));

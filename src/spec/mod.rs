@@ -5,10 +5,12 @@
 mod answer;
 mod decode;
 mod dialogue;
+mod document;
 mod flow;
 mod items;
 mod judge;
 mod load;
+mod matrix;
 mod node;
 mod pipeline;
 mod quantity;
@@ -28,9 +30,11 @@ pub use decode::Required;
 pub use dialogue::{
     Agree, Budget, Dialogue, History, Looping, Opens, OpensWord, Order, OrderWord, Says, Stop, Unchanged,
 };
+pub use document::Document;
 pub use flow::{AnyValue, Assert, ForEach, OnError, Transform, Within};
 pub use items::{ColumnTypes, Items, Rows, Sample, Shuffle};
 pub use judge::{Contestants, Judge, Levels, Score};
+pub use matrix::{Axis, Combination, Matrix};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
 pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version};

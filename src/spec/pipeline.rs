@@ -8,10 +8,10 @@ use super::decode::{Decode, Fields, Place};
 use super::node::{Kind, Node, Spanned};
 use super::table::{Named, filled};
 use super::{
-    BaseUrl, Count, Items, Limits, Number, ParamType, PipelineName, Rate, Required, Results, RunStop, Scalar, Seed,
-    Setting, Share, Slots, Step, Table, Temperature, Text, Tokens, TopP, Version, Word, load, set,
+    BaseUrl, Count, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, Required, Results,
+    RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Temperature, Text, Tokens, TopP, Version, Word,
 };
-use crate::diag::{Diagnostic, Span, code};
+use crate::diag::{Diagnostic, code};
 
 /// A pipeline of language-model calls: who speaks, in which steps, over which items.
 #[derive(Clone, Debug, JsonSchema)]
@@ -50,6 +50,10 @@ pub struct Spec {
     #[schemars(extend("default" = 1))]
     #[schemars(extend("examples" = [20, "{{ params.times }}"]))]
     pub repeat: Option<Setting<Count>>,
+    /// Every combination of some values, as in CI: each item runs once in each. Templates read `matrix.NAME`.
+    /// `exclude` leaves combinations out, `include` adds values to them, or combinations of their own.
+    #[schemars(extend("examples" = [{"model": {"set": "models.small.model", "to": ["llama3.2", "qwen2.5:7b"]}, "lang": ["en", "de"]}]))]
+    pub matrix: Option<Matrix>,
     /// What is done, in the order in which steps read each other.
     #[schemars(extend("minProperties" = 1))]
     #[schemars(extend("examples" = [{"ask": {"chat": {"actor": "pro", "prompt": "{{ item.motion }}"}}}]))]
@@ -179,37 +183,10 @@ pub fn parse(file: Arc<str>, text: &str) -> (Option<Spec>, Vec<Diagnostic>) {
 #[must_use]
 #[expect(clippy::needless_pass_by_value, reason = "a name that is shared anyway; callers have it at hand as such")]
 pub fn parse_with(file: Arc<str>, text: &str, replace: &[(String, String)]) -> (Option<Spec>, Vec<Diagnostic>) {
-    let (mut root, mut report) = match load::load(&file, 0, text) {
-        Ok(loaded) => loaded,
-        Err(diagnostic) => return (None, vec![diagnostic]),
-    };
-    let start = Span::new(&file, 0..0);
-    if matches!(&root.kind, Kind::Scalar(text) if text.value.is_empty()) {
-        let diagnostic = Diagnostic::error(code::MISSING_KEY, "the file is empty")
-            .at(&start, "")
-            .help("start with `version: 1`, `actors:` and `steps:`");
-        return (None, vec![diagnostic]);
-    }
-    for (path, value) in replace {
-        set::replace(&mut root, path, value, &mut report);
-    }
-    let place = Place { what: String::new(), at: first_key(&root).unwrap_or(start) };
-    if !matches!(root.kind, Kind::Map(_)) {
-        let whole = Place { what: "a pipeline".to_owned(), at: place.at };
-        report.push(
-            super::decode::wrong_type(&root, &whole, "a map of keys and values")
-                .help("start with `version: 1`, `actors:` and `steps:`"),
-        );
-        return (None, report);
-    }
-    (Spec::decode(&root, &place, &mut report), report)
-}
-
-fn first_key(root: &Node) -> Option<Span> {
-    match &root.kind {
-        Kind::Map(entries) => entries.first().map(|(name, _)| name.span.clone()),
-        Kind::Scalar(_) | Kind::List(_) | Kind::Invalid => None,
-    }
+    let mut report = Vec::new();
+    let document = Document::read(&file, text, replace, &mut report);
+    let spec = document.and_then(|document| document.spec(&mut report));
+    (spec, report)
 }
 
 impl Decode for Spec {
@@ -226,6 +203,7 @@ impl Decode for Spec {
             actors: filled(&mut fields, "actors", report),
             items: fields.optional("items", report),
             repeat: fields.optional("repeat", report),
+            matrix: fields.optional("matrix", report),
             steps: filled(&mut fields, "steps", report),
             stop: fields.optional("stop", report),
             tolerate: fields.optional("tolerate", report),

@@ -68,8 +68,8 @@ pub struct Results {
     /// A `.jsonl`, `.csv` or `.parquet` file, relative to this file. `--out` beats it.
     #[schemars(extend("examples" = ["results.jsonl", "results.parquet"]))]
     pub path: super::Required<Setting<TablePath>>,
-    /// The columns, each with what it shows: `id`, `item.<column>`, `repeat`, `steps.<step>.<field>`, `status` or
-    /// `error`. Omitted: everything.
+    /// The columns, each with what it shows: `id`, `item.<column>`, `repeat`, `matrix.<name>`,
+    /// `steps.<step>.<field>`, `status` or `error`. Omitted: everything.
     #[schemars(extend("examples" = [{"motion": "item.motion", "winner": "steps.verdict.choice"}]))]
     pub columns: Option<Columns>,
 }

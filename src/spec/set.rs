@@ -19,23 +19,23 @@ pub(super) fn replace(root: &mut Node, path: &str, value: &str, report: &mut Vec
     if let Some(diagnostic) = stranger(root, path, &at) {
         return report.push(diagnostic);
     }
+    report.extend(put(root, path, &at, node).err());
+}
+
+/// Puts a value at a dotted path that is written at `at`.
+pub(super) fn put(root: &mut Node, path: &str, at: &Span, node: Node) -> Result<(), Diagnostic> {
     let mut here = root;
     for segment in path.split('.') {
         if segment.is_empty() {
-            return report.push(
-                Diagnostic::error(code::SET, format!("`{path}` is no path"))
-                    .at(&at, "a part of it is empty")
-                    .help("write keys with dots between them: --set actors.pro.temperature=0.2"),
-            );
+            return Err(Diagnostic::error(code::SET, format!("`{path}` is no path"))
+                .at(at, "a part of it is empty")
+                .help("write keys with dots between them: actors.pro.temperature"));
         }
-        here = match descend(here, segment, &at) {
-            Ok(next) => next,
-            Err(reason) => {
-                return report.push(Diagnostic::error(code::SET, format!("`{path}` leads nowhere")).at(&at, reason));
-            }
-        };
+        here = descend(here, segment, at)
+            .map_err(|reason| Diagnostic::error(code::SET, format!("`{path}` leads nowhere")).at(at, reason))?;
     }
     *here = node;
+    Ok(())
 }
 
 /// Sections whose entries do something only where the file has them: half of a new one is a slip of the pen.

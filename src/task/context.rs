@@ -31,6 +31,7 @@ pub(super) fn context(
         "params": plan.params,
         "item": row(&ground.row, texts)?,
         "repeat": ground.repeat,
+        "matrix": plan.matrix,
         "actors": actors,
         "steps": steps,
         "run": { "name": plan.name, "seed": plan.seed },

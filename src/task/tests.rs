@@ -88,6 +88,8 @@ fn plan(speakers: &[&str]) -> Plan {
         tolerated: 0.0,
         results: None,
         templates,
+        matrix: serde_json::Map::new(),
+        cells: crate::plan::Cells::default(),
     }
 }
 
@@ -111,6 +113,7 @@ fn place(store: &mut Store, step: usize, call: Call, actor: usize) -> Place {
         case: CaseNo(0),
         item: ItemId::from("tea"),
         repeat: 1,
+        cell: crate::plan::CellIdx(0),
         row: store.put(&json!({ "motion": "Tea is better" }).to_string()),
         step: StepIdx(step),
         each: None,

@@ -22,8 +22,8 @@ pub struct Station {
     pub plan: Arc<Plan>,
     /// By the plan's order of backends.
     pub backends: Vec<Arc<dyn Backend>>,
-    /// By the plan's order of actors: the model as its server names it.
-    pub models: Vec<Arc<str>>,
+    /// By the plan's order of cells and of actors: the model as its server names it.
+    pub models: Vec<Vec<Arc<str>>>,
     /// Whether to ask for streams.
     pub stream: bool,
     /// Where earlier texts are found.
@@ -54,11 +54,12 @@ impl Station {
         spoken: &(dyn Fn(&str) + Send + Sync),
         mut cancel: oneshot::Receiver<FailureKind>,
     ) -> Worked {
-        let composed =
-            match task::compose(&self.plan, place, &self.models, &|digest| (self.texts)(place.case, digest)) {
-                Ok(composed) => composed,
-                Err(error) => return unasked(&error),
-            };
+        let plan = self.plan.cell(place.cell);
+        let models = &self.models[place.cell.0];
+        let composed = match task::compose(plan, place, models, &|digest| (self.texts)(place.case, digest)) {
+            Ok(composed) => composed,
+            Err(error) => return unasked(&error),
+        };
         let mut texts = Vec::new();
         let dropped_turns = composed.dropped_turns;
         let request_digest = manifest(&composed, &mut texts);
@@ -93,10 +94,10 @@ impl Station {
     /// Returns what is sent for a place.
     #[must_use]
     pub fn request(&self, place: &Place, composed: Composed, timeouts: Timeouts) -> ChatRequest {
-        let sampling = &self.plan.actor(place.actor).sampling;
+        let sampling = &self.plan.cell(place.cell).actor(place.actor).sampling;
         let format = if place.takes_format { composed.format } else { Format::Text };
         ChatRequest {
-            model: Arc::clone(&self.models[place.actor.0]),
+            model: Arc::clone(&self.models[place.cell.0][place.actor.0]),
             messages: composed.messages,
             temperature: sampling.temperature,
             top_p: sampling.top_p,
@@ -128,13 +129,13 @@ impl Station {
         match answer {
             Err(failure) => (Outcome::Failed(failure), Usage::default()),
             Ok(Completion { text, finish, model, usage }) => {
-                let facts =
-                    match task::read(&self.plan, place, &text, finish, &|digest| (self.texts)(place.case, digest)) {
-                        Ok(facts) => facts,
-                        Err(error) => {
-                            return (Outcome::Failed(Failure::new(FailureKind::Render, error.to_string())), usage);
-                        }
-                    };
+                let plan = self.plan.cell(place.cell);
+                let facts = match task::read(plan, place, &text, finish, &|digest| (self.texts)(place.case, digest)) {
+                    Ok(facts) => facts,
+                    Err(error) => {
+                        return (Outcome::Failed(Failure::new(FailureKind::Render, error.to_string())), usage);
+                    }
+                };
                 let text = keep(texts, Arc::from(text));
                 (Outcome::Answered(Answer { text, finish, model, facts }), usage)
             }

@@ -36,7 +36,9 @@ def serve(client, port):
         given = [line.split(": ", 1)[1] for line in lines if line.lower().startswith("proxy-authorization: ")]
         kind = "CONNECT" if verb == "CONNECT" else "FORWARD"
         host = target if verb == "CONNECT" else target.split("/")[2]
-        print(kind, host, given[0] if given else "-", flush=True)
+        # One write: lines of two clients at once must not run into each other.
+        sys.stdout.write(f"{kind} {host} {given[0] if given else '-'}\n")
+        sys.stdout.flush()
         if verb == "CONNECT":
             client.sendall(b"HTTP/1.1 200 Go ahead\r\n\r\n")
         else:

@@ -21,5 +21,7 @@ mod reuse;
 mod scale;
 mod schema;
 mod show;
+mod steer;
 mod stops;
 mod surface;
+mod sweep;

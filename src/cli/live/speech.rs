@@ -197,6 +197,9 @@ pub(super) fn happening(event: &Event) -> Option<String> {
                 format!("{}: too many failures, trying one call at a time ({})", changed.backend, changed.reason)
             }
             Capacity::BreakerClosed => format!("{}: answers again", changed.backend),
+            Capacity::Slots(slots) => {
+                format!("{}: at most {slots} calls at once from here on ({})", changed.backend, changed.reason)
+            }
             Capacity::FormatUnsupported => format!(
                 "{}: takes no response_format; choices are asked for in words ({})",
                 changed.backend, changed.reason
@@ -210,12 +213,15 @@ pub(super) fn happening(event: &Event) -> Option<String> {
                 StopCause::Condition(reached) => {
                     format!("stopping: {}; calls in flight may end, Ctrl-C gives them up", inert(&reached.evidence))
                 }
-                StopCause::BackendUnusable { .. } | StopCause::SourceUnusable { .. } => {
-                    "stopping: calls in flight may end, no other is begun".to_owned()
-                }
+                StopCause::BackendUnusable { .. }
+                | StopCause::SourceUnusable { .. }
+                | StopCause::Command
+                | StopCause::Cancel => "stopping: calls in flight may end, no other is begun".to_owned(),
             },
             Stage::Cancelling => "giving up calls in flight".to_owned(),
         }),
+        Event::RunPaused(_) => Some("paused: calls in flight may end; `pipe resume` lets new ones start".to_owned()),
+        Event::RunUnpaused(_) => Some("goes on".to_owned()),
         Event::RunFailed(_)
         | Event::RunStarted(_)
         | Event::RunResumed(_)

@@ -167,6 +167,10 @@ impl TalkDisplay {
             1 => admitted.item.to_string(),
             repeat => format!("{}, repeat {repeat}", admitted.item),
         };
+        let item = match admitted.matrix.is_empty() {
+            true => item,
+            false => format!("{item}, {}", crate::report::cell_name(&admitted.matrix)),
+        };
         self.scene(admitted.case).title = Some(Title { item, fields });
     }
 

@@ -78,4 +78,15 @@ pub(super) const PAGES: &[Page] = &[
         why: "`items` counts along the order of the input, so that it stops at the same item whatever the timing. \
               `budget` and `errors` act at once, wherever the run is. The two meet under `any` alone.",
     },
+    Page {
+        code: code::MATRIX,
+        means: "The combinations of a matrix cannot be made, or it sets something that holds for the whole run.",
+        wrong: "actors: { pro: {} }\nmatrix: { often: { set: repeat, to: [1, 2] } }\nsteps:\n  ask:\n    chat: { actor: \
+                pro, prompt: Tea? }\n",
+        right: "actors: { pro: {} }\nmatrix: { heat: { set: actors.pro.temperature, to: [0, 1] } }\nsteps:\n  ask:\n    \
+                chat: { actor: pro, prompt: Tea? }\n",
+        why: "Each cell asks the same steps about the same items, in other words or of other models, so that cells can \
+              be compared: a matrix sets keys under `models`, `actors` and `steps`. `exclude` takes combinations out, \
+              `include` adds values to those that it fits, or a combination of its own.",
+    },
 ];

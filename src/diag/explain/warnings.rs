@@ -56,4 +56,13 @@ pub(super) const PAGES: &[Page] = &[
         why: "Testing what may be missing is allowed, so this is no error; but a column that is always missing is most \
               often misspelt.",
     },
+    Page {
+        code: code::MATRIX_UNREAD,
+        means: "The matrix has values that no template reads and that replace nothing, so all cells ask the same.",
+        wrong: "matrix: { lang: [en, de] }\nactors: { pro: {} }\nsteps:\n  ask:\n    chat: { actor: pro, prompt: Tea? \
+                }\n",
+        right: "matrix: { lang: [en, de] }\nactors: { pro: {} }\nsteps:\n  ask:\n    chat: { actor: pro, prompt: \"Tea? \
+                Answer in {{ matrix.lang }}.\" }\n",
+        why: "The same question would be paid for once in each cell. `repeat` asks the same more often.",
+    },
 ];

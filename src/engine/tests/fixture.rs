@@ -6,14 +6,27 @@ use std::sync::Arc;
 use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
 use crate::judge::{AnswerSchema, Rule, Scale};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Concurrency, Course, Dialogue, ForEach, History,
-    Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling, Step as PlanStep, StepIdx, StepKind,
-    Stop, Transform, Wanted,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, CellIdx, Chat, Concurrency, Course, Dialogue, ForEach,
+    History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling, Step as PlanStep, StepIdx,
+    StepKind, Stop, Transform, Wanted,
 };
 use crate::prompt::Templates;
 
-/// chat → dialogue → judge over two backends, and a chat beside them.
+/// Two cells of a matrix: in the second one the actors ask the other backend, and talk one round less.
 pub(super) fn plan() -> Arc<Plan> {
+    let first = cell("a", [0, 1, 1], 3);
+    let others = vec![Arc::new(cell("b", [1, 0, 0], 2))];
+    let cells = crate::plan::Cells::of(&first.matrix, others);
+    Arc::new(Plan { cells, ..first })
+}
+
+/// Returns the cell of a case of the world: every second one is of the second.
+pub(super) const fn cell_of(case: u64) -> CellIdx {
+    CellIdx(if case % 2 == 1 { 1 } else { 0 })
+}
+
+/// Every kind of step, over two backends.
+fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
     let mut templates = Templates::default();
     let any = templates.add("x").expect("compiles");
     let number = |n| NonZeroU32::new(n).expect("not 0");
@@ -53,7 +66,7 @@ pub(super) fn plan() -> Arc<Plan> {
             StepKind::Dialogue(Dialogue {
                 actors: vec![ActorIdx(0), ActorIdx(1)],
                 opening: any,
-                stop: Stop::Any(vec![Stop::Rounds(number(3)), Stop::Says(0), Stop::Agree(0), Stop::Budget(20)]),
+                stop: Stop::Any(vec![Stop::Rounds(number(rounds)), Stop::Says(0), Stop::Agree(0), Stop::Budget(20)]),
                 order: Order::Random,
                 history: History::Last(number(2)),
                 patterns: vec![Pattern { actor: None, regex }],
@@ -96,14 +109,15 @@ pub(super) fn plan() -> Arc<Plan> {
         PlanStep { course: maybe, ..step("maybe", vec![StepIdx(6)], chat(0)) },
         step("end", vec![StepIdx(7)], chat(2)),
     ];
-    Arc::new(Plan {
+    let [pro, con, referee] = backends;
+    Plan {
         name: "t".to_owned(),
         description: None,
         hash: Digest::of(b"t"),
         seed: 0,
         params: serde_json::Map::new(),
         backends: vec![backend("one"), backend("two")],
-        actors: vec![actor("pro", 0), actor("con", 1), actor("referee", 1)],
+        actors: vec![actor("pro", pro), actor("con", con), actor("referee", referee)],
         steps,
         items: Items::One,
         pick: crate::plan::Pick::default(),
@@ -117,6 +131,8 @@ pub(super) fn plan() -> Arc<Plan> {
         halt: None,
         tolerated: 0.0,
         results: None,
+        matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),
+        cells: crate::plan::Cells::default(),
         templates,
-    })
+    }
 }

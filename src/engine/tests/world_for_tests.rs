@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::*;
-use super::fixture::plan;
+use super::fixture::{cell_of, plan};
+use super::given::{Draws, begun};
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, Timestamp};
 use crate::event::{
     Answer, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded, Report,
     RunOutcome, RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings, Unscored, Usage,
     Verdict,
 };
-use crate::plan::{Ballot, Call, Place, Plan, StepIdx};
+use crate::plan::{BackendIdx, Ballot, Call, Place, Plan, StepIdx};
+use std::num::NonZeroU32;
 
 pub(super) const ITEMS: u64 = 12;
 pub(super) const SLOTS: [u32; 2] = [3, 2];
@@ -93,19 +95,6 @@ pub(super) fn report(outcome: Outcome) -> Box<Report> {
     })
 }
 
-/// A small generator: `SplitMix64` (Steele, Lea, Flood, 2014).
-pub(super) struct Draws(pub(super) u64);
-
-impl Draws {
-    pub(super) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % bound as u64).expect("below a usize")
-    }
-}
-
 pub(super) struct World {
     pub(super) plan: Arc<Plan>,
     pub(super) engine: Engine,
@@ -127,22 +116,6 @@ pub(super) struct World {
 
 pub(super) fn options() -> Options {
     Options { slots: SLOTS.to_vec(), grace: Millis::seconds(30) }
-}
-
-pub(super) fn begun() -> Input {
-    Input::Begin(Box::new(RunStarted {
-        format: crate::event::FORMAT,
-        name: "t".to_owned(),
-        plan: Digest::of(b"t"),
-        source: Digest::of(b""),
-        files: BTreeMap::new(),
-        file: "t.yaml".to_owned(),
-        overrides: serde_json::Value::Null,
-        seed: 0,
-        version: "0".to_owned(),
-        backends: Vec::new(),
-        prices: BTreeMap::new(),
-    }))
 }
 
 impl World {
@@ -189,6 +162,8 @@ impl World {
                     Effect::Evaluate(evaluate) => self.evaluations.push(*evaluate),
                     Effect::CancelCall(ticket, why) => self.give_back(why, |call| call.ticket == ticket),
                     Effect::RecallUnsent => self.give_back(FailureKind::Cancelled, |_| false),
+                    // The world works on all that it is given.
+                    Effect::Resize(..) => {}
                     Effect::Finish(outcome) => self.finished = Some(outcome),
                 }
             }
@@ -211,7 +186,13 @@ impl World {
             }
             let item = ItemId::from(format!("item-{next}"));
             let adopted = self.known.get(&next).cloned().unwrap_or_default();
-            self.give(Input::Offer(vec![Offered { item, repeat: 1, row: Digest::of(b"row"), adopted }]));
+            self.give(Input::Offer(vec![Offered {
+                item,
+                repeat: 1,
+                cell: cell_of(next),
+                row: Digest::of(b"row"),
+                adopted,
+            }]));
         }
     }
 
@@ -349,7 +330,13 @@ impl World {
                 }
                 2 => self.checkpoint(),
                 3 | 4 => self.tick(),
-                5..=7 => {}
+                5 => {
+                    let slots = NonZeroU32::MIN.saturating_add(u32::try_from(self.draws.below(5)).expect("small"));
+                    let backend = BackendIdx(self.draws.below(SLOTS.len()));
+                    self.give(Input::Pause);
+                    self.give(Input::Slots(backend, slots));
+                }
+                6 | 7 => self.give(Input::Unpause),
                 _ => {
                     self.commit();
                     self.answer_one(disturbed);

@@ -26,6 +26,7 @@ pub(crate) fn started() -> Recorded {
         version: "0.1.0".to_owned(),
         backends: Vec::new(),
         prices: std::collections::BTreeMap::new(),
+        cell_prices: Vec::new(),
     };
     at(0, Event::RunStarted(event))
 }
@@ -34,7 +35,16 @@ pub(crate) fn started() -> Recorded {
 pub(crate) fn admitted(case: u64) -> Recorded {
     let item = ItemId::from(format!("item-{case}"));
     let row = Text::of(row(case)).digest;
-    at(1, Event::CaseAdmitted(CaseAdmitted { case: CaseNo(case), item, repeat: 1, row }))
+    at(
+        1,
+        Event::CaseAdmitted(CaseAdmitted {
+            case: CaseNo(case),
+            item,
+            repeat: 1,
+            matrix: serde_json::Map::new(),
+            row,
+        }),
+    )
 }
 
 /// The row of case `case`.

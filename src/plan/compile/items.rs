@@ -61,7 +61,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Returns what a node is as JSON; none when something in it was reported.
+    /// Returns a value as JSON, the environment put in; reports what JSON does not have.
     pub(super) fn json(&mut self, node: &Node) -> Option<Value> {
         match &node.kind {
             Kind::Invalid => None,

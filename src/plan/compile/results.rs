@@ -47,6 +47,7 @@ impl Compiler<'_> {
         let refuse = |message: String| Diagnostic::error(code::COLUMN, message);
         let diagnostic = match path.as_slice() {
             ["id" | "repeat" | "status" | "error"] => None,
+            ["matrix", name] => self.matrix_column(name, source),
             ["item", column] => self.item_column(column, source, items),
             ["steps", step, field] => {
                 let spec = self.spec;
@@ -72,7 +73,7 @@ impl Compiler<'_> {
             _ => Some(
                 refuse(format!("`{}` is no source of a column", source.value))
                     .at(&source.span, "unknown source")
-                    .help("there is: id, item.<column>, repeat, steps.<step>.<field>, status, error"),
+                    .help("there is: id, item.<column>, repeat, matrix.<name>, steps.<step>.<field>, status, error"),
             ),
         };
         match diagnostic {
@@ -82,6 +83,14 @@ impl Compiler<'_> {
             }
             None => Some(Column(path.into_iter().map(str::to_owned).collect())),
         }
+    }
+
+    fn matrix_column(&self, name: &str, source: &Spanned<String>) -> Option<Diagnostic> {
+        (!self.names.contains(&name)).then(|| {
+            Diagnostic::error(code::COLUMN, format!("the matrix has no `{name}`"))
+                .at(&source.span, "nothing to show")
+                .suggest(name, self.names.iter().copied())
+        })
     }
 
     fn item_column(&self, column: &str, source: &Spanned<String>, items: Option<&Items>) -> Option<Diagnostic> {

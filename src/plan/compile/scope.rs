@@ -10,7 +10,7 @@ use crate::prompt::{Reference, TemplateId, locate, locate_all};
 use crate::spec::{Judge, Step, Table, Text};
 
 /// Everything that a template may name.
-const ROOTS: &[&str] = &["params", "item", "repeat", "actors", "steps", "run", "turn"];
+const ROOTS: &[&str] = &["params", "item", "repeat", "matrix", "actors", "steps", "run", "turn"];
 /// Functions of the template language.
 pub(super) const FUNCTIONS: &[&str] = &["range", "dict"];
 
@@ -53,6 +53,8 @@ pub(super) struct Reads {
     pub(super) columns: BTreeMap<String, Span>,
     /// Params that are read.
     pub(super) params: BTreeSet<String>,
+    /// Names in the matrix that a template reads; an empty one for all of it.
+    pub(super) matrix: BTreeSet<String>,
     /// Templates that need nothing but items and params.
     pub(super) complete: Vec<(TemplateId, Text, String)>,
 }
@@ -152,6 +154,7 @@ impl Compiler<'_> {
                 self.reads.columns.entry((*column).to_owned()).or_insert_with(|| place.clone());
             }
             ["item" | "repeat"] | ["run", "seed"] => {}
+            ["matrix", rest @ ..] => self.check_matrix_read(rest, place),
             ["run", "name"] => self.reads.run_name = true,
             ["run", rest @ ..] => self.report.push(
                 Diagnostic::error(code::UNKNOWN_VARIABLE, format!("there is no `{}`", path.join(".")))
@@ -171,6 +174,26 @@ impl Compiler<'_> {
             ),
             [root, ..] if FUNCTIONS.contains(root) => {}
             _ => self.unknown_variable(&path, place),
+        }
+    }
+
+    fn check_matrix_read(&mut self, rest: &[&str], place: &Span) {
+        if self.names.is_empty() {
+            self.report.push(
+                Diagnostic::error(code::UNKNOWN_VARIABLE, "there is no `matrix` in this file")
+                    .at(place, "nothing varies")
+                    .help("write for instance `matrix: { lang: [en, de] }` at the top of the file"),
+            );
+            return;
+        }
+        let name = rest.first().copied().unwrap_or_default();
+        self.reads.matrix.insert(name.to_owned());
+        if !name.is_empty() && !self.names.contains(&name) {
+            self.report.push(
+                Diagnostic::error(code::UNKNOWN_VARIABLE, format!("the matrix has no `{name}`"))
+                    .at(place, "unknown value")
+                    .suggest(name, self.names.iter().copied()),
+            );
         }
     }
 

@@ -28,13 +28,13 @@ impl Compiler<'_> {
         for (id, text, what) in &complete {
             for (position, row) in rows.iter().take(MOST_ROWS).enumerate() {
                 let context = json!({
-                    "params": plan.params, "item": row, "repeat": 1, "actors": actors,
+                    "params": plan.params, "item": row, "repeat": 1, "matrix": plan.matrix, "actors": actors,
                     "run": { "name": plan.name, "seed": plan.seed },
                 });
                 let error = match plan.templates.render_counting(*id, &context) {
                     Ok((text, took)) => {
                         steps = steps.saturating_add(took).saturating_add(text.len() as u64 / 64);
-                        if steps > MOST_STEPS {
+                        if steps > MOST_STEPS / self.share {
                             return;
                         }
                         continue;

@@ -65,7 +65,7 @@ pub fn survey(plan: &Plan) -> Result<Survey, Vec<ItemProblem>> {
     }
     Ok(Survey {
         items: count.items,
-        cases: count.items * u64::from(plan.repeat.get()),
+        cases: count.items * plan.cases_of_item(),
         digest: count.digest,
         columns: accepted.columns.unwrap_or_default(),
     })

@@ -1,0 +1,115 @@
+//! Pausing and cancelling, whatever else happens.
+
+use proptest::prelude::*;
+
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::plan::BackendIdx;
+
+#[test]
+fn a_paused_run_starts_nothing_and_its_limits_stand_still() {
+    let mut world = World::new(3);
+    world.admit();
+    world.commit();
+    let call = world.calls.remove(0);
+    world.give(Input::Returned(call.ticket, report(Outcome::Failed(Failure::new(FailureKind::CutOff, "half")))));
+    world.give(Input::Pause);
+    world.give(Input::Pause);
+    while let Some(call) = world.calls.pop() {
+        world.give(Input::Returned(call.ticket, report(answer(&call.place))));
+        world.commit();
+    }
+    assert_eq!(world.engine.in_flight(), 0);
+    assert_eq!(world.engine.wants_cases(), 0, "no case enters a paused run");
+    // Far longer than a call may take in all.
+    world.now = world.now.after(Millis(world.plan.limits.within.0 * 100));
+    world.give(Input::Tick);
+    world.commit();
+    assert_eq!(world.calls.len(), 0);
+    assert_eq!(world.engine.next_wakeup(), None, "nobody waits for anything but a word");
+    world.checkpoint();
+    world.give(Input::Unpause);
+    world.commit();
+    let again = world.calls.iter().position(|other| other.ticket.key == call.ticket.key).expect("it is asked again");
+    let again = world.calls.remove(again);
+    world.give(Input::Returned(again.ticket, report(Outcome::Failed(Failure::new(FailureKind::CutOff, "half")))));
+    let key = call.ticket.key;
+    let state = world.engine.state().call(key).expect("it was sent");
+    assert!(matches!(state.phase, CallPhase::Ready(_)), "the pause is not charged to the call: {state:?}");
+    let pauses = world.log.iter().filter(|recorded| recorded.event.kind() == "run_paused").count();
+    assert_eq!(pauses, 1, "a pause of what is paused is none");
+    assert_eq!(first_difference(&world.run(false), &World::new(3).run(false)), None);
+}
+
+#[test]
+fn more_slots_are_filled_and_fewer_are_waited_for() {
+    let slots = |count| Input::Slots(BackendIdx(0), NonZeroU32::new(count).expect("not 0"));
+    let at_first = |world: &World| world.calls.iter().filter(|call| call.backend == BackendIdx(0)).count();
+    let mut world = World::new(3);
+    world.admit();
+    world.commit();
+    // As many again wait for a slot.
+    assert_eq!(at_first(&world), 6);
+    world.give(slots(5));
+    world.admit();
+    world.commit();
+    assert_eq!(at_first(&world), 10);
+    world.give(slots(1));
+    world.commit();
+    assert_eq!(at_first(&world), 10, "nothing that is under way is taken back");
+    while at_first(&world) > 2 {
+        let place = world.calls.iter().position(|call| call.backend == BackendIdx(0)).expect("there are some");
+        let call = world.calls.remove(place);
+        let before = at_first(&world);
+        world.give(Input::Returned(call.ticket, report(answer(&call.place))));
+        world.commit();
+        assert!(at_first(&world) <= before.max(2), "nothing starts above the limit");
+    }
+    assert_eq!(first_difference(&world.run(false), &World::new(3).run(false)), None);
+}
+
+#[test]
+fn a_pause_ends_with_its_process() {
+    let mut world = World::new(3);
+    world.admit();
+    world.commit();
+    world.give(Input::Pause);
+    world.commit();
+    world.crash();
+    assert_eq!(world.engine.state().paused_since, None);
+    assert_eq!(world.run(false).finished, Some(RunOutcome::Complete));
+}
+
+#[test]
+fn a_cancelled_run_waits_for_nothing() {
+    let mut world = World::new(3);
+    world.admit();
+    world.commit();
+    world.give(Input::Pause);
+    world.give(Input::Stop(StopCause::Interrupt));
+    world.give(Input::Stop(StopCause::Cancel));
+    world.commit();
+    world.commit();
+    assert_eq!(world.finished, Some(RunOutcome::Stopped(StopCause::Cancel)));
+    assert!(world.finished.as_ref().is_some_and(RunOutcome::is_final));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Nothing starts between a pause and the word, or the process, that ends it.
+    #[test]
+    fn a_pause_holds_every_call_back(seed: u64) {
+        let world = World::new(seed).run(true);
+        let mut paused = false;
+        for recorded in &world.log {
+            match &recorded.event {
+                Event::RunPaused(_) => paused = true,
+                Event::RunUnpaused(_) | Event::RunResumed(_) => paused = false,
+                Event::AttemptStarted(event) => prop_assert!(!paused, "{} starts in a pause", event.id),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A file as a tree, before types are read from it: what the command line and a matrix replace is put in here.
+
+use std::sync::Arc;
+
+use super::decode::{Decode, Place};
+use super::node::{Kind, Node, Spanned};
+use super::{Matrix, Spec, load, set};
+use crate::diag::{Diagnostic, Span, code};
+
+/// The tree of a file.
+#[derive(Clone, Debug)]
+pub struct Document {
+    root: Node,
+    start: Span,
+}
+
+impl Document {
+    /// Reads a file in which some values are replaced first: pairs of a dotted path and a value in YAML. None when
+    /// there is nothing to go on with.
+    pub fn read(
+        file: &Arc<str>,
+        text: &str,
+        replace: &[(String, String)],
+        report: &mut Vec<Diagnostic>,
+    ) -> Option<Self> {
+        let (mut root, more) = load::load(file, 0, text).map_err(|diagnostic| report.push(diagnostic)).ok()?;
+        report.extend(more);
+        let start = Span::new(file, 0..0);
+        if matches!(&root.kind, Kind::Scalar(text) if text.value.is_empty()) {
+            let diagnostic = Diagnostic::error(code::MISSING_KEY, "the file is empty")
+                .at(&start, "")
+                .help("start with `version: 1`, `actors:` and `steps:`");
+            report.push(diagnostic);
+            return None;
+        }
+        for (path, value) in replace {
+            set::replace(&mut root, path, value, report);
+        }
+        let place = Place { what: String::new(), at: first_key(&root).unwrap_or_else(|| start.clone()) };
+        if !matches!(root.kind, Kind::Map(_)) {
+            let whole = Place { what: "a pipeline".to_owned(), at: place.at };
+            report.push(
+                super::decode::wrong_type(&root, &whole, "a map of keys and values")
+                    .help("start with `version: 1`, `actors:` and `steps:`"),
+            );
+            return None;
+        }
+        Some(Self { root, start })
+    }
+
+    /// Reads the specification.
+    pub fn spec(&self, report: &mut Vec<Diagnostic>) -> Option<Spec> {
+        let place = Place { what: String::new(), at: first_key(&self.root).unwrap_or_else(|| self.start.clone()) };
+        Spec::decode(&self.root, &place, report)
+    }
+
+    /// Reads what varies from cell to cell, and nothing else; none when nothing does, or the file lists it wrongly.
+    pub fn matrix(&self, report: &mut Vec<Diagnostic>) -> Option<Matrix> {
+        let (name, node) = self.entries().iter().find(|(name, _)| name.value == "matrix")?;
+        let place = Place { what: "`matrix`".to_owned(), at: name.span.clone() };
+        Matrix::decode(node, &place, report)
+    }
+
+    /// Returns the names under a key at the top.
+    #[must_use]
+    pub fn keys(&self, section: &str) -> Vec<&str> {
+        let found = self.entries().iter().find(|(name, _)| name.value == section).map(|(_, node)| &node.kind);
+        match found {
+            Some(Kind::Map(entries)) => entries.iter().map(|(name, _)| name.value.as_str()).collect(),
+            Some(Kind::Scalar(_) | Kind::List(_) | Kind::Invalid) | None => Vec::new(),
+        }
+    }
+
+    /// Puts a value at a dotted path; maps on the way are made when they are missing.
+    ///
+    /// # Errors
+    /// The path leads nowhere.
+    pub fn put(&mut self, path: &Spanned<String>, value: Node) -> Result<(), Diagnostic> {
+        set::put(&mut self.root, &path.value, &path.span, value)
+    }
+
+    fn entries(&self) -> &[(Spanned<String>, Node)] {
+        match &self.root.kind {
+            Kind::Map(entries) => entries,
+            Kind::Scalar(_) | Kind::List(_) | Kind::Invalid => &[],
+        }
+    }
+}
+
+fn first_key(root: &Node) -> Option<Span> {
+    match &root.kind {
+        Kind::Map(entries) => entries.first().map(|(name, _)| name.span.clone()),
+        Kind::Scalar(_) | Kind::List(_) | Kind::Invalid => None,
+    }
+}
