@@ -9,8 +9,7 @@ use super::given::{Draws, begun};
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, Timestamp};
 use crate::event::{
     Answer, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded, Report,
-    RunOutcome, RunResumed, RunStarted, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings, Unscored, Usage,
-    Verdict,
+    RunOutcome, RunResumed, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings, Unscored, Usage, Verdict,
 };
 use crate::plan::{BackendIdx, Ballot, Call, Place, Plan, StepIdx};
 use std::num::NonZeroU32;

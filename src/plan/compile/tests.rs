@@ -111,7 +111,7 @@ fn mistakes_on_the_command_line_are_named() {
     check(Overrides { set: pair("actors.pro.temprature", "1"), ..plain() }, "P0110");
     check(Overrides { set: pair("version.x", "1"), ..plain() }, "P0207");
     check(Overrides { backend: Some("simm".to_owned()), ..plain() }, "P0113");
-    check(Overrides { out: Some("/tmp/out.xls".to_owned()), ..plain() }, "P0113");
+    check(Overrides { out: Some("/tmp/out.xlsx".to_owned()), ..plain() }, "P0113");
 }
 
 #[test]
