@@ -137,7 +137,7 @@ fn rows_on_stdin_are_kept_for_a_resume() {
 
 #[test]
 fn a_run_over_stdin_that_was_killed_goes_on_without_it() {
-    let given: String = (0..40).map(|n| format!("{{\"n\": {n}}}\n")).collect();
+    let given = (0..40).fold(String::new(), |rows, n| rows + &format!("{{\"n\": {n}}}\n"));
     let calm = project("{ path: \"-\" }");
     let expected = with_stdin(&calm, &["run", "f.yaml", "--backend", "sim", "--quiet"], &given);
     assert_eq!(lines(&text(&expected.stdout)).len(), 40);

@@ -30,20 +30,6 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
     let mut templates = Templates::default();
     let any = templates.add("x").expect("compiles");
     let number = |n| NonZeroU32::new(n).expect("not 0");
-    let actor = |name: &str, backend| Actor {
-        name: ActorName::from(name),
-        backend: BackendIdx(backend),
-        model: ModelChoice::Auto,
-        system: None,
-        price: None,
-        sampling: Sampling::default(),
-    };
-    let backend = |name: &str| BackendPlan {
-        name: BackendName::from(name),
-        url: BackendUrl::Sim { speed: 0 },
-        api_key: None,
-        concurrency: Concurrency::Auto,
-    };
     let step = |name: &str, after: Vec<StepIdx>, kind| PlanStep {
         name: StepName::from(name),
         reads: after.clone(),
@@ -134,5 +120,25 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
         matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),
         cells: crate::plan::Cells::default(),
         templates,
+    }
+}
+
+fn actor(name: &str, backend: usize) -> Actor {
+    Actor {
+        name: ActorName::from(name),
+        backend: BackendIdx(backend),
+        model: ModelChoice::Auto,
+        system: None,
+        price: None,
+        sampling: Sampling::default(),
+    }
+}
+
+fn backend(name: &str) -> BackendPlan {
+    BackendPlan {
+        name: BackendName::from(name),
+        url: BackendUrl::Sim { speed: 0 },
+        api_key: None,
+        concurrency: Concurrency::Auto,
     }
 }

@@ -29,7 +29,7 @@ pub struct Survey {
 /// Reads the whole input once and tells everything that is wrong with it, before any call is made.
 ///
 /// With a sample or an order by chance it is read again, to tell what is taken. Memory: 40 bytes a row, for finding
-/// rows with the same id; and what [`RowSource`] takes.
+/// rows with the same id; and what `RowSource` takes.
 ///
 /// # Errors
 /// At most 20 problems by name, and how many more there are.
