@@ -88,10 +88,11 @@ pub(super) fn say(
     let of_cells =
         if plan.matrix.is_empty() { String::new() } else { format!(" in {} of the matrix", counted(cells, "cell")) };
     printer.line(&format!("  {}{of_cells}{known}", counted(forecast.cases, "case")))?;
+    let kind = plan.steps.iter().map(|step| step.kind.word().len()).max().unwrap_or(0);
     let name = plan.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0);
     for (step, line) in plan.steps.iter().zip(&lines) {
         let what = change(&line.change, line, earlier.is_some());
-        printer.line(&format!("  {:<name$}  {:<9}  {what}", step.name.as_str(), step.kind.word()))?;
+        printer.line(&format!("  {:<name$}  {:<kind$}  {what}", step.name.as_str(), step.kind.word()))?;
     }
     let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
     let fans: Vec<&str> = plan

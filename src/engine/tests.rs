@@ -1,6 +1,6 @@
 //! A world that answers in any order, fails, forgets what was not committed, and dies; and what must survive it.
 
-mod fixture;
+mod plan_for_tests;
 mod steer_tests;
 mod world_for_tests;
 
@@ -20,7 +20,7 @@ use crate::event::{
 };
 use crate::plan::{CellIdx, StepIdx};
 
-use fixture::cell_of;
+use plan_for_tests::cell_of;
 use world_for_tests::*;
 
 fn first_difference(one: &World, other: &World) -> Option<(String, String)> {

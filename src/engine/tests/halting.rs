@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::fixture::plan;
+use super::plan_for_tests::plan;
 use super::*;
 use crate::event::Usage;
 use crate::plan::{Halt, Plan};

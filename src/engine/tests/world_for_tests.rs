@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::*;
-use super::fixture::{cell_of, plan};
 use super::given::{Draws, begun};
+use super::plan_for_tests::{cell_of, plan};
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, Timestamp};
 use crate::event::{
     Answer, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded, Report,
