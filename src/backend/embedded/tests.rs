@@ -124,6 +124,31 @@ async fn a_choice_is_one_of_the_options_whatever_they_are_called() {
 }
 
 #[tokio::test]
+async fn a_value_matches_its_schema_and_ends_with_it() {
+    let model = model(2, 512);
+    let schema = serde_json::json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["size", "grade", "tags"],
+        "properties": {
+            "size": { "enum": ["größer", "it's \"both\" \\ neither"] },
+            "grade": { "type": "integer", "minimum": 1, "maximum": 5 },
+            "tags": { "type": "array", "maxItems": 2, "items": { "type": "string", "maxLength": 12 } },
+        },
+    });
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let format = Format::Json(Arc::new(schema));
+    for seed in 0..4 {
+        let format = format.clone();
+        let request =
+            ChatRequest { seed, format, temperature: Some(1.5), max_tokens: None, ..request("What is tea?") };
+        let answer = ask(&model, &request).await.unwrap();
+        assert!(validator.is_valid(&serde_json::from_str(&answer.text).unwrap()), "{answer:?}");
+        assert_eq!(answer.finish, FinishReason::Stop);
+    }
+}
+
+#[tokio::test]
 async fn too_long_a_prompt_is_refused_with_both_numbers() {
     let model = model(1, 256);
     let failure = ask(&model, &request(&"word ".repeat(400))).await.unwrap_err();
