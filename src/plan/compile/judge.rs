@@ -164,6 +164,7 @@ impl Compiler<'_> {
         question: Option<&Checked>,
     ) -> Option<[ActorName; 2]> {
         let options = judge.choose.as_deref().unwrap_or_default();
+        let question = question.filter(|question| !question.has_strangers);
         let speakers = question.map(|question| self.speakers(question));
         for name in names {
             if !options.iter().any(|option| option.value == name.value) && !options.is_empty() {

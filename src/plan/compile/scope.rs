@@ -42,6 +42,8 @@ pub(super) struct Checked {
     pub(super) id: TemplateId,
     /// Step and place, in the order of paths.
     pub(super) steps: Vec<(String, Span)>,
+    /// It reads a step that is not there, which has been reported: what else follows from that is no news.
+    pub(super) has_strangers: bool,
 }
 
 /// What all templates read, for the checks at the end.
@@ -99,6 +101,7 @@ impl Compiler<'_> {
         }
         let before = self.report.len();
         let mut steps = Vec::new();
+        let mut has_strangers = false;
         let mut complete = true;
         let references = self.templates.references(id);
         let places = places_of(&text, &references);
@@ -106,8 +109,9 @@ impl Compiler<'_> {
             match read.0[0].as_str() {
                 "steps" => {
                     complete = false;
-                    if let Some(step) = self.check_step(&read, &place, role) {
-                        steps.push((step, place));
+                    match self.check_step(&read, &place, role) {
+                        Some(step) => steps.push((step, place)),
+                        None => has_strangers = true,
                     }
                 }
                 "turn" => {
@@ -124,7 +128,7 @@ impl Compiler<'_> {
         if complete && self.report.len() == before {
             self.reads.complete.push((id, text, what.to_owned()));
         }
-        Some(Checked { id, steps })
+        Some(Checked { id, steps, has_strangers })
     }
 
     fn text_of(&mut self, what: &str, text: &Text) -> Option<Text> {
