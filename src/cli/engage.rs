@@ -197,7 +197,7 @@ type Lookup = dyn Fn(CaseNo, &Digest) -> Option<Arc<str>> + Send + Sync;
 
 fn lookup(texts: &Arc<TextCache>) -> Arc<Lookup> {
     let texts = Arc::clone(texts);
-    Arc::new(move |case, digest| texts.get(case, digest))
+    Arc::new(move |case, digest| texts.get_open(case, digest))
 }
 
 fn boxed_lookup(texts: &Arc<TextCache>) -> live::TextLookup {

@@ -52,6 +52,11 @@ impl TextCache {
         }
         kept.order.push_back((case, digest));
         kept.bytes += text.len();
+        // One case that stays open for long must not keep the names of all that came and went meanwhile.
+        if kept.order.len() > 2 * kept.texts.len() + KEPT_ALWAYS {
+            let Kept { texts, order, .. } = &mut *kept;
+            order.retain(|key| texts.contains_key(key));
+        }
         while kept.bytes > KEPT_BYTES && kept.texts.len() > KEPT_ALWAYS {
             let Some(oldest) = kept.order.pop_front() else { break };
             kept.remove(&oldest);
@@ -71,12 +76,21 @@ impl TextCache {
     }
 
     /// Finds a text of a case, in memory or in the store.
+    ///
+    /// What the store has is not kept: a display asks for texts of cases that are over.
     #[must_use]
     pub fn get(&self, case: CaseNo, digest: &Digest) -> Option<Arc<str>> {
         let key = (case, *digest);
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).texts.get(&key).cloned();
-        // What is read again is not kept again: a display asks for texts of cases that are over.
         kept.or_else(|| (self.store)(case, digest))
+    }
+
+    /// Finds a text of an open case and keeps it: after a resume each turn of a talk reads all those before it.
+    #[must_use]
+    pub fn get_open(&self, case: CaseNo, digest: &Digest) -> Option<Arc<str>> {
+        let found = self.get(case, digest)?;
+        self.put(case, *digest, &found);
+        Some(found)
     }
 }
 
@@ -108,6 +122,30 @@ mod tests {
         let (first, _) = text(&format!("0{big}"));
         assert!(!is_kept(&cache, 7, first));
         assert!(cache.get(CaseNo(7), &first).is_some_and(|text| text.starts_with('0')));
+    }
+
+    #[test]
+    fn a_case_that_stays_open_keeps_no_names_of_others() {
+        let cache = cache(&[]);
+        let (digest, text) = text("a");
+        for case in 0..5 * KEPT_ALWAYS as u64 {
+            cache.put(CaseNo(case), digest, &text);
+            if case > 0 {
+                cache.forget(CaseNo(case));
+            }
+        }
+        let kept = cache.kept.lock().expect("one thread");
+        assert_eq!(kept.texts.len(), 1);
+        assert!(kept.order.len() <= KEPT_ALWAYS + 5, "{}", kept.order.len());
+    }
+
+    #[test]
+    fn what_an_open_case_reads_again_is_kept() {
+        let cache = cache(&["a"]);
+        let (a, _) = text("a");
+        assert!(cache.get(CaseNo(1), &a).is_some() && !is_kept(&cache, 1, a));
+        assert!(cache.get_open(CaseNo(1), &a).is_some() && is_kept(&cache, 1, a));
+        assert_eq!(cache.get_open(CaseNo(1), &Digest::of(b"b")), None);
     }
 
     #[test]
