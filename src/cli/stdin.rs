@@ -4,6 +4,7 @@
 //! nothing on its stdin, and what comes in is read to its end before the first call.
 
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,7 +41,9 @@ pub(super) fn take(plan: &mut Arc<Plan>, home: &Home) -> Result<Spool, CommandEr
     std::fs::create_dir_all(home.path())?;
     let path = home.path().canonicalize()?.join(format!("stdin-{}", std::process::id()));
     let spool = Spool(Some(path.clone()));
-    let mut file = std::fs::File::create(&path)?;
+    // A process of the same number may have died here; rows are for their owner alone.
+    drop(std::fs::remove_file(&path));
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     io::copy(&mut io::stdin().lock(), &mut file)?;
     file.sync_all()?;
     point(plan, path)?;
