@@ -160,7 +160,7 @@ fn what_is_adopted_is_not_asked() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever part is adopted from an earlier run, with stops and crashes: the same table.
     #[test]
