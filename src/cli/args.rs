@@ -93,7 +93,11 @@ pub enum Command {
     /// Tell what a code such as P0110 means, with a wrong and a right example; without a code, list them all.
     Explain(ExplainArgs),
     /// Print the JSON Schema of pipeline files.
-    Schema,
+    Schema {
+        /// That of files which pipelines include
+        #[arg(long)]
+        part: bool,
+    },
     /// Print a script that completes commands and options in a shell.
     Completions(CompletionsArgs),
 }

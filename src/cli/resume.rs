@@ -95,6 +95,9 @@ pub(super) async fn take_up(
             (loaded, None)
         }
     };
+    for gone in &loaded.gone {
+        printer.say(&format!("{gone} is gone; the run goes on with its own copy"));
+    }
     let Some(mut plan) = loaded.plan.take() else {
         loaded.say(printer);
         printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
@@ -218,7 +221,7 @@ fn edited(file: &Path, found: &Resumable, kept: &Kept, sets: &[(String, String)]
     }
     let mut overrides = kept.overrides.clone();
     overrides.set.extend_from_slice(sets);
-    let now = pipeline::load(file, &overrides, kept.allow_outside)?;
+    let now = pipeline::load_again(file, &found.source, &overrides, kept.allow_outside)?;
     let is_same = sets.is_empty() && *now.text == *found.source.text && now.read == found.source.files;
     let Some(plan) = &now.plan else { return Ok(Edit::None(now)) };
     if is_same {

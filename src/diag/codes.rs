@@ -43,6 +43,7 @@ codes! {
     PARAM = "P0206": "a param without a value, of the wrong type, out of its range, or that does not exist.";
     SET = "P0207": "`--set` with a path or a value that does not fit.";
     FILE = "P0208": "a file that cannot be read, or that lies where it may not.";
+    INCLUDE = "P0209": "files that include each other, or too many of them.";
     TEMPLATE_SYNTAX = "P0301": "a template that does not parse.";
     UNKNOWN_VARIABLE = "P0302": "a template reads something that does not exist.";
     UNKNOWN_STEP = "P0303": "a step that does not exist.";

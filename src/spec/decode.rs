@@ -320,7 +320,10 @@ impl<'n> Fields<'n> {
                 others.iter().fold(start, |diagnostic, other| diagnostic.at(&other.span, "and this one"))
             }
         };
-        report.push(if remedy.is_empty() { base } else { base.help(remedy) });
+        let base = if remedy.is_empty() { base } else { base.help(remedy) };
+        let is_joined = found.windows(2).any(|pair| pair[0].span.file != pair[1].span.file);
+        let help = "maps of an included file are joined with those of the file that includes it, key by key";
+        report.push(if is_joined { base.help(help) } else { base });
     }
 
     /// Reports the keys that nobody asked for. `x-…` keys are the author's own.

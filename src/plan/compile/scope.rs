@@ -16,7 +16,7 @@ pub(super) const FUNCTIONS: &[&str] = &["range", "dict"];
 
 /// What to do about a file that cannot be had.
 pub(super) const WHERE_FILES_ARE: &str =
-    "paths are relative to the pipeline's file and stay inside of its project, links included";
+    "paths are relative to the file that they stand in and stay inside of the project, links included";
 
 /// Mistakes that come with a suggestion.
 const MOST_SUGGESTIONS: usize = 100;
@@ -135,7 +135,8 @@ impl Compiler<'_> {
         if !text.value.starts_with("file://") {
             return Some(text.clone());
         }
-        let path = self.environment(text)?.trim()["file://".len()..].to_owned();
+        let written = self.environment(text)?;
+        let path = self.relative(&text.span, &written.trim()["file://".len()..]);
         match (self.around.read_text)(&path) {
             Ok(content) => Some(Text::of_file(&Arc::from(path.as_str()), content)),
             Err(reason) => {
