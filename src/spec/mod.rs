@@ -41,7 +41,7 @@ pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Share, Slots, Tem
 pub use run::{Columns, Limits, Results, Retries, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};
-pub use steps::{Chat, Step};
+pub use steps::{Chat, Step, StepNames};
 pub use stop::{Errors, FirstItems, RunBudget, RunStop};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};
