@@ -58,6 +58,7 @@ codes! {
     BLIND = "P0405": "`blind` that does not name two speakers among the options.";
     ITEMS = "P0406": "items that are missing, repeated or without their id.";
     COLUMN = "P0407": "a column of the results that comes from nowhere.";
+    HISTORY = "P0408": "`history` that names a step without one talk to continue.";
     MIXED_STOP = "P0420": "conditions under `all` of the run's stop that cannot be tested together.";
     SENSELESS_STOP = "P0421": "a condition that holds before the first call, or that nothing can make hold.";
     NO_PRICE = "P0422": "a budget in money, and a model whose price is not known.";

@@ -10,8 +10,8 @@ use super::table::Named;
 use super::{
     AnyValue, Backoff, BaseUrl, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag, ForEach, Length, Levels,
     Money, Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Required,
-    Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec, Table, TablePath, Temperature,
-    Text, Tokens, TopP, Version, VoteRule, Word,
+    Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec, StepNames, Table, TablePath,
+    Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
 
@@ -240,6 +240,10 @@ inline! {
     Contestants => { "anyOf": [
         { "type": "array", "minItems": 2, "uniqueItems": true, "items": { "type": "string" } },
         { "type": "object", "minProperties": 2, "additionalProperties": { "type": "string" } },
+    ] }
+    StepNames => { "anyOf": [
+        { "type": "string", "pattern": r"\S" },
+        { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "string" } },
     ] }
     Seed => { "type": "integer", "minimum": 0, "maximum": u64::MAX }
     Temperature => { "type": "number", "minimum": 0, "maximum": 2 }

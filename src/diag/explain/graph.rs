@@ -71,6 +71,16 @@ pub(super) const PAGES: &[Page] = &[
               `repeat`, `steps.<step>.<field>`, `status` and `error`.",
     },
     Page {
+        code: code::HISTORY,
+        means: "A chat is to continue the talk of a step that has none, or one for each element.",
+        wrong: "steps:\n  verdict:\n    judge: { actor: referee, question: Is tea good?, choose: [yes, no] }\n  ask:\n    \
+                chat: { actor: pro, prompt: Why?, history: verdict }\n",
+        right: "steps:\n  opinion:\n    chat: { actor: pro, prompt: Is tea good? }\n  ask:\n    chat: { actor: pro, \
+                prompt: Why?, history: opinion }\n",
+        why: "What a chat continues is sent before its prompt: prompts as the user's words, answers as the model's own. \
+              A judge's verdict or a value is no such talk; a prompt can read it, as it can the lists of `for_each`.",
+    },
+    Page {
         code: code::MIXED_STOP,
         means: "Under one `all` of the run's stop stand conditions that cannot be tested together.",
         wrong: "stop: { all: [{ items: { n: 100 } }, { budget: { tokens: 1M } }] }\n",
