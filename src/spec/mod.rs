@@ -4,6 +4,7 @@
 
 mod answer;
 mod decode;
+mod defaults;
 mod dialogue;
 mod document;
 mod flow;
@@ -27,6 +28,7 @@ mod words;
 
 pub use answer::{Flag, Repairs, SchemaSource, VoteRule};
 pub use decode::Required;
+pub use defaults::{Defaults, Inherited, StepDefaults};
 pub use dialogue::{
     Agree, Budget, Dialogue, History, Looping, Opens, OpensWord, Order, OrderWord, Says, Stop, Unchanged,
 };
