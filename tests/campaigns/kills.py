@@ -118,10 +118,12 @@ def leave_in_order(world, number):
         time.sleep(dice.uniform(0, seconds))
         began = time.monotonic()
         process.kill(name)
-        if dice.random() < 1 / 3:
+        twice = dice.random() < 1 / 3
+        if twice:
             time.sleep(dice.uniform(0, 0.05))
             process.kill(name)
         process.wait()
+        project.accounts.processes[-1].abandoned = twice or grace == 0
         took = time.monotonic() - began
         # Before its signals are heard it ends as any program does; the journal is as after a kill then.
         if process.code == -name:

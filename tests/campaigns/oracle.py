@@ -19,6 +19,9 @@ import audit  # noqa: E402
 
 # `17 of 40  42.5 %` on standard error: so many cases are settled, says pipe.
 TOLD = re.compile(r"^([\d,]+) of ([\d,]+)  ", re.MULTILINE)
+# System calls by which a sync and what follows it are seen, and how a sync ends.
+WATCHED = "pwrite64,fdatasync,fsync,write,writev,sendto,sendmsg"
+SYNCED = re.compile(r"(fdatasync|fsync)(\(\d+<[^>]*journal\.db-wal>\)| resumed>.*\)) += 0")
 # Which step reads which: a request of the second is made only when the first is settled.
 READS = {"reply": "talk", "verdict": "reply"}
 # So much too short a wait may be by the steps of a clock.
@@ -32,6 +35,8 @@ class Process:
     talk: str = ""
     code: int | None = None
     killed: bool = False
+    # It was told not to wait for what was in flight.
+    abandoned: bool = False
 
 
 @dataclasses.dataclass
@@ -141,7 +146,8 @@ def repeat_violations(accounts):
     """At most what was in flight, and as many started ahead, is asked again after a kill."""
     if accounts.may_retry:
         return []
-    kills = sum(process.killed for process in accounts.processes)
+    # What is given up on demand is asked again as well.
+    kills = sum(process.killed or process.abandoned for process in accounts.processes)
     again, most = repeats(accounts.ledger)
     found = []
     if most > 1 + kills:
@@ -160,6 +166,29 @@ def wait_violations(ledger):
         elif entry["what"] == "request" and entry["time"] < until.get(entry["digest"], 0) - SLACK_S:
             early = until[entry["digest"]] - entry["time"]
             found.append(f"early-retry: request {entry['number']} came {early:.2f} s before its time")
+    return found
+
+
+def sync_violations(trace):
+    """Of a run of one case, traced: every request, and the word that the case is done, follow a sync of their own.
+
+    `trace` is what strace tells with `-f -y` of WATCHED calls. The run makes one call after the other, so that the k-th
+    request must have k synced commits before it; a sync that was not made counts for nothing.
+    """
+    found, synced, requests, is_dirty = [], 0, 0, False
+    for line in trace.splitlines():
+        if "pwrite64(" in line and "journal.db-wal>" in line:
+            is_dirty = True
+        elif SYNCED.search(line) and "INJECTED" not in line:
+            synced, is_dirty = synced + is_dirty, False
+        elif '"POST /' in line:
+            requests += 1
+            if synced < requests:
+                found.append(f"unsynced-act: request {requests} was sent after {synced} synced commits")
+        elif '"1 of 1  ' in line and synced < requests + 1:
+            found.append(f"unsynced-ack: the case was told to be done after {synced} synced commits")
+    if requests == 0:
+        found.append("unsynced-act: no request was seen, so nothing is proven")
     return found
 
 
@@ -194,7 +223,7 @@ def row_violations(accounts):
 
 
 def file_violations(accounts):
-    stray = [path for path in accounts.files if path.endswith((".part", ".tmp", "-journal")) or "/.rows" in f"/{path}"]
+    stray = [path for path in accounts.files if path.endswith((".part", ".tmp"))]
     found = [f"stray-file: {path}" for path in stray]
     if not accounts.lock_is_free:
         found.append("lock-left: the run cannot be taken up")

@@ -150,8 +150,8 @@ class Run:
             self.process.send_signal(number)
 
     def text(self, file):
-        file.seek(0)
-        return file.read().decode(errors="replace")
+        # The place in the file is shared with the process that writes it.
+        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
     def wait(self, account=True):
         """Waits for the end and notes what the process has left: talk, exit code, journal."""
@@ -161,6 +161,8 @@ class Run:
             self.process.kill()
             code = "no end"
         self.talk, self.stdout, self.code = self.text(self.err), self.text(self.out), code
+        self.err.close()
+        self.out.close()
         if account and not self.ended:
             self.ended = True
             killed = self.killed or code in (-signal.SIGKILL, 128 + signal.SIGKILL)
