@@ -39,11 +39,13 @@ pub use judge::{Contestants, Judge, Levels, Score};
 pub use matrix::{Axis, Combination, Matrix};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
-pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version};
+pub use quantity::{
+    Backoff, Count, Length, Money, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version,
+};
 pub use run::{Columns, Limits, Results, Retries, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};
-pub use steps::{Chat, Step};
+pub use steps::{Chat, Step, StepNames};
 pub use stop::{Errors, FirstItems, RunBudget, RunStop};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};
