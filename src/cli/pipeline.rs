@@ -16,6 +16,7 @@ use super::printer::{Printer, RED, inert, paint};
 use crate::diag::{Diagnostic, Severity, code};
 use crate::plan::{self, Compiled, Items, Overrides, Plan, Surroundings};
 use crate::run::{ItemProblem, Source, Survey, survey};
+use crate::spec::{self, RowsPath, Setting, Spanned};
 
 /// Most bytes of a pipeline file that are looked at: more than it may have.
 const MOST_READ: u64 = 2 << 20;
@@ -68,6 +69,33 @@ impl Loaded {
             Diagnostic::error(code::FILE, format!("there is no folder {} for the results", shown.display()))
                 .at(&results.said, "found before the first call, not after the last")
                 .help("make the folder, or name another path"),
+        );
+    }
+
+    /// Adds that the items are not there to what else is wrong: where a plan can be made, reading them tells.
+    fn add_missing_items(&mut self) {
+        let read = |path: &str| {
+            let text = self.read.get(path).map(ToString::to_string);
+            text.ok_or_else(|| "it was not read before".to_owned())
+        };
+        let (spec, _) = spec::parse_beside(Arc::clone(&self.name), &self.text, &read);
+        let path = spec.and_then(|spec| spec.items).and_then(|items| items.path);
+        let Some(Setting::Literal(Spanned { value: RowsPath(written), mut span })) = path else { return };
+        if written == "-" || written.contains(['*', '?', '[']) {
+            return;
+        }
+        let is_own = *span.file == *self.name;
+        let path = if is_own { written.clone() } else { spec::beside(&span.file, &written) };
+        if self.files.resolve(&path).map_or(true, |path| path.exists()) {
+            return;
+        }
+        if !is_own {
+            span.file = shown(&self.name, &span.file).into();
+        }
+        self.diagnostics.push(
+            Diagnostic::error(code::FILE, format!("there is no file {written:?} to read items from"))
+                .at(&span, "relative to this file")
+                .help("check the path, or write rows here: items: { values: [ … ] }"),
         );
     }
 
@@ -227,12 +255,16 @@ fn compile(
         }
     }
     let (read, gone) = (read.into_inner(), gone.into_inner());
-    Ok(Loaded { plan: plan.map(Arc::new), diagnostics, text, read, gone, name, files })
+    let mut loaded = Loaded { plan: plan.map(Arc::new), diagnostics, text, read, gone, name, files };
+    if loaded.plan.is_none() && overrides.set.is_empty() {
+        loaded.add_missing_items();
+    }
+    Ok(loaded)
 }
 
 /// Returns a file beside the pipeline as it is found from here, where the pipeline is `name`.
 fn shown(name: &str, path: &str) -> String {
-    if name.contains('/') { crate::spec::beside(name, path) } else { path.to_owned() }
+    if name.contains('/') { spec::beside(name, path) } else { path.to_owned() }
 }
 
 fn exists(files: &ProjectFiles, path: &str) -> bool {

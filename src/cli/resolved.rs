@@ -315,6 +315,7 @@ fn claim(plan: &Plan, assert: &Assert) -> Value {
         Check::Contains(wanted) => fields["contains"] = operand(wanted),
         Check::Matches(regex) => fields["matches"] = json!(regex.as_str()),
         Check::Within { of, by } => fields["within"] = json!({ "of": operand(of), "by": operand(by) }),
+        Check::Schema(schema) => fields["schema"] = (*schema.value()).clone(),
         Check::Expr(id) => fields["expr"] = json!(plan.templates.expression(*id)),
     }
     fields

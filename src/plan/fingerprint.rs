@@ -265,7 +265,7 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
                 Check::Equals(operand) | Check::Contains(operand) => fields.operand(operand),
                 Check::Within { of, by } => [of, by].into_iter().for_each(|operand| fields.operand(operand)),
                 Check::Expr(expression) => fields.expressions.push(*expression),
-                Check::Matches(_) => {}
+                Check::Matches(_) | Check::Schema(_) => {}
             }
             Vec::new()
         }

@@ -145,6 +145,7 @@ pub(super) fn check(plan: &Plan, check: &Check) -> String {
         Check::Contains(wanted) => format!("contains {}", operand(plan, wanted)),
         Check::Matches(regex) => format!("matches {regex}"),
         Check::Within { of, by } => format!("within {} of {}", operand(plan, by), operand(plan, of)),
+        Check::Schema(schema) => format!("schema {}", schema.value()),
         Check::Expr(id) => format!("expr {}", plan.templates.expression(*id)),
     }
 }

@@ -8,6 +8,17 @@ use crate::base::{RunId, StepName, TokenCount};
 use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
 use crate::stats::{Categories, Mean, wilson_95};
 
+/// What stopped a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StopSummary {
+    /// The condition of its `stop` (`budget`, `errors`, …), or what came from outside: `interrupt`, `terminate`,
+    /// `command`, `cancel`, `backend_unusable`, `source_unusable`, `bug`.
+    pub condition: String,
+    /// What it was judged by, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+}
+
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
@@ -20,6 +31,9 @@ pub struct Summary {
     /// What stopped it, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<String>,
+    /// The same for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopSummary>,
     /// Cases by how they ended.
     pub cases: CaseCounts,
     /// The share of cases that may fail before the run counts as failed, where the pipeline says one.
@@ -240,6 +254,7 @@ impl Tally {
             name: self.started.as_ref().map(|started| started.name.clone()).unwrap_or_default(),
             status: self.status(),
             stopped_by: self.stopped_by(),
+            stop: self.stop(),
             cases: self.cases,
             tolerated: None,
             total: self.total,
@@ -277,6 +292,26 @@ impl Tally {
             (None, Some(RunOutcome::Stopped(StopCause::Cancel))) => RunStatus::Cancelled,
             (None, Some(RunOutcome::Stopped(_))) => RunStatus::Stopped,
             (None, None) => RunStatus::Interrupted,
+        }
+    }
+
+    fn stop(&self) -> Option<StopSummary> {
+        let summary =
+            |condition: &str, evidence: Option<String>| StopSummary { condition: condition.to_owned(), evidence };
+        match (&self.bug, &self.outcome) {
+            (Some(message), _) => Some(summary("bug", Some(message.clone()))),
+            (None, Some(RunOutcome::Stopped(cause))) => Some(match cause {
+                StopCause::Interrupt => summary("interrupt", None),
+                StopCause::Terminate => summary("terminate", None),
+                StopCause::Command => summary("command", None),
+                StopCause::Cancel => summary("cancel", None),
+                StopCause::BackendUnusable { backend, failure } => {
+                    summary("backend_unusable", Some(format!("{backend}: {}", failure.detail)))
+                }
+                StopCause::Condition(reached) => summary(&reached.condition, Some(reached.evidence.clone())),
+                StopCause::SourceUnusable { reason } => summary("source_unusable", Some(reason.clone())),
+            }),
+            (None, Some(RunOutcome::Complete) | None) => None,
         }
     }
 

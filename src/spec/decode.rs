@@ -217,7 +217,7 @@ const PLACES: &[(&str, &str)] = &[
     ("swap", "in a judge"),
     ("explain", "in a judge"),
     ("levels", "under `score` of a judge"),
-    ("schema", "in a step beside its `chat`, or in a judge"),
+    ("schema", "in a step beside its `chat`, in a judge, or in an assert"),
     ("repair", "in a step, beside its kind"),
     ("repeat", "at the top of the file"),
     ("seed", "at the top of the file"),

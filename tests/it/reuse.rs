@@ -146,7 +146,7 @@ fn a_plan_names_what_was_edited_and_what_is_below_it() {
     bench.project.edit(FILE, QUESTION.0, QUESTION.1);
     let said = text(&bench.project.run(&["plan", FILE, "--repeat", "20"]).stdout);
     assert!(said.contains("debate   dialogue  20 reused\n"), "{said}");
-    assert!(said.contains("verdict  judge     20 changed (question): 40 calls\n"), "{said}");
+    assert!(said.contains("verdict  judge     20 changed (question): 40 calls (2 orders each)\n"), "{said}");
 
     bench.project.edit(FILE, QUESTION.1, QUESTION.0);
     bench.project.edit(FILE, "Is that a good idea?", "Is it?");
