@@ -347,7 +347,8 @@ fn the_end_says_where_to_look() {
     let stream = |shared: &Shared| Stream::new(Box::new(shared.clone()), ColorChoice::Never, true, 80);
     let data = Shared::default();
     let mut printer = Printer::over(stream(&data), stream(&screen));
-    let ending = Ending { results: None, kept: ".pipe/runs/debate-1".to_owned(), name: "last".to_owned() };
+    let ending =
+        Ending { results: None, kept: ".pipe/runs/debate-1".to_owned(), name: "last".to_owned(), spent: Vec::new() };
     say_ending(&mut printer, &story.tally().summary(&"debate-1".into()), &ending);
     expect![[r#"
 
