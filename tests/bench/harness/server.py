@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +10,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+from . import install
 
 PACKAGE = "nginx-light"
 MODEL = "bench"
@@ -151,19 +152,4 @@ class Server:
 
 def find() -> str:
     """Returns the path of nginx, installing it where it is missing."""
-    path = "/usr/local/sbin:/usr/sbin:/sbin:" + os.environ.get("PATH", "")
-    found = shutil.which("nginx", path=path)
-    if found:
-        return found
-    print(f"installing {PACKAGE}", flush=True)
-    root = [] if os.geteuid() == 0 else ["sudo"]
-    # A run level that is known keeps Debian's package from starting a service on port 80.
-    quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    settings = [f"{name}={value}" for name, value in quiet.items()]
-    subprocess.run([*root, "apt-get", "update", "-qq"], check=True)
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", PACKAGE]
-    subprocess.run([*root, "env", *settings, *install], check=True, stdout=subprocess.DEVNULL)
-    found = shutil.which("nginx", path=path)
-    if not found:
-        raise SystemExit(f"{PACKAGE} was installed, but there is no nginx in {path}")
-    return found
+    return install.debian(PACKAGE, "nginx")
