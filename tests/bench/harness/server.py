@@ -45,7 +45,7 @@ http {{
     fastcgi_temp_path {root}/fastcgi;
     uwsgi_temp_path {root}/uwsgi;
     scgi_temp_path {root}/scgi;
-    log_format call '$status $connection $content_length';
+    log_format call '$status $connection $content_length $msec $request_time';
     access_log off;
     keepalive_timeout 1h;
     keepalive_requests 1000000000;
@@ -73,6 +73,8 @@ class Calls:
     connections: int
     # Of the bodies, as their Content-Length says; a body without one counts nothing.
     body_bytes: int
+    # When the first of them began to be read, in seconds since the epoch; the server's clock has milliseconds.
+    first: float
 
     @property
     def total(self):
@@ -139,15 +141,16 @@ class Server:
             if time.monotonic() > deadline:
                 raise SystemExit("nginx did not reopen its log")
             time.sleep(0.001)
-        statuses, connections, body_bytes = Counter(), set(), 0
+        statuses, connections, body_bytes, first = Counter(), set(), 0, float("inf")
         with taken.open() as lines:
             for line in lines:
-                status, connection, length = line.split()
+                status, connection, length, ended, took = line.split()
                 statuses[status] += 1
                 connections.add(connection)
                 body_bytes += 0 if length == "-" else int(length)
+                first = min(first, float(ended) - float(took))
         taken.unlink()
-        return Calls(statuses, len(connections), body_bytes)
+        return Calls(statuses, len(connections), body_bytes, first)
 
 
 def find() -> str:
