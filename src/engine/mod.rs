@@ -10,6 +10,7 @@
 
 mod breaker;
 mod call;
+mod clock;
 mod evaluate;
 mod evidence;
 mod fan;
@@ -31,10 +32,9 @@ mod tests;
 pub use call::{
     Effect, ElementNo, Evaluate, Input, Key, Observe, Offered, Question, StartCall, Step, TaskKey, Ticket,
 };
+pub use clock::Clock;
 pub use evidence::Prefix;
 pub use replay::Replay;
 pub use spent::SpentBy;
-pub use state::{
-    CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState, chained,
-};
+pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState, chained};
 pub use step::{Engine, Options};

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::clock::Clock;
 use super::evidence::Prefix;
 use super::spent::SpentBy;
 use super::state::{
-    BackendState, CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState,
+    BackendState, CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState,
 };
 use super::step::{Engine, Options};
 use crate::event::{

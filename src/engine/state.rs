@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::call::{ElementNo, Key, TaskKey};
+use super::clock::Clock;
 use super::evidence::Prefix;
 use super::spent::SpentBy;
 use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, Timestamp};
@@ -43,17 +44,6 @@ pub struct RunState {
     pub all_cases: Option<u64>,
     /// What that condition has seen.
     pub prefix: Prefix,
-}
-
-/// How long processes have worked on a run, the time between two of them left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Clock {
-    /// Those before the present one, in microseconds.
-    pub earlier_us: u64,
-    /// When the present one began.
-    pub began: Option<Timestamp>,
-    /// The latest event.
-    pub latest: Option<Timestamp>,
 }
 
 /// A case that is not settled.
@@ -151,17 +141,6 @@ pub struct IllegalEvent {
     pub kind: &'static str,
     /// What does not fit.
     pub why: String,
-}
-
-impl Clock {
-    fn tick(&mut self, at: Timestamp, takes_over: bool) {
-        if let (true, Some(began), Some(latest)) = (takes_over, self.began, self.latest) {
-            self.earlier_us += latest.micros_since(began);
-            self.began = Some(at);
-        }
-        self.began.get_or_insert(at);
-        self.latest = Some(at);
-    }
 }
 
 impl BackendState {
