@@ -315,6 +315,9 @@ impl Tally {
                 StopCause::Condition(reached) => summary(&reached.condition, Some(reached.evidence.clone())),
                 StopCause::SourceUnusable { reason } => summary("source_unusable", Some(reason.clone())),
             }),
+            (None, Some(RunOutcome::Enough(reached))) => {
+                Some(summary(&reached.condition, Some(reached.evidence.clone())))
+            }
             (None, Some(RunOutcome::Complete) | None) => None,
         }
     }
