@@ -2,6 +2,8 @@
 
 import ast
 
+import disk
+import holders
 import kills
 from campaign import Campaign
 
@@ -9,6 +11,10 @@ CAMPAIGNS = [
     Campaign("C1", "SIGKILL at the k-th system call that writes", kills.kill_at_call, 60, None,
              least_hits=0.9, prepare=kills.each_call),
     Campaign("C2", "SIGKILL at a random time", kills.kill_at_random, 100, 10_000),
+    Campaign("C7", "a full disk: small file systems, ENOSPC from the k-th write on", disk.full, 40, 1_000,
+             prepare=disk.full_cases),
+    Campaign("C8", "EIO at the k-th write or sync; slow syncs", disk.failing, 40, None, prepare=disk.failing_cases),
+    Campaign("C9", "several processes want one run; the holder stopped, killed", holders.several, 50, 500),
     Campaign("C10", "SIGTERM and SIGINT at a random time", kills.leave_in_order, 60, 600, least_hits=0.4),
 ]
 # All that were designed, those that other programs run included.
