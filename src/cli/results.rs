@@ -51,7 +51,7 @@ pub(super) fn results(args: &ResultsArgs, home: &Home, printer: &mut Printer) ->
             // Several may write rows of one run at once.
             let beside = format!(".{name}.{}.part", std::process::id());
             let open = Folder::open_followed;
-            let new = Replacement { path, format, open: &open, beside: &beside, note: &|| Ok(()) };
+            let new = Replacement { path, format, open: &open, beside: &beside, note: &|_| Ok(()) };
             new.write(&reader, &layout)?;
             printer.say(&format!("results: {}", path.display()));
         }

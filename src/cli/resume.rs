@@ -108,7 +108,7 @@ pub(super) async fn take_up(
         Ok(survey) => survey,
         Err(exit) => return Ok(exit),
     };
-    let output = Output::plan(&plan, kept.force, Some(dir), session.json)?;
+    let output = Output::plan(&plan, kept.force, Some(dir), &place::home_here(), session.json, printer)?;
     let earlier = found.started.backends.clone();
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
@@ -180,7 +180,8 @@ fn over(dir: &RunDir, found: &Resumable, json: bool, printer: &mut Printer) -> R
         let file = Path::new(&found.started.file);
         let loaded = pipeline::compile_again(file, &found.source, &kept.overrides, kept.allow_outside)?;
         if let Some(plan) = loaded.plan.filter(|plan| output::is_owed(plan, dir))
-            && let Some(path) = Output::plan(&plan, kept.force, Some(dir), json)?.write(dir, &plan, printer)?
+            && let output = Output::plan(&plan, kept.force, Some(dir), &place::home_here(), json, printer)?
+            && let Some(path) = output.write(dir, &plan, printer)?
         {
             printer.say(&format!("results: {}", path.display()));
         }
