@@ -59,6 +59,7 @@ codes! {
     ITEMS = "P0406": "items that are missing, repeated or without their id.";
     COLUMN = "P0407": "a column of the results that comes from nowhere.";
     HISTORY = "P0408": "`history` that names a step without one talk to continue.";
+    JUDGE_SAYS = "P0409": "a `judge_says` that waits for no option, or whose question shows nothing of the talk.";
     MIXED_STOP = "P0420": "conditions under `all` of the run's stop that cannot be tested together.";
     SCALE = "P0430": "a scale that is none, or names for scores that it does not have.";
     VOTING = "P0431": "votes that cannot be counted as asked, or an order that what is asked does not have.";

@@ -7,8 +7,8 @@ use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
 use crate::judge::{AnswerSchema, Rule, Scale};
 use crate::plan::{
     Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, CellIdx, Chat, Concurrency, Course, Dialogue, ForEach,
-    History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling, Step as PlanStep, StepIdx,
-    StepKind, Stop, Transform, Wanted,
+    History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, RoundJudge, Sampling,
+    Step as PlanStep, StepIdx, StepKind, Stop, Transform, Wanted,
 };
 use crate::prompt::Templates;
 
@@ -60,12 +60,25 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
             StepKind::Dialogue(Dialogue {
                 actors: vec![ActorIdx(0), ActorIdx(1)],
                 opening: any,
-                stop: Stop::Any(vec![Stop::Rounds(number(rounds)), Stop::Says(0), Stop::Agree(0), Stop::Budget(20)]),
+                stop: Stop::Any(vec![
+                    Stop::Rounds(number(rounds)),
+                    Stop::Says(0),
+                    Stop::JudgeSays(0),
+                    Stop::Agree(0),
+                    Stop::Budget(20),
+                ]),
                 order: Order::Random,
                 history: History::Last(number(2)),
                 patterns: vec![Pattern { actor: None, regex }],
                 captures: vec![None],
                 likenesses: Vec::new(),
+                judges: vec![RoundJudge {
+                    actor: ActorIdx(2),
+                    question: any,
+                    choose: ["over", "open"].map(str::to_owned).to_vec(),
+                    on: "over".to_owned(),
+                    repair: 1,
+                }],
             }),
         ),
         step(
