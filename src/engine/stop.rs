@@ -189,13 +189,13 @@ mod tests {
 
     #[test]
     fn a_judge_is_asked_only_when_it_decides_and_unknown_stays_unknown() {
+        use Judged::{GoesOn, Nothing, Over, Unasked};
         let facts = Facts { says: vec![true, false], ..Facts::default() };
         let said = [(ActorIdx(0), &facts), (ActorIdx(1), &facts)];
         let check = |stop: &Stop, judged: [Judged; 2], expected: Ending| {
             let talk = Talk { said: &said, speakers: 2, tokens: 0, judged: &judged };
             assert_eq!(ending(stop, talk), expected, "{stop:?} with {judged:?}");
         };
-        use Judged::{GoesOn, Nothing, Over, Unasked};
         let (yes, no) = (|| Stop::Says(0), || Stop::Says(1));
         let judge = |which| Stop::JudgeSays(which);
         check(&judge(0), [Unasked; 2], Ending::Asks(0));

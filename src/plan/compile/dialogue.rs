@@ -46,16 +46,16 @@ impl Sought {
 impl Compiler<'_> {
     pub(super) fn dialogue(
         &mut self,
-        step: &spec::Entry<spec::Step>,
+        entry: &spec::Entry<spec::Step>,
         dialogue: &spec::Dialogue,
         cast: Option<&Cast>,
     ) -> ReadDialogue {
-        let name = &step.name.value;
+        let name = &entry.name.value;
         let names: &[Spanned<String>] = dialogue.actors.as_deref().unwrap_or_default();
         let speakers: Vec<_> = names.iter().map(|name| self.actor_of(name, cast)).collect();
         let what = format!("`opening` of step `{name}`");
         let opening = dialogue.opening.as_ref().and_then(|text| self.template(&what, text, Role::Question));
-        let repair = step.value.as_ref().and_then(|step| step.repair.as_ref());
+        let repair = entry.value.as_ref().and_then(|step| step.repair.as_ref());
         let repair = self.optional(&format!("`repair` of step `{name}`"), repair);
         let repair = repair.map_or(DEFAULT_REPAIRS, |repairs| repairs.0);
         let mut sought = Sought { repair, ..Sought::default() };
@@ -74,7 +74,7 @@ impl Compiler<'_> {
         };
         let dialogue = whole();
         reads.extend(opening);
-        ReadDialogue { dialogue, reads }
+        ReadDialogue { reads, dialogue }
     }
 
     fn stop(

@@ -275,8 +275,8 @@ impl Compiler<'_> {
 /// Returns true for a dialogue whose stop asks somebody.
 fn asks_judges(step: &spec::Step) -> bool {
     let mut judges = Vec::new();
-    let stop = step.dialogue.as_ref().and_then(|dialogue| dialogue.stop.as_ref());
-    stop.into_iter().for_each(|stop| stop.judges(&mut judges));
+    let ending = step.dialogue.as_ref().and_then(|dialogue| dialogue.stop.as_ref());
+    ending.into_iter().for_each(|ending| ending.judges(&mut judges));
     !judges.is_empty()
 }
 
