@@ -373,6 +373,8 @@ fn halt(halt: &Halt) -> Value {
     match halt {
         Halt::Any(halts) => json!({ "any": halts.iter().map(self::halt).collect::<Vec<_>>() }),
         Halt::All(halts) => json!({ "all": halts.iter().map(self::halt).collect::<Vec<_>>() }),
+        Halt::Not(inner) => json!({ "not": self::halt(inner) }),
+        Halt::Cost(cost) => json!({ "budget": { "cost": cost.to_string() } }),
         Halt::Tokens(tokens) => json!({ "budget": { "tokens": tokens } }),
         Halt::Time(time) => json!({ "budget": { "time": length(*time) } }),
         Halt::Failed(count) => json!({ "errors": { "count": count } }),

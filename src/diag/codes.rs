@@ -61,6 +61,8 @@ codes! {
     HISTORY = "P0408": "`history` that names a step without one talk to continue.";
     JUDGE_SAYS = "P0409": "a `judge_says` that waits for no option, or whose question shows nothing of the talk.";
     MIXED_STOP = "P0420": "conditions under `all` of the run's stop that cannot be tested together.";
+    SENSELESS_STOP = "P0421": "a condition that holds before the first call, or that nothing can make hold.";
+    NO_PRICE = "P0422": "a budget in money, and a model whose price is not known.";
     SCALE = "P0430": "a scale that is none, or names for scores that it does not have.";
     VOTING = "P0431": "votes that cannot be counted as asked, or an order that what is asked does not have.";
     ANSWER_SCHEMA = "P0432": "a schema for answers that is none, too large, or points elsewhere.";

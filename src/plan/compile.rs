@@ -176,6 +176,7 @@ impl Compiler<'_> {
             cells: Cells::default(),
         };
         plan.hash = hash::hash(&plan, self.reads.run_name);
+        self.check_prices(&plan);
         // What follows from another mistake is not said again.
         if !has_errors(&self.report) {
             self.try_out(&plan);

@@ -39,7 +39,9 @@ pub use judge::{Contestants, Judge, Levels, Score};
 pub use matrix::{Axis, Combination, Matrix};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
-pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version};
+pub use quantity::{
+    Backoff, Count, Length, Money, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version,
+};
 pub use run::{Columns, Limits, Results, Retries, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::table::Named;
 use super::{
     AnyValue, Backoff, BaseUrl, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag, ForEach, Length, Levels,
-    Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Required, Rows,
-    RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec, StepNames, Table, TablePath,
+    Money, Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Required,
+    Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec, StepNames, Table, TablePath,
     Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
@@ -261,6 +261,7 @@ inline! {
     ] }
     Length => { "type": "string", "pattern": format!("^{LENGTH}$") }
     Backoff => { "type": "string", "pattern": format!(r"^{LENGTH}\.\.{LENGTH}$") }
+    Money => { "type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})? ?USD$" }
     Rate => { "type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})? ?USD/[Mk]$" }
     Slots => { "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1, "maximum": u32::MAX }] }
     Word => { "type": "string", "pattern": r"^\s*\S[^\u0000-\u001f]*$", "not": { "pattern": r"\{\{" } }

@@ -101,6 +101,27 @@ pub(super) const PAGES: &[Page] = &[
               `budget` and `errors` act at once, wherever the run is. The two meet under `any` alone.",
     },
     Page {
+        code: code::SENSELESS_STOP,
+        means: "A condition of the run's stop holds before anything has been asked, or nothing that may happen makes it \
+                hold.",
+        wrong: "stop: { any: [{ budget: { tokens: 1M } }, { not: { errors: { count: 3 } } }] }\n",
+        right: "stop: { all: [{ budget: { tokens: 1M } }, { not: { errors: { count: 3 } } }] }\n",
+        why: "At its start a run has spent nothing and nothing has failed, so that `not` of a budget or of errors holds \
+              at once. It makes sense beside something that must hold, under `all`: so much is spent while fewer \
+              than three cases have failed.",
+    },
+    Page {
+        code: code::NO_PRICE,
+        means: "The run may spend so much money, and nobody says what a model costs that it asks.",
+        wrong: "models: { small: { model: llama3.2 } }\nactors: { pro: { model: small }, con: { model: small }, referee: { \
+                model: small } }\nstop: { budget: { cost: 2.50 USD } }\n",
+        right: "models: { small: { model: llama3.2, price: { input: 0.15 USD/M, output: 0.60 USD/M } } }\nactors: { pro: { \
+                model: small }, con: { model: small }, referee: { model: small } }\nstop: { budget: { cost: 2.50 USD } \
+                }\n",
+        why: "Cost is counted from the tokens that servers tell and from `price` in the entries of `models`. A model \
+              without a price would be spent on without end. What runs inside of pipe is free.",
+    },
+    Page {
         code: code::MATRIX,
         means: "The combinations of a matrix cannot be made, or it sets something that holds for the whole run.",
         wrong: "actors: { pro: {} }\nmatrix: { often: { set: repeat, to: [1, 2] } }\nsteps:\n  ask:\n    chat: { actor: \
