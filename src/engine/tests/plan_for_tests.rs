@@ -150,7 +150,7 @@ fn debate(any: TemplateId, rounds: u32) -> Dialogue {
             Stop::Says(0),
             Stop::JudgeSays(0),
             Stop::Agree(0),
-            Stop::Budget(20),
+            Stop::Budget(40),
         ]),
         order: Order::Random,
         history: History::Last(number(2)),
