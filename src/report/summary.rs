@@ -72,6 +72,9 @@ pub struct Summary {
     /// Requests that left the oldest turns of their dialogue out, as its `history` says.
     #[serde(skip_serializing_if = "is_zero")]
     pub trimmed: u64,
+    /// Answers to `judge_says` that could not be counted, so that they stopped nothing; those asked again included.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread: u64,
     /// What was settled of each step.
     pub steps: Vec<StepSummary>,
     /// The same in each cell of the matrix.
@@ -280,6 +283,7 @@ impl Tally {
             first_given_up: self.first_given_up.clone(),
             cut: self.cut,
             trimmed: self.trimmed,
+            unread: self.unread,
             steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
             cells: self.cells.summaries(),
             backends: self.backends.clone(),

@@ -168,6 +168,8 @@ const PLACES: &[(&str, &str)] = &[
     ("agree", "under `stop` of a dialogue"),
     ("unchanged", "under `stop` of a dialogue"),
     ("looping", "under `stop` of a dialogue"),
+    ("judge_says", "under `stop` of a dialogue"),
+    ("on", "under `judge_says` of a stop"),
     ("order", "in a dialogue"),
     ("history", "in a chat or a dialogue"),
     ("opens", "under `order` of a dialogue"),

@@ -7,6 +7,7 @@ mod decode;
 mod defaults;
 mod dialogue;
 mod document;
+mod ending;
 mod flow;
 mod include;
 mod items;
@@ -30,10 +31,9 @@ mod words;
 pub use answer::{Flag, Repairs, SchemaSource, VoteRule};
 pub use decode::Required;
 pub use defaults::{Defaults, Inherited, StepDefaults};
-pub use dialogue::{
-    Agree, Budget, Dialogue, History, Looping, Opens, OpensWord, Order, OrderWord, Says, Stop, Unchanged,
-};
+pub use dialogue::{Dialogue, History, Opens, OpensWord, Order, OrderWord};
 pub use document::Document;
+pub use ending::{Agree, Budget, JudgeSays, Looping, Says, Stop, Unchanged};
 pub use flow::{AnyValue, Assert, ForEach, OnError, Transform, Within};
 pub use include::{ReadText, beside};
 pub use items::{ColumnTypes, Items, Rows, Sample, Shuffle};
