@@ -19,6 +19,7 @@ mod frontier;
 mod halt;
 mod invariants;
 mod outcome;
+mod repeats;
 mod replay;
 mod retry;
 mod spent;
@@ -34,6 +35,7 @@ pub use call::{
 };
 pub use clock::Clock;
 pub use evidence::Prefix;
+pub use repeats::Repeats;
 pub use replay::Replay;
 pub use spent::SpentBy;
 pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState, chained};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::call::{ElementNo, Key, TaskKey};
 use super::clock::Clock;
 use super::evidence::Prefix;
+use super::repeats::Repeats;
 use super::spent::SpentBy;
 use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, Timestamp};
 use crate::event::{
@@ -44,6 +45,8 @@ pub struct RunState {
     pub all_cases: Option<u64>,
     /// What that condition has seen.
     pub prefix: Prefix,
+    /// Which items are being repeated, where that may end early.
+    pub repeats: Repeats,
 }
 
 /// A case that is not settled.
@@ -208,6 +211,7 @@ impl RunState {
             backends: vec![fresh; plan.backends.len()],
             all_cases: None,
             prefix: Prefix::default(),
+            repeats: Repeats::default(),
         }
     }
 
@@ -246,9 +250,12 @@ impl RunState {
             Event::TaskSettled(event) => self.settle(plan, event),
             Event::TaskAdopted(event) => self.settle(plan, &event.task),
             Event::CaseSettled(event) => match self.open.remove(&event.case) {
-                Some(_) => {
+                Some(case) => {
                     self.cases.settle(event.status);
-                    self.prefix.settle(plan, event, self.all_cases);
+                    if let Some(evidence) = &plan.evidence {
+                        self.prefix.settle((plan, evidence), event.case, &event.observed, self.all_cases);
+                    }
+                    self.repeats.settle(plan, case.cell, event, case.repeat);
                     Ok(())
                 }
                 None => Err(format!("case {} is not open", event.case)),
@@ -271,6 +278,10 @@ impl RunState {
                 if event.case.is_some() {
                     self.prefix.tell();
                 }
+                Ok(())
+            }
+            Event::RepeatsReached(event) => {
+                self.repeats.reached(event);
                 Ok(())
             }
             Event::RunTuned(_)
@@ -320,6 +331,12 @@ impl RunState {
         let cell = plan.find_cell(&event.matrix);
         let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", event.case))?;
         self.cases.admitted += 1;
+        if let Some(skipped) = self.repeats.admit(plan, event, cell) {
+            let matrix = &plan.cell(skipped.cell).matrix;
+            for repeat in skipped.repeats {
+                self.admitted_chain = chained(self.admitted_chain, &skipped.item, repeat, matrix);
+            }
+        }
         self.admitted_chain = chained(self.admitted_chain, &event.item, event.repeat, &event.matrix);
         let case = CaseState {
             item: event.item.clone(),
