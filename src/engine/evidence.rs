@@ -9,7 +9,7 @@ use super::state::RunState;
 use super::step::Engine;
 use crate::base::CaseNo;
 use crate::event::{CaseSettled, CaseStatus, Event, Observation, SnapCounts, SnapPrefix, StopCause, StopReached};
-use crate::plan::{Condition, Evidence, Ground, Plan, StepIdx, decided};
+use crate::plan::{Condition, Evidence, Ground, Lead, Plan, StepIdx, decided};
 
 /// Values that are told apart; more have no majority that anybody could use, and would fill memory.
 const MOST_VALUES: usize = 1_000;
@@ -174,7 +174,7 @@ impl Prefix {
 
 /// Says what leads, when the cases that are left cannot change it.
 fn decided_of(counts: &Counts, left: u64) -> Option<String> {
-    let (value, most, next) = decided(&counts.values, counts.others, left)?;
+    let Lead { first: (value, most), next } = decided(&counts.values, counts.others, left)?;
     let next = next.map(|(value, count)| format!(" before {value} {count}")).unwrap_or_default();
     Some(format!("{value} {most}{next}"))
 }

@@ -10,6 +10,7 @@
 
 mod breaker;
 mod call;
+mod chain;
 mod clock;
 mod evaluate;
 mod evidence;
@@ -33,10 +34,11 @@ mod tests;
 pub use call::{
     Effect, ElementNo, Evaluate, Input, Key, Observe, Offered, Question, StartCall, Step, TaskKey, Ticket,
 };
+pub use chain::chained;
 pub use clock::Clock;
 pub use evidence::Prefix;
 pub use repeats::Repeats;
 pub use replay::Replay;
 pub use spent::SpentBy;
-pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState, chained};
+pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState};
 pub use step::{Engine, Options};

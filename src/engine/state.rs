@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::call::{ElementNo, Key, TaskKey};
+use super::chain::chained;
 use super::clock::Clock;
 use super::evidence::Prefix;
 use super::repeats::Repeats;
@@ -14,7 +15,6 @@ use crate::event::{
     Evaluated, Event, Failure, Outcome, Recorded, TaskSettled, Usage,
 };
 use crate::plan::{ActorIdx, Call, CellIdx, Plan, StepIdx};
-use serde_json::{Map, Value};
 
 /// A run at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -484,18 +484,4 @@ impl BackendState {
             Capacity::Slots(_) => {}
         }
     }
-}
-
-/// Returns the hash over admitted items with one more.
-#[must_use]
-pub fn chained(chain: Digest, item: &ItemId, repeat: u32, matrix: &Map<String, Value>) -> Digest {
-    let hasher = Hasher::new("pipe admitted 1")
-        .field(chain.as_bytes())
-        .field(item.as_str().as_bytes())
-        .number(u64::from(repeat));
-    // Without a matrix as before there were any: journals of then go on.
-    let values = matrix.iter();
-    let hasher = values
-        .fold(hasher, |hasher, (name, value)| hasher.field(name.as_bytes()).field(value.to_string().as_bytes()));
-    hasher.finish()
 }

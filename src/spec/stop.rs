@@ -117,7 +117,7 @@ pub enum Repeat {
     /// So often.
     Times(Setting<Count>),
     /// Until it is enough.
-    Until(RepeatUntil),
+    Until(Box<RepeatUntil>),
 }
 
 /// How often each item is run at most, and when it is enough.
@@ -186,7 +186,7 @@ impl Repeat {
 impl Decode for Repeat {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         match node.kind {
-            Kind::Map(_) => RepeatUntil::decode(node, place, report).map(Self::Until),
+            Kind::Map(_) => RepeatUntil::decode(node, place, report).map(|until| Self::Until(Box::new(until))),
             Kind::Scalar(_) | Kind::List(_) | Kind::Invalid => Setting::decode(node, place, report).map(Self::Times),
         }
     }

@@ -106,7 +106,7 @@ pub(super) fn observation(observe: &Observe) -> Vec<Option<Observation>> {
         2 => Some(Observation::Label("con".to_owned())),
         _ => Some(Observation::Label("pro".to_owned())),
     };
-    vec![(draw % 16 > 0).then_some(Observation::Truth(draw.is_multiple_of(7))), value]
+    vec![(!draw.is_multiple_of(16)).then_some(Observation::Truth(draw.is_multiple_of(7))), value]
 }
 
 pub(super) fn report(outcome: Outcome) -> Box<Report> {

@@ -10,16 +10,21 @@ use crate::spec::{Decided, RepeatStop, RunStop, Text};
 #[derive(Default)]
 pub(super) struct Sights {
     observed: Vec<Observed>,
+    /// Their expressions as written.
+    sources: Vec<String>,
     /// Steps that are read, by name.
     reads: Vec<String>,
 }
 
 impl Sights {
     /// Returns the position of something to look at; the same is looked at once.
-    fn add(&mut self, expr: ExpressionId, is_claim: bool) -> usize {
-        let observed = Observed { expr, is_claim };
-        self.observed.iter().position(|known| *known == observed).unwrap_or_else(|| {
-            self.observed.push(observed);
+    fn add(&mut self, source: &Text, expr: ExpressionId, is_claim: bool) -> usize {
+        let source = source.value.trim();
+        let known = self.sources.iter().zip(&self.observed);
+        let mut known = known.map(|(known, observed)| known == source && observed.is_claim == is_claim);
+        known.position(|same| same).unwrap_or_else(|| {
+            self.observed.push(Observed { expr, is_claim });
+            self.sources.push(source.to_owned());
             self.observed.len() - 1
         })
     }
@@ -55,11 +60,12 @@ impl Compiler<'_> {
     fn of_repeat(&mut self, stop: &RepeatStop, sights: &mut Sights) -> Option<Condition> {
         if let Some(expr) = &stop.expr {
             let id = self.sight("`expr` of `stop` of `repeat`", expr, sights)?;
-            return Some(Condition::Holds(sights.add(id, true)));
+            return Some(Condition::Holds(sights.add(expr, id, true)));
         }
         if let Some(decided) = &stop.decided {
-            let id = self.sight("`of` of `decided`", decided.of.as_ref()?, sights)?;
-            return Some(Condition::Decided(sights.add(id, false)));
+            let of = decided.of.as_ref()?;
+            let id = self.sight("`of` of `decided`", of, sights)?;
+            return Some(Condition::Decided(sights.add(of, id, false)));
         }
         if let Some(inner) = &stop.not {
             return self.of_repeat(inner, sights).map(|inner| Condition::Not(Box::new(inner)));
@@ -73,7 +79,7 @@ impl Compiler<'_> {
 
     pub(super) fn holds(&mut self, expr: &Text, sights: &mut Sights) -> Option<Condition> {
         let id = self.sight("`expr` of the run's `stop`", expr, sights)?;
-        Some(Condition::Holds(sights.add(id, true)))
+        Some(Condition::Holds(sights.add(expr, id, true)))
     }
 
     pub(super) fn decided(&mut self, decided: &Decided, sights: &mut Sights) -> Option<Condition> {
@@ -90,7 +96,7 @@ impl Compiler<'_> {
             );
             return None;
         }
-        Some(Condition::Decided(sights.add(id, false)))
+        Some(Condition::Decided(sights.add(of, id, false)))
     }
 
     fn sight(&mut self, what: &str, text: &Text, sights: &mut Sights) -> Option<ExpressionId> {
