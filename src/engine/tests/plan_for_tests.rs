@@ -49,6 +49,7 @@ pub(super) const fn cell_of(case: u64) -> CellIdx {
 }
 
 /// Every kind of step, over two backends.
+#[expect(clippy::too_many_lines, reason = "one plan, written out")]
 fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
     let mut templates = Templates::default();
     let any = templates.add("x").expect("compiles");
