@@ -177,7 +177,7 @@ fn each_item_is_repeated_until_it_is_enough() {
             project.write(FILE, &yaml.replace("repeat: 5", &repeat));
             let (code, talk) = run(&project, RUN);
             assert_eq!(code, Some(0), "{talk}");
-            assert!(talk.contains("enough of 8 items before the last"), "{talk}");
+            assert!(talk.contains("8 items had enough before the last one"), "{talk}");
             fs::read_to_string(project.path("out.jsonl")).expect("it is over")
         })
         .into();
