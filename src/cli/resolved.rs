@@ -8,7 +8,7 @@ use crate::event::{BackendResolved, RunStarted};
 use crate::judge::number;
 use crate::plan::{
     Assert, BackendUrl, Chat, Check, Concurrency, Condition, Course, Dialogue, Evidence, FileItems, ForEach, Halt,
-    History, Items, ModelChoice, OnError, Operand, Order, Plan, Step, StepKind, Stop, Wanted,
+    History, Items, Limits, ModelChoice, OnError, Operand, Order, Plan, Step, StepKind, Stop, Wanted,
 };
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
@@ -48,7 +48,7 @@ pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
     if plan.tolerated > 0.0 {
         tree.insert("tolerate".to_owned(), json!(plan.tolerated));
     }
-    tree.insert("limits".to_owned(), limits(plan));
+    tree.insert("limits".to_owned(), bounds(&plan.limits));
     if let Some(results) = &plan.results {
         let columns = results.columns.iter().map(|(name, column)| (name.clone(), json!(column.0.join("."))));
         let columns: Map<String, Value> = columns.collect();
@@ -268,9 +268,12 @@ fn step(plan: &Plan, step: &Step) -> Value {
         StepKind::Assert(assert) => claim(plan, assert),
     };
     let mut fields = json!({ step.kind.word(): kind });
-    let Course { when, for_each, on_error } = &step.course;
+    let Course { when, for_each, on_error, limits } = &step.course;
     if let Some(when) = when {
         fields["when"] = json!(plan.templates.expression(*when));
+    }
+    if let Some(own) = limits {
+        fields["limits"] = bounds(own);
     }
     match for_each {
         None => {}
@@ -411,8 +414,8 @@ fn length(Millis(millis): Millis) -> String {
     if millis.is_multiple_of(1_000) { format!("{}s", millis / 1_000) } else { format!("{millis}ms") }
 }
 
-fn limits(plan: &Plan) -> Value {
-    let times = plan.limits.timeouts;
+fn bounds(limits: &Limits) -> Value {
+    let times = limits.timeouts;
     json!({
         "timeouts": {
             "connect": length(times.connect),
@@ -421,9 +424,9 @@ fn limits(plan: &Plan) -> Value {
             "total": length(times.total),
         },
         "retries": {
-            "attempts": plan.limits.attempts,
-            "within": length(plan.limits.within),
-            "backoff": format!("{}..{}", length(plan.limits.backoff.0), length(plan.limits.backoff.1)),
+            "attempts": limits.attempts,
+            "within": length(limits.within),
+            "backoff": format!("{}..{}", length(limits.backoff.0), length(limits.backoff.1)),
         },
     })
 }

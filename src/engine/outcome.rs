@@ -1,7 +1,7 @@
 //! What follows from a request that is over: settled, retried, given up, or the backend's end.
 
 use super::breaker::Trials;
-use super::call::{Step, Ticket};
+use super::call::{Key, Step, Ticket};
 use super::retry::{self, Class};
 use super::state::CallPhase;
 use super::step::Engine;
@@ -10,7 +10,7 @@ use crate::event::{
     AttemptEnded, Capacity, CapacityChanged, Event, Failure, FailureKind, Outcome, Report, StopCause, Timings, Usage,
     WindowTrimmed,
 };
-use crate::plan::BackendIdx;
+use crate::plan::{BackendIdx, Limits};
 
 /// What a call that waits for a model to be loaded gets beyond `retries.within` (`design/engine.md`).
 const LOADING: Millis = Millis::seconds(300);
@@ -136,11 +136,17 @@ impl Engine {
         }
     }
 
+    /// Returns the bounds of a call's requests.
+    pub(super) fn limits(&self, key: Key) -> &Limits {
+        let cell = self.state.open.get(&key.case).map(|case| case.cell).unwrap_or_default();
+        self.plan.cell(cell).limits_of(key.step)
+    }
+
     /// Returns when to try again after a failure that counts; none when the limits are reached.
     fn retry_at(&self, backend: BackendIdx, ticket: Ticket, at_most: Option<u32>) -> Option<Timestamp> {
         let key = ticket.key;
         let call = self.state.call(key)?;
-        let limits = &self.plan.limits;
+        let limits = self.limits(key);
         let failed = call.charged + 1;
         let allowed = at_most.map_or(limits.attempts.get(), |few| few.min(limits.attempts.get()));
         if failed >= allowed {
@@ -157,9 +163,10 @@ impl Engine {
     fn retry_when_told(&self, backend: BackendIdx, ticket: Ticket, failure: &Failure) -> Option<Timestamp> {
         let Some(wait) = retry::dictated(failure) else { return Some(self.now) };
         let at = self.now.after(wait);
+        let Millis(within) = self.limits(ticket.key).within;
         let within = match failure.kind {
-            FailureKind::Loading => Millis(self.plan.limits.within.0 + LOADING.0),
-            _ => self.plan.limits.within,
+            FailureKind::Loading => Millis(within + LOADING.0),
+            _ => Millis(within),
         };
         (self.counted(backend, ticket, at)? <= within).then_some(at)
     }

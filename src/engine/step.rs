@@ -292,7 +292,7 @@ impl Engine {
         if let Some(trials) = &mut lane.trials {
             trials.begin();
         }
-        let timeouts = self.plan.limits.timeouts;
+        let timeouts = self.limits(key).timeouts;
         step.effects.push(Effect::StartCall(Box::new(StartCall { ticket, place, backend, timeouts })));
     }
 
@@ -330,7 +330,7 @@ impl Engine {
 
     fn sent(&mut self, ticket: Ticket) {
         let BackendIdx(lane) = self.backend_of(ticket.key);
-        let deadline = self.now.after(self.plan.limits.timeouts.total);
+        let deadline = self.now.after(self.limits(ticket.key).timeouts.total);
         if let Some(flight) = self.flow.lanes[lane].started.get_mut(&ticket.key)
             && flight.attempt == ticket.attempt
             && flight.deadline.is_none()

@@ -148,7 +148,8 @@ impl Compiler<'_> {
             .optional("`repeat`", self.spec.repeat.as_ref().and_then(spec::Repeat::most))
             .map_or(NonZeroU32::MIN, |count| count.0);
         let repeat = self.overrides.repeat.unwrap_or(repeat);
-        let limits = self.limits();
+        let mut limits = self.limits();
+        let mut bounds = self.step_bounds(&mut limits);
         let matrix = self.matrix();
         let tolerated = self.tolerated();
         let items = self.items();
@@ -160,7 +161,10 @@ impl Compiler<'_> {
         let repeats = self.enough_repeats();
         let results = self.results(items.as_ref());
         self.check_columns(items.as_ref());
-        let (cast, steps) = (cast?, steps?);
+        let (cast, mut steps) = (cast?, steps?);
+        for step in &mut steps {
+            step.course.limits = bounds.remove(step.name.as_str());
+        }
         let evidence = evidence.map(|(condition, sights)| sights.evidence(condition, &steps));
         let repeats = repeats.map(|(condition, sights)| sights.evidence(condition, &steps));
         let mut plan = Plan {
@@ -212,10 +216,35 @@ impl Compiler<'_> {
     }
 
     fn limits(&mut self) -> Limits {
-        let standard = Limits::default();
-        let Some(limits) = &self.spec.limits else { return standard };
-        let times = limits.timeouts.as_ref();
-        let retries = limits.retries.as_ref();
+        let spec = self.spec;
+        let limits = spec.limits.as_ref();
+        let times = limits.and_then(|limits| limits.timeouts.as_ref());
+        self.bounds(&Limits::default(), times, limits.and_then(|limits| limits.retries.as_ref()))
+    }
+
+    /// Returns the bounds of steps that have their own: what they do not say is as for the run.
+    fn step_bounds(&mut self, run: &mut Limits) -> BTreeMap<String, Limits> {
+        let spec = self.spec;
+        let mut found = BTreeMap::new();
+        for entry in spec.steps.iter().flat_map(|steps| &steps.entries) {
+            let Some(step) = &entry.value else { continue };
+            let (times, retries) = (step.timeouts.as_ref(), step.retries.as_ref());
+            if times.is_some() || retries.is_some() {
+                let own = self.bounds(run, times, retries);
+                // Whether answers are streamed is one decision for the run.
+                run.streams |= own.streams;
+                found.insert(entry.name.value.clone(), own);
+            }
+        }
+        found
+    }
+
+    fn bounds(
+        &mut self,
+        standard: &Limits,
+        times: Option<&spec::Timeouts>,
+        retries: Option<&spec::Retries>,
+    ) -> Limits {
         let mut length = |what, setting| self.optional(what, setting).map(|spec::Length(length)| length);
         let timeouts = Timeouts {
             connect: length("`connect`", times.and_then(|times| times.connect.as_ref()))
@@ -234,7 +263,8 @@ impl Compiler<'_> {
             attempts: attempts.map_or(standard.attempts, |count| count.0),
             within,
             backoff: backoff.map_or(standard.backoff, |spec::Backoff(shortest, longest)| (shortest, longest)),
-            streams: times.is_some_and(|times| times.first_token.is_some() || times.idle.is_some()),
+            streams: standard.streams
+                || times.is_some_and(|times| times.first_token.is_some() || times.idle.is_some()),
         }
     }
 }

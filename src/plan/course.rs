@@ -5,6 +5,7 @@ use std::sync::Arc;
 use regex::Regex;
 use serde_json::Value;
 
+use super::Limits;
 use crate::event::TaskOutput;
 use crate::judge::AnswerSchema;
 use crate::prompt::{ExpressionId, TemplateId};
@@ -18,6 +19,8 @@ pub struct Course {
     pub for_each: Option<ForEach>,
     /// What a failure does.
     pub on_error: OnError,
+    /// Bounds of its requests, where they are not the run's. Outside identity, like those.
+    pub limits: Option<Limits>,
 }
 
 /// Where the elements of a `for_each` step come from.

@@ -132,7 +132,7 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
 
 /// Returns what stands around a step's work, by its key and as text.
 pub(super) fn course_of(plan: &Plan, step: &Step) -> Vec<(&'static str, String)> {
-    let Course { when, for_each, on_error } = &step.course;
+    let Course { when, for_each, on_error, limits: _ } = &step.course;
     let mut fields = Vec::new();
     if let Some(when) = when {
         fields.push(("when", plan.templates.expression(*when).to_owned()));

@@ -276,6 +276,14 @@ impl Default for Timeouts {
     }
 }
 
+impl Plan {
+    /// Returns the bounds of a step's requests: its own, else the run's.
+    #[must_use]
+    pub fn limits_of(&self, step: StepIdx) -> &Limits {
+        self.step(step).course.limits.as_ref().unwrap_or(&self.limits)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use super::decode::{Decode, Fields, Place};
 use super::flow::OnError;
 use super::node::{Kind, Node, Spanned};
-use super::{Actor, Repairs, Setting, Text};
+use super::{Actor, Repairs, Retries, Setting, Text, Timeouts};
 use crate::diag::{Diagnostic, Span, code};
 
 /// Most bytes of text that inheriting may add: a long prompt for many actors is better a file of its own.
@@ -39,6 +39,12 @@ pub struct StepDefaults {
     #[schemars(extend("default" = 1))]
     #[schemars(extend("examples" = [2]))]
     pub repair: Option<Setting<Repairs>>,
+    /// How often a request is sent again, for steps that ask a model; what is not given is as in `limits`.
+    #[schemars(extend("examples" = [{"attempts": 2}]))]
+    pub retries: Option<Retries>,
+    /// How long a request may take, for steps that ask a model; what is not given is as in `limits`.
+    #[schemars(extend("examples" = [{"total": "20m"}]))]
+    pub timeouts: Option<Timeouts>,
 }
 
 /// Who inherited what: for messages about a value that stands in one place and counts in many.
@@ -142,6 +148,7 @@ impl Given {
         }
         let help = match name.as_str() {
             "repair" => "`repair` goes with a judge, or with a `chat` that has a `schema`",
+            "retries" | "timeouts" => "no step here asks a model",
             "after" => "a step does not wait for itself: name one that another step can wait for",
             _ => "remove it",
         };
@@ -171,6 +178,7 @@ fn can_take(step: &str, node: &Node, key: &str, value: &Node) -> bool {
         ("repair", _) => {
             entry(node, "judge").is_some() || (entry(node, "chat").is_some() && entry(node, "schema").is_some())
         }
+        ("retries" | "timeouts", _) => ["transform", "assert"].iter().all(|kind| entry(node, kind).is_none()),
         ("after", Kind::List(names)) => {
             let is_itself = |name: &Node| matches!(&name.kind, Kind::Scalar(text) if text.value == step);
             !names.iter().any(is_itself)
@@ -228,6 +236,8 @@ impl Decode for StepDefaults {
             on_error: fields.optional("on_error", report),
             after: fields.optional("after", report),
             repair: fields.optional("repair", report),
+            retries: fields.optional("retries", report),
+            timeouts: fields.optional("timeouts", report),
         };
         fields.finish(report);
         Some(defaults)

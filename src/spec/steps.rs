@@ -8,7 +8,7 @@ use super::decode::{Decode, Fields, Place, wrong_type};
 use super::flow::{Assert, ForEach, OnError, Transform};
 use super::node::{Kind, Node, Spanned};
 use super::table::Named;
-use super::{Dialogue, Judge, Repairs, Required, SchemaSource, Setting, Text};
+use super::{Dialogue, Judge, Repairs, Required, Retries, SchemaSource, Setting, Text, Timeouts};
 use crate::diag::{Diagnostic, code};
 
 /// The kinds of a step.
@@ -58,6 +58,12 @@ pub struct Step {
     #[schemars(extend("default" = 1))]
     #[schemars(extend("examples" = [2]))]
     pub repair: Option<Setting<Repairs>>,
+    /// How often a request is sent again, where the step asks a model; what is not given is as in `limits`.
+    #[schemars(extend("examples" = [{"attempts": 2}]))]
+    pub retries: Option<Retries>,
+    /// How long a request may take, where the step asks a model; what is not given is as in `limits`.
+    #[schemars(extend("examples" = [{"total": "20m"}]))]
+    pub timeouts: Option<Timeouts>,
 }
 
 /// One question, one answer.
@@ -106,6 +112,8 @@ impl Decode for Step {
             after: fields.optional("after", report),
             schema: fields.optional("schema", report),
             repair: fields.optional("repair", report),
+            retries: fields.optional("retries", report),
+            timeouts: fields.optional("timeouts", report),
         };
         fields.finish(report);
         Some(step)

@@ -41,7 +41,7 @@ impl Compiler<'_> {
         };
         let when = when.map_or(Some(None), |found| found.map(Some))?;
         let for_each = for_each.map_or(Some(None), |found| found.map(Some))?;
-        Some(Course { when, for_each, on_error: on_error? })
+        Some(Course { when, for_each, on_error: on_error?, limits: None })
     }
 
     pub(super) fn transform(
