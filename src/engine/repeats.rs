@@ -132,8 +132,7 @@ impl Repeats {
     }
 
     /// Says that an item has been repeated enough, when that is news.
-    fn news(&self, case: CaseNo, repeat: u32) -> Option<RepeatsReached> {
-        let first = first_of(case, repeat);
+    fn news(&self, first: CaseNo) -> Option<RepeatsReached> {
         let group = self.groups.get(&first)?;
         let met = group.prefix.met().filter(|_| !group.prefix.is_told())?;
         let CaseNo(place) = met.case?;
@@ -184,8 +183,15 @@ impl Repeats {
 impl Engine {
     /// Records that an item has been repeated enough, when the case that has just been settled tells so.
     pub(super) fn repeated(&mut self, step: &mut Step, case: CaseNo, repeat: u32) {
-        if let Some(reached) = self.state.repeats.news(case, repeat) {
+        if let Some(reached) = self.state.repeats.news(first_of(case, repeat)) {
             self.record(step, Event::RepeatsReached(reached));
         }
+    }
+
+    /// Records what an earlier process has seen and not said.
+    pub(super) fn repeated_before(&mut self, step: &mut Step) {
+        let repeats = &self.state.repeats;
+        let news: Vec<RepeatsReached> = repeats.groups.keys().filter_map(|&first| repeats.news(first)).collect();
+        news.into_iter().for_each(|reached| self.record(step, Event::RepeatsReached(reached)));
     }
 }

@@ -163,6 +163,7 @@ impl Engine {
 
     fn resume(&mut self, step: &mut Step, event: Event) {
         self.record(step, event);
+        self.repeated_before(step);
         for (lane, state) in self.flow.lanes.iter_mut().zip(&self.state.backends) {
             lane.trials = state.open_since.map(|_| super::breaker::Trials::new(self.now));
         }
