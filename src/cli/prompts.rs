@@ -77,6 +77,7 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
                 let ballot = judge.ballots().next().unwrap_or(Ballot::first());
                 (Call::Vote(ballot), judge.actor(ballot))
             }
+            StepKind::Aggregate(_) => continue,
             StepKind::Transform(_) | StepKind::Assert(_) => {
                 let found = task::work(plan, &ground, &models, &|digest| texts.get(digest).cloned());
                 texts.extend(found.texts);
@@ -124,7 +125,9 @@ fn opening_of(step: &Step) -> String {
     let (least, most) = step.kind.calls();
     let of = if step.course.for_each.is_some() { " for the first element" } else { "" };
     let words = match (&step.kind, most) {
-        (StepKind::Transform(_) | StepKind::Assert(_), _) => format!("{}, no call", step.kind.word()),
+        (StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_), _) => {
+            format!("{}, no call", step.kind.word())
+        }
         (_, 1) => "the one call".to_owned(),
         (StepKind::Dialogue(_), most) if least != most => format!("turn 1 of {least} to {most}"),
         (StepKind::Dialogue(_), most) => format!("turn 1 of {most}"),

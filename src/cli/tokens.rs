@@ -69,7 +69,7 @@ fn actors<'p>(plan: &'p Plan, kind: &StepKind) -> Vec<&'p Actor> {
         StepKind::Judge(Judge { actors, .. }) | StepKind::Dialogue(Dialogue { actors, .. }) => {
             actors.iter().map(|&actor| plan.actor(actor)).collect()
         }
-        StepKind::Transform(_) | StepKind::Assert(_) => Vec::new(),
+        StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_) => Vec::new(),
     }
 }
 

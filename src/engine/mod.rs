@@ -10,6 +10,7 @@
 
 mod breaker;
 mod call;
+mod close;
 mod evaluate;
 mod fan;
 mod flow;

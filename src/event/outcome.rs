@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ElementOutput, Failure};
+use super::{Counted, ElementOutput, Failure, Ranked};
 use crate::base::{ActorName, Digest, TokenCount};
 
 /// What came of an attempt.
@@ -209,6 +209,10 @@ pub enum TaskOutput {
         /// It does.
         passed: bool,
     },
+    /// What an aggregate counted.
+    Table(Counted),
+    /// What an aggregate put in order.
+    Ranking(Ranked),
     /// What each element of a `for_each` step came to.
     Each {
         /// In the order of the list.

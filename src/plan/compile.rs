@@ -1,5 +1,6 @@
 //! `Spec` → `Plan`: names resolved, settings evaluated, templates compiled and checked, steps ordered.
 
+mod aggregate;
 mod cast;
 mod cells;
 #[cfg(test)]
@@ -149,7 +150,7 @@ impl Compiler<'_> {
         let steps = self.steps(cast.as_ref());
         let results = self.results(items.as_ref());
         self.check_columns(items.as_ref());
-        let (cast, steps) = (cast?, steps?);
+        let (cast, (steps, over_all)) = (cast?, steps?);
         let mut plan = Plan {
             name,
             description: self.spec.description.as_ref().map(|text| text.value.clone()),
@@ -168,10 +169,12 @@ impl Compiler<'_> {
             halt,
             tolerated,
             results,
-            templates: std::mem::take(&mut self.templates),
+            templates: Arc::new(std::mem::take(&mut self.templates)),
             matrix,
             cells: Cells::default(),
+            closing: None,
         };
+        plan.closing = aggregate::closing(&plan, over_all);
         plan.hash = hash::hash(&plan, self.reads.run_name);
         // What follows from another mistake is not said again.
         if !has_errors(&self.report) {

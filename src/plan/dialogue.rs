@@ -150,7 +150,9 @@ impl Plan {
                 dialogue.speaker(turn, repeat, draw)
             }
             (StepKind::Dialogue(dialogue), Call::Say | Call::Repair(_) | Call::Vote(_)) => dialogue.actors[0],
-            (StepKind::Transform(_) | StepKind::Assert(_), _) => panic!("bug: a step without a model makes no call"),
+            (StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_), _) => {
+                panic!("bug: a step without a model makes no call")
+            }
         }
     }
 }

@@ -239,6 +239,12 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
             }
             Vec::new()
         }
+        StepKind::Aggregate(aggregate) => {
+            fields.text("kind", "aggregate");
+            fields.text("of", aggregate.of.name.as_str());
+            fields.text("by", aggregate.by.word());
+            Vec::new()
+        }
     };
     for (name, value) in hash::course_of(plan, step) {
         fields.text(name, &value);

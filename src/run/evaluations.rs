@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::engine::{Evaluate, Question, TaskKey};
-use crate::task::{self, Found};
+use crate::plan::{Aggregate, Ground, Plan, StepKind};
+use crate::task::{self, Found, OneOutput};
 use crate::worker::Station;
 
 /// Evaluations at once: they take processors, not time, and models run beside them.
@@ -68,8 +69,10 @@ impl Evaluations {
             let station = Arc::clone(&self.station);
             self.under_way.spawn_blocking(move || {
                 let texts = |digest: &crate::base::Digest| (station.texts)(ground.case, digest);
-                let (plan, models) = (station.plan.cell(ground.cell), &station.models[ground.cell.0]);
+                let home = station.plan.home_of(ground.cell);
+                let (plan, models) = (station.plan.cell(ground.cell), &station.models[home.0]);
                 let found = match question {
+                    Question::Gather => gathered(&station, plan, &ground),
                     Question::Opening => task::open(plan, &ground, models, &texts),
                     Question::Work => task::work(plan, &ground, models, &texts),
                 };
@@ -77,4 +80,14 @@ impl Evaluations {
             });
         }
     }
+}
+
+/// Gathers what every case of a cell came to, from the journal: all of it is there before this is asked for.
+fn gathered(station: &Station, plan: &Plan, ground: &Ground) -> Found {
+    let step = plan.step(ground.step);
+    let StepKind::Aggregate(Aggregate { of, .. }) = &step.kind else {
+        panic!("bug: step `{}` gathers nothing", step.name)
+    };
+    let outputs = |visit: &mut dyn FnMut(&OneOutput<'_>)| (station.outputs)(&plan.matrix, &of.name, visit);
+    task::gather(plan, ground, &outputs, &|case, digest| (station.texts)(case, digest))
 }

@@ -23,7 +23,7 @@ pub fn read(
             Some((schema, _)) => Facts { invalid: schema.check(answer).err(), ..Facts::default() },
             None => Facts::default(),
         },
-        StepKind::Transform(_) | StepKind::Assert(_) => Facts::default(),
+        StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_) => Facts::default(),
         StepKind::Dialogue(dialogue) => heard(plan, dialogue, place, answer, texts)?,
         StepKind::Judge(judge) => {
             let Call::Vote(ballot) = place.call else { return Ok(Facts::default()) };

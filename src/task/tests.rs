@@ -87,7 +87,8 @@ fn plan(speakers: &[&str]) -> Plan {
         halt: None,
         tolerated: 0.0,
         results: None,
-        templates,
+        templates: Arc::new(templates),
+        closing: None,
         matrix: serde_json::Map::new(),
         cells: crate::plan::Cells::default(),
     }
@@ -139,7 +140,11 @@ fn facts(plan: &Plan, place: &Place, answer: &str, store: &Store) -> Facts {
 fn change(plan: &mut Plan, change: impl Fn(&mut Dialogue)) {
     match &mut plan.steps[0].kind {
         StepKind::Dialogue(dialogue) => change(dialogue),
-        StepKind::Chat(_) | StepKind::Judge(_) | StepKind::Transform(_) | StepKind::Assert(_) => {
+        StepKind::Chat(_)
+        | StepKind::Judge(_)
+        | StepKind::Transform(_)
+        | StepKind::Assert(_)
+        | StepKind::Aggregate(_) => {
             unreachable!("the first step is the dialogue")
         }
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
 use crate::judge::{AnswerSchema, Rule, Scale};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, CellIdx, Chat, Concurrency, Course, Dialogue, ForEach,
-    History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling, Step as PlanStep, StepIdx,
-    StepKind, Stop, Transform, Wanted,
+    Actor, ActorIdx, Aggregate, BackendIdx, BackendPlan, BackendUrl, By, CellIdx, Chat, Concurrency, Course,
+    Dialogue, ForEach, History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling,
+    Step as PlanStep, StepIdx, StepKind, Stop, Transform, Wanted,
 };
 use crate::prompt::Templates;
 
@@ -95,7 +95,18 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
         PlanStep { course: maybe, ..step("maybe", vec![StepIdx(6)], chat(0)) },
         step("end", vec![StepIdx(7)], chat(2)),
     ];
-    let [pro, con, referee] = backends;
+    let gathers = |of: &PlanStep| StepKind::Aggregate(Aggregate { of: Arc::new(of.clone()), by: By::Table });
+    let over_all = vec![
+        step("count", vec![], gathers(&steps[3])),
+        step("marks", vec![], gathers(&steps[4])),
+        step("after", vec![StepIdx(0)], gathers(&steps[6])),
+    ];
+    let templates = Arc::new(templates);
+    let closing = plan_of(name, backends, over_all, Arc::clone(&templates));
+    Plan { closing: Some(Box::new(closing)), ..plan_of(name, backends, steps, templates) }
+}
+
+fn plan_of(name: &str, [pro, con, referee]: [usize; 3], steps: Vec<PlanStep>, templates: Arc<Templates>) -> Plan {
     Plan {
         name: "t".to_owned(),
         description: None,
@@ -119,6 +130,7 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
         results: None,
         matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),
         cells: crate::plan::Cells::default(),
+        closing: None,
         templates,
     }
 }

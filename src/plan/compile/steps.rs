@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Compiler;
+use super::aggregate::Drafted;
 use super::cast::Cast;
 use super::judge::DEFAULT_REPAIRS;
 use super::scope::{Checked, Role};
@@ -16,6 +17,8 @@ use crate::spec::{self, Entry, Spanned, Table};
 struct Draft {
     name: StepName,
     kind: Option<StepKind>,
+    /// Done over all cases; its kind is known when theirs are.
+    over_all: Option<Option<Drafted>>,
     course: Option<Course>,
     waits: Vec<Wait>,
 }
@@ -28,36 +31,36 @@ pub(super) struct Wait {
 }
 
 impl Compiler<'_> {
-    /// Compiles every step and puts them in order. None when something is missing.
-    pub(super) fn steps(&mut self, cast: Option<&Cast>) -> Option<Vec<Step>> {
+    /// Compiles every step and puts them in order: those of each case, and those that are done over all cases. None when
+    /// something is missing.
+    pub(super) fn steps(&mut self, cast: Option<&Cast>) -> Option<(Vec<Step>, Vec<Step>)> {
         let spec = self.spec;
         let entries: Vec<&Entry<spec::Step>> = spec.steps.iter().flat_map(|table| &table.entries).collect();
         let drafts: Vec<Draft> = entries.iter().map(|entry| self.step(entry, cast)).collect();
-        let order = self.order(&drafts)?;
-        let in_order = order.iter().enumerate().map(|(place, draft)| (drafts[*draft].name.as_str(), StepIdx(place)));
-        let places: BTreeMap<&str, StepIdx> = in_order.collect();
-        let place = |name: &str| places.get(name).copied();
-        let mut steps = Vec::new();
-        for draft in &order {
-            let draft = &drafts[*draft];
-            let after: BTreeSet<StepIdx> = draft.waits.iter().filter_map(|wait| place(&wait.step)).collect();
-            let reads = draft.waits.iter().filter(|wait| wait.reads);
-            let reads: BTreeSet<StepIdx> = reads.filter_map(|wait| place(&wait.step)).collect();
-            steps.push(Step {
-                name: draft.name.clone(),
-                after: after.into_iter().collect(),
-                reads: reads.into_iter().collect(),
-                course: draft.course.clone()?,
-                kind: draft.kind.clone()?,
-            });
+        for draft in &drafts {
+            let waits: Vec<(String, Span)> =
+                draft.waits.iter().map(|wait| (wait.step.clone(), wait.at.clone())).collect();
+            self.check_border(draft.name.as_str(), &waits);
         }
-        Some(steps)
+        let order = self.order(&drafts)?;
+        let (over_all, of_cases): (Vec<&Draft>, Vec<&Draft>) =
+            order.iter().map(|draft| &drafts[*draft]).partition(|draft| draft.over_all.is_some());
+        let steps = in_order(&of_cases, |draft| draft.kind.clone())?;
+        let over_all = in_order(&over_all, |draft| {
+            let drafted = draft.over_all.as_ref()?.as_ref()?;
+            drafted.aggregate(&steps).map(StepKind::Aggregate)
+        })?;
+        if steps.is_empty() && !over_all.is_empty() {
+            return None;
+        }
+        Some((steps, over_all))
     }
 
     fn step(&mut self, entry: &Entry<spec::Step>, cast: Option<&Cast>) -> Draft {
         let name = &entry.name.value;
         let mut waits = Vec::new();
         let mut kind = None;
+        let mut over_all = None;
         let mut course = Some(Course::default());
         if let Some(step) = &entry.value {
             self.sees.each = step.for_each.is_some();
@@ -83,6 +86,9 @@ impl Compiler<'_> {
             if let Some(assert) = &step.assert {
                 kind = self.assert(name, assert, &mut waits).map(StepKind::Assert);
             }
+            if let Some(aggregate) = &step.aggregate {
+                over_all = Some(self.aggregate(entry, aggregate));
+            }
             self.sees.each = false;
             course = self.course(name, step, kind.as_ref(), &mut waits);
             for earlier in step.after.iter().flatten() {
@@ -90,7 +96,7 @@ impl Compiler<'_> {
                 waits.push(Wait { step: earlier.value.clone(), at: earlier.span.clone(), reads: false });
             }
         }
-        Draft { name: StepName::from(name.as_str()), kind, course, waits }
+        Draft { name: StepName::from(name.as_str()), kind, over_all, course, waits }
     }
 
     fn chat(
@@ -199,6 +205,26 @@ impl Compiler<'_> {
         }
         None
     }
+}
+
+/// Puts the steps of one plan together, with places among themselves.
+fn in_order(drafts: &[&Draft], kind: impl Fn(&Draft) -> Option<StepKind>) -> Option<Vec<Step>> {
+    let places = drafts.iter().enumerate().map(|(place, draft)| (draft.name.as_str(), StepIdx(place)));
+    let places: BTreeMap<&str, StepIdx> = places.collect();
+    let place = |wait: &Wait| places.get(wait.step.as_str()).copied();
+    let mut steps = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let after: BTreeSet<StepIdx> = draft.waits.iter().filter_map(place).collect();
+        let reads: BTreeSet<StepIdx> = draft.waits.iter().filter(|wait| wait.reads).filter_map(place).collect();
+        steps.push(Step {
+            name: draft.name.clone(),
+            after: after.into_iter().collect(),
+            reads: reads.into_iter().collect(),
+            course: draft.course.clone()?,
+            kind: kind(draft)?,
+        });
+    }
+    Some(steps)
 }
 
 fn note(waits: &mut Vec<Wait>, checked: Option<&Checked>) {
