@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::call::{ElementNo, Key, TaskKey};
+use super::spent::SpentBy;
 use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, StepName, Timestamp};
 use crate::event::{
     ALL_CASES, Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseAdmitted, CaseCounts, CellClosing,
     Element, ElementSettled, Evaluated, Event, Failure, Outcome, Recorded, TaskSettled, Usage,
 };
-use crate::plan::{Call, CellIdx, Plan, StepIdx};
+use crate::plan::{ActorIdx, Call, CellIdx, Plan, StepIdx};
 use serde_json::{Map, Value};
 
 /// A run at one moment.
@@ -25,6 +26,8 @@ pub struct RunState {
     pub admitted_chain: Digest,
     /// Tokens over all answered attempts.
     pub usage: Usage,
+    /// The same by who spent them.
+    pub spent: SpentBy,
     /// Which process this is, from 0.
     pub segment: u32,
     /// Since when no new call starts; none while the run is not paused.
@@ -215,6 +218,7 @@ impl RunState {
             closings: 0,
             admitted_chain: Hasher::new("pipe admitted 1").finish(),
             usage: Usage::default(),
+            spent: SpentBy::default(),
             segment: 0,
             paused_since: None,
             paused_ms: 0,
@@ -427,6 +431,7 @@ impl RunState {
     }
 
     fn end(&mut self, plan: &Plan, event: &AttemptEnded) -> Result<(), String> {
+        let spender = self.spender(plan, &event.id);
         let (call, calls) = self.task(plan, &event.id)?;
         let Some(state) = calls.get_mut(&call) else { return Err(format!("{} never started", event.id)) };
         if state.phase != CallPhase::InFlight(event.id.attempt) {
@@ -438,6 +443,9 @@ impl RunState {
                 state.usage = event.usage;
                 state.phase = CallPhase::Answered(answer.clone());
                 self.usage.add(&event.usage);
+                if let Some((cell, actor)) = spender {
+                    self.spent.add(cell, actor, &event.usage);
+                }
             }
             (Outcome::Failed(_), Some(retry_at)) => {
                 state.charged += u32::from(event.charged);
@@ -449,6 +457,15 @@ impl RunState {
             }
         }
         Ok(())
+    }
+
+    /// Returns who speaks in a request, and in which cell.
+    fn spender(&self, plan: &Plan, id: &AttemptId) -> Option<(CellIdx, ActorIdx)> {
+        let case = self.open.get(&id.case)?;
+        let of = plan.cell(case.cell);
+        let (step, call) = (of.find_step(&id.step)?, Call::parse(&id.call)?);
+        // What closes a cell has the same actors as its cases.
+        Some((plan.home_of(case.cell), of.speaker(step, &case.item, case.repeat, call)))
     }
 
     fn settle(&mut self, plan: &Plan, event: &TaskSettled) -> Result<(), String> {

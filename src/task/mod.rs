@@ -11,6 +11,9 @@ mod dialogue;
 mod evaluate;
 mod gather;
 mod heard;
+mod history;
+#[cfg(test)]
+mod history_tests;
 mod read;
 #[cfg(test)]
 mod tests;
