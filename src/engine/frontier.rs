@@ -186,7 +186,7 @@ fn votes(plan: &Plan, number: CaseNo, step: &Step, judge: &Judge, calls: &Calls)
             Found::Failed(found) => failure = failure.or(Some(found)),
             Found::Other(Frontier::Calls(calls)) => wanted.extend(calls),
             Found::Other(Frontier::Waits | Frontier::Works | Frontier::Gathers | Frontier::Settles(_)) => {
-                in_flight = true
+                in_flight = true;
             }
         }
     }

@@ -8,6 +8,7 @@
 //! [`Effect::StartCall`] with exactly one [`Input::Returned`], soon after [`Effect::CancelCall`] asked for it; offer
 //! as many cases as [`Engine::wants_cases`] says.
 
+mod admitted;
 mod breaker;
 mod call;
 mod close;
@@ -28,10 +29,9 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+pub use admitted::chained;
 pub use call::{Effect, ElementNo, Evaluate, Input, Key, Offered, Question, StartCall, Step, TaskKey, Ticket};
 pub use replay::Replay;
 pub use spent::SpentBy;
-pub use state::{
-    CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState, chained,
-};
+pub use state::{CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState};
 pub use step::{Engine, Options};

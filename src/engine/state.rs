@@ -7,11 +7,10 @@ use super::call::{ElementNo, Key, TaskKey};
 use super::spent::SpentBy;
 use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, StepName, Timestamp};
 use crate::event::{
-    ALL_CASES, Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseAdmitted, CaseCounts, CellClosing,
-    Element, ElementSettled, Evaluated, Event, Failure, Outcome, Recorded, TaskSettled, Usage,
+    Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseCounts, Element, ElementSettled, Evaluated, Event,
+    Failure, Outcome, Recorded, TaskSettled, Usage,
 };
 use crate::plan::{ActorIdx, Call, CellIdx, Plan, StepIdx};
-use serde_json::{Map, Value};
 
 /// A run at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -322,46 +321,6 @@ impl RunState {
         }
     }
 
-    fn admit(&mut self, plan: &Plan, event: &CaseAdmitted) -> Result<(), String> {
-        if event.case.0 != self.cases.admitted {
-            return Err(format!("case {} comes after {} cases", event.case, self.cases.admitted));
-        }
-        let cell = plan.find_cell(&event.matrix);
-        let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", event.case))?;
-        self.cases.admitted += 1;
-        self.admitted_chain = chained(self.admitted_chain, &event.item, event.repeat, &event.matrix);
-        let case = CaseState {
-            item: event.item.clone(),
-            repeat: event.repeat,
-            cell,
-            row: event.row,
-            tasks: vec![TaskState::Open(BTreeMap::new()); plan.steps.len()],
-            opened: BTreeMap::new(),
-        };
-        self.open.insert(event.case, case);
-        Ok(())
-    }
-
-    fn close(&mut self, plan: &Plan, event: &CellClosing) -> Result<(), String> {
-        let next = self.cases.admitted + self.closings;
-        if event.case.0 != next || !self.source_ended || self.closings >= plan.closings() {
-            return Err(format!("a cell closes as case {} after {} cases", event.case, self.cases.admitted));
-        }
-        let cell = plan.find_cell(&event.matrix).map(|cell| plan.closing_of(cell));
-        let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", event.case))?;
-        self.closings += 1;
-        let case = CaseState {
-            item: ItemId::from(ALL_CASES),
-            repeat: 1,
-            cell,
-            row: Digest::of(b"{}"),
-            tasks: vec![TaskState::Open(BTreeMap::new()); plan.cell(cell).steps.len()],
-            opened: BTreeMap::new(),
-        };
-        self.open.insert(event.case, case);
-        Ok(())
-    }
-
     fn task(&mut self, plan: &Plan, id: &AttemptId) -> Result<(Call, &mut BTreeMap<Call, CallState>), String> {
         let call = Call::parse(&id.call).ok_or_else(|| format!("unknown call {}", id.call))?;
         let (step, case) = self.step_of(plan, id.case, &id.step)?;
@@ -501,18 +460,4 @@ impl BackendState {
             Capacity::Slots(_) => {}
         }
     }
-}
-
-/// Returns the hash over admitted items with one more.
-#[must_use]
-pub fn chained(chain: Digest, item: &ItemId, repeat: u32, matrix: &Map<String, Value>) -> Digest {
-    let hasher = Hasher::new("pipe admitted 1")
-        .field(chain.as_bytes())
-        .field(item.as_str().as_bytes())
-        .number(u64::from(repeat));
-    // Without a matrix as before there were any: journals of then go on.
-    let values = matrix.iter();
-    let hasher = values
-        .fold(hasher, |hasher, (name, value)| hasher.field(name.as_bytes()).field(value.to_string().as_bytes()));
-    hasher.finish()
 }

@@ -210,9 +210,9 @@ pub enum TaskOutput {
         passed: bool,
     },
     /// What an aggregate counted.
-    Table(Counted),
+    Table(Box<Counted>),
     /// What an aggregate put in order.
-    Ranking(Ranked),
+    Ranking(Box<Ranked>),
     /// What each element of a `for_each` step came to.
     Each {
         /// In the order of the list.

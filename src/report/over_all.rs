@@ -59,8 +59,8 @@ impl OverAll {
         let Some(CellClosing { matrix, steps, .. }) = self.closings.get(&task.case) else { return };
         let place = steps.iter().position(|step| *step == task.step).unwrap_or(steps.len());
         let (table, ranking) = match &task.output {
-            Some(TaskOutput::Table(counted)) => (Some(counted.clone()), None),
-            Some(TaskOutput::Ranking(ranked)) => (None, Some(ranked.clone())),
+            Some(TaskOutput::Table(counted)) => (Some((**counted).clone()), None),
+            Some(TaskOutput::Ranking(ranked)) => (None, Some((**ranked).clone())),
             _ => (None, None),
         };
         let summary = AggregateSummary {
@@ -127,7 +127,8 @@ fn row_words(row: &crate::event::CountedRow) -> String {
 /// Says where one of those compared stands, beside its name.
 pub(super) fn standing_words(row: &Standing, ranked: &Ranked) -> String {
     let points = if row.points.fract() == 0.0 { format!("{:.0}", row.points) } else { format!("{:.1}", row.points) };
-    let mut parts = vec![format!("{points} {}", if row.points == 1.0 { "point" } else { "points" })];
+    let unit = if points == "1" { "point" } else { "points" };
+    let mut parts = vec![format!("{points} {unit}")];
     if let Some(mean) = &row.mean {
         let of = match ranked.method {
             Method::Borda => "mean rank",

@@ -137,16 +137,12 @@ impl Rows {
             true => String::new(),
             false => format!(", {}", cell_name(&aggregate.matrix)),
         };
-        let mut head = format!("{}, over all cases{of}", aggregate.step);
-        if let Some(failure) = &aggregate.failure {
-            head.push_str(&format!(": {}", failure.replace(char::is_control, " ")));
-        }
+        let mut head = vec![format!("{}, over all cases{of}", aggregate.step)];
+        head.extend(aggregate.failure.as_ref().map(|failure| failure.replace(char::is_control, " ")));
         let without = aggregate.table.as_ref().map(|table| table.without);
         let without = without.or(aggregate.ranking.as_ref().map(|ranking| ranking.without));
-        if let Some(words) = without.and_then(without_words) {
-            head.push_str(&format!("; {words}"));
-        }
-        self.lines.push(wrapped(&head, self.width, 2));
+        head.extend(without.and_then(without_words));
+        self.lines.push(wrapped(&head.join("; "), self.width, 2));
         if let Some(table) = &aggregate.table {
             match &table.mean {
                 Some(mean) => self.add("  mean", &format!("{} of {}", mean_words(mean), grouped(table.n))),

@@ -197,7 +197,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
         let models = vec![Arc::from("sim"); plan.actors.len()];
         let texts = |digest: &Digest| self.texts.get(digest).cloned();
         let found = match evaluate.question {
-            Question::Gather => gathered(plan, &evaluate.ground, &*log, &texts),
+            Question::Gather => gathered(plan, &evaluate.ground, log, &texts),
             Question::Opening => task::open(plan, &evaluate.ground, &models, &texts),
             Question::Work => task::work(plan, &evaluate.ground, &models, &texts),
         };

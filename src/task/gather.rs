@@ -56,14 +56,14 @@ fn gathered(aggregate: &Aggregate, outputs: Outputs<'_>, texts: TextsOfCases<'_>
         By::Table => {
             let mut counting = Counting::default();
             outputs(&mut |one| counting.add(one.task, &|digest| texts(one.case, digest)))?;
-            counting.table().map(TaskOutput::Table)
+            counting.table().map(|counted| TaskOutput::Table(Box::new(counted)))
         }
         By::Rank(names) => {
             let names = names.clone();
             let mut standings =
                 if aggregate.is_pairwise() { Standings::of_pairs(names) } else { Standings::of_rankings(names) };
             outputs(&mut |one| standings.add(one.task, &|digest| texts(one.case, digest)))?;
-            Ok(TaskOutput::Ranking(standings.ranked()))
+            Ok(TaskOutput::Ranking(Box::new(standings.ranked())))
         }
     }
 }

@@ -274,7 +274,7 @@ impl World {
         let counted = Counted { n: draw % 1_000, ..Counted::default() };
         match of.name.as_str() {
             "grade" => Evaluation::Failed(Failure::new(FailureKind::Render, format!("no {}", draw % 1_000))),
-            _ => Evaluation::Done(TaskOutput::Table(counted)),
+            _ => Evaluation::Done(TaskOutput::Table(Box::new(counted))),
         }
     }
 

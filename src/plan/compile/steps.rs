@@ -21,11 +21,21 @@ struct Draft {
     name: StepName,
     kind: Option<StepKind>,
     /// Done over all cases; its kind is known when theirs are.
-    over_all: Option<Option<Drafted>>,
+    over_all: Drafting,
     course: Option<Course>,
     waits: Vec<Wait>,
     /// What a chat continues.
     history: Vec<Spanned<String>>,
+}
+
+/// Whether a step is done over all cases.
+enum Drafting {
+    /// It is done in each.
+    OfCase,
+    /// It is.
+    Aggregate(Drafted),
+    /// It is, and something is wrong with it that has been reported.
+    Wrong,
 }
 
 /// One step's reason to wait for another.
@@ -49,7 +59,7 @@ impl Compiler<'_> {
         }
         let order = self.order(&drafts)?;
         let (over_all, of_cases): (Vec<&Draft>, Vec<&Draft>) =
-            order.iter().map(|draft| &drafts[*draft]).partition(|draft| draft.over_all.is_some());
+            order.iter().map(|draft| &drafts[*draft]).partition(|draft| !matches!(draft.over_all, Drafting::OfCase));
         let steps = self.of_cases(&of_cases)?;
         let over_all = over_all_cases(&over_all, &steps)?;
         if steps.is_empty() && !over_all.is_empty() {
@@ -112,7 +122,7 @@ impl Compiler<'_> {
         let name = &entry.name.value;
         let mut waits = Vec::new();
         let mut kind = None;
-        let mut over_all = None;
+        let mut over_all = Drafting::OfCase;
         let mut course = Some(Course::default());
         let mut history = Vec::new();
         if let Some(step) = &entry.value {
@@ -145,7 +155,7 @@ impl Compiler<'_> {
                 kind = self.assert(name, assert, &mut waits).map(StepKind::Assert);
             }
             if let Some(aggregate) = &step.aggregate {
-                over_all = Some(self.aggregate(entry, aggregate));
+                over_all = self.aggregate(entry, aggregate).map_or(Drafting::Wrong, Drafting::Aggregate);
             }
             self.sees.each = false;
             course = self.course(name, step, kind.as_ref(), &mut waits);
@@ -301,7 +311,7 @@ fn over_all_cases(drafts: &[&Draft], of_cases: &[Step]) -> Option<Vec<Step>> {
     for draft in drafts {
         let after: BTreeSet<StepIdx> = draft.waits.iter().filter_map(place).collect();
         let reads: BTreeSet<StepIdx> = draft.waits.iter().filter(|wait| wait.reads).filter_map(place).collect();
-        let drafted = draft.over_all.as_ref()?.as_ref()?;
+        let Drafting::Aggregate(drafted) = &draft.over_all else { return None };
         steps.push(Step {
             name: draft.name.clone(),
             after: after.into_iter().collect(),
