@@ -139,6 +139,7 @@ pub(super) async fn take_up(
         segment,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: connected.iter().map(|one| one.resolved.clone()).collect(),
+        cases: plan.evidence.is_some().then_some(total),
     };
     let mut first = vec![Input::Resume(Box::new(resumed))];
     let mut first_texts = Vec::new();

@@ -4,15 +4,17 @@
 //!
 //! The driver's side of the contract: make a step's events durable in order, only then perform its effects; never let
 //! `now` go backwards; sleep until [`Engine::next_wakeup`] and then give [`Input::Tick`]; answer each
-//! [`Effect::Evaluate`] with one [`Input::Evaluated`] and each
+//! [`Effect::Evaluate`] with one [`Input::Evaluated`], each [`Effect::Observe`] with one [`Input::Observed`] and each
 //! [`Effect::StartCall`] with exactly one [`Input::Returned`], soon after [`Effect::CancelCall`] asked for it; offer
 //! as many cases as [`Engine::wants_cases`] says.
 
 mod admitted;
 mod breaker;
 mod call;
+mod clock;
 mod close;
 mod evaluate;
+mod evidence;
 mod fan;
 mod flow;
 mod frontier;
@@ -30,8 +32,12 @@ mod stop;
 mod tests;
 
 pub use admitted::chained;
-pub use call::{Effect, ElementNo, Evaluate, Input, Key, Offered, Question, StartCall, Step, TaskKey, Ticket};
+pub use call::{
+    Effect, ElementNo, Evaluate, Input, Key, Observe, Offered, Question, StartCall, Step, TaskKey, Ticket,
+};
+pub use clock::Clock;
+pub use evidence::Prefix;
 pub use replay::Replay;
 pub use spent::SpentBy;
-pub use state::{CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState};
+pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState};
 pub use step::{Engine, Options};

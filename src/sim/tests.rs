@@ -98,6 +98,7 @@ fn plan_of(steps: Vec<Step>, actors: Vec<Actor>, templates: Arc<Templates>) -> P
         repeat: NonZeroU32::MIN,
         limits: Limits::default(),
         halt: None,
+        evidence: None,
         tolerated: 0.0,
         results: None,
         templates,

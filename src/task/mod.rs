@@ -14,6 +14,7 @@ mod heard;
 mod history;
 #[cfg(test)]
 mod history_tests;
+mod observe;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ mod tests;
 pub use compose::{ComposeError, Composed, Models, compose};
 pub use evaluate::{Found, MOST_ELEMENTS, open, work};
 pub use gather::{OneOutput, Outputs, TextsOfCases, gather};
+pub use observe::observe;
 pub use read::read;
 
 use std::sync::Arc;

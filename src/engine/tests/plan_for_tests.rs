@@ -7,15 +7,25 @@ use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
 use crate::judge::{AnswerSchema, Rule, Scale};
 use crate::plan::{
     Actor, ActorIdx, Aggregate, BackendIdx, BackendPlan, BackendUrl, By, CellIdx, Chat, Concurrency, Course,
-    Dialogue, ForEach, History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling,
+    Dialogue, Evidence, ForEach, History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling,
     Step as PlanStep, StepIdx, StepKind, Stop, Transform, Wanted,
 };
-use crate::prompt::Templates;
+use crate::prompt::{ExpressionId, Templates};
 
 /// Two cells of a matrix: in the second one the actors ask the other backend, and talk one round less.
 pub(super) fn plan() -> Arc<Plan> {
-    let first = cell("a", [0, 1, 1], 3);
-    let others = vec![Arc::new(cell("b", [1, 0, 0], 2))];
+    plan_with(&|_| None)
+}
+
+/// The same with a condition on evidence, made of an expression.
+pub(super) fn plan_with(evidence: &dyn Fn(ExpressionId) -> Option<Evidence>) -> Arc<Plan> {
+    let [first, other] = [cell("a", [0, 1, 1], 3), cell("b", [1, 0, 0], 2)].map(|(cell, seen)| {
+        let evidence = evidence(seen);
+        // Nothing is made of all cases where some may not count.
+        let closing = cell.closing.filter(|_| evidence.is_none());
+        Plan { closing, evidence, ..cell }
+    });
+    let others = vec![Arc::new(other)];
     let cells = crate::plan::Cells::of(&first.matrix, others);
     Arc::new(Plan { cells, ..first })
 }
@@ -26,7 +36,8 @@ pub(super) const fn cell_of(case: u64) -> CellIdx {
 }
 
 /// Every kind of step, over two backends.
-fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
+#[expect(clippy::too_many_lines, reason = "one plan, written out")]
+fn cell(name: &str, backends: [usize; 3], rounds: u32) -> (Plan, ExpressionId) {
     let mut templates = Templates::default();
     let any = templates.add("x").expect("compiles");
     let number = |n| NonZeroU32::new(n).expect("not 0");
@@ -109,9 +120,10 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
         step("marks", vec![], gathers(&steps[4])),
         step("after", vec![StepIdx(0)], gathers(&steps[6])),
     ];
+    let seen = templates.add_expression("seen").expect("compiles");
     let templates = Arc::new(templates);
     let closing = plan_of(name, backends, over_all, Arc::clone(&templates));
-    Plan { closing: Some(Box::new(closing)), ..plan_of(name, backends, steps, templates) }
+    (Plan { closing: Some(Box::new(closing)), ..plan_of(name, backends, steps, templates) }, seen)
 }
 
 fn plan_of(name: &str, [pro, con, referee]: [usize; 3], steps: Vec<PlanStep>, templates: Arc<Templates>) -> Plan {
@@ -134,6 +146,7 @@ fn plan_of(name: &str, [pro, con, referee]: [usize; 3], steps: Vec<PlanStep>, te
             ..Limits::default()
         },
         halt: None,
+        evidence: None,
         tolerated: 0.0,
         results: None,
         matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),

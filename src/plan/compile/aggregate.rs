@@ -64,6 +64,19 @@ impl Compiler<'_> {
         Some(Drafted { of: of.value.clone(), by: by.value })
     }
 
+    /// Refuses aggregates in a run that ends when it has seen enough: which cases count is known only then.
+    pub(super) fn check_over_all(&mut self, over_all: &[Step]) {
+        let spec = self.spec;
+        let Some(first) = over_all.first() else { return };
+        let Some(entry) = spec.steps.as_ref().and_then(|steps| steps.get(first.name.as_str())) else { return };
+        let message = format!("step `{}` is made of all cases, and the run's stop may leave some out", first.name);
+        self.report.push(
+            Diagnostic::error(code::AGGREGATE, message)
+                .at(&entry.name.span, "over all cases")
+                .help("leave `expr` and `decided` out of the run's `stop`, or count the verdicts by the summary"),
+        );
+    }
+
     /// Checks that a table has something to count.
     fn check_counted(&mut self, name: &str, of: &Spanned<String>, step: &spec::Step) -> Option<()> {
         let judge = step.judge.as_ref();
@@ -180,6 +193,7 @@ pub(super) fn closing(plan: &Plan, steps: Vec<Step>) -> Option<Box<Plan>> {
         repeat: plan.repeat,
         limits: plan.limits.clone(),
         halt: None,
+        evidence: None,
         tolerated: 0.0,
         results: None,
         templates: Arc::clone(&plan.templates),
