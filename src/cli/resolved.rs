@@ -26,7 +26,11 @@ pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
     if let Some(limit) = plan.limit {
         tree.insert("limit".to_owned(), json!(limit));
     }
-    tree.insert("repeat".to_owned(), json!(plan.repeat));
+    let repeat = match &plan.repeats {
+        None => json!(plan.repeat),
+        Some(enough) => json!({ "max": plan.repeat, "stop": self::enough(plan, enough, &enough.condition) }),
+    };
+    tree.insert("repeat".to_owned(), repeat);
     let of_cases = plan.steps.iter().map(|step| (step.name.to_string(), self::step(plan, step)));
     let over_all = plan.closing.iter().flat_map(|closing| closing.steps.iter().map(move |step| (closing, step)));
     let steps = of_cases.chain(over_all.map(|(closing, step)| (step.name.to_string(), self::step(closing, step))));

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
-
+use super::chain::chained;
 use super::state::{CaseState, RunState, TaskState};
-use crate::base::{Digest, Hasher, ItemId};
+use crate::base::{Digest, ItemId};
 use crate::event::{ALL_CASES, CaseAdmitted, CellClosing};
 use crate::plan::Plan;
 
@@ -18,6 +17,12 @@ impl RunState {
         let cell = plan.find_cell(&event.matrix);
         let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", event.case))?;
         self.cases.admitted += 1;
+        if let Some(skipped) = self.repeats.admit(plan, event, cell) {
+            let matrix = &plan.cell(skipped.cell).matrix;
+            for repeat in skipped.repeats {
+                self.admitted_chain = chained(self.admitted_chain, &skipped.item, repeat, matrix);
+            }
+        }
         self.admitted_chain = chained(self.admitted_chain, &event.item, event.repeat, &event.matrix);
         let case = CaseState {
             item: event.item.clone(),
@@ -51,18 +56,4 @@ impl RunState {
         self.open.insert(event.case, case);
         Ok(())
     }
-}
-
-/// Returns the hash over admitted items with one more.
-#[must_use]
-pub fn chained(chain: Digest, item: &ItemId, repeat: u32, matrix: &Map<String, Value>) -> Digest {
-    let hasher = Hasher::new("pipe admitted 1")
-        .field(chain.as_bytes())
-        .field(item.as_str().as_bytes())
-        .number(u64::from(repeat));
-    // Without a matrix as before there were any: journals of then go on.
-    let values = matrix.iter();
-    let hasher = values
-        .fold(hasher, |hasher, (name, value)| hasher.field(name.as_bytes()).field(value.to_string().as_bytes()));
-    hasher.finish()
 }

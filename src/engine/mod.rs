@@ -11,6 +11,7 @@
 mod admitted;
 mod breaker;
 mod call;
+mod chain;
 mod clock;
 mod close;
 mod evaluate;
@@ -21,6 +22,7 @@ mod frontier;
 mod halt;
 mod invariants;
 mod outcome;
+mod repeats;
 mod replay;
 mod retry;
 mod spent;
@@ -31,12 +33,13 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use admitted::chained;
 pub use call::{
     Effect, ElementNo, Evaluate, Input, Key, Observe, Offered, Question, StartCall, Step, TaskKey, Ticket,
 };
+pub use chain::chained;
 pub use clock::Clock;
 pub use evidence::Prefix;
+pub use repeats::Repeats;
 pub use replay::Replay;
 pub use spent::SpentBy;
 pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::call::{ElementNo, Key, TaskKey};
 use super::clock::Clock;
 use super::evidence::Prefix;
+use super::repeats::Repeats;
 use super::spent::SpentBy;
 use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, StepName, Timestamp};
 use crate::event::{
@@ -45,6 +46,8 @@ pub struct RunState {
     pub all_cases: Option<u64>,
     /// What that condition has seen.
     pub prefix: Prefix,
+    /// Which items are being repeated, where that may end early.
+    pub repeats: Repeats,
 }
 
 /// A case that is not settled.
@@ -210,6 +213,7 @@ impl RunState {
             backends: vec![fresh; plan.backends.len()],
             all_cases: None,
             prefix: Prefix::default(),
+            repeats: Repeats::default(),
         }
     }
 
@@ -250,9 +254,12 @@ impl RunState {
             Event::TaskAdopted(event) => self.settle(plan, &event.task),
             Event::CaseSettled(event) => match self.open.remove(&event.case) {
                 Some(case) if plan.is_closing(case.cell) => Ok(()),
-                Some(_) => {
+                Some(case) => {
                     self.cases.settle(event.status);
-                    self.prefix.settle(plan, event, self.all_cases);
+                    if let Some(evidence) = &plan.evidence {
+                        self.prefix.settle((plan, evidence), event.case, &event.observed, self.all_cases);
+                    }
+                    self.repeats.settle(plan, case.cell, event, case.repeat);
                     Ok(())
                 }
                 None => Err(format!("case {} is not open", event.case)),
@@ -275,6 +282,10 @@ impl RunState {
                 if event.case.is_some() {
                     self.prefix.tell();
                 }
+                Ok(())
+            }
+            Event::RepeatsReached(event) => {
+                self.repeats.reached(event);
                 Ok(())
             }
             Event::RunTuned(_)

@@ -37,7 +37,7 @@ impl CellClosing {
 
 /// What one step came to over all cases of a cell: how often each value came, or the mean of numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct CountTable {
     /// Values that were counted.
     pub n: u64,
     /// Most frequent first; empty for numbers.

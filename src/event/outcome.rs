@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counted, ElementOutput, Failure, Ranked};
+use super::{CountTable, ElementOutput, Failure, Ranked};
 use crate::base::{ActorName, CaseNo, Digest, TokenCount};
 
 /// What came of an attempt.
@@ -210,7 +210,7 @@ pub enum TaskOutput {
         passed: bool,
     },
     /// What an aggregate counted.
-    Table(Box<Counted>),
+    Table(Box<CountTable>),
     /// What an aggregate put in order.
     Ranking(Box<Ranked>),
     /// What each element of a `for_each` step came to.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::number;
 use crate::base::Digest;
 use crate::event::{
-    Because, Counted, CountedRow, ElementOutput, MeanOf, TaskOutput, TaskSettled, TaskStatus, Verdict, Without,
+    Because, CountTable, CountedRow, ElementOutput, MeanOf, TaskOutput, TaskSettled, TaskStatus, Verdict, Without,
 };
 use crate::stats::{Categories, Mean, Moments, wilson_95};
 
@@ -81,7 +81,7 @@ impl Counting {
     ///
     /// # Errors
     /// What stands in the way, for people.
-    pub fn table(self) -> Result<Counted, String> {
+    pub fn table(self) -> Result<CountTable, String> {
         let Self { names, numbers, texts, has_too_many, without, odd } = self;
         if let Some(odd) = odd {
             return Err(format!(
@@ -90,7 +90,7 @@ impl Counting {
         }
         if texts == 0 {
             let mean = numbers.mean_95().map(mean_of);
-            return Ok(Counted { n: numbers.count(), rows: Vec::new(), mean, without });
+            return Ok(CountTable { n: numbers.count(), rows: Vec::new(), mean, without });
         }
         if has_too_many {
             return Err(format!("there are more than {MOST_VALUES} different values: these are no categories"));
@@ -100,7 +100,7 @@ impl Counting {
             let share = wilson_95(count, n)?;
             Some(CountedRow { value, count, share: share.point, low: share.low, high: share.high })
         };
-        Ok(Counted { n, rows: names.ranked().into_iter().filter_map(row).collect(), mean: None, without })
+        Ok(CountTable { n, rows: names.ranked().into_iter().filter_map(row).collect(), mean: None, without })
     }
 }
 
@@ -195,13 +195,13 @@ mod tests {
         (task(TaskStatus::Ok, Some(TaskOutput::Value { value })), Arc::from(json))
     }
 
-    fn counted(tasks: &[TaskSettled]) -> Result<Counted, String> {
+    fn counted(tasks: &[TaskSettled]) -> Result<CountTable, String> {
         let mut counting = Counting::default();
         tasks.iter().for_each(|task| counting.add(task, &|_| None));
         counting.table()
     }
 
-    fn of_values(values: &[&str]) -> Result<Counted, String> {
+    fn of_values(values: &[&str]) -> Result<CountTable, String> {
         let mut counting = Counting::default();
         for json in values {
             let (task, text) = value(json);
@@ -253,7 +253,7 @@ mod tests {
         let mixed = of_values(&["1", "\"none\"", "1", "true"]).expect("a table");
         let rows: Vec<_> = mixed.rows.iter().map(|row| (row.value.as_str(), row.count)).collect();
         assert_eq!((rows, mixed.mean, mixed.n), (vec![("1", 2), ("none", 1), ("true", 1)], None, 4));
-        assert_eq!(of_values(&[]).expect("a table"), Counted::default());
+        assert_eq!(of_values(&[]).expect("a table"), CountTable::default());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::number::percent;
 use super::{Choice, grouped};
 use crate::base::{CaseNo, StepName};
 use crate::event::{
-    CaseStatus, CellClosing, Counted, MeanOf, Method, Ranked, Standing, TaskOutput, TaskSettled, TaskStatus, Without,
+    CaseStatus, CellClosing, CountTable, MeanOf, Method, Ranked, Standing, TaskOutput, TaskSettled, TaskStatus,
+    Without,
 };
 
 /// Values of a table that are told in one line.
@@ -36,7 +37,7 @@ pub struct AggregateSummary {
     pub status: TaskStatus,
     /// Counts, or a mean.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub table: Option<Counted>,
+    pub table: Option<CountTable>,
     /// An order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranking: Option<Ranked>,
@@ -96,7 +97,7 @@ impl OverAll {
 
 /// Says in one line what an aggregate counted.
 #[must_use]
-pub fn table_line(step: &StepName, counted: &Counted) -> String {
+pub fn table_line(step: &StepName, counted: &CountTable) -> String {
     let mut parts: Vec<String> = counted.rows.iter().take(MOST_IN_LINE).map(row_words).collect();
     if counted.rows.len() > MOST_IN_LINE {
         parts.push(format!("{} more values", grouped((counted.rows.len() - MOST_IN_LINE) as u64)));

@@ -99,6 +99,7 @@ fn plan_of(steps: Vec<Step>, actors: Vec<Actor>, templates: Arc<Templates>) -> P
         limits: Limits::default(),
         halt: None,
         evidence: None,
+        repeats: None,
         tolerated: 0.0,
         results: None,
         templates,

@@ -6,7 +6,7 @@ use super::Texts;
 use super::blind::Labels;
 use super::compose::{ComposeError, Models};
 use crate::base::Digest;
-use crate::event::{Counted, Judgement, MeanOf, TaskOutput, TaskSettled, TaskStatus, Turn, Verdict};
+use crate::event::{CountTable, Judgement, MeanOf, TaskOutput, TaskSettled, TaskStatus, Turn, Verdict};
 use crate::judge::{json_in, number, reason_in};
 use crate::plan::{Ground, Plan, StepIdx, StepKind};
 
@@ -149,7 +149,7 @@ const fn speakers(kind: &StepKind) -> usize {
 }
 
 /// Shows a table with every field that a table has, so that a template may print those that are none.
-fn table_fields(counted: &Counted) -> Value {
+fn table_fields(counted: &CountTable) -> Value {
     let mean = |of: &dyn Fn(&MeanOf) -> Option<f64>| counted.mean.as_ref().and_then(of);
     json!({
         "n": counted.n,

@@ -194,6 +194,7 @@ pub(super) fn closing(plan: &Plan, steps: Vec<Step>) -> Option<Box<Plan>> {
         limits: plan.limits.clone(),
         halt: None,
         evidence: None,
+        repeats: None,
         tolerated: 0.0,
         results: None,
         templates: Arc::clone(&plan.templates),
