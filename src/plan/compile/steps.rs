@@ -136,8 +136,10 @@ impl Compiler<'_> {
                 }
             }
             if let Some(dialogue) = &step.dialogue {
-                let read = self.dialogue(name, dialogue, cast);
-                note(&mut waits, read.opening.as_ref());
+                let read = self.dialogue(entry, dialogue, cast);
+                for checked in &read.reads {
+                    note(&mut waits, Some(checked));
+                }
                 kind = read.dialogue.map(StepKind::Dialogue);
             }
             if let Some(judge) = &step.judge {
@@ -208,8 +210,8 @@ impl Compiler<'_> {
             (None, Some(at)) if step.chat.is_some() => {
                 (at, format!("`repair` of step `{name}` has nothing to mend"), "without `schema` any text will do")
             }
-            (None, Some(at)) if step.judge.is_none() => {
-                let help = "`repair` goes with a judge, or with a `chat` that has a `schema`";
+            (None, Some(at)) if step.judge.is_none() && !asks_judges(step) => {
+                let help = "`repair` goes with a judge, with a `judge_says`, or with a `chat` that has a `schema`";
                 (at, format!("`repair` of step `{name}` has nothing to mend"), help)
             }
             _ => return,
@@ -326,6 +328,14 @@ fn over_all_cases(drafts: &[&Draft], of_cases: &[Step]) -> Option<Vec<Step>> {
 /// Returns where the steps of one plan stand among themselves.
 fn places<'a>(drafts: &[&'a Draft]) -> BTreeMap<&'a str, StepIdx> {
     drafts.iter().enumerate().map(|(place, draft)| (draft.name.as_str(), StepIdx(place))).collect()
+}
+
+/// Returns true for a dialogue whose stop asks somebody.
+fn asks_judges(step: &spec::Step) -> bool {
+    let mut judges = Vec::new();
+    let ending = step.dialogue.as_ref().and_then(|dialogue| dialogue.stop.as_ref());
+    ending.into_iter().for_each(|ending| ending.judges(&mut judges));
+    !judges.is_empty()
 }
 
 fn note(waits: &mut Vec<Wait>, checked: Option<&Checked>) {
