@@ -13,12 +13,13 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
-use crate::event::{BackendResolved, RunOutcome, StopCause};
+use crate::event::{BackendResolved, CaseAdmitted, RunOutcome, StopCause};
 use crate::journal::{EventLog, EventSeq, Reader, RunDir, RunLock, Text};
 use crate::plan::Plan;
 use crate::report::Tally;
 use crate::run::{Clock, Conductor, Intake, Reuse, RunError, Steer, TextCache};
-use crate::worker::Station;
+use crate::task::OneOutput;
+use crate::worker::{OutputsOfCases, Station};
 
 /// Cases up to which a terminal shows the talk itself.
 const TALK_UP_TO: u64 = 3;
@@ -82,6 +83,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         models,
         stream: talk || plan.limits.streams,
         texts: lookup(&texts),
+        outputs: outputs(journal.clone()),
     };
     let spool = dir.spool();
     spool.clear()?;
@@ -187,6 +189,8 @@ fn exit_of(plan: &Plan, outcome: &RunOutcome, tally: &Tally) -> Exit {
         RunOutcome::Stopped(StopCause::Condition(reached)) if reached.condition == "budget" => Exit::Budget,
         RunOutcome::Stopped(StopCause::Condition(_)) => Exit::GateFailed,
         RunOutcome::Complete | RunOutcome::Enough(_) if !tolerable(plan, tally) => Exit::GateFailed,
+        // What was to be made of all cases is not there, however many of them may fail.
+        RunOutcome::Complete if tally.over_all.failed() > 0 => Exit::GateFailed,
         RunOutcome::Complete | RunOutcome::Enough(_) => Exit::Done,
         RunOutcome::Stopped(StopCause::Interrupt) => Exit::Interrupted,
         RunOutcome::Stopped(StopCause::Terminate | StopCause::Command | StopCause::Cancel) => Exit::Terminated,
@@ -205,6 +209,22 @@ fn lookup(texts: &Arc<TextCache>) -> Arc<Lookup> {
 fn boxed_lookup(texts: &Arc<TextCache>) -> live::TextLookup {
     let texts = Arc::clone(texts);
     Box::new(move |case, digest| texts.get(case, digest))
+}
+
+/// Returns a reading of what cases came to, on a connection of its own each time: it is asked for at the end.
+fn outputs(journal: std::path::PathBuf) -> Arc<OutputsOfCases> {
+    Arc::new(move |matrix, step, visit| {
+        let reader = Reader::open(&journal).map_err(|error| with_causes(&error))?;
+        let look = &mut |record: crate::journal::CaseRecord| {
+            let task = record.tasks.iter().find(|task| task.step == *step);
+            if let Some(task) = task.filter(|_| record.admitted.matrix == *matrix) {
+                let CaseAdmitted { case, item, repeat, .. } = &record.admitted;
+                visit(&OneOutput { case: *case, item, repeat: *repeat, task });
+            }
+            Ok(())
+        };
+        reader.cases(CaseNo(0), look).map_err(|error| with_causes(&error))
+    })
 }
 
 /// Returns a reading of the journal's texts on a connection of its own.

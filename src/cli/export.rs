@@ -86,7 +86,14 @@ fn line(id: &str, request: &ChatRequest) -> String {
 
 /// Everything that makes a request of a place.
 fn station(plan: &Arc<Plan>, models: Vec<Vec<Arc<str>>>) -> Station {
-    Station { plan: Arc::clone(plan), backends: Vec::new(), models, stream: false, texts: Arc::new(|_, _| None) }
+    Station {
+        plan: Arc::clone(plan),
+        backends: Vec::new(),
+        models,
+        stream: false,
+        texts: Arc::new(|_, _| None),
+        outputs: Arc::new(|_, _, _| Ok(())),
+    }
 }
 
 /// Returns the calls of a run, each once, with the messages that its last attempt sent.
@@ -193,7 +200,7 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
             let call = match &step.kind {
                 StepKind::Chat(_) => Call::Say,
                 StepKind::Dialogue(_) => Call::Turn(1),
-                StepKind::Transform(_) | StepKind::Assert(_) => continue,
+                StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_) => continue,
                 StepKind::Judge(judge) => {
                     Call::Vote(Ballot { seat: u32::from(judge.actors.len() > 1), ..Ballot::first() })
                 }

@@ -171,6 +171,7 @@ pub(super) fn layout(plan: &Plan) -> Layout {
         },
         StepKind::Transform(_) => Shape::Transform,
         StepKind::Assert(_) => Shape::Assert,
+        StepKind::Aggregate(_) => unreachable!("rows are of cases, and an aggregate is of none"),
     };
     let columns = plan
         .results

@@ -9,7 +9,7 @@ use super::exit::{CommandError, Exit};
 use super::pipeline;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::{place, prompts, resolved, reuse, run, stdin, tokens};
-use crate::plan::{CellIdx, Fingerprints, ForEach, Plan, StepChange, compare};
+use crate::plan::{CellIdx, Fingerprints, ForEach, Plan, Step, StepChange, StepKind, compare};
 use crate::report::grouped;
 use crate::run::{Forecast, forecast};
 
@@ -89,12 +89,18 @@ pub(super) fn say(
         if plan.matrix.is_empty() { String::new() } else { format!(" in {} of the matrix", counted(cells, "cell")) };
     let most = if plan.looked_at().is_some() { "at most " } else { "" };
     printer.line(&format!("  {most}{}{of_cells}{known}", counted(forecast.cases, "case")))?;
-    let kind = plan.steps.iter().map(|step| step.kind.word().len()).max().unwrap_or(0);
-    let name = plan.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0);
+    let over_all: Vec<&Step> = plan.closing.iter().flat_map(|closing| &closing.steps).collect();
+    let every = || plan.steps.iter().chain(over_all.iter().copied());
+    let kind = every().map(|step| step.kind.word().len()).max().unwrap_or(0);
+    let name = every().map(|step| step.name.as_str().len()).max().unwrap_or(0);
     for (step, line) in plan.steps.iter().zip(&lines) {
         let what = change(&line.change, line, earlier.is_some());
         let factors = if line.calls.1 > 0 { factors_text(step) } else { String::new() };
         printer.line(&format!("  {:<name$}  {:<kind$}  {what}{factors}", step.name.as_str(), step.kind.word()))?;
+    }
+    for step in over_all {
+        let what = over_all_cases(step, cells);
+        printer.line(&format!("  {:<name$}  {:<kind$}  {what}", step.name.as_str(), step.kind.word()))?;
     }
     let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
     let fans: Vec<&str> = plan
@@ -191,6 +197,16 @@ fn change(change: &StepChange, line: &Line, compared: bool) -> String {
     format!("{} {word}: {}", grouped(asked), calls(line))
 }
 
+/// Writes what an aggregate is made of, and how often.
+fn over_all_cases(step: &Step, cells: u64) -> String {
+    let of = match &step.kind {
+        StepKind::Aggregate(aggregate) => format!("{} of {}", aggregate.by.word(), aggregate.of.name),
+        kind => kind.word().to_owned(),
+    };
+    let often = if cells > 1 { "once in each cell" } else { "once" };
+    format!("no calls: {of}, {often} when all cases are over")
+}
+
 /// Returns what multiplies the calls of one task of a judge: votes, judges, orders; none for other steps.
 fn factors(step: &crate::plan::Step) -> Option<[(&'static str, u64); 3]> {
     let crate::plan::StepKind::Judge(judge) = &step.kind else { return None };
@@ -219,6 +235,14 @@ fn calls(line: &Line) -> String {
 /// Writes a number of calls; dialogues may stop early.
 fn range((least, most): (u64, u64)) -> String {
     if least == most { counted(most, "call") } else { format!("{} to {}", grouped(least), counted(most, "call")) }
+}
+
+fn aggregate_json(step: &Step) -> Value {
+    let (of, by) = match &step.kind {
+        StepKind::Aggregate(aggregate) => (json!(aggregate.of.name), json!(aggregate.by.word())),
+        _ => (Value::Null, Value::Null),
+    };
+    json!({ "step": step.name, "kind": step.kind.word(), "of": of, "by": by })
 }
 
 fn to_json(
@@ -259,5 +283,6 @@ fn to_json(
         "tokens": tokens.all.to_json(),
         "cost": tokens.all.cost.to_json(),
         "steps": plan.steps.iter().zip(lines).zip(&tokens.steps).map(step).collect::<Vec<_>>(),
+        "aggregates": plan.closing.iter().flat_map(|closing| &closing.steps).map(aggregate_json).collect::<Vec<_>>(),
     })
 }

@@ -77,6 +77,7 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
                 let judges = u32::try_from(dialogue.judges.len()).unwrap_or(u32::MAX);
                 std::iter::once(Call::Turn(1)).chain((0..judges).map(ask)).collect()
             }
+            StepKind::Aggregate(_) => continue,
             StepKind::Judge(judge) => vec![Call::Vote(judge.ballots().next().unwrap_or(Ballot::first()))],
             StepKind::Transform(_) | StepKind::Assert(_) => {
                 let found = task::work(plan, &ground, &models, &|digest| texts.get(digest).cloned());
@@ -149,7 +150,9 @@ fn opening_of(step: &Step) -> String {
     };
     let of = if step.course.for_each.is_some() { " for the first element" } else { "" };
     let words = match (&step.kind, most) {
-        (StepKind::Transform(_) | StepKind::Assert(_), _) => format!("{}, no call", step.kind.word()),
+        (StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_), _) => {
+            format!("{}, no call", step.kind.word())
+        }
         (_, 1) => "the one call".to_owned(),
         (StepKind::Dialogue(_), most) if least != most => format!("turn 1 of {least} to {most}"),
         (StepKind::Dialogue(_), most) => format!("turn 1 of {most}"),

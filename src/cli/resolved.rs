@@ -31,7 +31,9 @@ pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
         Some(enough) => json!({ "max": plan.repeat, "stop": self::enough(plan, enough, &enough.condition) }),
     };
     tree.insert("repeat".to_owned(), repeat);
-    let steps = plan.steps.iter().map(|step| (step.name.to_string(), self::step(plan, step)));
+    let of_cases = plan.steps.iter().map(|step| (step.name.to_string(), self::step(plan, step)));
+    let over_all = plan.closing.iter().flat_map(|closing| closing.steps.iter().map(move |step| (closing, step)));
+    let steps = of_cases.chain(over_all.map(|(closing, step)| (step.name.to_string(), self::step(closing, step))));
     tree.insert("steps".to_owned(), Value::Object(steps.collect()));
     if !plan.matrix.is_empty() {
         tree.insert("matrix".to_owned(), plan.all_cells().map(|(_, cell)| self::cell(plan, cell)).collect());
@@ -266,6 +268,7 @@ fn step(plan: &Plan, step: &Step) -> Value {
         }
         StepKind::Transform(transform) => json!({ "expr": plan.templates.expression(transform.expr) }),
         StepKind::Assert(assert) => claim(plan, assert),
+        StepKind::Aggregate(aggregate) => json!({ "of": aggregate.of.name, "by": aggregate.by.word() }),
     };
     let mut fields = json!({ step.kind.word(): kind });
     let Course { when, for_each, on_error, limits } = &step.course;
@@ -294,7 +297,11 @@ fn step(plan: &Plan, step: &Step) -> Value {
         StepKind::Dialogue(dialogue) if let Some(judge) = dialogue.judges.first() => {
             fields["repair"] = json!(judge.repair);
         }
-        StepKind::Chat(_) | StepKind::Dialogue(_) | StepKind::Transform(_) | StepKind::Assert(_) => {}
+        StepKind::Chat(_)
+        | StepKind::Dialogue(_)
+        | StepKind::Transform(_)
+        | StepKind::Assert(_)
+        | StepKind::Aggregate(_) => {}
     }
     if !step.after.is_empty() {
         fields["after"] = step.after.iter().map(|&before| json!(plan.step(before).name)).collect();

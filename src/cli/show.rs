@@ -12,8 +12,8 @@ use crate::base::{CaseNo, ItemId};
 use crate::event::{CaseAdmitted, CaseStatus, Event, TaskOutput, TaskStatus};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
 use crate::report::{
-    RunStatus, Summary, Tally, cell_name, claim_line, grouped, status_word, summary_text, task_status_word,
-    verdict_words,
+    RunStatus, Summary, Tally, cell_name, claim_line, grouped, ranking_line, status_word, summary_text, table_line,
+    task_status_word, verdict_words,
 };
 
 /// Cases that are listed: a screen of them.
@@ -56,6 +56,10 @@ pub(super) fn show(args: &ShowArgs, home: &Home, printer: &mut Printer) -> Resul
     let run = inert(&args.run);
     if !listed.is_empty() {
         printer.line(&format!("  a case     pipe show {run} {}", listed[0].admitted.case))?;
+    }
+    for (number, one) in (summary.cases.admitted..).zip(summary.closings.iter()) {
+        let of = if one.is_empty() { String::new() } else { format!("  ({})", cell_name(one)) };
+        printer.line(&format!("  over all   pipe show {run} {number}{}", inert(&of)))?;
     }
     if summary.cases.failed > 0 {
         printer.line(&format!("  failed     pipe show {run} --failed"))?;
@@ -194,6 +198,8 @@ fn outline(case: &CaseRecord) -> String {
             let why = task.failure.as_ref().map_or("failed", |failure| failure.kind.word());
             Some(format!("{}: {why}", task.step))
         }
+        (Some(TaskOutput::Table(counted)), _) => Some(table_line(&task.step, counted)),
+        (Some(TaskOutput::Ranking(ranked)), _) => Some(ranking_line(&task.step, ranked)),
         (Some(TaskOutput::Assertion { passed }), _) => Some(claim_line(&task.step, *passed)),
         (
             Some(

@@ -68,7 +68,7 @@ fn actors<'p>(plan: &'p Plan, kind: &StepKind) -> Vec<&'p Actor> {
         StepKind::Chat(chat) => vec![plan.actor(chat.actor)],
         StepKind::Judge(judge) => judge.actors.iter().map(|&actor| plan.actor(actor)).collect(),
         StepKind::Dialogue(dialogue) => dialogue.asked().map(|actor| plan.actor(actor)).collect(),
-        StepKind::Transform(_) | StepKind::Assert(_) => Vec::new(),
+        StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_) => Vec::new(),
     }
 }
 

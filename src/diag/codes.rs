@@ -69,6 +69,7 @@ codes! {
     VOTING = "P0431": "votes that cannot be counted as asked, or an order that what is asked does not have.";
     ANSWER_SCHEMA = "P0432": "a schema for answers that is none, too large, or points elsewhere.";
     MATRIX = "P0440": "a matrix whose combinations cannot be made, or that sets what it may not.";
+    AGGREGATE = "P0450": "an aggregate of what cannot be put together over all cases, or one that is read within a case.";
     OWN_JUDGE = "P0501": "warning: a judge and a contestant are the same named model.";
     SAME_ANSWERS = "P0502": "warning: votes or repeats at temperature 0 give the same answer again.";
     NEARLY_A_NAME = "P0503": "warning: a model's name is nearly that of an entry under `models`.";

@@ -149,6 +149,8 @@ pub enum Question {
     Opening,
     /// The output of a step that needs no model.
     Work,
+    /// What an aggregate makes of all cases of its cell, which the journal holds by now.
+    Gather,
 }
 
 /// A request to make.

@@ -61,6 +61,7 @@ fn of_task(plan: &Plan, case: &CaseState, key: TaskKey, calls: &Calls) -> Vec<Ne
     match frontier::work(plan, (key.case, case, key.step), calls) {
         Frontier::Waits => Vec::new(),
         Frontier::Works => vec![Next::Evaluate(key, Question::Work)],
+        Frontier::Gathers => vec![Next::Evaluate(key, Question::Gather)],
         Frontier::Calls(calls) => calls.into_iter().map(|(call, at)| Next::Call(key, call, at)).collect(),
         Frontier::Settles(record) => match key.element {
             None => vec![Next::Settle(record)],
@@ -123,6 +124,6 @@ pub(super) fn is_wanted(plan: &Plan, case: &CaseState, key: Key) -> bool {
     let Some(calls) = case.calls(key.task()) else { return false };
     match frontier::work(plan, (key.case, case, key.step), calls) {
         Frontier::Calls(calls) => calls.iter().any(|&(call, _)| call == key.call),
-        Frontier::Waits | Frontier::Works | Frontier::Settles(_) => false,
+        Frontier::Waits | Frontier::Works | Frontier::Gathers | Frontier::Settles(_) => false,
     }
 }

@@ -25,6 +25,8 @@ pub(super) enum Frontier {
     Calls(Vec<(Call, Option<Timestamp>)>),
     /// It needs no model: its output is to be evaluated.
     Works,
+    /// It needs what all cases of its cell came to.
+    Gathers,
     /// It is over.
     Settles(Box<TaskSettled>),
 }
@@ -39,6 +41,7 @@ pub(super) fn work(plan: &Plan, (number, case, index): (CaseNo, &CaseState, Step
         StepKind::Dialogue(dialogue) => talk(plan, (number, case, index), dialogue, calls),
         StepKind::Judge(judge) => votes(plan, number, step, judge, calls),
         StepKind::Transform(_) | StepKind::Assert(_) => Frontier::Works,
+        StepKind::Aggregate(_) => Frontier::Gathers,
     };
     match next {
         Frontier::Settles(record) => Frontier::Settles(Box::new(eased(step, *record))),
@@ -219,7 +222,9 @@ fn votes(plan: &Plan, number: CaseNo, step: &Step, judge: &Judge, calls: &Calls)
             }
             Found::Failed(found) => failure = failure.or(Some(found)),
             Found::Other(Frontier::Calls(calls)) => wanted.extend(calls),
-            Found::Other(Frontier::Waits | Frontier::Works | Frontier::Settles(_)) => in_flight = true,
+            Found::Other(Frontier::Waits | Frontier::Works | Frontier::Gathers | Frontier::Settles(_)) => {
+                in_flight = true;
+            }
         }
     }
     match (failure, in_flight) {

@@ -8,10 +8,12 @@
 //! [`Effect::StartCall`] with exactly one [`Input::Returned`], soon after [`Effect::CancelCall`] asked for it; offer
 //! as many cases as [`Engine::wants_cases`] says.
 
+mod admitted;
 mod breaker;
 mod call;
 mod chain;
 mod clock;
+mod close;
 mod evaluate;
 mod evidence;
 mod fan;

@@ -71,9 +71,10 @@ impl RunState {
             item: state.item.clone(),
             repeat: state.repeat,
             matrix: plan.cell(state.cell).matrix.clone(),
+            closing: plan.is_closing(state.cell),
             row: state.row,
-            tasks: state.tasks.iter().enumerate().filter_map(|(step, task)| snap_task(plan, step, task)).collect(),
-            opened: state.opened.iter().map(|(&step, opened)| snap_opened(plan, step, opened)).collect(),
+            tasks: snap_tasks(plan.cell(state.cell), state),
+            opened: snap_all_opened(plan.cell(state.cell), state),
         });
         let backends = plan.backends.iter().zip(&self.backends).map(|(plan, state)| SnapBackend {
             backend: plan.name.clone(),
@@ -84,6 +85,7 @@ impl RunState {
         Snapshot {
             cases: self.cases,
             source_ended: self.source_ended,
+            closings: self.closings,
             admitted_chain: Some(self.admitted_chain),
             usage: self.usage,
             spent: self.spent.snapshot(plan),
@@ -105,6 +107,7 @@ impl RunState {
         let mut state = Self::new(plan);
         state.cases = snapshot.cases;
         state.source_ended = snapshot.source_ended;
+        state.closings = snapshot.closings;
         state.admitted_chain = snapshot.admitted_chain.unwrap_or(state.admitted_chain);
         state.usage = snapshot.usage;
         state.spent = SpentBy::restore(plan, snapshot.spent)?;
@@ -122,24 +125,34 @@ impl RunState {
             state.backends[place] = BackendState { open_since, open_ms, takes_format };
         }
         for stored in snapshot.open {
-            let mut tasks = vec![TaskState::Open(BTreeMap::new()); plan.steps.len()];
+            let cell =
+                plan.find_cell(&stored.matrix).map(|cell| if stored.closing { plan.closing_of(cell) } else { cell });
+            let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", stored.case))?;
+            let of = plan.cell(cell);
+            let mut tasks = vec![TaskState::Open(BTreeMap::new()); of.steps.len()];
             for SnapTask { step, state } in stored.tasks {
-                let StepIdx(place) = plan.find_step(&step).ok_or_else(|| format!("the plan has no step {step}"))?;
+                let StepIdx(place) = of.find_step(&step).ok_or_else(|| format!("the plan has no step {step}"))?;
                 tasks[place] = restore_task(state)?;
             }
             let mut opened = BTreeMap::new();
             for SnapOpened { step, elements } in stored.opened {
-                let place = plan.find_step(&step).ok_or_else(|| format!("the plan has no step {step}"))?;
+                let place = of.find_step(&step).ok_or_else(|| format!("the plan has no step {step}"))?;
                 let elements = elements.map(|elements| elements.into_iter().map(restore_element).collect());
                 opened.insert(place, Opened { elements: elements.transpose()? });
             }
-            let cell = plan.find_cell(&stored.matrix);
-            let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", stored.case))?;
             let case = CaseState { item: stored.item, repeat: stored.repeat, cell, row: stored.row, tasks, opened };
             state.open.insert(stored.case, case);
         }
         Ok(state)
     }
+}
+
+fn snap_tasks(plan: &Plan, state: &CaseState) -> Vec<SnapTask> {
+    state.tasks.iter().enumerate().filter_map(|(step, task)| snap_task(plan, step, task)).collect()
+}
+
+fn snap_all_opened(plan: &Plan, state: &CaseState) -> Vec<SnapOpened> {
+    state.opened.iter().map(|(&step, opened)| snap_opened(plan, step, opened)).collect()
 }
 
 fn snap_task(plan: &Plan, step: usize, task: &TaskState) -> Option<SnapTask> {

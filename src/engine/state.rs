@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::call::{ElementNo, Key, TaskKey};
-use super::chain::chained;
 use super::clock::Clock;
 use super::evidence::Prefix;
 use super::repeats::Repeats;
 use super::spent::SpentBy;
-use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, Timestamp};
+use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, StepName, Timestamp};
 use crate::event::{
-    Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseAdmitted, CaseCounts, Element, ElementSettled,
-    Evaluated, Event, Failure, Outcome, Recorded, TaskSettled, Usage,
+    Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseCounts, Element, ElementSettled, Evaluated, Event,
+    Failure, Outcome, Recorded, TaskSettled, Usage,
 };
 use crate::plan::{ActorIdx, Call, CellIdx, Plan, StepIdx};
 
@@ -23,6 +22,8 @@ pub struct RunState {
     pub cases: CaseCounts,
     /// Every case has been admitted.
     pub source_ended: bool,
+    /// How many cells have begun with what is done over all of their cases.
+    pub closings: u64,
     /// Hash over the admitted items in order.
     pub admitted_chain: Digest,
     /// Tokens over all answered attempts.
@@ -200,6 +201,7 @@ impl RunState {
         Self {
             cases: CaseCounts::default(),
             source_ended: false,
+            closings: 0,
             admitted_chain: Hasher::new("pipe admitted 1").finish(),
             usage: Usage::default(),
             spent: SpentBy::default(),
@@ -243,6 +245,7 @@ impl RunState {
                 self.source_ended = true;
                 Ok(())
             }
+            Event::CellClosing(event) => self.close(plan, event),
             Event::AttemptStarted(event) => self.start(plan, at, event),
             Event::AttemptEnded(event) => self.end(plan, event),
             Event::Evaluated(event) => self.open(plan, event),
@@ -250,6 +253,7 @@ impl RunState {
             Event::TaskSettled(event) => self.settle(plan, event),
             Event::TaskAdopted(event) => self.settle(plan, &event.task),
             Event::CaseSettled(event) => match self.open.remove(&event.case) {
+                Some(case) if plan.is_closing(case.cell) => Ok(()),
                 Some(case) => {
                     self.cases.settle(event.status);
                     if let Some(evidence) = &plan.evidence {
@@ -324,36 +328,9 @@ impl RunState {
         }
     }
 
-    fn admit(&mut self, plan: &Plan, event: &CaseAdmitted) -> Result<(), String> {
-        if event.case.0 != self.cases.admitted {
-            return Err(format!("case {} comes after {} cases", event.case, self.cases.admitted));
-        }
-        let cell = plan.find_cell(&event.matrix);
-        let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", event.case))?;
-        self.cases.admitted += 1;
-        if let Some(skipped) = self.repeats.admit(plan, event, cell) {
-            let matrix = &plan.cell(skipped.cell).matrix;
-            for repeat in skipped.repeats {
-                self.admitted_chain = chained(self.admitted_chain, &skipped.item, repeat, matrix);
-            }
-        }
-        self.admitted_chain = chained(self.admitted_chain, &event.item, event.repeat, &event.matrix);
-        let case = CaseState {
-            item: event.item.clone(),
-            repeat: event.repeat,
-            cell,
-            row: event.row,
-            tasks: vec![TaskState::Open(BTreeMap::new()); plan.steps.len()],
-            opened: BTreeMap::new(),
-        };
-        self.open.insert(event.case, case);
-        Ok(())
-    }
-
     fn task(&mut self, plan: &Plan, id: &AttemptId) -> Result<(Call, &mut BTreeMap<Call, CallState>), String> {
-        let step = plan.find_step(&id.step).ok_or_else(|| format!("the plan has no step {}", id.step))?;
         let call = Call::parse(&id.call).ok_or_else(|| format!("unknown call {}", id.call))?;
-        let case = self.open.get_mut(&id.case).ok_or_else(|| format!("case {} is not open", id.case))?;
+        let (step, case) = self.step_of(plan, id.case, &id.step)?;
         let task = match &id.each {
             None => &mut case.tasks[step.0],
             Some(each) => &mut case.find_element(step, each)?.task,
@@ -364,9 +341,15 @@ impl RunState {
         }
     }
 
+    /// Returns an open case with the place of one of its steps: what closes a cell has others than its cases.
+    fn step_of(&mut self, plan: &Plan, case: CaseNo, step: &StepName) -> Result<(StepIdx, &mut CaseState), String> {
+        let found = self.open.get_mut(&case).ok_or_else(|| format!("case {case} is not open"))?;
+        let place = plan.cell(found.cell).find_step(step);
+        Ok((place.ok_or_else(|| format!("the plan has no step {step}"))?, found))
+    }
+
     fn open(&mut self, plan: &Plan, event: &Evaluated) -> Result<(), String> {
-        let step = plan.find_step(&event.step).ok_or_else(|| format!("the plan has no step {}", event.step))?;
-        let case = self.open.get_mut(&event.case).ok_or_else(|| format!("case {} is not open", event.case))?;
+        let (step, case) = self.step_of(plan, event.case, &event.step)?;
         if matches!(case.tasks[step.0], TaskState::Settled(_)) || case.opened.contains_key(&step) {
             return Err(format!("{} of case {} has begun already", event.step, event.case));
         }
@@ -382,8 +365,7 @@ impl RunState {
 
     fn settle_element(&mut self, plan: &Plan, event: &ElementSettled) -> Result<(), String> {
         let ElementSettled { each, task } = event;
-        let step = plan.find_step(&task.step).ok_or_else(|| format!("the plan has no step {}", task.step))?;
-        let case = self.open.get_mut(&task.case).ok_or_else(|| format!("case {} is not open", task.case))?;
+        let (step, case) = self.step_of(plan, task.case, &task.step)?;
         let element = case.find_element(step, each)?;
         if matches!(element.task, TaskState::Settled(_)) {
             return Err(format!("{each} of {} of case {} is settled already", task.step, task.case));
@@ -446,13 +428,14 @@ impl RunState {
     /// Returns who speaks in a request, and in which cell.
     fn spender(&self, plan: &Plan, id: &AttemptId) -> Option<(CellIdx, ActorIdx)> {
         let case = self.open.get(&id.case)?;
-        let (step, call) = (plan.find_step(&id.step)?, Call::parse(&id.call)?);
-        Some((case.cell, plan.cell(case.cell).speaker(step, &case.item, case.repeat, call)))
+        let of = plan.cell(case.cell);
+        let (step, call) = (of.find_step(&id.step)?, Call::parse(&id.call)?);
+        // What closes a cell has the same actors as its cases.
+        Some((plan.home_of(case.cell), of.speaker(step, &case.item, case.repeat, call)))
     }
 
     fn settle(&mut self, plan: &Plan, event: &TaskSettled) -> Result<(), String> {
-        let step = plan.find_step(&event.step).ok_or_else(|| format!("the plan has no step {}", event.step))?;
-        let case = self.open.get_mut(&event.case).ok_or_else(|| format!("case {} is not open", event.case))?;
+        let (step, case) = self.step_of(plan, event.case, &event.step)?;
         if matches!(case.tasks[step.0], TaskState::Settled(_)) {
             return Err(format!("{} of case {} is settled already", event.step, event.case));
         }

@@ -81,6 +81,7 @@ impl Engine {
         }
         self.pass_time(&mut step);
         self.halt(&mut step);
+        self.close(&mut step);
         self.dispatch(&mut step);
         self.finish(&mut step);
         self.debug_check();
@@ -178,7 +179,8 @@ impl Engine {
 
     /// Settles what can be settled in a case and queues the calls that may be sent.
     pub(super) fn advance(&mut self, step: &mut Step, number: CaseNo) {
-        for place in 0..self.plan.steps.len() {
+        let steps = self.plan_of(number).steps.len();
+        for place in 0..steps {
             while self.advance_step(step, number, StepIdx(place)) {}
         }
         let status = self.state.open.get(&number).and_then(frontier::case_status);
@@ -326,7 +328,13 @@ impl Engine {
     pub(super) fn id(&self, ticket: Ticket) -> AttemptId {
         let Key { case, step, element, call } = ticket.key;
         let each = element.and_then(|element| Some(self.state.open.get(&case)?.element(step, element)?.key.clone()));
-        AttemptId { case, step: self.plan.step(step).name.clone(), each, call: call.path(), attempt: ticket.attempt }
+        AttemptId {
+            case,
+            step: self.plan_of(case).step(step).name.clone(),
+            each,
+            call: call.path(),
+            attempt: ticket.attempt,
+        }
     }
 
     fn sent(&mut self, ticket: Ticket) {
@@ -384,7 +392,8 @@ impl Engine {
     }
 
     fn finish(&mut self, step: &mut Step) {
-        let complete = self.state.source_ended && self.state.open.is_empty();
+        let settled = self.state.source_ended && self.state.open.is_empty();
+        let complete = settled && self.state.closings == self.plan.closings();
         let stopped = self.flow.stopping.as_ref().map(|stopping| stopping.cause.clone());
         let outcome = match stopped {
             _ if self.flow.finished || self.flow.in_flight() > 0 => return,

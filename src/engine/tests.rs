@@ -27,7 +27,8 @@ use world_for_tests::*;
 
 fn first_difference(one: &World, other: &World) -> Option<(String, String)> {
     let (one, other) = (one.table(), other.table());
-    assert_eq!((one.len(), other.len()), (12, 12));
+    // Twelve cases, and what closes two cells.
+    assert_eq!((one.len(), other.len()), (14, 14));
     one.into_iter().zip(other).find(|(one, other)| one != other)
 }
 
@@ -37,6 +38,12 @@ fn an_undisturbed_run_settles_every_case_once() {
     let cases = world.engine.state().cases;
     assert_eq!((cases.admitted, cases.settled()), (ITEMS, ITEMS));
     assert!(cases.ok > 0 && cases.failed > 0, "the fixture must show both: {cases:?}");
+    let closings = world.log.iter().filter_map(|recorded| match &recorded.event {
+        Event::CellClosing(event) => Some((event.case.0, event.matrix["cell"].as_str().map(str::to_owned))),
+        _ => None,
+    });
+    let closings: Vec<_> = closings.collect();
+    assert_eq!(closings, [(ITEMS, Some("a".to_owned())), (ITEMS + 1, Some("b".to_owned()))], "once for each cell");
     let asked: Vec<String> = world
         .log
         .iter()
@@ -155,10 +162,52 @@ fn what_is_adopted_is_not_asked() {
     assert_eq!(taken + tasks(&world, "task_settled"), tasks(&calm, "task_settled"));
     // What failed in the earlier run is asked again, and nothing else.
     let asked_again = world.log.iter().filter_map(|recorded| match &recorded.event {
-        Event::TaskSettled(task) => Some(task.status),
+        Event::TaskSettled(task) if task.case.0 < ITEMS => Some(task.status),
         _ => None,
     });
     assert!(asked_again.into_iter().all(|status| matches!(status, TaskStatus::Failed | TaskStatus::Skipped)));
+}
+
+/// Asks for a stop while one call is in flight and one case open; none when that call was not the last.
+fn stopped_at_the_last_call(seed: u64) -> Option<World> {
+    let mut world = World::new(seed);
+    for _ in 0..10_000 {
+        world.admit();
+        world.commit();
+        if world.finished.is_some() {
+            break;
+        }
+        let is_late = world.engine.state().cases.settled() + 1 == ITEMS && world.evaluations.is_empty();
+        if is_late && world.engine.in_flight() == 1 {
+            world.give(Input::Stop(StopCause::Interrupt));
+        } else if !world.calls.is_empty() {
+            let which = world.draws.below(world.calls.len());
+            world.calls.swap(0, which);
+        }
+        world.answer_one(false);
+    }
+    (world.engine.state().cases.settled() == ITEMS).then_some(world)
+}
+
+#[test]
+fn what_is_over_all_cases_waits_for_the_last_and_begins_in_no_run_that_stops() {
+    let mut world = (0..40).find_map(stopped_at_the_last_call).expect("the call was the last in one of forty orders");
+    assert_eq!(world.finished, Some(RunOutcome::Stopped(StopCause::Interrupt)), "the run is not complete");
+    assert_eq!(world.engine.state().closings, 0);
+    world.crash();
+    let world = world.run(false);
+    assert_eq!(world.engine.state().closings, 2, "whoever resumes it closes the cells");
+    assert_eq!(first_difference(&world, &World::new(1).run(false)), None);
+    let status = |name: &str| {
+        world.log.iter().find_map(|recorded| match &recorded.event {
+            Event::TaskSettled(task) if task.step.as_str() == name => Some(task.status),
+            _ => None,
+        })
+    };
+    assert_eq!((status("count"), status("after")), (Some(TaskStatus::Ok), Some(TaskStatus::Ok)));
+    assert_eq!(status("marks"), Some(TaskStatus::Failed), "one that fails holds up no other");
+    let cases = world.engine.state().cases;
+    assert_eq!((cases.admitted, cases.settled()), (ITEMS, ITEMS), "and is none of the cases");
 }
 
 proptest! {
@@ -218,6 +267,7 @@ fn fail_all(kind: FailureKind, retry_after_ms: Option<u64>) -> World {
                 world.give(Input::Sent(call.ticket));
                 world.give(Input::Returned(call.ticket, report(Outcome::Failed(failure))));
             }
+            None if !world.evaluations.is_empty() => world.evaluate_one(false),
             None => world.tick(),
         }
     }
@@ -322,6 +372,10 @@ fn retries_are_bounded_and_the_case_fails_with_its_reason() {
     let mut sends = 0;
     while world.finished.is_none() {
         world.commit();
+        if !world.evaluations.is_empty() {
+            world.evaluate_one(false);
+            continue;
+        }
         let Some(call) = world.calls.pop() else {
             world.tick();
             continue;

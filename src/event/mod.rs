@@ -3,6 +3,7 @@
 //! Never: behaviour, plan or spec types.
 //! Start at [`Event`].
 
+mod aggregate;
 mod codec;
 mod evidence;
 mod failure;
@@ -10,6 +11,7 @@ mod flow;
 mod outcome;
 mod snapshot;
 
+pub use aggregate::{ALL_CASES, CellClosing, CountTable, CountedRow, MeanOf, Method, Ranked, Standing, Without};
 pub use codec::DecodeError;
 use codec::codec;
 pub use evidence::{
@@ -67,6 +69,8 @@ codec! {
         "case_admitted" => CaseAdmitted(CaseAdmitted),
         /// Every case of the input has been admitted.
         "source_ended" => SourceEnded(SourceEnded),
+        /// Every case is settled: what is done once over all cases of a cell of the matrix begins.
+        "cell_closing" => CellClosing(CellClosing),
         /// A request is about to be sent.
         "attempt_started" => AttemptStarted(AttemptStarted),
         /// A request was answered, or will not be.
@@ -395,6 +399,7 @@ impl Event {
     pub const fn case(&self) -> Option<CaseNo> {
         match self {
             Self::CaseAdmitted(event) => Some(event.case),
+            Self::CellClosing(event) => Some(event.case),
             Self::AttemptStarted(event) => Some(event.id.case),
             Self::AttemptEnded(event) => Some(event.id.case),
             Self::Evaluated(event) => Some(event.case),
@@ -428,7 +433,7 @@ impl TaskOutput {
             Self::Dialogue { turns, stopped_by: _ } => turns.iter().map(|turn| turn.text).collect(),
             Self::Judge(judgement) => judgement.votes.iter().map(|vote| vote.reason).collect(),
             Self::Value { value } => vec![*value],
-            Self::Assertion { passed: _ } => Vec::new(),
+            Self::Assertion { passed: _ } | Self::Table(_) | Self::Ranking(_) => Vec::new(),
             Self::Each { elements } => {
                 elements.iter().filter_map(|element| element.output.as_ref()).flat_map(Self::texts).collect()
             }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ElementOutput, Failure};
+use super::{CountTable, ElementOutput, Failure, Ranked};
 use crate::base::{ActorName, CaseNo, Digest, TokenCount};
 
 /// What came of an attempt.
@@ -209,6 +209,10 @@ pub enum TaskOutput {
         /// It does.
         passed: bool,
     },
+    /// What an aggregate counted.
+    Table(Box<CountTable>),
+    /// What an aggregate put in order.
+    Ranking(Box<Ranked>),
     /// What each element of a `for_each` step came to.
     Each {
         /// In the order of the list.

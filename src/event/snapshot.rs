@@ -14,6 +14,9 @@ pub struct Snapshot {
     pub cases: CaseCounts,
     /// True when every case has been admitted.
     pub source_ended: bool,
+    /// Cells whose closing has begun.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub closings: u64,
     /// Chained hash over the ids of admitted items: tells whether the input is still the same up to here.
     pub admitted_chain: Option<Digest>,
     /// Tokens over all answered attempts.
@@ -77,6 +80,9 @@ pub struct SnapCase {
     /// The values of its cell of the matrix.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub matrix: serde_json::Map<String, serde_json::Value>,
+    /// It stands for all cases of its cell.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub closing: bool,
     /// Its row.
     pub row: Digest,
     /// Its tasks that are settled or have begun.
@@ -179,4 +185,9 @@ pub struct SnapBackend {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }

@@ -27,6 +27,8 @@ pub struct Meta {
 pub struct CaseRecord {
     /// Which.
     pub admitted: CaseAdmitted,
+    /// It is none of the cases: it stands for what is done over all of them.
+    pub closing: bool,
     /// Its settled tasks, in the order of settling, adopted ones included.
     pub tasks: Vec<TaskSettled>,
     /// Where those come from that another run has settled.
@@ -55,6 +57,12 @@ pub struct AttemptRecord {
     pub started: AttemptStarted,
     /// What came of it, and when; none while it is in flight, or when the process died meanwhile.
     pub ended: Option<(Timestamp, AttemptEnded)>,
+}
+
+impl CaseRecord {
+    const fn new(admitted: CaseAdmitted, closing: bool) -> Self {
+        Self { admitted, closing, tasks: Vec::new(), adopted: Vec::new(), settled: None }
+    }
 }
 
 /// A journal open for reading, while the run is live or after.
@@ -229,7 +237,10 @@ impl Reader {
                 let recorded = stored.decode(&self.path)?;
                 if matches!(recorded.event, Event::CaseAdmitted(_)) {
                     counts.admitted += 1;
-                } else if let Event::CaseSettled(settled) = recorded.event {
+                } else if let Event::CaseSettled(settled) = recorded.event
+                    // What closes a cell is numbered after all cases, and is none.
+                    && settled.case.0 < counts.admitted
+                {
                     counts.settle(settled.status);
                 }
             }
@@ -259,7 +270,8 @@ impl Reader {
         Ok(paused)
     }
 
-    /// Calls `visit` for every case from number `from` on, open ones too, in admission order.
+    /// Calls `visit` for every case from number `from` on, open ones too, in admission order; what is done over all
+    /// cases is not among them.
     ///
     /// Holds one page of rows and one case in memory.
     ///
@@ -275,6 +287,7 @@ impl Reader {
              order by case_no, seq limit {PAGE}"
         );
         let mut open: Option<CaseRecord> = None;
+        let mut visit = |record: CaseRecord| if record.closing { Ok(()) } else { visit(record) };
         let mut cursor = (from.0.cast_signed(), 0);
         loop {
             let page = self.store().page(&query, cursor)?;
@@ -297,7 +310,7 @@ impl Reader {
         }
     }
 
-    /// Returns one case, as far as it has come; none when no case has that number. Cost: its own rows.
+    /// Returns one case, or what closes a cell, as far as it has come; none when no case has that number. Cost: its own rows.
     ///
     /// # Errors
     /// Damage, or trouble of the store.
@@ -332,9 +345,12 @@ impl Reader {
         let damaged = |what: &str| JournalError::damaged(&self.path, Place::Case(case), what);
         match (event, open) {
             (Event::CaseAdmitted(admitted), open @ None) => {
-                *open = Some(CaseRecord { admitted, tasks: Vec::new(), adopted: Vec::new(), settled: None });
+                *open = Some(CaseRecord::new(admitted, false));
             }
-            (Event::CaseAdmitted(_), Some(_)) => return Err(damaged("it was admitted twice")),
+            (Event::CellClosing(closing), open @ None) => *open = Some(CaseRecord::new(closing.as_case(), true)),
+            (Event::CaseAdmitted(_) | Event::CellClosing(_), Some(_)) => {
+                return Err(damaged("it was admitted twice"));
+            }
             (_, None) => return Err(damaged("it was never admitted")),
             (Event::TaskSettled(task), Some(record)) => record.tasks.push(task),
             (Event::TaskAdopted(adopted), Some(record)) => {

@@ -43,24 +43,32 @@ fn name_of(values: &Map<String, Value>) -> String {
 }
 
 impl Plan {
-    /// Returns the plan of a cell: the same steps in the same order, asked with other values.
+    /// Returns the plan of a cell: the same steps in the same order, asked with other values; or that of its closing.
+    ///
+    /// # Panics
+    /// There is no such cell, or it has no closing: a bug of the caller.
     #[must_use]
-    pub fn cell(&self, CellIdx(place): CellIdx) -> &Self {
-        match place {
-            0 => self,
-            place => &self.cells.others[place - 1],
-        }
+    pub fn cell(&self, cell: CellIdx) -> &Self {
+        let CellIdx(home) = self.home_of(cell);
+        let plan = if home == 0 { self } else { &self.cells.others[home - 1] };
+        if self.is_closing(cell) { plan.closing.as_deref().expect("bug: a cell without a closing") } else { plan }
     }
 
     /// Returns every cell with its plan, in the order of admission; one where there is no matrix.
     pub fn all_cells(&self) -> impl Iterator<Item = (CellIdx, &Self)> {
-        (0..=self.cells.others.len()).map(|place| (CellIdx(place), self.cell(CellIdx(place))))
+        let others = self.cells.others.iter().map(Arc::as_ref);
+        std::iter::once(self).chain(others).enumerate().map(|(place, plan)| (CellIdx(place), plan))
+    }
+
+    /// Returns how many cells there are: 1 without a matrix.
+    pub(super) fn count_cells(&self) -> usize {
+        self.cells.others.len() + 1
     }
 
     /// Returns how many cases each item has: cells × repeats.
     #[must_use]
     pub fn cases_of_item(&self) -> u64 {
-        (self.cells.others.len() as u64 + 1) * u64::from(self.repeat.get())
+        self.count_cells() as u64 * u64::from(self.repeat.get())
     }
 
     /// Returns the repeats of items in the order of admission: in each round, every item has those. All at once, or one

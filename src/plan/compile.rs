@@ -1,5 +1,6 @@
 //! `Spec` → `Plan`: names resolved, settings evaluated, templates compiled and checked, steps ordered.
 
+mod aggregate;
 mod cast;
 mod cells;
 #[cfg(test)]
@@ -161,12 +162,15 @@ impl Compiler<'_> {
         let repeats = self.enough_repeats();
         let results = self.results(items.as_ref());
         self.check_columns(items.as_ref());
-        let (cast, mut steps) = (cast?, steps?);
+        let (cast, (mut steps, over_all)) = (cast?, steps?);
         for step in &mut steps {
             step.course.limits = bounds.remove(step.name.as_str());
         }
         let evidence = evidence.map(|(condition, sights)| sights.evidence(condition, &steps));
         let repeats = repeats.map(|(condition, sights)| sights.evidence(condition, &steps));
+        if evidence.is_some() || repeats.is_some() {
+            self.check_over_all(&over_all);
+        }
         let mut plan = Plan {
             name,
             description: self.spec.description.as_ref().map(|text| text.value.clone()),
@@ -187,10 +191,12 @@ impl Compiler<'_> {
             repeats,
             tolerated,
             results,
-            templates: std::mem::take(&mut self.templates),
+            templates: Arc::new(std::mem::take(&mut self.templates)),
             matrix,
             cells: Cells::default(),
+            closing: None,
         };
+        plan.closing = aggregate::closing(&plan, over_all);
         plan.hash = hash::hash(&plan, self.reads.run_name);
         self.check_prices(&plan);
         // What follows from another mistake is not said again.

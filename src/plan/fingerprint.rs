@@ -176,7 +176,7 @@ impl Fields<'_> {
                     self.template(&name("opening"), dialogue.opening);
                     self.add(&name("history"), |hasher| hash::history(hasher, dialogue.history));
                 }
-                StepKind::Judge(_) | StepKind::Transform(_) | StepKind::Assert(_) => {}
+                StepKind::Judge(_) | StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_) => {}
             }
         }
     }
@@ -268,6 +268,12 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
                 Check::Expr(expression) => fields.expressions.push(*expression),
                 Check::Matches(_) | Check::Schema(_) => {}
             }
+            Vec::new()
+        }
+        StepKind::Aggregate(aggregate) => {
+            fields.text("kind", "aggregate");
+            fields.text("of", aggregate.of.name.as_str());
+            fields.text("by", aggregate.by.word());
             Vec::new()
         }
     };

@@ -24,6 +24,12 @@ pub(super) fn hash(plan: &Plan, reads_name: bool) -> Digest {
     let mut steps: Vec<&Step> = plan.steps.iter().collect();
     steps.sort_by(|one, other| one.name.cmp(&other.name));
     hasher = steps.into_iter().fold(hasher.field(b"steps"), |hasher, found| step(hasher, plan, found));
+    // A plan without a closing hashes as before there were any.
+    if let Some(closing) = &plan.closing {
+        let mut steps: Vec<&Step> = closing.steps.iter().collect();
+        steps.sort_by(|one, other| one.name.cmp(&other.name));
+        hasher = steps.into_iter().fold(hasher.field(b"closing"), |hasher, found| step(hasher, closing, found));
+    }
     if let Some(evidence) = &plan.evidence {
         // It decides which cases count, and with the number of items the order in which they are admitted.
         hasher = enough(hasher.field(b"evidence"), plan, evidence, &evidence.condition);
@@ -127,6 +133,10 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
             let hasher = hasher.field(b"assert").field(operand(plan, &assert.value).as_bytes());
             hasher.field(check(plan, &assert.check).as_bytes())
         }
+        StepKind::Aggregate(aggregate) => hasher
+            .field(b"aggregate")
+            .field(aggregate.of.name.as_str().as_bytes())
+            .field(aggregate.by.word().as_bytes()),
     }
 }
 

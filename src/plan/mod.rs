@@ -2,6 +2,7 @@
 //! Reads: `spec`, `prompt`. Never: clocks, running state, the file system.
 //! Start at [`Plan`]; [`compile()`] makes one.
 
+mod aggregate;
 mod cell;
 mod compare;
 mod compile;
@@ -19,6 +20,7 @@ mod model;
 mod overrides;
 mod stop;
 
+pub use aggregate::{Aggregate, By};
 pub use cell::{CellIdx, Cells};
 pub use compare::{StepChange, compare};
 pub use compile::compile;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::course::{Assert, Course, Transform};
-use super::{Cells, Dialogue, Evidence, Halt, Items, Judge, Pick};
+use super::{Aggregate, Cells, Dialogue, Evidence, Halt, Items, Judge, Pick};
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::diag::Span;
 use crate::judge::AnswerSchema;
@@ -58,11 +58,13 @@ pub struct Plan {
     /// Where the table of results goes, when the file says so.
     pub results: Option<ResultsPlan>,
     /// Every compiled template.
-    pub templates: Templates,
+    pub templates: Arc<Templates>,
     /// What templates read as `matrix`: the values of this cell, the first one. Empty where there is no matrix.
     pub matrix: serde_json::Map<String, serde_json::Value>,
     /// The other cells.
     pub cells: Cells,
+    /// What is done once over all cases of this cell, as a plan with the same actors and its own steps.
+    pub closing: Option<Box<Plan>>,
 }
 
 /// Position in [`Plan::backends`].
@@ -205,6 +207,8 @@ pub enum StepKind {
     Transform(Transform),
     /// A claim that must hold, without a model.
     Assert(Assert),
+    /// What a step came to over all cases; only in the plan of a closing.
+    Aggregate(Aggregate),
 }
 
 /// See [`StepKind::Chat`].
@@ -306,6 +310,7 @@ impl StepKind {
             Self::Judge(_) => "judge",
             Self::Transform(_) => "transform",
             Self::Assert(_) => "assert",
+            Self::Aggregate(_) => "aggregate",
         }
     }
 
@@ -322,7 +327,7 @@ impl StepKind {
                 let calls = judge.calls();
                 (calls, calls)
             }
-            Self::Transform(_) | Self::Assert(_) => (0, 0),
+            Self::Transform(_) | Self::Assert(_) | Self::Aggregate(_) => (0, 0),
         }
     }
 }

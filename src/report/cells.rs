@@ -10,7 +10,9 @@ use super::number::percent;
 use super::wrap::{columns, cut};
 use super::{StepSummary, StepTally, grouped};
 use crate::base::{CaseNo, StepName, TokenCount};
-use crate::event::{Because, CaseAdmitted, CaseCounts, CaseSettled, TaskOutput, TaskSettled, TaskStatus};
+use crate::event::{
+    Because, CaseAdmitted, CaseCounts, CaseSettled, CellClosing, TaskOutput, TaskSettled, TaskStatus,
+};
 
 /// Most cells that are written for people.
 const MOST_SHOWN: usize = 30;
@@ -64,6 +66,19 @@ impl Cells {
         let cell = entry.or_insert_with(|| CellTally { matrix: admitted.matrix.clone(), ..CellTally::default() });
         cell.cases.admitted += u64::from(counts);
         self.open.insert(admitted.case, place);
+    }
+
+    /// Takes what closes a cell for one of its cases as far as tasks and their cost go; it is not counted among them.
+    pub(super) fn close(&mut self, closing: &CellClosing) {
+        let name = Value::Object(closing.matrix.clone()).to_string();
+        if let Some(place) = self.cells.get_index_of(&name) {
+            self.open.insert(closing.case, place);
+        }
+    }
+
+    /// Forgets what closed a cell, when it is over.
+    pub(super) fn forget(&mut self, case: CaseNo) {
+        self.open.remove(&case);
     }
 
     /// Returns where an open case belongs; none without a matrix.

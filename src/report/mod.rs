@@ -6,6 +6,7 @@ mod case;
 mod cells;
 mod cost;
 mod number;
+mod over_all;
 mod progress;
 mod results;
 mod summary;
@@ -26,6 +27,7 @@ pub use case::{
 pub use cells::{CellSummary, Cells, cell_name};
 pub use cost::{Cost, Spent};
 pub use number::{duration, grouped, percent, rate};
+pub use over_all::{AggregateSummary, OverAll, ranking_line, table_line};
 pub use progress::{Milestones, Progress};
 pub use results::{Layout, Shape, row, standard_columns};
 pub use summary::{

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::number::per;
-use super::{CellSummary, Cost, JudgeTally, StepTally, Tally};
+use super::{AggregateSummary, CellSummary, Cost, JudgeTally, StepTally, Tally};
 use crate::base::{RunId, StepName, TokenCount};
 use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
 use crate::stats::{Categories, Mean, wilson_95};
@@ -83,6 +83,12 @@ pub struct Summary {
     /// The same in each cell of the matrix.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cells: Vec<CellSummary>,
+    /// What is made of all cases, by cell of the matrix.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<AggregateSummary>,
+    /// The values of the cells whose aggregates have begun; their numbers follow those of the cases.
+    #[serde(skip)]
+    pub closings: Vec<serde_json::Map<String, serde_json::Value>>,
     /// What each backend stands for.
     pub backends: Vec<BackendResolved>,
     /// The run's seed.
@@ -289,6 +295,8 @@ impl Tally {
             trimmed: self.trimmed,
             unread: self.unread,
             steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
+            aggregates: self.over_all.summaries(),
+            closings: self.over_all.closings().map(|closing| closing.matrix.clone()).collect(),
             cells: self.cells.summaries(),
             backends: self.backends.clone(),
             seed: self.started.as_ref().map_or(0, |started| started.seed),

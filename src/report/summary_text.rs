@@ -1,14 +1,19 @@
 //! A summary for people: verdicts as bars with intervals, then what it took.
 
+use super::cells::cell_name;
 use super::number::counted;
+use super::over_all::{mean_words, standing_words, without_words};
 use super::wrap::{columns, cut, wrapped};
 use super::{
-    Choice, Claims, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary, duration, grouped,
-    percent, rate,
+    AggregateSummary, Choice, Claims, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary,
+    duration, grouped, percent, rate,
 };
+use crate::event::TaskStatus;
 
 /// Below so many scored cases an interval says nothing that the counts do not.
 const FEWEST_FOR_BARS: u64 = 2;
+/// Values of an aggregate's table that are drawn.
+const MOST_ROWS: usize = 20;
 /// So many different scores are drawn one by one; more are told by their mean.
 const MOST_BARS: usize = 11;
 /// Longest name that is given a column of its own.
@@ -53,6 +58,12 @@ pub fn text(summary: &Summary, width: usize) -> String {
                 step.ended_by.iter().map(|by| format!("{} {}", by.condition, grouped(by.count))).collect();
             rows.add(step.step.as_str(), &format!("ended by {}", endings.join(", ")));
         }
+    }
+    for aggregate in &summary.aggregates {
+        if rows.lines.last().is_some_and(|line| !line.is_empty()) {
+            rows.lines.push(String::new());
+        }
+        rows.aggregate(aggregate);
     }
     if !summary.cells.is_empty() {
         rows.lines.extend(super::cells::table(&summary.cells, width));
@@ -139,6 +150,42 @@ impl Rows {
         self.lines.push(String::new());
     }
 
+    /// Says what was made of all cases.
+    fn aggregate(&mut self, aggregate: &AggregateSummary) {
+        let of = match aggregate.matrix.is_empty() {
+            true => String::new(),
+            false => format!(", {}", cell_name(&aggregate.matrix)),
+        };
+        let mut head = vec![format!("{}, over all cases{of}", aggregate.step)];
+        head.extend(aggregate.failure.as_ref().map(|failure| failure.replace(char::is_control, " ")));
+        let without = aggregate.table.as_ref().map(|table| table.without);
+        let without = without.or(aggregate.ranking.as_ref().map(|ranking| ranking.without));
+        head.extend(without.and_then(without_words));
+        self.lines.push(wrapped(&head.join("; "), self.width, 2));
+        if let Some(table) = &aggregate.table {
+            match &table.mean {
+                Some(mean) => self.add("  mean", &format!("{} of {}", mean_words(mean), grouped(table.n))),
+                None if table.n == 0 => self.add("", "nothing to count"),
+                None => {}
+            }
+            for row in table.rows.iter().take(MOST_ROWS) {
+                self.share(&Choice::of_row(row), table.n);
+            }
+            if table.rows.len() > MOST_ROWS {
+                self.add(
+                    "",
+                    &format!("… and {} more: --json has all", grouped((table.rows.len() - MOST_ROWS) as u64)),
+                );
+            }
+        }
+        if let Some(ranking) = &aggregate.ranking {
+            for row in &ranking.rows {
+                self.add(&format!("  {}. {}", row.place, row.name), &standing_words(row, ranking));
+            }
+        }
+        self.lines.push(String::new());
+    }
+
     /// Says how many claims of an assert hold.
     fn claims(&mut self, step: &StepSummary, claims: &Claims) {
         let Claims { all, holds } = claims;
@@ -191,7 +238,11 @@ fn label_width(summary: &Summary) -> usize {
     let steps = summary.steps.iter();
     let options = steps.filter_map(|step| step.judge.as_ref()).flat_map(|judge| &judge.choices);
     let options = options.map(|choice| columns(&choice.option) + 2);
-    names.chain(options).max().unwrap_or(0).clamp("cut short".len(), LONGEST_LABEL)
+    let rows = summary.aggregates.iter().filter_map(|one| one.table.as_ref()).flat_map(|table| &table.rows);
+    let values = rows.map(|row| columns(&row.value) + 2);
+    let ranked = summary.aggregates.iter().filter_map(|one| one.ranking.as_ref()).flat_map(|ranked| &ranked.rows);
+    let ranked = ranked.map(|row| columns(&row.name) + 5);
+    names.chain(options).chain(values).chain(ranked).max().unwrap_or(0).clamp("cut short".len(), LONGEST_LABEL)
 }
 
 fn headline(summary: &Summary) -> String {
@@ -208,6 +259,10 @@ fn headline(summary: &Summary) -> String {
             let bears = summary.tolerated.map_or(String::new(), |share| format!(" ({} tolerated)", percent(share)));
             format!("{}: complete in {time}; {} of {all} failed{bears}", summary.name, grouped(summary.cases.failed))
         }
+        RunStatus::Complete if failed_over_all(summary) > 0 => {
+            let count = counted(failed_over_all(summary), "aggregate");
+            format!("{}: complete in {time}; {count} over all cases failed", summary.name)
+        }
         RunStatus::Complete => format!("{}: complete in {time}", summary.name),
         RunStatus::Stopped => format!("{}: stopped after {time} {by}; {}", summary.name, done()),
         RunStatus::Failed => format!("{}: ended after {time} {by}; {}", summary.name, done()),
@@ -216,6 +271,11 @@ fn headline(summary: &Summary) -> String {
         RunStatus::Paused => format!("{}: paused after {time}; {}", summary.name, done()),
         RunStatus::Running => format!("{}: running for {time}; {}", summary.name, done()),
     }
+}
+
+fn failed_over_all(summary: &Summary) -> u64 {
+    let failed = |one: &&AggregateSummary| one.status == TaskStatus::Failed;
+    summary.aggregates.iter().filter(failed).count() as u64
 }
 
 fn cases(summary: &Summary) -> String {

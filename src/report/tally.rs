@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::case::{score_words, verdict_words};
-use super::{Cells, Spent};
+use super::{Cells, OverAll, Spent};
 use crate::base::{ActorName, CaseNo, RunId, StepName, Timestamp};
 use crate::event::{
     AttemptEnded, BackendResolved, CaseCounts, Counted, ElementOutput, Event, Failure, FailureKind, FinishReason,
@@ -57,6 +57,8 @@ pub struct Tally {
     pub(super) spent: Spent,
     /// What was settled of each cell of the matrix.
     pub(super) cells: Cells,
+    /// What is made of all cases.
+    pub over_all: OverAll,
     /// What was settled of each step, in the order in which steps first settled.
     pub steps: IndexMap<StepName, StepTally>,
     /// When the first event became true.
@@ -164,6 +166,10 @@ impl Tally {
                 self.cases.admitted += u64::from(counts);
                 self.cells.admit(admitted, counts);
             }
+            Event::CellClosing(closing) => {
+                self.cells.close(closing);
+                self.over_all.begin(closing);
+            }
             Event::SourceEnded(ended) => self.total = Some(ended.cases),
             Event::AttemptStarted(started) => {
                 self.sent += 1;
@@ -173,6 +179,10 @@ impl Tally {
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
             Event::TaskAdopted(adopted) => self.adopt_task(adopted),
+            Event::CaseSettled(settled) if self.over_all.has(settled.case) => {
+                self.cells.forget(settled.case);
+                self.over_all.end(settled.status);
+            }
             Event::CaseSettled(settled) => {
                 let counts = self.counts(settled.case);
                 if counts {
@@ -266,10 +276,13 @@ impl Tally {
         step.usage.add(&settled.usage);
         step.settle(settled);
         self.cells.settle_task(settled);
+        self.over_all.settle(settled);
         if let Some(failure) = settled.failure.as_ref().filter(|_| settled.because.is_none()) {
             self.given_up.add(failure.kind);
-            self.first_given_up
-                .get_or_insert_with(|| format!("case {}, {}: {}", settled.case, settled.step, failure.detail));
+            self.first_given_up.get_or_insert_with(|| match self.over_all.has(settled.case) {
+                true => format!("over all cases, {}", failure.detail),
+                false => format!("case {}, {}: {}", settled.case, settled.step, failure.detail),
+            });
         }
     }
 }
@@ -289,7 +302,11 @@ impl StepTally {
                 let outputs = elements.iter().filter(counts).filter_map(|element| element.output.as_ref());
                 outputs.for_each(|output| self.add(output));
             }
-            TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. } | TaskOutput::Value { .. } => {}
+            TaskOutput::Chat { .. }
+            | TaskOutput::Dialogue { .. }
+            | TaskOutput::Value { .. }
+            | TaskOutput::Table(_)
+            | TaskOutput::Ranking(_) => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A settled case as people read it: who said what, and the verdict.
 
 use super::case::{CaseRecord, MissingText, Texts, course_line, text_of, unscored_phrase, verdict_words};
+use super::over_all::{ranking_line, table_line};
 use super::results::Layout;
 use super::wrap::wrapped;
 use crate::base::{ActorName, StepName};
@@ -95,6 +96,8 @@ fn add_output(
         TaskOutput::Judge(judgement) => parts.push(Part::Verdict(verdict_line(label, judgement))),
         TaskOutput::Assertion { passed } => parts.push(Part::Verdict(claim_line(label, *passed))),
         // Elements have no elements.
+        TaskOutput::Table(counted) => parts.push(Part::Verdict(table_line(label, counted))),
+        TaskOutput::Ranking(ranked) => parts.push(Part::Verdict(ranking_line(label, ranked))),
         TaskOutput::Each { .. } => {}
     }
     Ok(())

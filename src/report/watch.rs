@@ -161,6 +161,9 @@ impl Watch {
             Event::CaseAdmitted(admitted) => {
                 self.open.insert(admitted.case, OpenCase { admitted: admitted.clone(), latest: None });
             }
+            Event::CellClosing(closing) => {
+                self.open.insert(closing.case, OpenCase { admitted: closing.as_case(), latest: None });
+            }
             Event::AttemptStarted(started) => {
                 let id = &started.id;
                 self.forget_again(&(id.case, id.step.clone(), id.call.clone()));

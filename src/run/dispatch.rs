@@ -139,7 +139,7 @@ fn speak(plan: &Plan, live: &mpsc::Sender<Live>, ticket: Ticket, place: &crate::
     let piece = Live::Piece {
         id: AttemptId {
             case: ticket.key.case,
-            step: plan.step(ticket.key.step).name.clone(),
+            step: plan.cell(place.cell).step(ticket.key.step).name.clone(),
             each: place.each.as_ref().map(|each| each.key.clone()),
             call: ticket.key.call.path(),
             attempt: ticket.attempt,

@@ -8,8 +8,8 @@ use tokio::task::{JoinError, JoinSet};
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Evaluate, Observe, Question, TaskKey};
 use crate::event::Observation;
-use crate::plan::Ground;
-use crate::task::{self, Found};
+use crate::plan::{Aggregate, Ground, Plan, StepKind};
+use crate::task::{self, Found, OneOutput};
 use crate::worker::Station;
 
 /// Evaluations at once: they take processors, not time, and models run beside them.
@@ -91,10 +91,12 @@ impl Evaluations {
             self.under_way.spawn_blocking(move || {
                 let ground = asked.ground();
                 let texts = |digest: &Digest| (station.texts)(ground.case, digest);
-                let (plan, models) = (station.plan.cell(ground.cell), &station.models[ground.cell.0]);
+                let home = station.plan.home_of(ground.cell);
+                let (plan, models) = (station.plan.cell(ground.cell), &station.models[home.0]);
                 match &asked {
                     Asked::Task(evaluate) => {
                         let found = match evaluate.question {
+                            Question::Gather => gathered(&station, plan, ground),
                             Question::Opening => task::open(plan, ground, models, &texts),
                             Question::Work => task::work(plan, ground, models, &texts),
                         };
@@ -108,4 +110,14 @@ impl Evaluations {
             });
         }
     }
+}
+
+/// Gathers what every case of a cell came to, from the journal: all of it is there before this is asked for.
+fn gathered(station: &Station, plan: &Plan, ground: &Ground) -> Found {
+    let step = plan.step(ground.step);
+    let StepKind::Aggregate(Aggregate { of, .. }) = &step.kind else {
+        panic!("bug: step `{}` gathers nothing", step.name)
+    };
+    let outputs = |visit: &mut dyn FnMut(&OneOutput<'_>)| (station.outputs)(&plan.matrix, &of.name, visit);
+    task::gather(plan, ground, &outputs, &|case, digest| (station.texts)(case, digest))
 }

@@ -7,8 +7,8 @@ use crate::event::Event;
 use crate::journal::{EventLog, EventSeq, Memory};
 use crate::judge::Rule;
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, Course, Dialogue, History, Items, Judge,
-    Limits, ModelChoice, Order, Plan, RoundJudge, Sampling, Step, StepIdx, StepKind, Stop, Wanted,
+    Actor, ActorIdx, Aggregate, BackendIdx, BackendPlan, BackendUrl, By, Concurrency, Course, Dialogue, History,
+    Items, Judge, Limits, ModelChoice, Order, Plan, RoundJudge, Sampling, Step, StepIdx, StepKind, Stop, Wanted,
 };
 use crate::prompt::Templates;
 
@@ -49,8 +49,36 @@ fn debate() -> Arc<Plan> {
         repair: 1,
         blind: Some([ActorName::from("pro"), ActorName::from("con")]),
     };
-    let verdict = StepKind::Judge(judge);
-    Arc::new(Plan {
+    let verdict = Step {
+        name: StepName::from("verdict"),
+        after: vec![StepIdx(0)],
+        reads: vec![StepIdx(0)],
+        course: Course::default(),
+        kind: StepKind::Judge(judge),
+    };
+    let debate = Step {
+        name: StepName::from("debate"),
+        after: vec![],
+        reads: vec![],
+        course: Course::default(),
+        kind: StepKind::Dialogue(dialogue),
+    };
+    let count = Step {
+        name: StepName::from("count"),
+        after: vec![],
+        reads: vec![],
+        course: Course::default(),
+        kind: StepKind::Aggregate(Aggregate { of: Arc::new(verdict.clone()), by: By::Table }),
+    };
+    let actors = vec![actor("pro"), actor("con"), actor("referee")];
+    let templates = Arc::new(templates);
+    let closing = plan_of(vec![count], actors.clone(), Arc::clone(&templates));
+    let plan = plan_of(vec![debate, verdict], actors, templates);
+    Arc::new(Plan { closing: Some(Box::new(closing)), ..plan })
+}
+
+fn plan_of(steps: Vec<Step>, actors: Vec<Actor>, templates: Arc<Templates>) -> Plan {
+    Plan {
         name: "debate".to_owned(),
         description: None,
         hash: Digest::of(b"debate"),
@@ -62,23 +90,8 @@ fn debate() -> Arc<Plan> {
             api_key: None,
             concurrency: Concurrency::Auto,
         }],
-        actors: vec![actor("pro"), actor("con"), actor("referee")],
-        steps: vec![
-            Step {
-                name: StepName::from("debate"),
-                after: vec![],
-                reads: vec![],
-                course: Course::default(),
-                kind: StepKind::Dialogue(dialogue),
-            },
-            Step {
-                name: StepName::from("verdict"),
-                after: vec![StepIdx(0)],
-                reads: vec![StepIdx(0)],
-                course: Course::default(),
-                kind: verdict,
-            },
-        ],
+        actors,
+        steps,
         items: Items::One,
         pick: crate::plan::Pick::default(),
         columns: std::collections::BTreeMap::new(),
@@ -93,13 +106,16 @@ fn debate() -> Arc<Plan> {
         templates,
         matrix: serde_json::Map::new(),
         cells: crate::plan::Cells::default(),
-    })
+        closing: None,
+    }
 }
 
 /// The debate, with the referee asked after each round whether it is over.
 fn asked_debate() -> Arc<Plan> {
     let mut plan = Arc::into_inner(debate()).expect("nobody else has it");
-    let question = plan.templates.add("Is it over?\n{{ transcript }}").expect("compiles");
+    plan.closing = None;
+    let templates = Arc::get_mut(&mut plan.templates).expect("nobody else has them");
+    let question = templates.add("Is it over?\n{{ transcript }}").expect("compiles");
     let StepKind::Dialogue(dialogue) = &mut plan.steps[0].kind else { panic!("a dialogue") };
     let choose = ["over", "open"].map(str::to_owned).to_vec();
     dialogue.judges = vec![RoundJudge { actor: ActorIdx(2), question, choose, on: "over".to_owned(), repair: 1 }];
@@ -138,9 +154,11 @@ fn run(plan: &Arc<Plan>, cases: u64, faults: Faults) -> (Simulated, Memory) {
 
 #[test]
 fn ten_thousand_cases_take_seconds_of_real_time() {
-    let (simulated, _) = run(&debate(), 10_000, Faults::default());
+    let (simulated, log) = run(&debate(), 10_000, Faults::default());
     assert_eq!(simulated.requests, 60_000, "four turns and a judge asked both ways");
     assert_eq!(simulated.cases.failed, 0);
+    let count = table(&log).into_iter().find(|line| line.contains(" count Ok")).expect("done once, over all cases");
+    assert!(count.starts_with("10000 ") && count.contains("n: 10000"), "{count}");
     assert!(simulated.makespan.0 > 1_800_000, "most of an hour of virtual time: {} ms", simulated.makespan.0);
 }
 

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use crate::backend::{CallLimits, ChatRequest, sim};
-use crate::base::{Digest, Hasher, ItemId, Millis, Timestamp};
+use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, Timestamp};
 use crate::engine::{
     Effect, Engine, Evaluate, IllegalEvent, Input, Observe, Offered, Options, Question, Replay, StartCall, Step,
     Ticket,
 };
 use crate::event::{
-    Answer, CaseCounts, Failure, FailureKind, Outcome, Report, RunResumed, RunStarted, TimeoutPhase, Timings, Usage,
+    Answer, CaseAdmitted, CaseCounts, Event, Failure, FailureKind, Outcome, Recorded, Report, RunResumed, RunStarted,
+    TaskAdopted, TaskSettled, TimeoutPhase, Timings, Usage,
 };
 use crate::journal::{Batch, EventLog, EventSeq, JournalError, Text};
-use crate::plan::{CellIdx, Plan};
-use crate::task::{self, ComposeError};
+use crate::plan::{Aggregate, CellIdx, Ground, Plan, StepKind};
+use crate::task::{self, ComposeError, Found, OneOutput, Texts};
 
 /// What goes wrong, decided by hashes so that the same seed goes wrong in the same way.
 #[derive(Clone, Copy, Debug, Default)]
@@ -178,7 +179,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
                         self.lanes[lane].waiting.push_back(call);
                         inputs.extend(self.fill(lane)?.map(|input| (input, Vec::new())));
                     }
-                    Effect::Evaluate(evaluate) => inputs.push_back(self.evaluate(&evaluate)),
+                    Effect::Evaluate(evaluate) => inputs.push_back(self.evaluate(log, &evaluate)),
                     Effect::Observe(observe) => inputs.push_back((self.observe(&observe), Vec::new())),
                     Effect::CancelCall(ticket, why) => {
                         let back = self.take_back(ticket, why)?;
@@ -194,11 +195,12 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
     }
 
     /// Evaluates in no time.
-    fn evaluate(&mut self, evaluate: &Evaluate) -> (Input, Vec<Text>) {
+    fn evaluate(&mut self, log: &dyn EventLog, evaluate: &Evaluate) -> (Input, Vec<Text>) {
         let plan = self.plan.cell(evaluate.ground.cell);
         let models = vec![Arc::from("sim"); plan.actors.len()];
         let texts = |digest: &Digest| self.texts.get(digest).cloned();
         let found = match evaluate.question {
+            Question::Gather => gathered(plan, &evaluate.ground, log, &texts),
             Question::Opening => task::open(plan, &evaluate.ground, &models, &texts),
             Question::Work => task::work(plan, &evaluate.ground, &models, &texts),
         };
@@ -416,4 +418,37 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
         let resumed = RunResumed { segment, version: String::new(), backends: backends.to_vec(), cases: None };
         self.give(log, Input::Resume(Box::new(resumed)))
     }
+}
+
+/// Gathers what every case of a cell came to, from the log: it tells the cases in the order of settling.
+fn gathered(plan: &Plan, ground: &Ground, log: &dyn EventLog, texts: Texts<'_>) -> Found {
+    let step = plan.step(ground.step);
+    let StepKind::Aggregate(Aggregate { of, .. }) = &step.kind else {
+        panic!("bug: step `{}` gathers nothing", step.name)
+    };
+    let outputs = |visit: &mut dyn FnMut(&OneOutput<'_>)| {
+        let mut cases: BTreeMap<CaseNo, (CaseAdmitted, Option<TaskSettled>)> = BTreeMap::new();
+        let look = &mut |_, recorded: Recorded| {
+            match recorded.event {
+                Event::CaseAdmitted(admitted) if admitted.matrix == plan.matrix => {
+                    cases.insert(admitted.case, (admitted, None));
+                }
+                Event::TaskSettled(task) | Event::TaskAdopted(TaskAdopted { task, .. }) if task.step == of.name => {
+                    if let Some((_, settled)) = cases.get_mut(&task.case) {
+                        *settled = Some(task);
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        };
+        log.events_after(EventSeq::default(), look).map_err(|error| error.to_string())?;
+        for (case, (admitted, task)) in &cases {
+            if let Some(task) = task {
+                visit(&OneOutput { case: *case, item: &admitted.item, repeat: admitted.repeat, task });
+            }
+        }
+        Ok(())
+    };
+    task::gather(plan, ground, &outputs, &|_, digest| texts(digest))
 }

@@ -178,7 +178,9 @@ fn can_take(step: &str, node: &Node, key: &str, value: &Node) -> bool {
         ("repair", _) => {
             entry(node, "judge").is_some() || (entry(node, "chat").is_some() && entry(node, "schema").is_some())
         }
-        ("retries" | "timeouts", _) => ["transform", "assert"].iter().all(|kind| entry(node, kind).is_none()),
+        ("retries" | "timeouts", _) => {
+            ["transform", "assert", "aggregate"].iter().all(|kind| entry(node, kind).is_none())
+        }
         ("after", Kind::List(names)) => {
             let is_itself = |name: &Node| matches!(&name.kind, Kind::Scalar(text) if text.value == step);
             !names.iter().any(is_itself)

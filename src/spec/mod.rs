@@ -2,6 +2,7 @@
 //! Reads: text. Never: name resolution, the file system, the environment.
 //! Start at [`parse`] and [`Spec`].
 
+mod aggregate;
 mod answer;
 mod decode;
 mod defaults;
@@ -28,6 +29,7 @@ mod text;
 mod traps;
 mod words;
 
+pub use aggregate::{Aggregate, AggregateBy};
 pub use answer::{Flag, Repairs, SchemaSource, VoteRule};
 pub use decode::Required;
 pub use defaults::{Defaults, Inherited, StepDefaults};

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    AnyValue, Backoff, BaseUrl, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag, ForEach, Length, Levels,
-    Money, Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Repeat,
-    RepeatUntil, Required, Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec,
-    StepNames, Table, TablePath, Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
+    AggregateBy, AnyValue, Backoff, BaseUrl, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag, ForEach,
+    Length, Levels, Money, Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate,
+    Repairs, Repeat, RepeatUntil, Required, Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots,
+    Spanned, Spec, StepNames, Table, TablePath, Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
 
@@ -287,6 +287,7 @@ inline! {
     Flag => { "type": "boolean" }
     Repairs => { "type": "integer", "minimum": 0, "maximum": 10 }
     VoteRule => { "enum": ["majority", "mean", "unanimous"] }
+    AggregateBy => { "enum": ["table", "rank"] }
     SchemaSource => { "anyOf": [
         { "type": "object" },
         { "type": "string", "pattern": "^file://", "not": { "pattern": r"\{\{" } },

@@ -8,17 +8,17 @@ use super::decode::{Decode, Fields, Place, wrong_type};
 use super::flow::{Assert, ForEach, OnError, Transform};
 use super::node::{Kind, Node, Spanned};
 use super::table::Named;
-use super::{Dialogue, Judge, Repairs, Required, Retries, SchemaSource, Setting, Text, Timeouts};
+use super::{Aggregate, Dialogue, Judge, Repairs, Required, Retries, SchemaSource, Setting, Text, Timeouts};
 use crate::diag::{Diagnostic, code};
 
 /// The kinds of a step.
-const KINDS: &[&str] = &["chat", "dialogue", "judge", "transform", "assert"];
+const KINDS: &[&str] = &["chat", "dialogue", "judge", "transform", "assert", "aggregate"];
 /// What may stand beside them.
 const BESIDE: &[&str] = &["after", "when", "for_each", "on_error"];
 
-/// One step: exactly one of `chat`, `dialogue`, `judge`, `transform`, `assert`.
+/// One step: exactly one of `chat`, `dialogue`, `judge`, `transform`, `assert`, `aggregate`.
 #[derive(Clone, Debug, JsonSchema)]
-#[schemars(extend("oneOf" = [{"required": ["chat"]}, {"required": ["dialogue"]}, {"required": ["judge"]}, {"required": ["transform"]}, {"required": ["assert"]}]))]
+#[schemars(extend("oneOf" = [{"required": ["chat"]}, {"required": ["dialogue"]}, {"required": ["judge"]}, {"required": ["transform"]}, {"required": ["assert"]}, {"required": ["aggregate"]}]))]
 pub struct Step {
     /// One question, one answer. Later steps read `text`, `json` and `status`.
     #[schemars(extend("examples" = [{"actor": "pro", "prompt": "Summarise: {{ item.text }}"}]))]
@@ -35,6 +35,9 @@ pub struct Step {
     /// A claim that must hold, without a model. Later steps read `passed` and `status`.
     #[schemars(extend("examples" = [{"value": "{{ steps.answer.text }}", "contains": "{{ item.expected }}"}]))]
     pub assert: Option<Assert>,
+    /// What another step came to over all cases, once for each cell of the matrix. Only other aggregates read it.
+    #[schemars(extend("examples" = [{"of": "verdict", "by": "table"}]))]
+    pub aggregate: Option<Aggregate>,
     /// A bare expression: only where it holds the step is done. Elsewhere it is skipped, its fields are none, and what
     /// reads it runs.
     #[schemars(extend("examples" = ["item.lang == \"en\"", "steps.verdict.choice != \"tie\""]))]
@@ -97,7 +100,7 @@ impl Decode for Step {
         // A misspelt kind is reported as an unknown key; that none is there would only repeat it.
         if KINDS.iter().any(|kind| fields.has(kind)) || !fields.has_unknown(&[KINDS, BESIDE].concat()) {
             let remedy = "a step is one `chat` (a question), `dialogue` (turns), `judge` (a verdict), `transform` (a \
-                          value) or `assert` (a claim): two of them are two steps";
+                          value), `assert` (a claim) or `aggregate` (over all cases): two of them are two steps";
             fields.exactly_one(KINDS, remedy, report);
         }
         let step = Self {
@@ -106,6 +109,7 @@ impl Decode for Step {
             judge: fields.optional("judge", report),
             transform: fields.optional("transform", report),
             assert: fields.optional("assert", report),
+            aggregate: fields.optional("aggregate", report),
             when: fields.optional("when", report),
             for_each: fields.optional("for_each", report),
             on_error: fields.optional("on_error", report),

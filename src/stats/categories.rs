@@ -30,6 +30,12 @@ impl<K: Ord + Clone> Categories<K> {
         self.0.values().sum()
     }
 
+    /// Returns how many different names there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns true when nothing was counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {

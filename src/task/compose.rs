@@ -59,7 +59,11 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
     let kind = &plan.step(place.step).kind;
     let labels = match kind {
         StepKind::Judge(judge) => Labels::of(judge, ballot_of(place)),
-        StepKind::Chat(_) | StepKind::Dialogue(_) | StepKind::Transform(_) | StepKind::Assert(_) => Labels::none(),
+        StepKind::Chat(_)
+        | StepKind::Dialogue(_)
+        | StepKind::Transform(_)
+        | StepKind::Assert(_)
+        | StepKind::Aggregate(_) => Labels::none(),
     };
     let turn = match place.call {
         Call::Turn(turn) => Some(turn),
@@ -125,7 +129,9 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
                 form => Format::Json(form.schema(judge.explain)),
             };
         }
-        StepKind::Transform(_) | StepKind::Assert(_) => panic!("bug: a step without a model asks nothing"),
+        StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_) => {
+            panic!("bug: a step without a model asks nothing")
+        }
     }
     if let Some(Mended { answer, complaint }) = &place.mended {
         let content = texts(answer).ok_or(ComposeError::TextMissing(*answer))?;

@@ -6,7 +6,7 @@ use super::Texts;
 use super::blind::Labels;
 use super::compose::{ComposeError, Models};
 use crate::base::Digest;
-use crate::event::{Judgement, TaskOutput, TaskSettled, TaskStatus, Turn, Verdict};
+use crate::event::{CountTable, Judgement, MeanOf, TaskOutput, TaskSettled, TaskStatus, Turn, Verdict};
 use crate::judge::{json_in, number, reason_in};
 use crate::plan::{Dialogue, Ground, Plan, StepIdx, StepKind};
 
@@ -134,10 +134,13 @@ fn fields(
         (_, Some(TaskOutput::Judge(judgement))) => judge_fields(judgement, labels, texts)?,
         (_, Some(TaskOutput::Value { value })) => json!({ "value": json_of(value, texts)? }),
         (_, Some(TaskOutput::Assertion { passed })) => json!({ "passed": passed }),
+        (_, Some(TaskOutput::Table(counted))) => json!({ "table": table_fields(counted) }),
+        (_, Some(TaskOutput::Ranking(ranked))) => json!({ "ranking": ranked.rows }),
         // Only elements have one, and they have no elements themselves.
         (_, Some(TaskOutput::Each { .. })) => json!({}),
         (StepKind::Transform(_), None) => json!({ "value": null }),
         (StepKind::Assert(_), None) => json!({ "passed": null }),
+        (StepKind::Aggregate(_), None) => json!({ "table": null, "ranking": null }),
         (StepKind::Chat(_), None) => json!({ "text": null, "json": null }),
         (StepKind::Dialogue(_), None) => {
             json!({ "transcript": null, "turns": null, "last": null, "stopped_by": null })
@@ -151,8 +154,28 @@ fn fields(
 const fn speakers(kind: &StepKind) -> usize {
     match kind {
         StepKind::Dialogue(dialogue) => dialogue.actors.len(),
-        StepKind::Chat(_) | StepKind::Judge(_) | StepKind::Transform(_) | StepKind::Assert(_) => 1,
+        StepKind::Chat(_)
+        | StepKind::Judge(_)
+        | StepKind::Transform(_)
+        | StepKind::Assert(_)
+        | StepKind::Aggregate(_) => 1,
     }
+}
+
+/// Shows a table with every field that a table has, so that a template may print those that are none.
+fn table_fields(counted: &CountTable) -> Value {
+    let mean = |of: &dyn Fn(&MeanOf) -> Option<f64>| counted.mean.as_ref().and_then(of);
+    json!({
+        "n": counted.n,
+        "rows": counted.rows,
+        "mean": mean(&|mean| Some(mean.mean)),
+        "low": mean(&|mean| mean.low),
+        "high": mean(&|mean| mean.high),
+        "deviation": mean(&|mean| mean.deviation),
+        "unscored": counted.without.unscored,
+        "failed": counted.without.failed,
+        "skipped": counted.without.skipped,
+    })
 }
 
 fn chat_fields(text: &str) -> Value {

@@ -104,7 +104,7 @@ fn worked(plan: &Plan, ground: &Ground, models: Models<'_>, texts: Texts<'_>) ->
                 Some(why) => Err(Failure::new(FailureKind::Assertion, cut(&why))),
             }
         }
-        StepKind::Chat(_) | StepKind::Dialogue(_) | StepKind::Judge(_) => {
+        StepKind::Chat(_) | StepKind::Dialogue(_) | StepKind::Judge(_) | StepKind::Aggregate(_) => {
             panic!("bug: step `{}` needs a model", scope.name())
         }
     }
@@ -163,7 +163,7 @@ fn render(detail: &str) -> Failure {
 }
 
 /// Keeps a failure's detail as short as it must be (`event/failure.rs`).
-fn cut(detail: &str) -> String {
+pub(super) fn cut(detail: &str) -> String {
     detail.replace('\n', " ").chars().take(400).collect()
 }
 

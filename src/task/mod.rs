@@ -1,6 +1,6 @@
 //! A place in a pipeline → messages; an answer → facts. Pure: the worker uses it in real time, `sim` in virtual time.
 //! Reads: `Plan`, `Place`, texts by digest. Gives: messages, `Facts`. Never: queues, clocks, calling a model.
-//! Start at [`compose()`] and [`read()`]; without a model at [`open`] and [`work`].
+//! Start at [`compose()`] and [`read()`]; without a model at [`open`] and [`work`], over all cases at [`gather()`].
 
 mod ballot;
 mod blind;
@@ -9,6 +9,7 @@ mod compose;
 mod context;
 mod dialogue;
 mod evaluate;
+mod gather;
 mod heard;
 mod history;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 
 pub use compose::{ComposeError, Composed, Models, compose};
 pub use evaluate::{Found, MOST_ELEMENTS, open, work};
+pub use gather::{OneOutput, Outputs, TextsOfCases, gather};
 pub use observe::observe;
 pub use read::read;
 

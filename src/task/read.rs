@@ -23,7 +23,7 @@ pub fn read(
             Some((schema, _)) => Facts { invalid: schema.check(answer).err(), ..Facts::default() },
             None => Facts::default(),
         },
-        StepKind::Transform(_) | StepKind::Assert(_) => Facts::default(),
+        StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_) => Facts::default(),
         StepKind::Dialogue(dialogue) if let Call::Ask(inquiry) = place.call => {
             let form = Form::Choice(dialogue.judges[inquiry.which as usize].choose.clone());
             let Reading { verdict, complaint } = form.read(answer, finish);

@@ -91,7 +91,8 @@ fn plan(speakers: &[&str]) -> Plan {
         repeats: None,
         tolerated: 0.0,
         results: None,
-        templates,
+        templates: Arc::new(templates),
+        closing: None,
         matrix: serde_json::Map::new(),
         cells: crate::plan::Cells::default(),
     }
@@ -143,7 +144,11 @@ fn facts(plan: &Plan, place: &Place, answer: &str, store: &Store) -> Facts {
 fn change(plan: &mut Plan, change: impl Fn(&mut Dialogue)) {
     match &mut plan.steps[0].kind {
         StepKind::Dialogue(dialogue) => change(dialogue),
-        StepKind::Chat(_) | StepKind::Judge(_) | StepKind::Transform(_) | StepKind::Assert(_) => {
+        StepKind::Chat(_)
+        | StepKind::Judge(_)
+        | StepKind::Transform(_)
+        | StepKind::Assert(_)
+        | StepKind::Aggregate(_) => {
             unreachable!("the first step is the dialogue")
         }
     }
@@ -309,7 +314,10 @@ fn captures_and_likenesses_become_facts() {
 #[test]
 fn a_question_after_a_round_sees_the_talk_and_is_read_as_an_option() {
     let mut plan = plan(&["pro", "con"]);
-    let question = plan.templates.add("{{ transcript }}\n{{ last }} {{ turns[0].actor }}: over?").expect("compiles");
+    let question = Arc::get_mut(&mut plan.templates)
+        .expect("nobody else has them")
+        .add("{{ transcript }}\n{{ last }} {{ turns[0].actor }}: over?")
+        .expect("compiles");
     change(&mut plan, |dialogue| {
         let choose = ["over", "open"].map(str::to_owned).to_vec();
         dialogue.judges = vec![RoundJudge { actor: ActorIdx(2), question, choose, on: "over".to_owned(), repair: 1 }];

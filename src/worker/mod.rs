@@ -4,4 +4,4 @@
 
 mod station;
 
-pub use station::{Station, TextLookup, Worked};
+pub use station::{OutputsOfCases, Station, TextLookup, Worked};

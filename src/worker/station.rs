@@ -4,17 +4,21 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
-use crate::base::{CaseNo, Digest};
+use crate::base::{CaseNo, Digest, StepName};
 use crate::event::{Answer, Failure, FailureKind, Outcome, Report, Timings, Usage};
 use crate::plan::{BackendIdx, Place, Plan, Timeouts};
-use crate::task::{self, Composed};
+use crate::task::{self, Composed, OneOutput};
 
 /// Finds a text of a case by its digest, from memory or from the journal.
 pub type TextLookup = dyn Fn(CaseNo, &Digest) -> Option<Arc<str>> + Send + Sync;
+
+/// Shows what a step came to in every case of the cell with these values, in the order of admission.
+pub type OutputsOfCases =
+    dyn Fn(&Map<String, Value>, &StepName, &mut dyn FnMut(&OneOutput<'_>)) -> Result<(), String> + Send + Sync;
 
 /// Everything that a call needs beside its place.
 pub struct Station {
@@ -28,6 +32,8 @@ pub struct Station {
     pub stream: bool,
     /// Where earlier texts are found.
     pub texts: Arc<TextLookup>,
+    /// Where what cases came to is found, when all are over.
+    pub outputs: Arc<OutputsOfCases>,
 }
 
 /// What a call came to.
@@ -55,7 +61,7 @@ impl Station {
         mut cancel: oneshot::Receiver<FailureKind>,
     ) -> Worked {
         let plan = self.plan.cell(place.cell);
-        let models = &self.models[place.cell.0];
+        let models = &self.models[self.plan.home_of(place.cell).0];
         let composed = match task::compose(plan, place, models, &|digest| (self.texts)(place.case, digest)) {
             Ok(composed) => composed,
             Err(error) => return unasked(&error),
@@ -97,7 +103,7 @@ impl Station {
         let sampling = &self.plan.cell(place.cell).actor(place.actor).sampling;
         let format = if place.takes_format { composed.format } else { Format::Text };
         ChatRequest {
-            model: Arc::clone(&self.models[place.cell.0][place.actor.0]),
+            model: Arc::clone(&self.models[self.plan.home_of(place.cell).0][place.actor.0]),
             messages: composed.messages,
             temperature: sampling.temperature,
             top_p: sampling.top_p,

@@ -1,5 +1,6 @@
 //! Tests of the whole: the real binary, real files, real servers, and the rules of the house.
 
+mod aggregate;
 mod backend_faults;
 mod crash;
 mod explain;

@@ -230,6 +230,7 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::RunStarted(_)
         | Event::RunResumed(_)
         | Event::CaseAdmitted(_)
+        | Event::CellClosing(_)
         | Event::SourceEnded(_)
         | Event::AttemptStarted(_)
         | Event::AttemptEnded(_)

@@ -15,7 +15,9 @@ use crate::event::{
     AttemptEnded, AttemptId, CaseAdmitted, ElementSettled, Event, FinishReason, Outcome, Recorded, TaskOutput,
     TaskSettled,
 };
-use crate::report::{Tally, claim_line, course_line, cut, status_word, verdict_line, wrapped};
+use crate::report::{
+    Tally, claim_line, course_line, cut, ranking_line, status_word, table_line, verdict_line, wrapped,
+};
 use crate::run::Live;
 
 /// Finds the text of a settled answer or of an item.
@@ -115,6 +117,7 @@ impl TalkDisplay {
         self.tally.add(fact);
         match &fact.event {
             Event::CaseAdmitted(admitted) => self.admit(admitted),
+            Event::CellClosing(closing) => self.admit(&closing.as_case()),
             Event::AttemptStarted(started) => self.begin(&started.id, &started.actor),
             Event::AttemptEnded(ended) => self.end_attempt(ended),
             Event::TaskSettled(settled) => self.settle_task(settled),
@@ -130,7 +133,8 @@ impl TalkDisplay {
                 self.settle_task(&adopted.task);
             }
             Event::CaseSettled(settled) => {
-                if self.is_one_of_many() {
+                let is_case = settled.case.0 < self.tally.cases.admitted;
+                if is_case && self.is_one_of_many() {
                     let line = format!("case {}: {}", settled.case.0 + 1, status_word(settled.status));
                     self.scene(settled.case).blocks.push_back(Block::Note(line));
                 }
@@ -221,6 +225,8 @@ impl TalkDisplay {
                     .map_or_else(|| "?".to_owned(), |value| inert(&value).into_owned());
                 Block::Verdict(format!("{step}: {value}"))
             }
+            Some(TaskOutput::Table(counted)) => Block::Verdict(table_line(step, counted)),
+            Some(TaskOutput::Ranking(ranked)) => Block::Verdict(ranking_line(step, ranked)),
             Some(TaskOutput::Chat { .. } | TaskOutput::Dialogue { .. }) => return,
             Some(TaskOutput::Assertion { passed: false } | TaskOutput::Each { .. }) | None => {
                 match &settled.failure {

@@ -145,4 +145,16 @@ pub(super) const PAGES: &[Page] = &[
               be compared: a matrix sets keys under `models`, `actors` and `steps`. `exclude` takes combinations out, \
               `include` adds values to those that it fits, or a combination of its own.",
     },
+    Page {
+        code: code::AGGREGATE,
+        means: "An aggregate is of a step that gives nothing to put together, or a step of each case reads one.",
+        wrong: "actors: { pro: {} }\nsteps:\n  ask:\n    chat: { actor: pro, prompt: Tea? }\n  answers:\n    aggregate: { \
+                of: ask }\n",
+        right: "actors: { pro: {}, referee: {} }\nsteps:\n  ask:\n    chat: { actor: pro, prompt: Tea? }\n  verdict:\n    \
+                judge: { actor: referee, question: \"{{ steps.ask.text }}\", choose: [good, bad] }\n  answers:\n    \
+                aggregate: { of: verdict }\n",
+        why: "A table counts choices, claims, short texts and numbers; an order is made of what a judge ranks or \
+              compares. It is done once, when every case is over: what a case reads cannot wait for that, so only other \
+              aggregates read it.",
+    },
 ];

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
 use crate::judge::{AnswerSchema, Rule, Scale};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, CellIdx, Chat, Concurrency, Course, Dialogue, Evidence,
-    ForEach, History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, RoundJudge, Sampling,
-    Step as PlanStep, StepIdx, StepKind, Stop, Transform, Wanted,
+    Actor, ActorIdx, Aggregate, BackendIdx, BackendPlan, BackendUrl, By, CellIdx, Chat, Concurrency, Course,
+    Dialogue, Evidence, ForEach, History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan,
+    RoundJudge, Sampling, Step as PlanStep, StepIdx, StepKind, Stop, Transform, Wanted,
 };
 use crate::prompt::{ExpressionId, TemplateId, Templates};
 
@@ -19,12 +19,12 @@ pub(super) fn plan() -> Arc<Plan> {
 
 /// The same with a condition on evidence, made of an expression.
 pub(super) fn plan_with(evidence: &dyn Fn(ExpressionId) -> Option<Evidence>) -> Arc<Plan> {
-    let mut cells = [cell("a", [0, 1, 1], 3), cell("b", [1, 0, 0], 2)];
-    for cell in &mut cells {
-        let seen = cell.templates.add_expression("seen").expect("compiles");
-        cell.evidence = evidence(seen);
-    }
-    let [first, other] = cells;
+    let [first, other] = [cell("a", [0, 1, 1], 3), cell("b", [1, 0, 0], 2)].map(|(cell, seen)| {
+        let evidence = evidence(seen);
+        // Nothing is made of all cases where some may not count.
+        let closing = cell.closing.filter(|_| evidence.is_none());
+        Plan { closing, evidence, ..cell }
+    });
     let others = vec![Arc::new(other)];
     let cells = crate::plan::Cells::of(&first.matrix, others);
     Arc::new(Plan { cells, ..first })
@@ -50,7 +50,7 @@ pub(super) const fn cell_of(case: u64) -> CellIdx {
 
 /// Every kind of step, over two backends.
 #[expect(clippy::too_many_lines, reason = "one plan, written out")]
-fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
+fn cell(name: &str, backends: [usize; 3], rounds: u32) -> (Plan, ExpressionId) {
     let mut templates = Templates::default();
     let any = templates.add("x").expect("compiles");
     let number = |n| NonZeroU32::new(n).expect("not 0");
@@ -113,7 +113,19 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
         PlanStep { course: maybe, ..step("maybe", vec![StepIdx(6)], chat(0)) },
         step("end", vec![StepIdx(7)], chat(2)),
     ];
-    let [pro, con, referee] = backends;
+    let gathers = |of: &PlanStep| StepKind::Aggregate(Aggregate { of: Arc::new(of.clone()), by: By::Table });
+    let over_all = vec![
+        step("count", vec![], gathers(&steps[3])),
+        step("marks", vec![], gathers(&steps[4])),
+        step("after", vec![StepIdx(0)], gathers(&steps[6])),
+    ];
+    let seen = templates.add_expression("seen").expect("compiles");
+    let templates = Arc::new(templates);
+    let closing = plan_of(name, backends, over_all, Arc::clone(&templates));
+    (Plan { closing: Some(Box::new(closing)), ..plan_of(name, backends, steps, templates) }, seen)
+}
+
+fn plan_of(name: &str, [pro, con, referee]: [usize; 3], steps: Vec<PlanStep>, templates: Arc<Templates>) -> Plan {
     Plan {
         name: "t".to_owned(),
         description: None,
@@ -139,6 +151,7 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
         results: None,
         matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),
         cells: crate::plan::Cells::default(),
+        closing: None,
         templates,
     }
 }

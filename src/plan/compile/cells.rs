@@ -278,10 +278,14 @@ fn joined(mut plans: Vec<Plan>, drafts: &[Draft], report: &mut Vec<Diagnostic>) 
             .enumerate()
             .filter_map(|(place, backend)| Some((place, backends.get_index_of(backend.name.as_str())?)))
             .collect();
-        for actor in &mut plan.actors {
-            actor.backend = BackendIdx(places[&actor.backend.0]);
+        let mut all = vec![plan];
+        while let Some(plan) = all.pop() {
+            for actor in &mut plan.actors {
+                actor.backend = BackendIdx(places[&actor.backend.0]);
+            }
+            plan.backends = backends.values().cloned().collect();
+            all.extend(plan.closing.as_deref_mut());
         }
-        plan.backends = backends.values().cloned().collect();
     }
     let hash = hash_of(&plans);
     let mut plans = plans.into_iter();
@@ -293,7 +297,12 @@ fn joined(mut plans: Vec<Plan>, drafts: &[Draft], report: &mut Vec<Diagnostic>) 
 
 /// What all cells must share: names, kinds and edges of steps.
 fn shape(plan: &Plan) -> Vec<(&str, &'static str, &[crate::plan::StepIdx], &[crate::plan::StepIdx])> {
-    plan.steps.iter().map(|step| (step.name.as_str(), step.kind.word(), &*step.after, &*step.reads)).collect()
+    let over_all = plan.closing.iter().flat_map(|closing| &closing.steps);
+    plan.steps
+        .iter()
+        .chain(over_all)
+        .map(|step| (step.name.as_str(), step.kind.word(), &*step.after, &*step.reads))
+        .collect()
 }
 
 /// The order of cells counts: it is that of admission.

@@ -168,6 +168,8 @@ impl Compiler<'_> {
                 let judgement = Judgement { verdict, votes: Vec::new(), flipped: 0, pairs: 0 };
                 (TaskOutput::Judge(judgement), Vec::new())
             }
+            // Refused where the aggregate is read.
+            StepKind::Aggregate(_) => return None,
             StepKind::Dialogue(_) => {
                 self.report.push(
                     Diagnostic::error(code::OUT_OF_RANGE, format!("a dialogue has no default (step `{name}`)"))

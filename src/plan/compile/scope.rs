@@ -7,7 +7,7 @@ use super::Compiler;
 use super::environment::find;
 use crate::diag::{Diagnostic, Span, closest, code};
 use crate::prompt::{Reference, TemplateId, locate, locate_all};
-use crate::spec::{Judge, Step, Table, Text};
+use crate::spec::{AggregateBy, Judge, Setting, Step, Table, Text};
 
 /// Everything that a template may name.
 const ROOTS: &[&str] = &["params", "item", "repeat", "matrix", "actors", "steps", "run", "turn"];
@@ -325,6 +325,14 @@ pub(super) fn fields_of(step: &Step) -> Option<(&'static str, &'static [&'static
         Some(("transform", &["value", "status"]))
     } else if step.assert.is_some() {
         Some(("assert", &["passed", "status"]))
+    } else if let Some(aggregate) = &step.aggregate {
+        Some(match &aggregate.by {
+            Some(Setting::Literal(by)) if by.value == AggregateBy::Rank => {
+                ("aggregate by rank", &["ranking", "status"])
+            }
+            Some(Setting::Deferred(_)) => ("aggregate", &["table", "ranking", "status"]),
+            Some(Setting::Literal(_)) | None => ("aggregate by table", &["table", "status"]),
+        })
     } else {
         step.judge.as_ref().map(|judge| match judge {
             Judge { score: Some(_), .. } => ("judge that scores", &["score", "reason", "votes", "status"][..]),

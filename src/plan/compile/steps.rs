@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Compiler;
+use super::aggregate::Drafted;
 use super::cast::Cast;
 use super::judge::DEFAULT_REPAIRS;
 use super::scope::{Checked, Role, fields_of, is_for_each};
@@ -19,10 +20,22 @@ const MOST_TALKS: usize = 100;
 struct Draft {
     name: StepName,
     kind: Option<StepKind>,
+    /// Done over all cases; its kind is known when theirs are.
+    over_all: Drafting,
     course: Option<Course>,
     waits: Vec<Wait>,
     /// What a chat continues.
     history: Vec<Spanned<String>>,
+}
+
+/// Whether a step is done over all cases.
+enum Drafting {
+    /// It is done in each.
+    OfCase,
+    /// It is.
+    Aggregate(Drafted),
+    /// It is, and something is wrong with it that has been reported.
+    Wrong,
 }
 
 /// One step's reason to wait for another.
@@ -33,19 +46,35 @@ pub(super) struct Wait {
 }
 
 impl Compiler<'_> {
-    /// Compiles every step and puts them in order. None when something is missing.
-    pub(super) fn steps(&mut self, cast: Option<&Cast>) -> Option<Vec<Step>> {
+    /// Compiles every step and puts them in order: those of each case, and those that are done over all cases. None when
+    /// something is missing.
+    pub(super) fn steps(&mut self, cast: Option<&Cast>) -> Option<(Vec<Step>, Vec<Step>)> {
         let spec = self.spec;
         let entries: Vec<&Entry<spec::Step>> = spec.steps.iter().flat_map(|table| &table.entries).collect();
         let drafts: Vec<Draft> = entries.iter().map(|entry| self.step(entry, cast)).collect();
+        for draft in &drafts {
+            let waits: Vec<(String, Span)> =
+                draft.waits.iter().map(|wait| (wait.step.clone(), wait.at.clone())).collect();
+            self.check_border(draft.name.as_str(), &waits);
+        }
         let order = self.order(&drafts)?;
-        let in_order = order.iter().enumerate().map(|(place, draft)| (drafts[*draft].name.as_str(), StepIdx(place)));
-        let places: BTreeMap<&str, StepIdx> = in_order.collect();
+        let (over_all, of_cases): (Vec<&Draft>, Vec<&Draft>) =
+            order.iter().map(|draft| &drafts[*draft]).partition(|draft| !matches!(draft.over_all, Drafting::OfCase));
+        let steps = self.of_cases(&of_cases)?;
+        let over_all = over_all_cases(&over_all, &steps)?;
+        if steps.is_empty() && !over_all.is_empty() {
+            return None;
+        }
+        Some((steps, over_all))
+    }
+
+    /// Puts the steps of each case together.
+    fn of_cases(&mut self, drafts: &[&Draft]) -> Option<Vec<Step>> {
+        let places = places(drafts);
         let place = |name: &str| places.get(name).copied();
         let mut steps: Vec<Step> = Vec::new();
         let mut talks: Vec<Vec<StepIdx>> = Vec::new();
-        for draft in &order {
-            let draft = &drafts[*draft];
+        for draft in drafts {
             let after: BTreeSet<StepIdx> = draft.waits.iter().filter_map(|wait| place(&wait.step)).collect();
             let reads = draft.waits.iter().filter(|wait| wait.reads);
             let mut reads: BTreeSet<StepIdx> = reads.filter_map(|wait| place(&wait.step)).collect();
@@ -93,6 +122,7 @@ impl Compiler<'_> {
         let name = &entry.name.value;
         let mut waits = Vec::new();
         let mut kind = None;
+        let mut over_all = Drafting::OfCase;
         let mut course = Some(Course::default());
         let mut history = Vec::new();
         if let Some(step) = &entry.value {
@@ -127,6 +157,9 @@ impl Compiler<'_> {
             if let Some(assert) = &step.assert {
                 kind = self.assert(name, assert, &mut waits).map(StepKind::Assert);
             }
+            if let Some(aggregate) = &step.aggregate {
+                over_all = self.aggregate(entry, aggregate).map_or(Drafting::Wrong, Drafting::Aggregate);
+            }
             self.sees.each = false;
             course = self.course(name, step, kind.as_ref(), &mut waits);
             for earlier in step.after.iter().flatten() {
@@ -134,7 +167,7 @@ impl Compiler<'_> {
                 waits.push(Wait { step: earlier.value.clone(), at: earlier.span.clone(), reads: false });
             }
         }
-        Draft { name: StepName::from(name.as_str()), kind, course, waits, history }
+        Draft { name: StepName::from(name.as_str()), kind, over_all, course, waits, history }
     }
 
     fn chat(
@@ -163,7 +196,7 @@ impl Compiler<'_> {
 
     /// Checks that `retries` and `timeouts` stand beside something that asks.
     fn check_bounds(&mut self, name: &str, step: &spec::Step) {
-        if step.transform.is_none() && step.assert.is_none() {
+        if step.transform.is_none() && step.assert.is_none() && step.aggregate.is_none() {
             return;
         }
         for (key, given) in [("retries", step.retries.is_some()), ("timeouts", step.timeouts.is_some())] {
@@ -293,6 +326,31 @@ impl Compiler<'_> {
         }
         None
     }
+}
+
+/// Puts what is done over all cases together, given the steps of each case.
+fn over_all_cases(drafts: &[&Draft], of_cases: &[Step]) -> Option<Vec<Step>> {
+    let places = places(drafts);
+    let place = |wait: &Wait| places.get(wait.step.as_str()).copied();
+    let mut steps = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let after: BTreeSet<StepIdx> = draft.waits.iter().filter_map(place).collect();
+        let reads: BTreeSet<StepIdx> = draft.waits.iter().filter(|wait| wait.reads).filter_map(place).collect();
+        let Drafting::Aggregate(drafted) = &draft.over_all else { return None };
+        steps.push(Step {
+            name: draft.name.clone(),
+            after: after.into_iter().collect(),
+            reads: reads.into_iter().collect(),
+            course: draft.course.clone()?,
+            kind: StepKind::Aggregate(drafted.aggregate(of_cases)?),
+        });
+    }
+    Some(steps)
+}
+
+/// Returns where the steps of one plan stand among themselves.
+fn places<'a>(drafts: &[&'a Draft]) -> BTreeMap<&'a str, StepIdx> {
+    drafts.iter().enumerate().map(|(place, draft)| (draft.name.as_str(), StepIdx(place))).collect()
 }
 
 /// Returns true for a dialogue whose stop asks somebody.

@@ -120,7 +120,7 @@ fn speakers(kind: &StepKind) -> Vec<ActorIdx> {
     match kind {
         StepKind::Chat(chat) => vec![chat.actor],
         StepKind::Dialogue(dialogue) => dialogue.actors.clone(),
-        StepKind::Judge(_) | StepKind::Transform(_) | StepKind::Assert(_) => Vec::new(),
+        StepKind::Judge(_) | StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_) => Vec::new(),
     }
 }
 
