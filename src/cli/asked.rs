@@ -49,7 +49,7 @@ impl AskedOf {
         };
         let plan = earlier.plan.cell(place.cell);
         let models: Vec<Arc<str>> =
-            earlier.voices[place.cell.0].iter().map(|voice| Arc::clone(&voice.model)).collect();
+            earlier.voices[earlier.plan.home_of(place.cell).0].iter().map(|voice| Arc::clone(&voice.model)).collect();
         let texts = |digest: &Digest| page.reader.text(Some(page.case.admitted.case), digest).ok().flatten();
         let composed = task::compose(plan, &place, &models, &texts);
         let format = composed.map_or(Format::Text, |composed| composed.format);
@@ -76,7 +76,12 @@ pub(super) fn place_of(
     started: &AttemptStarted,
 ) -> Option<Place> {
     let whole = plan;
-    let plan = whole.cell(whole.find_cell(&case.admitted.matrix)?);
+    let cell = whole.find_cell(&case.admitted.matrix)?;
+    if case.closing && whole.closing.is_none() {
+        return None;
+    }
+    let cell = if case.closing { whole.closing_of(cell) } else { cell };
+    let plan = whole.cell(cell);
     let step = StepIdx(plan.steps.iter().position(|step| step.name == started.id.step)?);
     let actor = ActorIdx(plan.actors.iter().position(|actor| actor.name == started.actor)?);
     let call = Call::parse(&started.id.call)?;
@@ -88,7 +93,7 @@ pub(super) fn place_of(
         case: case.admitted.case,
         item: case.admitted.item.clone(),
         repeat: case.admitted.repeat,
-        cell: whole.find_cell(&case.admitted.matrix)?,
+        cell,
         row: case.admitted.row,
         step,
         each: started.id.each.as_ref().map(element_of),

@@ -128,6 +128,8 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let results = if complete { output.write(&dir, &plan, printer)? } else { None };
     let results = results.map(|path| shown(&path));
     let mut summary = tally.summary(&dir.id);
+    let answers = journal_lookup(&journal)?;
+    summary.tell_answers(&answers);
     summary.total = summary.total.or(Some(total));
     summary.tolerated = (plan.tolerated > 0.0).then_some(plan.tolerated);
     if session.json {

@@ -74,6 +74,7 @@ pub(super) fn say(
     let lines = lines(plan, earlier, &forecast);
     let asked = asked(plan, &forecast);
     let tokens = tokens::forecast(plan, &asked, earlier)?;
+    let closing = calls_over_all(plan);
     if as_json {
         printer.line(&to_json(plan, earlier, &forecast, &lines, &tokens).to_string())?;
         return Ok(Exit::Done);
@@ -102,7 +103,7 @@ pub(super) fn say(
         let what = over_all_cases(step, cells);
         printer.line(&format!("  {:<name$}  {:<kind$}  {what}", step.name.as_str(), step.kind.word()))?;
     }
-    let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
+    let all = lines.iter().fold((closing, closing), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
     let fans: Vec<&str> = plan
         .steps
         .iter()
@@ -204,7 +205,17 @@ fn over_all_cases(step: &Step, cells: u64) -> String {
         kind => kind.word().to_owned(),
     };
     let often = if cells > 1 { "once in each cell" } else { "once" };
-    format!("no calls: {of}, {often} when all cases are over")
+    let calls = match step.kind.calls().1.saturating_mul(cells) {
+        0 => "no calls".to_owned(),
+        calls => counted(calls, "call"),
+    };
+    format!("{calls}: {of}, {often} when all cases are over")
+}
+
+/// Returns how many calls are made about all cases.
+fn calls_over_all(plan: &Plan) -> u64 {
+    let cells = plan.all_cells().flat_map(|(_, cell)| &cell.closing);
+    cells.flat_map(|closing| &closing.steps).map(|step| step.kind.calls().1).sum()
 }
 
 /// Returns what multiplies the calls of one task of a judge: votes, judges, orders; none for other steps.
@@ -237,12 +248,13 @@ fn range((least, most): (u64, u64)) -> String {
     if least == most { counted(most, "call") } else { format!("{} to {}", grouped(least), counted(most, "call")) }
 }
 
-fn aggregate_json(step: &Step) -> Value {
+fn aggregate_json(plan: &Plan, step: &Step) -> Value {
     let (of, by) = match &step.kind {
         StepKind::Aggregate(aggregate) => (json!(aggregate.of.name), json!(aggregate.by.word())),
         _ => (Value::Null, Value::Null),
     };
-    json!({ "step": step.name, "kind": step.kind.word(), "of": of, "by": by })
+    let calls = step.kind.calls().1.saturating_mul(plan.all_cells().count() as u64);
+    json!({ "step": step.name, "kind": step.kind.word(), "of": of, "by": by, "calls": { "least": calls, "most": calls } })
 }
 
 fn to_json(
@@ -283,6 +295,6 @@ fn to_json(
         "tokens": tokens.all.to_json(),
         "cost": tokens.all.cost.to_json(),
         "steps": plan.steps.iter().zip(lines).zip(&tokens.steps).map(step).collect::<Vec<_>>(),
-        "aggregates": plan.closing.iter().flat_map(|closing| &closing.steps).map(aggregate_json).collect::<Vec<_>>(),
+        "aggregates": plan.closing.iter().flat_map(|closing| &closing.steps).map(|step| aggregate_json(plan, step)).collect::<Vec<_>>(),
     })
 }

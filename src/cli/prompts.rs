@@ -106,7 +106,26 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
             }
         }
     }
+    for step in plan.closing.iter().flat_map(|closing| &closing.steps) {
+        over_all(plan, step, printer)?;
+    }
     Ok(Exit::Done)
+}
+
+/// Shows what is asked about all cases: its template, because what it reads of them comes last of all.
+fn over_all(plan: &Plan, step: &Step, printer: &mut Printer) -> Result<(), CommandError> {
+    let StepKind::Aggregate(aggregate) = &step.kind else { return Ok(()) };
+    let Some(chat) = aggregate.chat() else { return Ok(()) };
+    let often = if plan.matrix.is_empty() { "" } else { " of each cell" };
+    printer.line(&paint(BOLD, &format!("{} · the one call over all cases{often}", step.name)))?;
+    let reads = format!("  reads what {} has not answered yet; its template:", aggregate.of.name);
+    printer.line(&paint(DIM, &reads))?;
+    let system = plan.actor(chat.actor).system.map(|system| ("system", system));
+    for (role, template) in system.into_iter().chain([("user", chat.prompt)]) {
+        let text = inert(plan.templates.source(template).trim_end()).replace('\n', "\n             ");
+        printer.line(&format!("  {role:<9}  {text}"))?;
+    }
+    Ok(())
 }
 
 /// Returns where a call of the first case stands. Of a talk that is asked about nothing is known but who speaks.

@@ -268,7 +268,14 @@ fn step(plan: &Plan, step: &Step) -> Value {
         }
         StepKind::Transform(transform) => json!({ "expr": plan.templates.expression(transform.expr) }),
         StepKind::Assert(assert) => claim(plan, assert),
-        StepKind::Aggregate(aggregate) => json!({ "of": aggregate.of.name, "by": aggregate.by.word() }),
+        StepKind::Aggregate(aggregate) => {
+            let mut fields = json!({ "of": aggregate.of.name, "by": aggregate.by.word() });
+            if let Some(chat) = aggregate.chat() {
+                fields["actor"] = json!(plan.actor(chat.actor).name);
+                fields["prompt"] = json!(source(chat.prompt));
+            }
+            fields
+        }
     };
     let mut fields = json!({ step.kind.word(): kind });
     let Course { when, for_each, on_error, limits } = &step.course;

@@ -96,6 +96,7 @@ fn summary_of(dir: &RunDir, reader: &Reader) -> Result<Summary, CommandError> {
     };
     reader.events_after(EventSeq(0), &mut add).map_err(|error| CommandError::journal(&error))?;
     let mut summary = tally.summary(&dir.id);
+    summary.tell_answers(&|case, digest| reader.text(Some(case), digest).ok().flatten());
     summary.status = match status(dir, last.as_ref()) {
         RunStatus::Running if tally.paused => RunStatus::Paused,
         status => status,

@@ -11,7 +11,7 @@ use super::exit::CommandError;
 use crate::base::{CaseNo, StepName, TokenCount};
 use crate::event::Usage;
 use crate::journal::Reader;
-use crate::plan::{Actor, ForEach, Plan, StepKind};
+use crate::plan::{Actor, ForEach, Plan, Step, StepKind};
 use crate::report::grouped;
 
 /// What is known of the tokens of calls that have not been made, by the plan's order of steps and in all.
@@ -48,18 +48,31 @@ pub(super) fn forecast(
             if calls == 0 {
                 continue;
             }
-            let actors = actors(cell, &step.kind);
-            // How many elements there will be is not known.
-            let is_known = !matches!(step.course.for_each, Some(ForEach::Found(_)));
-            let most_out =
-                longest(&actors).filter(|_| is_known).map(|tokens| calls.saturating_mul(u64::from(tokens)));
-            let about = before.get(&step.name).and_then(|seen| seen.times(tasks));
-            let tokens = Tokens { most_out, about, cost: Cost::of(cell, &actors, most_out, about) };
+            let tokens = tokens(cell, step, (tasks, calls), before.get(&step.name));
             sum.add(&tokens);
             forecast.all.add(&tokens);
         }
+        // What is made of all cases is never reused.
+        for (closing, step) in
+            cell.closing.iter().flat_map(|closing| closing.steps.iter().map(move |step| (closing, step)))
+        {
+            let calls = step.kind.calls().1;
+            if calls > 0 {
+                forecast.all.add(&tokens(closing, step, (1, calls), before.get(&step.name)));
+            }
+        }
     }
     Ok(forecast)
+}
+
+/// Returns what so many tasks and calls of a step take.
+fn tokens(plan: &Plan, step: &Step, (tasks, calls): (u64, u64), before: Option<&Seen>) -> Tokens {
+    let actors = actors(plan, &step.kind);
+    // How many elements there will be is not known.
+    let is_known = !matches!(step.course.for_each, Some(ForEach::Found(_)));
+    let most_out = longest(&actors).filter(|_| is_known).map(|tokens| calls.saturating_mul(u64::from(tokens)));
+    let about = before.and_then(|seen| seen.times(tasks));
+    Tokens { most_out, about, cost: Cost::of(plan, &actors, most_out, about) }
 }
 
 /// Returns who is asked by a step.
@@ -68,7 +81,8 @@ fn actors<'p>(plan: &'p Plan, kind: &StepKind) -> Vec<&'p Actor> {
         StepKind::Chat(chat) => vec![plan.actor(chat.actor)],
         StepKind::Judge(judge) => judge.actors.iter().map(|&actor| plan.actor(actor)).collect(),
         StepKind::Dialogue(dialogue) => dialogue.asked().map(|actor| plan.actor(actor)).collect(),
-        StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_) => Vec::new(),
+        StepKind::Aggregate(aggregate) => aggregate.chat().map(|chat| plan.actor(chat.actor)).into_iter().collect(),
+        StepKind::Transform(_) | StepKind::Assert(_) => Vec::new(),
     }
 }
 
@@ -104,7 +118,15 @@ fn usage_by_step(earlier: &Earlier) -> Result<BTreeMap<StepName, Seen>, CommandE
         }
         Ok(())
     };
-    reader.cases(CaseNo(0), visit).map_err(|error| CommandError::journal(&error))?;
+    reader.cases(CaseNo(0), &mut *visit).map_err(|error| CommandError::journal(&error))?;
+    // What closes cells is numbered after the cases.
+    let counts = reader.case_counts().map_err(|error| CommandError::journal(&error))?;
+    for number in counts.admitted..counts.admitted.saturating_add(earlier.plan.closings()) {
+        let Some(closing) = reader.case(CaseNo(number)).map_err(|error| CommandError::journal(&error))? else {
+            break;
+        };
+        visit(closing).map_err(|error| CommandError::journal(&error))?;
+    }
     Ok(seen)
 }
 

@@ -41,7 +41,10 @@ pub(super) fn work(plan: &Plan, (number, case, index): (CaseNo, &CaseState, Step
         StepKind::Dialogue(dialogue) => talk(plan, (number, case, index), dialogue, calls),
         StepKind::Judge(judge) => votes(plan, number, step, judge, calls),
         StepKind::Transform(_) | StepKind::Assert(_) => Frontier::Works,
-        StepKind::Aggregate(_) => Frontier::Gathers,
+        StepKind::Aggregate(aggregate) => match aggregate.chat() {
+            Some(chat) => say(number, step, chat, calls),
+            None => Frontier::Gathers,
+        },
     };
     match next {
         Frontier::Settles(record) => Frontier::Settles(Box::new(eased(step, *record))),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CellIdx, Judge, Plan, Step, StepKind, Wanted};
+use super::{CellIdx, Chat, Judge, Plan, Step, StepKind, Wanted};
 
 /// See [`super::StepKind::Aggregate`].
 #[derive(Clone, Debug)]
@@ -14,12 +14,14 @@ pub struct Aggregate {
 }
 
 /// What an aggregate makes of the outputs of all cases.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum By {
     /// Counts of values, or the mean of numbers.
     Table,
     /// An order of what a judge compares; these names.
     Rank(Vec<String>),
+    /// The answer to one question about all of them.
+    Chat(Chat),
 }
 
 impl By {
@@ -29,11 +31,21 @@ impl By {
         match self {
             Self::Table => "table",
             Self::Rank(_) => "rank",
+            Self::Chat(_) => "chat",
         }
     }
 }
 
 impl Aggregate {
+    /// Returns what is asked about all cases; none for what is put together without a model.
+    #[must_use]
+    pub const fn chat(&self) -> Option<&Chat> {
+        match &self.by {
+            By::Chat(chat) => Some(chat),
+            By::Table | By::Rank(_) => None,
+        }
+    }
+
     /// Returns what stands in an order over all cases; none for a step that compares nothing.
     #[must_use]
     pub fn compared(of: &StepKind) -> Option<Vec<String>> {

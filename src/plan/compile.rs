@@ -109,6 +109,7 @@ fn one(
         reads: Reads::default(),
         patterns: BTreeMap::new(),
         sees: Sees::default(),
+        of_items: BTreeMap::new(),
         report,
     };
     let plan = compiler.plan(setup.file);
@@ -136,6 +137,8 @@ struct Compiler<'a> {
     patterns: BTreeMap<String, Regex>,
     /// What the step at hand lets its templates see.
     sees: Sees,
+    /// Actors whose system prompt reads the case at hand, with the place.
+    of_items: BTreeMap<String, Span>,
     report: Vec<Diagnostic>,
 }
 
@@ -162,8 +165,8 @@ impl Compiler<'_> {
         let repeats = self.enough_repeats();
         let results = self.results(items.as_ref());
         self.check_columns(items.as_ref());
-        let (cast, (mut steps, over_all)) = (cast?, steps?);
-        for step in &mut steps {
+        let (cast, (mut steps, mut over_all)) = (cast?, steps?);
+        for step in steps.iter_mut().chain(&mut over_all) {
             step.course.limits = bounds.remove(step.name.as_str());
         }
         let evidence = evidence.map(|(condition, sights)| sights.evidence(condition, &steps));

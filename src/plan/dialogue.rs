@@ -183,7 +183,10 @@ impl Plan {
             }
             (StepKind::Dialogue(dialogue), Call::Ask(inquiry)) => dialogue.judges[inquiry.which as usize].actor,
             (StepKind::Dialogue(dialogue), Call::Say | Call::Repair(_) | Call::Vote(_)) => dialogue.actors[0],
-            (StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_), _) => {
+            (StepKind::Aggregate(aggregate), _) => {
+                aggregate.chat().expect("bug: an aggregate without a model makes no call").actor
+            }
+            (StepKind::Transform(_) | StepKind::Assert(_), _) => {
                 panic!("bug: a step without a model makes no call")
             }
         }

@@ -274,7 +274,12 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
             fields.text("kind", "aggregate");
             fields.text("of", aggregate.of.name.as_str());
             fields.text("by", aggregate.by.word());
-            Vec::new()
+            let chat = aggregate.chat();
+            if let Some(chat) = chat {
+                fields.text("actor", name(chat.actor));
+                fields.template("prompt", chat.prompt);
+            }
+            chat.map(|chat| chat.actor).into_iter().collect()
         }
     };
     for (name, value) in hash::course_of(plan, step) {

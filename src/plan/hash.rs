@@ -133,10 +133,18 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
             let hasher = hasher.field(b"assert").field(operand(plan, &assert.value).as_bytes());
             hasher.field(check(plan, &assert.check).as_bytes())
         }
-        StepKind::Aggregate(aggregate) => hasher
-            .field(b"aggregate")
-            .field(aggregate.of.name.as_str().as_bytes())
-            .field(aggregate.by.word().as_bytes()),
+        StepKind::Aggregate(aggregate) => {
+            let hasher = hasher
+                .field(b"aggregate")
+                .field(aggregate.of.name.as_str().as_bytes())
+                .field(aggregate.by.word().as_bytes());
+            match aggregate.chat() {
+                None => hasher,
+                Some(chat) => {
+                    hasher.field(actor(chat.actor).as_bytes()).field(plan.templates.source(chat.prompt).as_bytes())
+                }
+            }
+        }
     }
 }
 

@@ -327,7 +327,11 @@ impl StepKind {
                 let calls = judge.calls();
                 (calls, calls)
             }
-            Self::Transform(_) | Self::Assert(_) | Self::Aggregate(_) => (0, 0),
+            Self::Aggregate(aggregate) => {
+                let calls = u64::from(aggregate.chat().is_some());
+                (calls, calls)
+            }
+            Self::Transform(_) | Self::Assert(_) => (0, 0),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What aggregates came to: tables and orders over all cases of a cell.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::number::percent;
-use super::{Choice, grouped};
-use crate::base::{CaseNo, StepName};
+use super::{Choice, Summary, grouped};
+use crate::base::{CaseNo, Digest, StepName};
 use crate::event::{
     CaseStatus, CellClosing, CountTable, MeanOf, Method, Ranked, Standing, TaskOutput, TaskSettled, TaskStatus,
     Without,
@@ -41,6 +42,15 @@ pub struct AggregateSummary {
     /// An order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranking: Option<Ranked>,
+    /// An answer, when whoever has the journal's texts has put it there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The digest of the answer.
+    #[serde(skip)]
+    pub answer: Option<Digest>,
+    /// The number of its closing, which stands among those of cases.
+    #[serde(skip)]
+    pub closing: CaseNo,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -64,12 +74,19 @@ impl OverAll {
             Some(TaskOutput::Ranking(ranked)) => (None, Some((**ranked).clone())),
             _ => (None, None),
         };
+        let answer = match &task.output {
+            Some(TaskOutput::Chat { text }) => Some(*text),
+            _ => None,
+        };
         let summary = AggregateSummary {
             step: task.step.clone(),
             matrix: matrix.clone(),
             status: task.status,
             table,
             ranking,
+            text: None,
+            answer,
+            closing: task.case,
             failure: task.failure.as_ref().map(|failure| failure.detail.clone()),
         };
         self.settled.insert((task.case, place), summary);
@@ -92,6 +109,16 @@ impl OverAll {
     #[must_use]
     pub const fn failed(&self) -> u64 {
         self.failed
+    }
+}
+
+impl Summary {
+    /// Puts in the answers to questions about all cases, which events name by their digests.
+    pub fn tell_answers(&mut self, texts: &dyn Fn(CaseNo, &Digest) -> Option<Arc<str>>) {
+        for one in &mut self.aggregates {
+            let text = one.answer.and_then(|digest| texts(one.closing, &digest));
+            one.text = text.map(|text| text.to_string());
+        }
     }
 }
 

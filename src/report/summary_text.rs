@@ -183,6 +183,9 @@ impl Rows {
                 self.add(&format!("  {}. {}", row.place, row.name), &standing_words(row, ranking));
             }
         }
+        if let Some(text) = &aggregate.text {
+            self.lines.push(wrapped(text, self.width, 4));
+        }
         self.lines.push(String::new());
     }
 

@@ -7,8 +7,9 @@ use crate::event::Event;
 use crate::journal::{EventLog, EventSeq, Memory};
 use crate::judge::Rule;
 use crate::plan::{
-    Actor, ActorIdx, Aggregate, BackendIdx, BackendPlan, BackendUrl, By, Concurrency, Course, Dialogue, History,
-    Items, Judge, Limits, ModelChoice, Order, Plan, RoundJudge, Sampling, Step, StepIdx, StepKind, Stop, Wanted,
+    Actor, ActorIdx, Aggregate, BackendIdx, BackendPlan, BackendUrl, By, Chat, Concurrency, Course, Dialogue,
+    History, Items, Judge, Limits, ModelChoice, Order, Plan, RoundJudge, Sampling, Step, StepIdx, StepKind, Stop,
+    Wanted,
 };
 use crate::prompt::Templates;
 
@@ -115,11 +116,27 @@ fn asked_debate() -> Arc<Plan> {
     let mut plan = Arc::into_inner(debate()).expect("nobody else has it");
     plan.closing = None;
     let templates = Arc::get_mut(&mut plan.templates).expect("nobody else has them");
+    let all =
+        "{{ count }} of {{ steps.count.table.n }}{% for row in rows %}\n{{ row.item }} {{ row.last }}{% endfor %}";
+    let prompt = templates.add(all).expect("compiles");
     let question = templates.add("Is it over?\n{{ transcript }}").expect("compiles");
     let StepKind::Dialogue(dialogue) = &mut plan.steps[0].kind else { panic!("a dialogue") };
     let choose = ["over", "open"].map(str::to_owned).to_vec();
     dialogue.judges = vec![RoundJudge { actor: ActorIdx(2), question, choose, on: "over".to_owned(), repair: 1 }];
     dialogue.stop = Stop::Any(vec![Stop::JudgeSays(0), dialogue.stop.clone()]);
+    let count = Aggregate { of: Arc::new(plan.steps[1].clone()), by: By::Table };
+    let asked = Chat { actor: ActorIdx(2), prompt, form: None, history: Vec::new() };
+    let summary = Aggregate { of: Arc::new(plan.steps[0].clone()), by: By::Chat(asked) };
+    let step = |name: &str, before: Vec<StepIdx>, aggregate| Step {
+        name: StepName::from(name),
+        after: before.clone(),
+        reads: before,
+        course: Course::default(),
+        kind: StepKind::Aggregate(aggregate),
+    };
+    let over_all = vec![step("count", vec![], count), step("summary", vec![StepIdx(0)], summary)];
+    let closing = plan_of(over_all, plan.actors.clone(), Arc::clone(&plan.templates));
+    plan.closing = Some(Box::new(closing));
     Arc::new(plan)
 }
 
@@ -167,6 +184,8 @@ fn a_thousand_worlds_with_faults_and_deaths_give_one_table() {
     let plan = asked_debate();
     let (_, calm) = run(&plan, 6, Faults::default());
     let expected = table(&calm);
+    let asked = expected.iter().find(|line| line.starts_with("6 summary Ok")).expect("asked once, about all cases");
+    assert!(asked.contains("Chat"), "{asked}");
     let endings = ["judge_says", "rounds"].map(|word| expected.iter().filter(|line| line.contains(word)).count());
     assert!(endings[0] > 0 && endings.iter().sum::<usize>() == 6, "{endings:?}");
     let (mut requests, mut deaths) = (0, 0);

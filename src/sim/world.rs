@@ -177,12 +177,12 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
                     Effect::StartCall(call) => {
                         let lane = call.backend.0;
                         self.lanes[lane].waiting.push_back(call);
-                        inputs.extend(self.fill(lane)?.map(|input| (input, Vec::new())));
+                        inputs.extend(self.fill(log, lane)?.map(|input| (input, Vec::new())));
                     }
                     Effect::Evaluate(evaluate) => inputs.push_back(self.evaluate(log, &evaluate)),
                     Effect::Observe(observe) => inputs.push_back((self.observe(&observe), Vec::new())),
                     Effect::CancelCall(ticket, why) => {
-                        let back = self.take_back(ticket, why)?;
+                        let back = self.take_back(log, ticket, why)?;
                         inputs.extend(back.into_iter().map(|input| (input, Vec::new())));
                     }
                     // Nobody steers a simulation.
@@ -264,13 +264,13 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             log.append(&[Batch { texts: vec![text], ..Batch::default() }])?;
         }
         self.give(log, Input::Returned(ticket, Box::new(report)))?;
-        match self.fill(lane)? {
+        match self.fill(log, lane)? {
             Some(sent) => self.give(log, sent),
             None => Ok(()),
         }
     }
 
-    fn take_back(&mut self, ticket: Ticket, why: FailureKind) -> Result<Vec<Input>, SimError> {
+    fn take_back(&mut self, log: &dyn EventLog, ticket: Ticket, why: FailureKind) -> Result<Vec<Input>, SimError> {
         let mut inputs = Vec::new();
         if let Some((lane, ..)) = self.returns.remove(&ticket) {
             self.lanes[lane].busy -= 1;
@@ -283,12 +283,12 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
                 timings: Timings::default(),
             };
             inputs.push(Input::Returned(ticket, Box::new(report)));
-            inputs.extend(self.fill(lane)?);
+            inputs.extend(self.fill(log, lane)?);
         }
         Ok(inputs)
     }
 
-    fn fill(&mut self, lane: usize) -> Result<Option<Input>, SimError> {
+    fn fill(&mut self, log: &dyn EventLog, lane: usize) -> Result<Option<Input>, SimError> {
         if self.lanes[lane].busy >= self.lanes[lane].slots {
             return Ok(None);
         }
@@ -296,7 +296,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
         self.lanes[lane].busy += 1;
         self.requests += 1;
         let ticket = call.ticket;
-        let report = self.answer(&call)?;
+        let report = self.answer(log, &call)?;
         let ends = Timestamp(self.now.0.saturating_add_unsigned(report.timings.total_us));
         self.returns.insert(ticket, (lane, report));
         self.arrivals += 1;
@@ -304,7 +304,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
         Ok(Some(Input::Sent(ticket)))
     }
 
-    fn answer(&mut self, call: &StartCall) -> Result<Report, SimError> {
+    fn answer(&mut self, log: &dyn EventLog, call: &StartCall) -> Result<Report, SimError> {
         if let Some(failure) = self.trouble(call) {
             let total_us = 1_000 * failure.retry_after_ms.unwrap_or(250);
             let timings = Timings { total_us, ..Timings::default() };
@@ -313,7 +313,20 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
         }
         let plan = self.plan.cell(call.place.cell);
         let models = vec![Arc::from("sim"); plan.actors.len()];
-        let composed = task::compose(plan, &call.place, &models, &|digest| self.texts.get(digest).cloned())?;
+        let texts = |digest: &Digest| self.texts.get(digest).cloned();
+        let composed = match &plan.step(call.place.step).kind {
+            StepKind::Aggregate(_) => {
+                let ground = call.place.ground();
+                let shown = |visit: &mut dyn FnMut(&OneOutput<'_>)| outputs(plan, &ground, log, visit);
+                let rows = match task::rows(plan, &ground, &shown, &|_, digest| texts(digest)) {
+                    // Too many of them are a failure of that step alone.
+                    Err(error @ ComposeError::Rows(_)) => return Ok(unasked(&error)),
+                    rows => rows?,
+                };
+                task::compose_over_all(plan, &call.place, &models, rows, &texts)?
+            }
+            _ => task::compose(plan, &call.place, &models, &texts)?,
+        };
         let dropped_turns = composed.dropped_turns;
         let sampling = &plan.actor(call.place.actor).sampling;
         let simulated = sim::answer(&ChatRequest {
@@ -420,35 +433,47 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
     }
 }
 
-/// Gathers what every case of a cell came to, from the log: it tells the cases in the order of settling.
+/// Gathers what every case of a cell came to, from the log.
 fn gathered(plan: &Plan, ground: &Ground, log: &dyn EventLog, texts: Texts<'_>) -> Found {
+    task::gather(plan, ground, &|visit| outputs(plan, ground, log, visit), &|_, digest| texts(digest))
+}
+
+/// Shows what every case of a cell came to in the step that an aggregate is of; the log has them as they settled.
+fn outputs(
+    plan: &Plan,
+    ground: &Ground,
+    log: &dyn EventLog,
+    visit: &mut dyn FnMut(&OneOutput<'_>),
+) -> Result<(), String> {
     let step = plan.step(ground.step);
     let StepKind::Aggregate(Aggregate { of, .. }) = &step.kind else {
         panic!("bug: step `{}` gathers nothing", step.name)
     };
-    let outputs = |visit: &mut dyn FnMut(&OneOutput<'_>)| {
-        let mut cases: BTreeMap<CaseNo, (CaseAdmitted, Option<TaskSettled>)> = BTreeMap::new();
-        let look = &mut |_, recorded: Recorded| {
-            match recorded.event {
-                Event::CaseAdmitted(admitted) if admitted.matrix == plan.matrix => {
-                    cases.insert(admitted.case, (admitted, None));
-                }
-                Event::TaskSettled(task) | Event::TaskAdopted(TaskAdopted { task, .. }) if task.step == of.name => {
-                    if let Some((_, settled)) = cases.get_mut(&task.case) {
-                        *settled = Some(task);
-                    }
-                }
-                _ => {}
+    let mut cases: BTreeMap<CaseNo, (CaseAdmitted, Option<TaskSettled>)> = BTreeMap::new();
+    let look = &mut |_, recorded: Recorded| {
+        match recorded.event {
+            Event::CaseAdmitted(admitted) if admitted.matrix == plan.matrix => {
+                cases.insert(admitted.case, (admitted, None));
             }
-            Ok(())
-        };
-        log.events_after(EventSeq::default(), look).map_err(|error| error.to_string())?;
-        for (case, (admitted, task)) in &cases {
-            if let Some(task) = task {
-                visit(&OneOutput { case: *case, item: &admitted.item, repeat: admitted.repeat, task });
+            Event::TaskSettled(task) | Event::TaskAdopted(TaskAdopted { task, .. }) if task.step == of.name => {
+                if let Some((_, settled)) = cases.get_mut(&task.case) {
+                    *settled = Some(task);
+                }
             }
+            _ => {}
         }
         Ok(())
     };
-    task::gather(plan, ground, &outputs, &|_, digest| texts(digest))
+    log.events_after(EventSeq::default(), look).map_err(|error| error.to_string())?;
+    for (case, (admitted, task)) in &cases {
+        if let Some(task) = task {
+            visit(&OneOutput { case: *case, item: &admitted.item, repeat: admitted.repeat, task });
+        }
+    }
+    Ok(())
+}
+
+fn unasked(error: &ComposeError) -> Report {
+    let outcome = Outcome::Failed(Failure::new(FailureKind::Render, error.to_string()));
+    Report { request: None, dropped_turns: 0, outcome, usage: Usage::default(), timings: Timings::default() }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place};
 use super::node::{Node, Spanned};
-use super::{FromScalar, Literal, Refusal, Required, Setting};
+use super::{FromScalar, Literal, Refusal, Required, Setting, Text};
 use crate::diag::{Diagnostic, closest};
 
 /// What a step came to over all cases: done once for each cell of the matrix, when every case is over.
@@ -15,10 +15,19 @@ pub struct Aggregate {
     pub of: Required<Spanned<String>>,
     /// How. `table`: counts with intervals of choices, claims and short texts, or the mean of scores and numbers; later
     /// aggregates read `table`. `rank`: one order of what a judge ranks or compares, by Borda's count or the share of
-    /// wins; later aggregates read `ranking`.
+    /// wins; later aggregates read `ranking`. `chat`: one question to an actor about all outputs; later aggregates read
+    /// `text`.
     #[schemars(extend("default" = "table"))]
     #[schemars(extend("examples" = ["rank"]))]
     pub by: Option<Setting<AggregateBy>>,
+    /// Of `by: chat`: who answers, a name from `actors`.
+    #[schemars(extend("examples" = ["editor"]))]
+    pub actor: Option<Spanned<String>>,
+    /// Of `by: chat`: what is asked. The template reads `rows`, one for each case that gave something, with `item`,
+    /// `repeat`, `status` and the fields of the step; `count`, how many rows there are, and `left_out`, how many cases
+    /// gave nothing. At most 10,000 rows and 4 MiB of their text.
+    #[schemars(extend("examples" = ["Sum up:{% for row in rows %}\n- {{ row.item }}: {{ row.text }}{% endfor %}"]))]
+    pub prompt: Option<Text>,
 }
 
 /// How outputs of all cases are put together.
@@ -28,10 +37,12 @@ pub enum AggregateBy {
     Table,
     /// An order.
     Rank,
+    /// An answer to one question about all of them.
+    Chat,
 }
 
 impl AggregateBy {
-    const ALL: [Self; 2] = [Self::Table, Self::Rank];
+    const ALL: [Self; 3] = [Self::Table, Self::Rank, Self::Chat];
 
     /// Returns its word in a file.
     #[must_use]
@@ -39,12 +50,13 @@ impl AggregateBy {
         match self {
             Self::Table => "table",
             Self::Rank => "rank",
+            Self::Chat => "chat",
         }
     }
 }
 
 impl FromScalar for AggregateBy {
-    const EXPECTED: &'static str = "`table` or `rank`";
+    const EXPECTED: &'static str = "`table`, `rank` or `chat`";
 
     fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
         let Literal::Text(text) = literal else { return Err(Refusal::wrong_type(literal)) };
@@ -62,7 +74,12 @@ impl FromScalar for AggregateBy {
 impl Decode for Aggregate {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        let aggregate = Self { of: fields.required("of", report), by: fields.optional("by", report) };
+        let aggregate = Self {
+            of: fields.required("of", report),
+            by: fields.optional("by", report),
+            actor: fields.optional("actor", report),
+            prompt: fields.optional("prompt", report),
+        };
         fields.finish(report);
         Some(aggregate)
     }

@@ -179,7 +179,8 @@ fn can_take(step: &str, node: &Node, key: &str, value: &Node) -> bool {
             entry(node, "judge").is_some() || (entry(node, "chat").is_some() && entry(node, "schema").is_some())
         }
         ("retries" | "timeouts", _) => {
-            ["transform", "assert", "aggregate"].iter().all(|kind| entry(node, kind).is_none())
+            let gathers = entry(node, "aggregate").is_some_and(|aggregate| entry(aggregate, "prompt").is_none());
+            !gathers && ["transform", "assert"].iter().all(|kind| entry(node, kind).is_none())
         }
         ("after", Kind::List(names)) => {
             let is_itself = |name: &Node| matches!(&name.kind, Kind::Scalar(text) if text.value == step);

@@ -287,7 +287,7 @@ inline! {
     Flag => { "type": "boolean" }
     Repairs => { "type": "integer", "minimum": 0, "maximum": 10 }
     VoteRule => { "enum": ["majority", "mean", "unanimous"] }
-    AggregateBy => { "enum": ["table", "rank"] }
+    AggregateBy => { "enum": ["table", "rank", "chat"] }
     SchemaSource => { "anyOf": [
         { "type": "object" },
         { "type": "string", "pattern": "^file://", "not": { "pattern": r"\{\{" } },

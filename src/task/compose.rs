@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::blind::Labels;
-use super::context::{context, talk_so_far};
+use super::context::{all_cases, context, talk_so_far};
 use super::dialogue::Talk;
-use super::{Texts, ballot, dialogue, history};
+use super::{Rows, Texts, ballot, dialogue, history};
 use crate::base::Digest;
 use crate::judge::Form;
-use crate::plan::{Ballot, Call, Chat, Mended, Place, Plan, StepKind, seed_of};
+use crate::plan::{Aggregate, Ballot, By, Call, Chat, Mended, Place, Plan, StepKind, seed_of};
 use crate::prompt::{Format, Message, RenderError, Role};
 
 /// The model that each actor of the plan speaks through, in the plan's order.
@@ -46,6 +46,9 @@ pub enum ComposeError {
     /// The stored row is no JSON.
     #[error("row {0} in the journal is not JSON")]
     RowUnreadable(Digest),
+    /// What a prompt about all cases reads of them cannot be had, in words.
+    #[error("{0}")]
+    Rows(String),
 }
 
 /// Makes the messages of one call.
@@ -56,6 +59,33 @@ pub enum ComposeError {
 /// # Panics
 /// The step needs no model: a bug of the caller.
 pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>) -> Result<Composed, ComposeError> {
+    composed(plan, place, models, None, texts)
+}
+
+/// Makes the messages of a call about all cases, from what they gave: see [`super::rows()`].
+///
+/// # Errors
+/// As [`compose`].
+///
+/// # Panics
+/// The step needs no model: a bug of the caller.
+pub fn compose_over_all(
+    plan: &Plan,
+    place: &Place,
+    models: Models<'_>,
+    rows: Rows,
+    texts: Texts<'_>,
+) -> Result<Composed, ComposeError> {
+    composed(plan, place, models, Some(rows), texts)
+}
+
+fn composed(
+    plan: &Plan,
+    place: &Place,
+    models: Models<'_>,
+    rows: Option<Rows>,
+    texts: Texts<'_>,
+) -> Result<Composed, ComposeError> {
     let kind = &plan.step(place.step).kind;
     let labels = match kind {
         StepKind::Judge(judge) => Labels::of(judge, ballot_of(place)),
@@ -72,6 +102,12 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
     let mut data = context(plan, &place.ground(), turn, models, &labels, texts)?;
     if let (StepKind::Dialogue(dialogue), Call::Ask(_)) = (kind, place.call) {
         talk_so_far(&mut data, dialogue, &place.turns, texts)?;
+    }
+    if let Some(rows) = rows {
+        all_cases(&mut data, rows);
+    } else if let StepKind::Aggregate(_) = kind {
+        let name = &plan.step(place.step).name;
+        return Err(ComposeError::Rows(format!("what step `{name}` reads of all cases is not at hand")));
     }
     let render = |what, template| {
         plan.templates.render(template, &data).map_err(|source| ComposeError::Render {
@@ -128,6 +164,9 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
                 Form::Choice(options) if !judge.explain => Format::Choice(options),
                 form => Format::Json(form.schema(judge.explain)),
             };
+        }
+        StepKind::Aggregate(Aggregate { by: By::Chat(chat), .. }) => {
+            messages.push(user(render("prompt", chat.prompt)?));
         }
         StepKind::Transform(_) | StepKind::Assert(_) | StepKind::Aggregate(_) => {
             panic!("bug: a step without a model asks nothing")

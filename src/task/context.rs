@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use super::Texts;
 use super::blind::Labels;
 use super::compose::{ComposeError, Models};
+use super::rows::Rows;
 use crate::base::Digest;
 use crate::event::{CountTable, Judgement, MeanOf, TaskOutput, TaskSettled, TaskStatus, Turn, Verdict};
 use crate::judge::{json_in, number, reason_in};
-use crate::plan::{Dialogue, Ground, Plan, StepIdx, StepKind};
+use crate::plan::{Dialogue, Ground, Plan, Step, StepKind};
 
 /// Builds the context of one task, `turn` in a dialogue; `labels` replaces names where speakers are shown.
 pub(super) fn context(
@@ -25,11 +26,16 @@ pub(super) fn context(
     }
     let mut steps = Map::new();
     for (index, input) in &ground.inputs {
-        steps.insert(plan.step(*index).name.to_string(), step(plan, *index, input, labels, texts)?);
+        steps.insert(plan.step(*index).name.to_string(), step(plan.step(*index), input, labels, texts)?);
     }
+    let item = match plan.step(ground.step).kind {
+        // It is of no item.
+        StepKind::Aggregate(_) => json!({}),
+        _ => row(&ground.row, texts)?,
+    };
     let mut data = json!({
         "params": plan.params,
-        "item": row(&ground.row, texts)?,
+        "item": item,
         "repeat": ground.repeat,
         "matrix": plan.matrix,
         "actors": actors,
@@ -42,6 +48,18 @@ pub(super) fn context(
         data["each_key"] = json!(each.key);
     }
     Ok(data)
+}
+
+/// Adds what a prompt about all cases reads of them: `rows`, `count` and `left_out`.
+pub(super) fn all_cases(data: &mut Value, rows: Rows) {
+    data["count"] = json!(rows.rows.len());
+    data["left_out"] = json!(rows.left_out);
+    data["rows"] = Value::Array(rows.rows);
+}
+
+/// Returns what a step came to in one case, as a later step of that case would see it.
+pub(super) fn fields_of(of: &Step, task: &TaskSettled, texts: Texts<'_>) -> Result<Value, ComposeError> {
+    step(of, task, &Labels::none(), texts)
 }
 
 /// Adds what a question about a dialogue sees of it: `transcript`, `turns` and `last`, as later steps do.
@@ -72,18 +90,12 @@ fn fetch(digest: &Digest, texts: Texts<'_>) -> Result<std::sync::Arc<str>, Compo
 }
 
 /// Returns what a template sees of a settled step.
-fn step(
-    plan: &Plan,
-    index: StepIdx,
-    input: &TaskSettled,
-    labels: &Labels,
-    texts: Texts<'_>,
-) -> Result<Value, ComposeError> {
-    let kind = &plan.step(index).kind;
+fn step(step: &Step, input: &TaskSettled, labels: &Labels, texts: Texts<'_>) -> Result<Value, ComposeError> {
+    let kind = &step.kind;
     let Some(TaskOutput::Each { elements }) = &input.output else {
         let mut fields = fields(kind, input.output.as_ref(), labels, texts)?;
         fields["status"] = json!(status_word(input.status));
-        if plan.step(index).course.for_each.is_some() {
+        if step.course.for_each.is_some() {
             fields["keys"] = Value::Null;
         }
         return Ok(fields);
@@ -140,7 +152,7 @@ fn fields(
         (_, Some(TaskOutput::Each { .. })) => json!({}),
         (StepKind::Transform(_), None) => json!({ "value": null }),
         (StepKind::Assert(_), None) => json!({ "passed": null }),
-        (StepKind::Aggregate(_), None) => json!({ "table": null, "ranking": null }),
+        (StepKind::Aggregate(_), None) => json!({ "table": null, "ranking": null, "text": null }),
         (StepKind::Chat(_), None) => json!({ "text": null, "json": null }),
         (StepKind::Dialogue(_), None) => {
             json!({ "transcript": null, "turns": null, "last": null, "stopped_by": null })

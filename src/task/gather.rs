@@ -65,5 +65,6 @@ fn gathered(aggregate: &Aggregate, outputs: Outputs<'_>, texts: TextsOfCases<'_>
             outputs(&mut |one| standings.add(one.task, &|digest| texts(one.case, digest)))?;
             Ok(TaskOutput::Ranking(Box::new(standings.ranked())))
         }
+        By::Chat(_) => panic!("bug: an aggregate that asks a model is no evaluation"),
     }
 }

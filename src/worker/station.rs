@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
 use crate::base::{CaseNo, Digest, StepName};
 use crate::event::{Answer, Failure, FailureKind, Outcome, Report, Timings, Usage};
-use crate::plan::{BackendIdx, Place, Plan, Timeouts};
-use crate::task::{self, Composed, OneOutput};
+use crate::plan::{BackendIdx, Place, Plan, StepKind, Timeouts};
+use crate::task::{self, ComposeError, Composed, OneOutput, Rows};
 
 /// Finds a text of a case by its digest, from memory or from the journal.
 pub type TextLookup = dyn Fn(CaseNo, &Digest) -> Option<Arc<str>> + Send + Sync;
@@ -62,7 +62,15 @@ impl Station {
     ) -> Worked {
         let plan = self.plan.cell(place.cell);
         let models = &self.models[self.plan.home_of(place.cell).0];
-        let composed = match task::compose(plan, place, models, &|digest| (self.texts)(place.case, digest)) {
+        let texts = |digest: &Digest| (self.texts)(place.case, digest);
+        let composed = match &plan.step(place.step).kind {
+            StepKind::Aggregate(_) => match self.rows(place).await {
+                Ok(rows) => task::compose_over_all(plan, place, models, rows, &texts),
+                Err(error) => Err(error),
+            },
+            _ => task::compose(plan, place, models, &texts),
+        };
+        let composed = match composed {
             Ok(composed) => composed,
             Err(error) => return unasked(&error),
         };
@@ -95,6 +103,23 @@ impl Station {
         let timings = Timings { queued_us: 0, first_token_us: first_token.get().copied(), total_us: micros(start) };
         let (outcome, usage) = self.outcome(place, answer, &mut texts);
         Worked { report: Report { request: Some(request_digest), dropped_turns, outcome, usage, timings }, texts }
+    }
+
+    /// Reads what all cases gave, off the runtime's threads: it is a look at every case of the journal.
+    async fn rows(&self, place: &Place) -> Result<Rows, ComposeError> {
+        let (whole, outputs, texts) = (Arc::clone(&self.plan), Arc::clone(&self.outputs), Arc::clone(&self.texts));
+        let (cell, ground) = (place.cell, place.ground());
+        let read = move || {
+            let plan = whole.cell(cell);
+            let StepKind::Aggregate(aggregate) = &plan.step(ground.step).kind else {
+                panic!("bug: rows are read for an aggregate")
+            };
+            let name = &aggregate.of.name;
+            let shown = |visit: &mut dyn FnMut(&OneOutput<'_>)| outputs(&plan.matrix, name, visit);
+            task::rows(plan, &ground, &shown, &|case, digest| texts(case, digest))
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        read.unwrap_or_else(|error| Err(ComposeError::Rows(format!("what all cases gave was not read: {error}"))))
     }
 
     /// Returns what is sent for a place.

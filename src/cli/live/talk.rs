@@ -331,7 +331,10 @@ impl TalkDisplay {
         let width = self.stream.reading_width();
         if self.is_one_of_many() {
             let of = self.total.map_or(String::new(), |total| format!(" of {total}"));
-            let line = format!("── case {}{of} · {} ──", case.0 + 1, inert(&title.item));
+            let is_case = case.0 < self.tally.cases.admitted;
+            // What is done over all cases is none of them.
+            let number = if is_case { format!("case {}{of} · ", case.0 + 1) } else { String::new() };
+            let line = format!("── {number}{} ──", inert(&title.item));
             self.write(&format!("\n{}\n", paint(BOLD, &cut(&line, width))));
         }
         for (name, value) in &title.fields {

@@ -155,6 +155,7 @@ pub(super) const PAGES: &[Page] = &[
                 aggregate: { of: verdict }\n",
         why: "A table counts choices, claims, short texts and numbers; an order is made of what a judge ranks or \
               compares. It is done once, when every case is over: what a case reads cannot wait for that, so only other \
-              aggregates read it.",
+              aggregates read it. An aggregate by `chat` asks about all cases: its prompt reads `rows`, and no case by \
+              itself.",
     },
 ];

@@ -114,10 +114,16 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> (Plan, ExpressionId) {
         step("end", vec![StepIdx(7)], chat(2)),
     ];
     let gathers = |of: &PlanStep| StepKind::Aggregate(Aggregate { of: Arc::new(of.clone()), by: By::Table });
+    let asks = |of: &PlanStep| {
+        let chat = Chat { actor: ActorIdx(1), prompt: any, form: None, history: Vec::new() };
+        StepKind::Aggregate(Aggregate { of: Arc::new(of.clone()), by: By::Chat(chat) })
+    };
     let over_all = vec![
         step("count", vec![], gathers(&steps[3])),
         step("marks", vec![], gathers(&steps[4])),
         step("after", vec![StepIdx(0)], gathers(&steps[6])),
+        step("asked", vec![StepIdx(0), StepIdx(2)], asks(&steps[0])),
+        step("last", vec![StepIdx(3)], gathers(&steps[3])),
     ];
     let seen = templates.add_expression("seen").expect("compiles");
     let templates = Arc::new(templates);

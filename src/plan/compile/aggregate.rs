@@ -3,38 +3,59 @@
 use std::sync::Arc;
 
 use super::Compiler;
-use super::scope::fields_of;
+use super::cast::Cast;
+use super::scope::{Checked, OVER_ALL, Role, fields_of};
 use crate::diag::{Diagnostic, Span, code};
-use crate::plan::{Aggregate, By, Plan, Step};
+use crate::plan::{Aggregate, By, Chat, Plan, Step};
 use crate::spec::{self, AggregateBy, Entry, Spanned, Table};
 
 /// An aggregate before the steps of cases are in order.
 pub(super) struct Drafted {
     of: String,
-    by: AggregateBy,
+    by: DraftedBy,
+}
+
+enum DraftedBy {
+    Table,
+    Rank,
+    Chat(Chat),
 }
 
 impl Drafted {
     /// Makes the aggregate, given the steps of cases.
     pub(super) fn aggregate(&self, steps: &[Step]) -> Option<Aggregate> {
         let of = steps.iter().find(|step| step.name.as_str() == self.of)?;
-        let by = match self.by {
-            AggregateBy::Table => By::Table,
-            AggregateBy::Rank => By::Rank(Aggregate::compared(&of.kind)?),
+        let by = match &self.by {
+            DraftedBy::Table => By::Table,
+            DraftedBy::Rank => By::Rank(Aggregate::compared(&of.kind)?),
+            DraftedBy::Chat(chat) => By::Chat(chat.clone()),
         };
         Some(Aggregate { of: Arc::new(of.clone()), by })
     }
 }
 
 impl Compiler<'_> {
-    /// Checks an aggregate against the step that it is of.
-    pub(super) fn aggregate(&mut self, entry: &Entry<spec::Step>, aggregate: &spec::Aggregate) -> Option<Drafted> {
+    /// Checks an aggregate against the step that it is of. What its prompt reads goes to `reads`.
+    pub(super) fn aggregate(
+        &mut self,
+        entry: &Entry<spec::Step>,
+        aggregate: &spec::Aggregate,
+        cast: Option<&Cast>,
+        reads: &mut Vec<Checked>,
+    ) -> Option<Drafted> {
         let name = entry.name.value.as_str();
         let by = match &aggregate.by {
             None => Spanned::new(AggregateBy::Table, entry.name.span.clone()),
             Some(by) => self.setting(&format!("`by` of step `{name}`"), by)?,
         };
         self.check_course_of_aggregate(&entry.name, entry.value.as_ref()?);
+        let chat = match by.value {
+            AggregateBy::Chat => self.chat_over_all(entry, aggregate, cast, reads),
+            AggregateBy::Table | AggregateBy::Rank => {
+                self.check_asks_nobody(name, aggregate, by.value);
+                None
+            }
+        };
         let of = aggregate.of.as_ref()?;
         let spec = self.spec;
         let Some(step) = spec.steps.as_ref().and_then(|steps| steps.get(&of.value)) else {
@@ -57,11 +78,91 @@ impl Compiler<'_> {
                 .push(Diagnostic::error(code::AGGREGATE, message).at(&of.span, "once, not once a case").help(help));
             return None;
         }
-        match by.value {
-            AggregateBy::Table => self.check_counted(name, of, step)?,
-            AggregateBy::Rank => self.check_compared(name, of, step, &by.span)?,
+        let by = match by.value {
+            AggregateBy::Table => {
+                self.check_counted(name, of, step)?;
+                DraftedBy::Table
+            }
+            AggregateBy::Rank => {
+                self.check_compared(name, of, step, &by.span)?;
+                DraftedBy::Rank
+            }
+            AggregateBy::Chat => DraftedBy::Chat(chat?),
+        };
+        Some(Drafted { of: of.value.clone(), by })
+    }
+
+    /// Compiles the question about all cases.
+    fn chat_over_all(
+        &mut self,
+        entry: &Entry<spec::Step>,
+        aggregate: &spec::Aggregate,
+        cast: Option<&Cast>,
+        reads: &mut Vec<Checked>,
+    ) -> Option<Chat> {
+        let step = entry.name.value.as_str();
+        let given = [("actor", aggregate.actor.is_some()), ("prompt", aggregate.prompt.is_some())];
+        for (key, _) in given.iter().filter(|(_, is_given)| !is_given) {
+            let message = format!("step `{step}` asks about all cases and has no `{key}`");
+            self.report.push(Diagnostic::error(code::MISSING_KEY, message).at(&entry.name.span, "by: chat").help(
+                "for instance: { of: …, by: chat, actor: editor, prompt: \"{% for row in rows %}{{ row.text }}\\n{% \
+                 endfor %}\" }",
+            ));
         }
-        Some(Drafted { of: of.value.clone(), by: by.value })
+        let actor = aggregate.actor.as_ref().and_then(|name| {
+            self.check_speaks_of_all(name);
+            self.actor_of(name, cast)
+        });
+        self.sees.over_all = true;
+        let what = format!("`prompt` of step `{step}`");
+        let prompt = aggregate.prompt.as_ref().and_then(|text| self.template(&what, text, Role::Question));
+        self.sees.over_all = false;
+        let prompt = prompt?;
+        let id = prompt.id;
+        reads.push(prompt);
+        Some(Chat { actor: actor?, prompt: id, form: None, history: Vec::new() })
+    }
+
+    /// Refuses an actor whose system prompt is about one case.
+    fn check_speaks_of_all(&mut self, name: &Spanned<String>) {
+        let Some(place) = self.of_items.get(&name.value).cloned() else { return };
+        let message = format!("actor `{}` speaks about all cases, and its system prompt reads one", name.value);
+        self.report.push(
+            Diagnostic::error(code::AGGREGATE, message)
+                .at(&name.span, "asked once, over all cases")
+                .at(&place, "of which case?")
+                .help("give the aggregate an actor of its own, whose `system` reads no `item` and no `repeat`"),
+        );
+    }
+
+    /// Refuses what goes with a question where none is asked.
+    fn check_asks_nobody(&mut self, step: &str, aggregate: &spec::Aggregate, by: AggregateBy) {
+        let actor = aggregate.actor.as_ref().map(|actor| ("actor", &actor.span));
+        let prompt = aggregate.prompt.as_ref().map(|prompt| ("prompt", &prompt.span));
+        for (key, at) in actor.into_iter().chain(prompt) {
+            let message = format!("`{key}` of step `{step}` goes to no model");
+            self.report.push(
+                Diagnostic::error(code::WRONG_PLACE, message)
+                    .at(at, format!("by: {} asks nobody", by.word()))
+                    .help(format!("write by: chat, or remove `{key}`")),
+            );
+        }
+    }
+
+    /// Reports a prompt about all cases that reads one of them.
+    pub(super) fn refuse_one_case(&mut self, path: &[&str], place: &Span) {
+        let read = path.join(".");
+        let message = format!("a prompt about all cases reads `{read}` of one");
+        let field = if path[0] == "item" { "row.item" } else { "row.repeat" };
+        self.report.push(Diagnostic::error(code::AGGREGATE, message).at(place, "of which case?").help(format!(
+            "it reads {}; in `{{% for row in rows %}}`, `{field}` is {}",
+            OVER_ALL.map(|name| format!("`{name}`")).join(", "),
+            if path[0] == "item" {
+                "the item's id, and for more of it let `of` name a transform"
+            } else {
+                "its repeat"
+            },
+        )));
     }
 
     /// Refuses aggregates in a run that ends when it has seen enough: which cases count is known only then.
@@ -132,7 +233,7 @@ impl Compiler<'_> {
             );
         }
         if let Some(spec::OnError::Default(value)) = &step.on_error {
-            let message = format!("a table or an order has no default (step `{}`)", name.value);
+            let message = format!("an aggregate has no default (step `{}`)", name.value);
             let help = "write on_error: skip, and let what reads it test its `status`";
             self.report.push(Diagnostic::error(code::AGGREGATE, message).at(&value.0.span, "not here").help(help));
         }
@@ -155,9 +256,20 @@ impl Compiler<'_> {
             }
             let diagnostic = if is_over_all {
                 let message = format!("step `{step}` is done over all cases, and `{before}` in each of them");
-                Diagnostic::error(code::AGGREGATE, message).at(at, "of which case?").at(&place, "in each case").help(
-                    format!("an aggregate waits for every case anyway; what it is made of is its `of: {before}`"),
-                )
+                let asks =
+                    self.spec.steps.as_ref().and_then(|steps| steps.get(step)?.value.as_ref()?.aggregate.as_ref());
+                let help = match asks.and_then(|asks| asks.prompt.as_ref()) {
+                    Some(_) => "an aggregate waits for every case anyway; its prompt reads what its `of` gave, as \
+                                `{% for row in rows %}`"
+                        .to_owned(),
+                    None => {
+                        format!("an aggregate waits for every case anyway; what it is made of is its `of: {before}`")
+                    }
+                };
+                Diagnostic::error(code::AGGREGATE, message)
+                    .at(at, "of which case?")
+                    .at(&place, "in each case")
+                    .help(help)
             } else {
                 let message = format!("step `{step}` of each case waits for `{before}`, which is made of all cases");
                 Diagnostic::error(code::AGGREGATE, message)

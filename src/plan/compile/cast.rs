@@ -30,6 +30,7 @@ impl<'a> Compiler<'a> {
         let mut used = BTreeSet::new();
         for step in steps {
             let chat = step.chat.iter().filter_map(|chat| chat.actor.as_ref());
+            let over_all = step.aggregate.iter().filter_map(|aggregate| aggregate.actor.as_ref());
             let judges = step.judge.iter();
             let judge = judges.flat_map(|judge| judge.actor.iter().chain(judge.panel.iter().flatten()));
             let dialogue = step.dialogue.iter().filter_map(|dialogue| dialogue.actors.as_ref()).flatten();
@@ -37,7 +38,7 @@ impl<'a> Compiler<'a> {
             let stop = step.dialogue.as_ref().and_then(|dialogue| dialogue.stop.as_ref());
             stop.into_iter().for_each(|stop| stop.judges(&mut asked));
             used.extend(asked.iter().filter_map(|judge| Some(judge.actor.as_ref()?.value.as_str())));
-            used.extend(chat.chain(judge).chain(dialogue).map(|name| name.value.as_str()));
+            used.extend(chat.chain(over_all).chain(judge).chain(dialogue).map(|name| name.value.as_str()));
         }
         used
     }
@@ -141,6 +142,13 @@ impl<'a> Compiler<'a> {
         let max_tokens = self.optional(&what("max_tokens"), actor.max_tokens.as_ref()).map(|value| value.0);
         let stop = actor.stop.iter().flatten().map(|text| text.value.clone()).collect();
         let system = actor.system.as_ref().map(|text| self.template(&what("system"), text, Role::System));
+        if let (Some(text), Some(Some(checked))) = (&actor.system, &system) {
+            let reads = self.templates.references(checked.id);
+            let of_case = reads.iter().find(|read| ["item", "repeat"].contains(&read.0[0].as_str()));
+            if let Some(read) = of_case {
+                self.of_items.insert(name.to_owned(), super::scope::place_of(text, read));
+            }
+        }
         let (backend, model, price) = self.model_of(name, actor, backends)?;
         let system = match system {
             Some(checked) => Some(checked?.id),

@@ -13,6 +13,8 @@ use crate::spec::{AggregateBy, Judge, Setting, Step, Table, Text};
 const ROOTS: &[&str] = &["params", "item", "repeat", "matrix", "actors", "steps", "run", "turn"];
 /// What a question of `judge_says` sees of its dialogue.
 pub(super) const TALK: &[&str] = &["transcript", "turns", "last"];
+/// What a prompt about all cases sees of them.
+pub(super) const OVER_ALL: [&str; 3] = ["rows", "count", "left_out"];
 /// Functions of the template language.
 pub(super) const FUNCTIONS: &[&str] = &["range", "dict"];
 
@@ -39,6 +41,8 @@ pub(super) struct Sees {
     pub(super) value: bool,
     /// [`TALK`]: what is asked about a dialogue after a round.
     pub(super) talk: bool,
+    /// [`OVER_ALL`], and no case: what is asked about all of them.
+    pub(super) over_all: bool,
 }
 
 /// A compiled template with the steps that it reads.
@@ -126,6 +130,7 @@ impl Compiler<'_> {
                     complete = false;
                     self.check_read(&read, &place);
                 }
+                "rows" | "count" | "left_out" if self.sees.over_all => complete = false,
                 _ => self.check_read(&read, &place),
             }
         }
@@ -159,6 +164,7 @@ impl Compiler<'_> {
                 self.reads.params.insert((*name).to_owned());
                 self.check_param(name, place);
             }
+            ["item" | "repeat", ..] if self.sees.over_all => self.refuse_one_case(&path, place),
             ["item", column, ..] => {
                 self.reads.columns.entry((*column).to_owned()).or_insert_with(|| place.clone());
             }
@@ -249,6 +255,14 @@ impl Compiler<'_> {
         } else {
             None
         };
+        if owner.is_none() && OVER_ALL.contains(&name) {
+            self.report.push(
+                diagnostic.help(format!(
+                    "only the prompt of an aggregate by: chat reads `{name}`, which is about all cases"
+                )),
+            );
+            return;
+        }
         if owner.is_none() && TALK.contains(&name) {
             self.report.push(diagnostic.help(format!(
                 "only the question of a dialogue's `judge_says` reads it so; elsewhere it is a field of the dialogue: \
@@ -330,7 +344,8 @@ pub(super) fn fields_of(step: &Step) -> Option<(&'static str, &'static [&'static
             Some(Setting::Literal(by)) if by.value == AggregateBy::Rank => {
                 ("aggregate by rank", &["ranking", "status"])
             }
-            Some(Setting::Deferred(_)) => ("aggregate", &["table", "ranking", "status"]),
+            Some(Setting::Literal(by)) if by.value == AggregateBy::Chat => ("aggregate by chat", &["text", "status"]),
+            Some(Setting::Deferred(_)) => ("aggregate", &["table", "ranking", "text", "status"]),
             Some(Setting::Literal(_)) | None => ("aggregate by table", &["table", "status"]),
         })
     } else {

@@ -158,7 +158,12 @@ impl Compiler<'_> {
                 kind = self.assert(name, assert, &mut waits).map(StepKind::Assert);
             }
             if let Some(aggregate) = &step.aggregate {
-                over_all = self.aggregate(entry, aggregate).map_or(Drafting::Wrong, Drafting::Aggregate);
+                let mut read = Vec::new();
+                let drafted = self.aggregate(entry, aggregate, cast, &mut read);
+                over_all = drafted.map_or(Drafting::Wrong, Drafting::Aggregate);
+                for checked in &read {
+                    note(&mut waits, Some(checked));
+                }
             }
             self.sees.each = false;
             course = self.course(name, step, kind.as_ref(), &mut waits);
@@ -196,7 +201,8 @@ impl Compiler<'_> {
 
     /// Checks that `retries` and `timeouts` stand beside something that asks.
     fn check_bounds(&mut self, name: &str, step: &spec::Step) {
-        if step.transform.is_none() && step.assert.is_none() && step.aggregate.is_none() {
+        let gathers = step.aggregate.as_ref().is_some_and(|aggregate| aggregate.prompt.is_none());
+        if step.transform.is_none() && step.assert.is_none() && !gathers {
             return;
         }
         for (key, given) in [("retries", step.retries.is_some()), ("timeouts", step.timeouts.is_some())] {
@@ -210,8 +216,9 @@ impl Compiler<'_> {
             if let Some(at) = at {
                 let message = format!("`{key}` of step `{name}` bounds nothing");
                 let diagnostic = Diagnostic::error(code::WRONG_PLACE, message).at(at, "asks no model");
-                self.report
-                    .push(diagnostic.help(format!("remove `{key}`: it goes with a chat, a dialogue or a judge")));
+                self.report.push(diagnostic.help(format!(
+                    "remove `{key}`: it goes with a chat, a dialogue, a judge or an aggregate by: chat"
+                )));
             }
         }
     }
