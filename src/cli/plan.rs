@@ -87,13 +87,14 @@ pub(super) fn say(
     let cells = plan.all_cells().count() as u64;
     let of_cells =
         if plan.matrix.is_empty() { String::new() } else { format!(" in {} of the matrix", counted(cells, "cell")) };
-    let most = if plan.evidence.is_some() { "at most " } else { "" };
+    let most = if plan.looked_at().is_some() { "at most " } else { "" };
     printer.line(&format!("  {most}{}{of_cells}{known}", counted(forecast.cases, "case")))?;
     let kind = plan.steps.iter().map(|step| step.kind.word().len()).max().unwrap_or(0);
     let name = plan.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0);
     for (step, line) in plan.steps.iter().zip(&lines) {
         let what = change(&line.change, line, earlier.is_some());
-        printer.line(&format!("  {:<name$}  {:<kind$}  {what}", step.name.as_str(), step.kind.word()))?;
+        let factors = if line.calls.1 > 0 { factors_text(step) } else { String::new() };
+        printer.line(&format!("  {:<name$}  {:<kind$}  {what}{factors}", step.name.as_str(), step.kind.word()))?;
     }
     let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
     let fans: Vec<&str> = plan
@@ -108,7 +109,11 @@ pub(super) fn say(
     } else {
         format!(", counting one element of {}: how many there are the run finds out", fans.join(", "))
     };
-    let early = if plan.evidence.is_some() { ", fewer when `stop` has seen enough" } else { "" };
+    let early = match (&plan.evidence, &plan.repeats) {
+        (Some(_), _) => ", fewer when `stop` has seen enough".to_owned(),
+        (None, Some(_)) => format!(", for up to {} of each item", counted(u64::from(plan.repeat.get()), "repeat")),
+        (None, None) => String::new(),
+    };
     printer.line(&format!("  {} in all{early}{fans}; nothing was sent", range(all)))?;
     for said in [tokens.all.say(earlier), tokens.all.cost.say(plan)].into_iter().flatten() {
         printer.line(&format!("  {said}"))?;
@@ -186,6 +191,21 @@ fn change(change: &StepChange, line: &Line, compared: bool) -> String {
     format!("{} {word}: {}", grouped(asked), calls(line))
 }
 
+/// Returns what multiplies the calls of one task of a judge: votes, judges, orders; none for other steps.
+fn factors(step: &crate::plan::Step) -> Option<[(&'static str, u64); 3]> {
+    let crate::plan::StepKind::Judge(judge) = &step.kind else { return None };
+    let judges = judge.actors.len() as u64;
+    let orders = judge.ways().count() as u64;
+    Some([("votes", u64::from(judge.votes.get())), ("judges", judges), ("orders", orders)])
+}
+
+/// Says what multiplies the calls of a judge, where something does.
+fn factors_text(step: &crate::plan::Step) -> String {
+    let several = factors(step).into_iter().flatten().filter(|(_, count)| *count > 1);
+    let several: Vec<String> = several.map(|(what, count)| format!("{count} {what}")).collect();
+    if several.is_empty() { String::new() } else { format!(" ({} each)", several.join(" × ")) }
+}
+
 /// Writes how many calls a step makes.
 fn calls(line: &Line) -> String {
     let calls = range(line.calls);
@@ -225,6 +245,7 @@ fn to_json(
             "reused": line.reused,
             "calls": { "least": line.calls.0, "most": line.calls.1 },
             "per_element": line.per_element,
+            "factors": factors(step).map(|all| all.into_iter().map(|(what, count)| (what.to_owned(), json!(count))).collect::<serde_json::Map<_, _>>()),
             "tokens": tokens.to_json(),
             "cost": tokens.cost.to_json(),
         })

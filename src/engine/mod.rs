@@ -10,6 +10,7 @@
 
 mod breaker;
 mod call;
+mod chain;
 mod clock;
 mod evaluate;
 mod evidence;
@@ -19,6 +20,7 @@ mod frontier;
 mod halt;
 mod invariants;
 mod outcome;
+mod repeats;
 mod replay;
 mod retry;
 mod spent;
@@ -32,9 +34,11 @@ mod tests;
 pub use call::{
     Effect, ElementNo, Evaluate, Input, Key, Observe, Offered, Question, StartCall, Step, TaskKey, Ticket,
 };
+pub use chain::chained;
 pub use clock::Clock;
 pub use evidence::Prefix;
+pub use repeats::Repeats;
 pub use replay::Replay;
 pub use spent::SpentBy;
-pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState, chained};
+pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState};
 pub use step::{Engine, Options};

@@ -32,6 +32,14 @@ pub fn text(summary: &Summary, width: usize) -> String {
         };
         rows.add("stopped", &format!("{}{after}", why.replace(char::is_control, " ")));
     }
+    if summary.enough_repeats > 0 {
+        let enough = format!("{} had enough before the last one", counted(summary.enough_repeats, "item"));
+        let after = match summary.after_stop {
+            0 => String::new(),
+            count => format!("; {} after that not counted", counted(count, "case")),
+        };
+        rows.add("repeats", &format!("{enough}{after}"));
+    }
     for step in &summary.steps {
         if let Some(judge) = &step.judge {
             rows.judge(step, judge);
@@ -69,6 +77,10 @@ pub fn text(summary: &Summary, width: usize) -> String {
     if summary.trimmed > 0 {
         let requests = counted(summary.trimmed, "request");
         rows.add("trimmed", &format!("{requests} without the oldest turns, as `history` says"));
+    }
+    if summary.unread > 0 {
+        let answers = counted(summary.unread, "answer");
+        rows.add("unread", &format!("{answers} to `judge_says` that could not be counted, and so stopped nothing"));
     }
     for backend in &summary.backends {
         rows.add("backend", &backend_line(backend));

@@ -14,6 +14,7 @@ mod invalid;
 mod items;
 mod language;
 mod network;
+mod parts;
 mod price;
 mod project;
 mod readme;

@@ -37,6 +37,7 @@ fn a_spent_budget_is_exit_6_and_more_of_it_goes_on() {
     let (code, talk) = run(&stopped, RUN);
     assert_eq!(code, Some(6), "{talk}");
     assert!(talk.contains("by its budget") && talk.contains("of 200 tokens are spent"), "{talk}");
+    assert!(talk.contains("go on      pipe resume --set stop.budget.tokens=…"), "{talk}");
     assert!(!stopped.path("out.jsonl").exists(), "a run that is not over has no table");
     let (code, talk) = run(&stopped, &["resume"]);
     assert_eq!(code, Some(6), "the budget is the whole run's: {talk}");
@@ -163,4 +164,31 @@ fn a_run_cut_by_its_budget_sees_enough_at_the_same_case() {
     assert_eq!(code, Some(0), "{talk}");
     let table = |project: &Project| fs::read_to_string(project.path("out.jsonl")).expect("it is over");
     assert_eq!(table(&cut), table(&whole));
+}
+
+#[test]
+fn each_item_is_repeated_until_it_is_enough() {
+    // Odd ones are settled by the first repeat; of the two others most repeats are of one kind.
+    let enough = r#"[{ expr: "steps.size.value == 'odd'" }, { decided: { of: "'late' if repeat > 2 else none" } }]"#;
+    let repeat = format!("repeat: {{ max: 9, stop: {{ any: {enough} }} }}");
+    let tables: Vec<String> = [1, 7]
+        .map(|calls| {
+            let project = counting("", calls);
+            let yaml = fs::read_to_string(project.path(FILE)).expect("just written");
+            project.write(FILE, &yaml.replace("repeat: 5", &repeat));
+            let (code, talk) = run(&project, RUN);
+            assert_eq!(code, Some(0), "{talk}");
+            assert!(talk.contains("8 items had enough before the last one"), "{talk}");
+            fs::read_to_string(project.path("out.jsonl")).expect("it is over")
+        })
+        .into();
+    assert_eq!(tables[0], tables[1]);
+    let rows = tables[0].lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let mut repeats = std::collections::BTreeMap::new();
+    for row in rows {
+        *repeats.entry(row["n"].as_u64().expect("a number")).or_insert(0) += 1;
+    }
+    // Decided when more are late than are left: at the sixth repeat four are, and three are left.
+    let expected = (1..=8).map(|n| (n, if n % 4 == 0 { 6 } else { 1 }));
+    assert_eq!(repeats, expected.collect());
 }

@@ -12,7 +12,7 @@ use crate::event::{
     Report, RunOutcome, RunResumed, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings, Unscored, Usage,
     Verdict,
 };
-use crate::plan::{BackendIdx, Ballot, Call, Place, Plan, StepIdx};
+use crate::plan::{BackendIdx, Ballot, Call, Ground, Inquiry, Place, Plan, StepIdx};
 use std::num::NonZeroU32;
 
 pub(super) const ITEMS: u64 = 12;
@@ -24,13 +24,19 @@ pub(super) fn answer(place: &Place) -> Outcome {
         .field(place.item.as_str().as_bytes())
         .number(place.step.0 as u64)
         .field(place.call.path().as_str().as_bytes());
+    if place.repeat > 1 {
+        prompt = prompt.number(u64::from(place.repeat));
+    }
     if let Some(each) = &place.each {
         prompt = prompt.field(each.key.as_str().as_bytes());
     }
     for turn in &place.turns {
         prompt = prompt.field(turn.text.as_bytes());
     }
-    let is_repair = matches!(place.call, Call::Repair(_) | Call::Vote(Ballot { repair: 1.., .. }));
+    let is_repair = matches!(
+        place.call,
+        Call::Repair(_) | Call::Vote(Ballot { repair: 1.., .. }) | Call::Ask(Inquiry { repair: 1.., .. })
+    );
     assert_eq!(place.mended.is_some(), is_repair, "who asks to mend shows what: {:?}", place.call);
     if let Some(mended) = &place.mended {
         prompt = prompt.field(mended.answer.as_bytes());
@@ -43,14 +49,18 @@ pub(super) fn answer(place: &Place) -> Outcome {
     if draw % 40 == 7 {
         return Outcome::Failed(Failure::new(FailureKind::Refused, "not this one"));
     }
-    let has_form = matches!(place.call, Call::Vote(_)) || place.step == StepIdx(1);
+    let has_form = matches!(place.call, Call::Vote(_) | Call::Ask(_)) || place.step == StepIdx(1);
     let is_unreadable = has_form && draw % 5 == 2;
     let verdict = match place.call {
-        Call::Vote(_) if is_unreadable => Some(Verdict::Unscored(Unscored::Unreadable)),
+        Call::Vote(_) | Call::Ask(_) if is_unreadable => Some(Verdict::Unscored(Unscored::Unreadable)),
         Call::Vote(_) if place.step == StepIdx(4) => {
             Some(Verdict::Score(f64::from(u8::try_from(draw % 5).expect("below 5")) + 1.0))
         }
         Call::Vote(_) => Some(Verdict::Choice(if draw.is_multiple_of(3) { "con" } else { "pro" }.to_owned())),
+        Call::Ask(inquiry) => {
+            assert_eq!(place.turns.len(), 2 * inquiry.round as usize, "asked right after its round");
+            Some(Verdict::Choice(if draw.is_multiple_of(4) { "over" } else { "open" }.to_owned()))
+        }
         Call::Say | Call::Repair(_) | Call::Turn(_) => None,
     };
     let invalid = is_unreadable.then(|| "no".to_owned());
@@ -68,7 +78,7 @@ pub(super) fn answer(place: &Place) -> Outcome {
 /// What is found out without a model: a pure function of what decides it.
 pub(super) fn evaluation(evaluate: &Evaluate) -> Evaluation {
     let ground = &evaluate.ground;
-    let mut asked = Hasher::new("found").number(ground.case.0).number(ground.step.0 as u64);
+    let mut asked = Hasher::new("found").number(place_of(ground)).number(ground.step.0 as u64);
     for (_, input) in &ground.inputs {
         asked = asked.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
     }
@@ -85,9 +95,14 @@ pub(super) fn evaluation(evaluate: &Evaluate) -> Evaluation {
     }
 }
 
+/// Returns where a case stands in the input: its number, unless some before it were passed over.
+fn place_of(ground: &Ground) -> u64 {
+    (0..ITEMS).find(|place| ground.row == Digest::of(&place.to_le_bytes())).expect("each row is one of them")
+}
+
 /// What is seen in a case that is over: a pure function of what decides it.
 pub(super) fn observation(observe: &Observe) -> Vec<Option<Observation>> {
-    let mut seen = Hasher::new("seen").number(observe.case.0);
+    let mut seen = Hasher::new("seen").number(place_of(&observe.ground));
     for (_, input) in &observe.ground.inputs {
         seen = seen.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
     }
@@ -98,7 +113,7 @@ pub(super) fn observation(observe: &Observe) -> Vec<Option<Observation>> {
         2 => Some(Observation::Label("con".to_owned())),
         _ => Some(Observation::Label("pro".to_owned())),
     };
-    vec![(draw % 16 > 0).then_some(Observation::Truth(draw.is_multiple_of(7))), value]
+    vec![(!draw.is_multiple_of(16)).then_some(Observation::Truth(draw.is_multiple_of(7))), value]
 }
 
 pub(super) fn report(outcome: Outcome) -> Box<Report> {
@@ -122,6 +137,9 @@ pub(super) struct World {
     pub(super) calls: Vec<StartCall>,
     pub(super) evaluations: Vec<Evaluate>,
     pub(super) observations: Vec<Observe>,
+    /// How often each item is repeated at most, and how many cases were offered since the process began.
+    pub(super) repeats: u32,
+    pub(super) offered: u64,
     pub(super) failures: BTreeMap<Key, u32>,
     pub(super) finished: Option<RunOutcome>,
     pub(super) draws: Draws,
@@ -151,6 +169,8 @@ impl World {
             calls: Vec::new(),
             evaluations: Vec::new(),
             observations: Vec::new(),
+            repeats: 1,
+            offered: 0,
             failures: BTreeMap::new(),
             finished: None,
             draws: Draws(seed),
@@ -160,6 +180,12 @@ impl World {
         };
         world.give(begun());
         world
+    }
+
+    /// A world in which each item comes as often as the plan repeats it at most.
+    pub(super) fn repeating(plan: Arc<Plan>, seed: u64) -> Self {
+        let repeats = plan.repeat.get();
+        Self { repeats, ..Self::of(plan, seed) }
     }
 
     pub(super) fn give(&mut self, input: Input) {
@@ -198,18 +224,20 @@ impl World {
 
     pub(super) fn admit(&mut self) {
         for _ in 0..self.engine.wants_cases() {
-            let next = self.engine.state().cases.admitted;
+            let next = self.offered;
             if next == ITEMS {
                 self.give(Input::SourceEnded);
                 return;
             }
-            let item = ItemId::from(format!("item-{next}"));
+            self.offered += 1;
+            let (group, repeat) = (next / u64::from(self.repeats), next % u64::from(self.repeats));
+            let item = ItemId::from(format!("item-{group}"));
             let adopted = self.known.get(&next).cloned().unwrap_or_default();
             self.give(Input::Offer(vec![Offered {
                 item,
-                repeat: 1,
-                cell: cell_of(next),
-                row: Digest::of(b"row"),
+                repeat: u32::try_from(repeat).expect("small") + 1,
+                cell: cell_of(group),
+                row: Digest::of(&next.to_le_bytes()),
                 adopted,
             }]));
         }
@@ -326,6 +354,7 @@ impl World {
         }
         let segment = replay.state().segment + 1;
         self.engine = replay.engine(options());
+        self.offered = self.engine.state().passed(&self.plan);
         let resumed = RunResumed { segment, version: "0".to_owned(), backends: Vec::new(), cases: None };
         self.finished = None;
         if self.log.is_empty() {
