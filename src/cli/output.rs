@@ -57,18 +57,15 @@ impl Output {
         let path = results.path.clone();
         let ours = run.is_some_and(|run| written(run).iter().any(|(_, written)| *written == path));
         if path.exists() && !force && !ours {
-            match author(home, &path) {
-                Some(author) => printer.say(&format!(
-                    "{} will be replaced; `pipe results {author}` still gives what stands in it",
-                    shown(&path)
-                )),
-                None => {
-                    let message =
-                        format!("{} exists, and no run that is kept here wrote what stands in it", shown(&path));
-                    return Err(CommandError::new(Exit::Usage, message)
-                        .help("--out FILE writes elsewhere, --force replaces it"));
-                }
-            }
+            let Some(author) = author(home, &path) else {
+                let message =
+                    format!("{} exists, and no run that is kept here wrote what stands in it", shown(&path));
+                return Err(
+                    CommandError::new(Exit::Usage, message).help("--out FILE writes elsewhere, --force replaces it")
+                );
+            };
+            let path = shown(&path);
+            printer.say(&format!("{path} will be replaced; `pipe results {author}` still gives what stands in it"));
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
             let message = format!("there is no folder {} for the results", folder.display());

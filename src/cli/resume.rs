@@ -91,13 +91,11 @@ pub(super) async fn take_up(
             return anew(dir, &file, loaded, kept, session, printer).await;
         }
         Edit::Gone(loaded) => {
-            printer.say(&format!("{} is gone; the run goes on with its own copy", file.display()));
+            gone(&file.display().to_string(), printer);
             (loaded, None)
         }
     };
-    for gone in &loaded.gone {
-        printer.say(&format!("{gone} is gone; the run goes on with its own copy"));
-    }
+    loaded.gone.iter().for_each(|file| gone(file, printer));
     let Some(mut plan) = loaded.plan.take() else {
         loaded.say(printer);
         printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
@@ -190,6 +188,10 @@ fn over(dir: &RunDir, found: &Resumable, json: bool, printer: &mut Printer) -> R
     }
     let help = format!("`pipe run {} --reuse {}` takes over what it has", found.started.file, dir.id);
     Err(CommandError::new(Exit::Usage, format!("{} was cancelled, for good", dir.id)).help(help))
+}
+
+fn gone(file: &str, printer: &mut Printer) {
+    printer.say(&format!("{file} is gone; the run goes on with its own copy"));
 }
 
 /// Says how many calls the process before took along.
