@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::init::{InitArgs, Template};
+pub use super::retry_args::RetryArgs;
 pub use super::steer_args::{CancelArgs, SteerArgs, TopArgs, TuneArgs};
 use super::value::{Assignment, SeedChoice, grace};
 use crate::base::Millis;
@@ -70,6 +71,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Go on with a run that was paused, stopped, interrupted or killed.
     Resume(ResumeArgs),
+    /// Ask what failed in a run again, in the same run; everything answered is kept.
+    Retry(RetryArgs),
     /// Start no new call of a live run until `pipe resume`; those in flight may end.
     Pause(SteerArgs),
     /// Change how many calls of a live run are in flight at once.
@@ -108,6 +111,7 @@ impl Command {
             Self::Plan(args) => args.json,
             Self::Run(args) => args.session.json,
             Self::Resume(args) => args.session.json,
+            Self::Retry(args) => args.session.json,
             Self::Pause(args) | Self::Stop(args) => args.json,
             Self::Tune(args) => args.json,
             Self::Cancel(args) => args.json,

@@ -35,6 +35,8 @@ mod prompts;
 mod resolved;
 mod results;
 mod resume;
+mod retry;
+mod retry_args;
 mod reuse;
 mod run;
 mod runs;

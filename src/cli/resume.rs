@@ -12,6 +12,7 @@ use super::output::Output;
 use super::pipeline::Loaded;
 use super::place::Unfinished;
 use super::printer::Printer;
+use super::retry::{self, Wish};
 use super::run::Beginning;
 use super::{connect, pipeline, place, stdin, steer};
 use crate::base::RunId;
@@ -44,7 +45,7 @@ pub(super) async fn resume(args: &ResumeArgs, printer: &mut Printer) -> Result<E
         return steer::unpause(&dir, args.session.json, printer).await;
     }
     let sets = args.sets.iter().map(|set| (set.name.clone(), set.value.clone())).collect();
-    take_up(&dir, sets, &args.session, printer).await
+    take_up(&dir, sets, None, &args.session, printer).await
 }
 
 /// Returns the newest run that can be gone on with; the newest of all when every one is over or being worked on.
@@ -60,13 +61,15 @@ fn latest(home: &Home) -> Result<RunDir, CommandError> {
     Ok(open.unwrap_or(newest))
 }
 
-/// Goes on with a run; `sets` replace values of its file on top of those that it began with.
+/// Goes on with a run; `sets` replace values of its file on top of those that it began with, and what `wish` names of
+/// its cases that are over is asked again.
 ///
 /// # Errors
 /// It is held by another process, complete, or cannot be taken up by this version.
 pub(super) async fn take_up(
     dir: &RunDir,
     sets: Vec<(String, String)>,
+    wish: Option<&Wish>,
     session: &Session,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
@@ -76,14 +79,16 @@ pub(super) async fn take_up(
     })?;
     let journal = dir.journal_path();
     let found = load(&journal).map_err(|error| unusable(&error))?;
-    if found.complete || found.cancelled {
+    if found.cancelled || (found.complete && wish.is_none()) {
         return over(dir, &found, printer);
     }
     let kept = Kept::read(&found.started)?;
+    let (earlier, latest) = (found.started.backends.clone(), found.latest);
     let file = PathBuf::from(&found.started.file);
     let (mut loaded, changed) = match edited(&file, &found, &kept, &sets)? {
         Edit::None(loaded) => (loaded, None),
         Edit::Outside(loaded, changed) => (loaded, Some(changed)),
+        Edit::Inside(_) if wish.is_some() => return Err(retry::edited(dir, &file)),
         Edit::Inside(loaded) => {
             drop(lock);
             let mut kept = kept;
@@ -101,25 +106,35 @@ pub(super) async fn take_up(
         return pipeline::refuse(&file, &loaded, None, session.json, printer);
     };
     stdin::again(&mut plan, dir)?;
-    let survey = match pipeline::surveyed(&file, &loaded, &plan, session.json, printer)? {
-        Ok(survey) => survey,
-        Err(exit) => return Ok(exit),
+    let replay = found.replay(&plan).map_err(|error| unusable(&error))?;
+    // An input of which every case is admitted is not looked at any more.
+    let survey = match replay.state().source_ended {
+        true => None,
+        false => match pipeline::surveyed(&file, &loaded, &plan, session.json, printer)? {
+            Ok(survey) => Some(survey),
+            Err(exit) => return Ok(exit),
+        },
     };
+    let reopened = match wish {
+        Some(wish) => Some(wish.find(dir, &plan)?),
+        None => None,
+    };
+    if let Some(reopened) = reopened.as_ref().filter(|reopened| reopened.cases.is_empty()) {
+        return reopened.say_none(dir, session.json, printer);
+    }
     let output = Output::plan(&plan, kept.force, Some(dir), session.json)?;
-    let earlier = found.started.backends.clone();
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
 
-    let clock = Clock::start(Some(found.latest));
+    let clock = Clock::start(Some(latest));
     let tally = engage::tally_of(&journal)?;
-    let replay = found.replay(&plan).map_err(|error| unusable(&error))?;
     let reuse = match &kept.reuse {
         Some(run) if !replay.state().source_ended => reused_again(dir, run, &plan, &earlier, printer)?,
         Some(_) | None => None,
     };
     let done = replay.state().cases.settled();
-    let total = survey.cases.max(replay.state().cases.admitted);
-    if let Some((cases, digest)) = kept.input
+    let total = survey.as_ref().map_or(0, |survey| survey.cases).max(replay.state().cases.admitted);
+    if let Some(((cases, digest), survey)) = kept.input.zip(survey)
         && digest != survey.digest
     {
         printer.say(&format!(
@@ -130,7 +145,10 @@ pub(super) async fn take_up(
     }
     let all = super::check::counted(total, "case");
     let cut_off = cut_off(replay.state().in_flight());
-    printer.say(&format!("resuming {}: {} of {all} done{cut_off}", dir.id, grouped(done)));
+    match &reopened {
+        Some(reopened) => printer.say(&format!("retrying {}: {}{cut_off}", dir.id, reopened.says())),
+        None => printer.say(&format!("resuming {}: {} of {all} done{cut_off}", dir.id, grouped(done))),
+    }
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
@@ -140,7 +158,10 @@ pub(super) async fn take_up(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: connected.iter().map(|one| one.resolved.clone()).collect(),
     };
-    let mut first = vec![Input::Resume(Box::new(resumed))];
+    let mut first = vec![match reopened {
+        Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
+        None => Input::Resume(Box::new(resumed)),
+    }];
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
         printer.say(&tuned_line(&file, &changed, &sets));

@@ -67,7 +67,7 @@ pub(super) fn show(
 }
 
 /// Takes a number, an item's id, and an id with `#` (or `/`) and the repeat.
-fn find(reader: &Reader, name: &str) -> Result<Option<CaseRecord>, JournalError> {
+pub(super) fn find(reader: &Reader, name: &str) -> Result<Option<CaseRecord>, JournalError> {
     if let Ok(number) = name.parse()
         && let Some(case) = reader.case(CaseNo(number))?
     {

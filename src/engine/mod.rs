@@ -17,6 +17,7 @@ mod frontier;
 mod halt;
 mod invariants;
 mod outcome;
+mod reopen;
 mod replay;
 mod retry;
 mod state;
@@ -27,6 +28,7 @@ mod stop;
 mod tests;
 
 pub use call::{Effect, ElementNo, Evaluate, Input, Key, Offered, Question, StartCall, Step, TaskKey, Ticket};
+pub use reopen::{Again, History};
 pub use replay::Replay;
 pub use state::{
     CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState, chained,

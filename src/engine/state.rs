@@ -63,6 +63,8 @@ pub struct CaseState {
     pub tasks: Vec<TaskState>,
     /// Steps whose condition holds and whose elements are known; only those that have either.
     pub opened: BTreeMap<StepIdx, Opened>,
+    /// The latest request of calls of which nothing else is kept, in a case that was reopened.
+    pub asked: BTreeMap<(StepIdx, Option<EachKey>, Call), u32>,
 }
 
 /// A step whose condition holds.
@@ -261,6 +263,7 @@ impl RunState {
                 }
                 None => Err(format!("case {} is not open", event.case)),
             },
+            Event::CaseReopened(event) => self.reopen(plan, event),
             Event::CapacityChanged(event) => {
                 let place = plan.backends.iter().position(|backend| backend.name == event.backend);
                 match place {
@@ -328,6 +331,7 @@ impl RunState {
             row: event.row,
             tasks: vec![TaskState::Open(BTreeMap::new()); plan.steps.len()],
             opened: BTreeMap::new(),
+            asked: BTreeMap::new(),
         };
         self.open.insert(event.case, case);
         Ok(())
@@ -379,9 +383,10 @@ impl RunState {
         let backend = plan.backends.iter().position(|backend| backend.name == event.backend);
         let backend = backend.ok_or_else(|| format!("the plan has no backend {}", event.backend))?;
         let open_ms_before = self.still_ms(backend, at);
+        let asked = self.open.get(&event.id.case).map_or(0, |case| case.asked_before(plan, &event.id));
         let (call, calls) = self.task(plan, &event.id)?;
         let state = calls.entry(call).or_insert_with(|| CallState {
-            attempts: 0,
+            attempts: asked,
             charged: 0,
             first: at,
             open_ms_before,
@@ -435,6 +440,15 @@ impl RunState {
 }
 
 impl CaseState {
+    /// Returns how often a call was asked before the case was reopened.
+    pub(super) fn asked_before(&self, plan: &Plan, id: &AttemptId) -> u32 {
+        if self.asked.is_empty() {
+            return 0;
+        }
+        let call = plan.find_step(&id.step).zip(Call::parse(&id.call));
+        call.and_then(|(step, call)| self.asked.get(&(step, id.each.clone(), call)).copied()).unwrap_or(0)
+    }
+
     /// Cost: the elements of the step.
     fn find_element(&mut self, step: StepIdx, each: &EachKey) -> Result<&mut ElementState, String> {
         let elements = self.opened.get_mut(&step).and_then(|opened| opened.elements.as_mut());

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 mod given;
 mod halting;
+mod retrying;
 
 use self::given::Draws;
 use super::*;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, CaseCounts, Failure, TaskSettled, Usage};
+use super::{Answer, CaseCounts, Failure, SnapAsked, TaskSettled, Usage};
 use crate::base::{AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, StepName, Timestamp};
 
 /// All that a run needs to go on: what a replay of every event up to a point comes to.
@@ -58,6 +58,9 @@ pub struct SnapCase {
     /// Its steps whose condition holds or whose elements are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opened: Vec<SnapOpened>,
+    /// Requests for calls of which nothing else is kept, in a case that was reopened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<SnapAsked>,
 }
 
 /// A step whose condition holds.

@@ -2,7 +2,7 @@
 //! Reads: `Event`, `Snapshot`. Gives: the [`EventLog`] port (a file, or memory), the [`Writer`] thread, [`Reader`]s,
 //! run folders with their lock
 //! and the orders that other processes leave there. Never: decisions about tasks.
-//! Start at [`EventLog`] and [`Writer`]; the file's layout is `schema.sql`.
+//! Start at [`EventLog`] and [`Writer`]; the file's layout is `schema.sql` and `views.sql`.
 
 mod control;
 mod error;

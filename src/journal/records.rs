@@ -65,7 +65,11 @@ pub(super) const REQUESTS: i64 = 2;
 const fn part(event: &Event) -> i64 {
     match event {
         Event::AttemptStarted(_) | Event::AttemptEnded(_) | Event::WindowTrimmed(_) => REQUESTS,
-        Event::CaseAdmitted(_) | Event::TaskSettled(_) | Event::TaskAdopted(_) | Event::CaseSettled(_) => RESULTS,
+        Event::CaseAdmitted(_)
+        | Event::TaskSettled(_)
+        | Event::TaskAdopted(_)
+        | Event::CaseSettled(_)
+        | Event::CaseReopened(_) => RESULTS,
         Event::RunStarted(_)
         | Event::RunResumed(_)
         | Event::RunTuned(_)

@@ -12,6 +12,7 @@ mod items;
 mod live;
 mod orders;
 mod resume;
+mod retry;
 mod reuse;
 mod texts;
 
@@ -23,5 +24,6 @@ pub use items::{ItemProblem, Survey, survey};
 pub use live::Live;
 pub use orders::listen;
 pub use resume::{Resumable, ResumeError, Source, load, source_of};
+pub use retry::{Reopened, reopened};
 pub use reuse::{Adopted, Forecast, Reuse, first_row, forecast};
 pub use texts::TextCache;

@@ -17,6 +17,7 @@ mod network;
 mod price;
 mod project;
 mod readme;
+mod retry;
 mod reuse;
 mod scale;
 mod schema;
