@@ -12,16 +12,16 @@ use super::output::Output;
 use super::pipeline::Loaded;
 use super::place::Unfinished;
 use super::printer::Printer;
-use super::retry::{self, Wish};
+use super::retry::{self, Found, Wish};
 use super::run::Beginning;
 use super::{connect, pipeline, place, stdin, steer};
-use crate::base::RunId;
+use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunTuned};
-use crate::journal::{Home, RunDir, Sqlite};
+use crate::journal::{Home, RunDir, RunLock, Sqlite};
 use crate::plan::Plan;
 use crate::report::grouped;
-use crate::run::{Clock, Resumable, ResumeError, Reuse, load};
+use crate::run::{Clock, Resumable, ResumeError, Reuse, Survey, load};
 
 /// Resumes a run by its name.
 ///
@@ -73,10 +73,7 @@ pub(super) async fn take_up(
     session: &Session,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
-    let lock = dir.lock().map_err(|error| {
-        CommandError::new(Exit::Usage, error.to_string())
-            .help("it is being worked on; `pipe show` tells how far it is")
-    })?;
+    let lock = locked(dir)?;
     let journal = dir.journal_path();
     let found = load(&journal).map_err(|error| unusable(&error))?;
     if found.cancelled || (found.complete && wish.is_none()) {
@@ -115,10 +112,7 @@ pub(super) async fn take_up(
             Err(exit) => return Ok(exit),
         },
     };
-    let reopened = match wish {
-        Some(wish) => Some(wish.find(dir, &plan)?),
-        None => None,
-    };
+    let reopened = wish.map(|wish| wish.find(dir, &plan)).transpose()?;
     if let Some(reopened) = reopened.as_ref().filter(|reopened| reopened.cases.is_empty()) {
         return reopened.say_none(dir, session.json, printer);
     }
@@ -134,30 +128,20 @@ pub(super) async fn take_up(
     };
     let done = replay.state().cases.settled();
     let total = survey.as_ref().map_or(0, |survey| survey.cases).max(replay.state().cases.admitted);
-    if let Some(((cases, digest), survey)) = kept.input.zip(survey)
-        && digest != survey.digest
-    {
-        printer.say(&format!(
-            "the input was edited since this run began ({} then, {} now): cases that have not begun are read from it",
-            super::check::counted(cases, "case"),
-            grouped(survey.cases)
-        ));
+    if let Some(survey) = survey {
+        say_other_input(kept.input, &survey, printer);
     }
     let all = super::check::counted(total, "case");
     let cut_off = cut_off(replay.state().in_flight());
-    match &reopened {
-        Some(reopened) => printer.say(&format!("retrying {}: {}{cut_off}", dir.id, reopened.says())),
-        None => printer.say(&format!("resuming {}: {} of {all} done{cut_off}", dir.id, grouped(done))),
-    }
+    let resuming = || format!("resuming {}: {} of {all} done{cut_off}", dir.id, grouped(done));
+    let retrying = |found: &Found| format!("retrying {}: {}{cut_off}", dir.id, found.says());
+    printer.say(&reopened.as_ref().map_or_else(resuming, retrying));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
     let log = Sqlite::open(&journal, kept.durability()).map_err(|error| CommandError::journal(&error))?;
-    let resumed = RunResumed {
-        segment,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        backends: connected.iter().map(|one| one.resolved.clone()).collect(),
-    };
+    let backends = connected.iter().map(|one| one.resolved.clone()).collect();
+    let resumed = RunResumed { segment, version: env!("CARGO_PKG_VERSION").to_owned(), backends };
     let mut first = vec![match reopened {
         Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
         None => Input::Resume(Box::new(resumed)),
@@ -170,13 +154,14 @@ pub(super) async fn take_up(
         first.push(Input::Tune(Box::new(RunTuned { source, files, prices, cell_prices, changed })));
         first_texts = texts;
     }
+    let (dir, log) = (dir.clone(), Box::new(log));
     let engagement = Engagement {
         plan,
         connected,
         earlier: Some(earlier),
-        dir: dir.clone(),
+        dir,
         lock,
-        log: Box::new(log),
+        log,
         engine,
         first,
         first_texts,
@@ -188,6 +173,24 @@ pub(super) async fn take_up(
         clock,
     };
     engage::engage(engagement, printer).await
+}
+
+/// Takes the right to write to a run.
+fn locked(dir: &RunDir) -> Result<RunLock, CommandError> {
+    dir.lock().map_err(|error| {
+        CommandError::new(Exit::Usage, error.to_string())
+            .help("it is being worked on; `pipe show` tells how far it is")
+    })
+}
+
+/// Says when the input is not what it was when the run began.
+fn say_other_input(then: Option<(u64, Digest)>, now: &Survey, printer: &mut Printer) {
+    let Some((cases, _)) = then.filter(|(_, digest)| *digest != now.digest) else { return };
+    printer.say(&format!(
+        "the input was edited since this run began ({} then, {} now): cases that have not begun are read from it",
+        super::check::counted(cases, "case"),
+        grouped(now.cases)
+    ));
 }
 
 /// Says that nothing can follow.

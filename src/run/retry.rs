@@ -41,12 +41,10 @@ pub fn reopened(
             return Err(illegal.into());
         }
         let Some((_, status)) = history.ended().filter(|(admitted, _)| of(admitted)) else { continue };
-        match history.reopened(plan, again) {
-            Some(case) => found.cases.push(case),
-            None => {
-                let is_failed = status == CaseStatus::Failed && again.failed;
-                found.settled_without_model += u64::from(is_failed && again.step.is_none());
-            }
+        if let Some(case) = history.reopened(plan, again) {
+            found.cases.push(case);
+        } else if status == CaseStatus::Failed && again.failed && again.step.is_none() {
+            found.settled_without_model += 1;
         }
     }
     Ok(found)
