@@ -70,8 +70,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     // The display has just started and its channel is empty, so this cannot be lost.
     drop(live.try_send(crate::run::Live::Total(Some(total))));
     if let Some(halt) = &plan.halt {
-        let (tokens, time) = halt.budgets();
-        drop(live.try_send(crate::run::Live::Budget { tokens, time }));
+        drop(live.try_send(crate::run::Live::Budget(halt.budgets())));
     }
     let state = engine.state();
     let intake = if state.source_ended {

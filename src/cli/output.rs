@@ -1,5 +1,6 @@
 //! Where the table of results goes, decided before the first call and written after the last.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -31,6 +32,8 @@ pub(super) enum Output {
 
 /// Name of the file in a run's folder that lists the results files that the run has written.
 const WRITTEN: &str = "written";
+/// Name of the file in a run's folder that says that the results have to be written again.
+const OWED: &str = "owed";
 
 impl Output {
     /// Decides where rows go: `--out`, else `results.path`, else stdout when that is no terminal.
@@ -78,16 +81,42 @@ impl Output {
                 Ok(None)
             }
             Self::File(path) | Self::Plain(path) => {
-                match self {
-                    Self::Plain(_) => replace(&Folder::open_plain, path, format_of(path), &reader, &layout)?,
-                    _ => replace(&Folder::open_followed, path, format_of(path), &reader, &layout)?,
-                }
-                let mut list = File::options().create(true).append(true).open(run.path.join(WRITTEN))?;
-                writeln!(list, "{}", path.display())?;
+                let open = if matches!(self, Self::Plain(_)) { Folder::open_plain } else { Folder::open_followed };
+                let note = || {
+                    let mut list = File::options().create(true).append(true).open(run.path.join(WRITTEN))?;
+                    writeln!(list, "{}", path.display())
+                };
+                let beside = beside(path, run);
+                let new = Replacement { path, format: format_of(path), open: &open, beside: &beside, note: &note };
+                new.write(&reader, &layout)?;
                 Ok(Some(path.clone()))
             }
         }
     }
+}
+
+/// Says that the results of a run, though written, will be others: until they are written again they are owed.
+///
+/// # Errors
+/// The run's folder cannot be written.
+pub(super) fn owe(run: &RunDir) -> Result<(), CommandError> {
+    Ok(std::fs::write(run.path.join(OWED), "")?)
+}
+
+/// Returns true when a run that is complete was killed before its results were in place.
+pub(super) fn is_owed(plan: &Plan, run: &RunDir) -> bool {
+    let is_gone_on_with = run.path.join(OWED).exists();
+    let owed = |path: &PathBuf| {
+        is_gone_on_with || !written(run).contains(path) || path.with_file_name(beside(path, run)).exists()
+    };
+    plan.results.as_ref().is_some_and(|results| owed(&results.path))
+}
+
+/// Names the file that a run's results are written to before they take their place.
+///
+/// By the run, which has one writer: what a killed process leaves is the next one's to replace.
+fn beside(path: &Path, run: &RunDir) -> String {
+    format!(".{}.{}.part", path.file_name().unwrap_or_default().to_string_lossy(), run.id)
 }
 
 fn written(run: &RunDir) -> Vec<PathBuf> {
@@ -126,36 +155,45 @@ pub(super) fn layout(plan: &Plan) -> Layout {
     }
 }
 
-/// Writes a file beside the old one and puts it in its place when it is whole and on disk.
-///
-/// # Errors
-/// The journal cannot be read, or the file not be written; the old one is then still there.
-pub(super) fn replace(
-    open: &dyn Fn(&Path) -> io::Result<Folder>,
-    path: &Path,
-    format: TableFormat,
-    reader: &Reader,
-    layout: &Layout,
-) -> Result<(), CommandError> {
-    let told = |error: io::Error| {
-        CommandError::new(Exit::GateFailed, format!("{} cannot be written: {error}", path.display()))
-            .help("the run is kept; `pipe results --out FILE` writes its rows again")
-    };
-    let folder = open(path.parent().unwrap_or(Path::new("/"))).map_err(told)?;
-    let name = path.file_name().unwrap_or_default();
-    let beside = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
-    let beside = OsStr::new(&beside);
-    // A process of the same number may have died here.
-    folder.remove(beside).map_err(told)?;
-    let file = BufWriter::new(folder.create(beside).map_err(told)?);
-    let done = table(reader, layout, format, file, &told)
-        .and_then(|file| file.into_inner().map_err(|error| told(error.into_error())))
-        .and_then(|file| file.sync_all().map_err(told));
-    if let Err(error) = done {
-        drop(folder.remove(beside));
-        return Err(error);
+/// A file of rows on its way into the place of an older one.
+pub(super) struct Replacement<'a> {
+    /// What is replaced.
+    pub(super) path: &'a Path,
+    /// How rows are written.
+    pub(super) format: TableFormat,
+    /// How its folder is opened.
+    pub(super) open: &'a dyn Fn(&Path) -> io::Result<Folder>,
+    /// The name that it has in that folder until it is whole.
+    pub(super) beside: &'a str,
+    /// Called when it is whole and on disk, before it takes its place.
+    pub(super) note: &'a dyn Fn() -> io::Result<()>,
+}
+
+impl Replacement<'_> {
+    /// Writes a file beside the old one and puts it in its place when it is whole and on disk.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or the file not be written; the old one is then still there.
+    pub(super) fn write(&self, reader: &Reader, layout: &Layout) -> Result<(), CommandError> {
+        let told = |error: io::Error| {
+            CommandError::new(Exit::GateFailed, format!("{} cannot be written: {error}", self.path.display()))
+                .help("the run is kept; `pipe results --out FILE` writes its rows again")
+        };
+        let folder = (self.open)(self.path.parent().unwrap_or(Path::new("/"))).map_err(told)?;
+        let beside = OsStr::new(self.beside);
+        // Whoever wrote it is dead.
+        folder.remove(beside).map_err(told)?;
+        let file = BufWriter::new(folder.create(beside).map_err(told)?);
+        let done = table(reader, layout, self.format, file, &told)
+            .and_then(|file| file.into_inner().map_err(|error| told(error.into_error())))
+            .and_then(|file| file.sync_all().map_err(told))
+            .and_then(|()| (self.note)().map_err(told));
+        if let Err(error) = done {
+            drop(folder.remove(beside));
+            return Err(error);
+        }
+        folder.rename(beside, self.path.file_name().unwrap_or_default()).map_err(told)
     }
-    folder.rename(beside, name).map_err(told)
 }
 
 /// Returns how rows are written to a file: as its ending says, else as JSON Lines.
@@ -220,16 +258,24 @@ fn rows(
         .cases(CaseNo(0), &mut |record| {
             let Some(settled) = record.settled.as_ref().filter(|_| trouble.is_none()) else { return Ok(()) };
             let no = Some(record.admitted.case);
+            // A damaged text is told as that, not as one that is missing.
+            let damage = Cell::new(None);
             let texts = |digest: &crate::base::Digest| match without_texts {
                 true => Some(Arc::clone(&empty)),
-                false => reader.text(no, digest).ok().flatten(),
+                false => reader.text(no, digest).unwrap_or_else(|error| {
+                    damage.set(Some(error));
+                    None
+                }),
             };
             let item = reader.text(no, &record.admitted.row)?.unwrap_or_else(|| "{}".into());
             let item: Map<String, Value> = serde_json::from_str(&item).unwrap_or_default();
             let case =
                 CaseRecord { admitted: &record.admitted, item: &item, tasks: &record.tasks, status: settled.status };
             let done = row(&case, layout, &texts)
-                .map_err(|error| CommandError::new(Exit::JournalUnusable, with_causes(&error)))
+                .map_err(|error| match damage.take() {
+                    Some(damage) => CommandError::journal(&damage),
+                    None => CommandError::new(Exit::JournalUnusable, with_causes(&error)),
+                })
                 .and_then(&mut *visit);
             trouble = done.err();
             Ok(())

@@ -210,7 +210,13 @@ fn step(plan: &Plan, step: &Step) -> Value {
     let source = |id| json!(plan.templates.source(id));
     let name = |index| json!(plan.actor(index).name);
     let kind = match &step.kind {
-        StepKind::Chat(chat) => json!({ "actor": name(chat.actor), "prompt": source(chat.prompt) }),
+        StepKind::Chat(chat) => {
+            let mut fields = json!({ "actor": name(chat.actor), "prompt": source(chat.prompt) });
+            if !chat.history.is_empty() {
+                fields["history"] = chat.history.iter().map(|&earlier| json!(plan.step(earlier).name)).collect();
+            }
+            fields
+        }
         StepKind::Dialogue(dialogue) => {
             let mut fields = json!({
                 "actors": dialogue.actors.iter().map(|&index| name(index)).collect::<Vec<_>>(),
@@ -355,6 +361,8 @@ fn halt(halt: &Halt) -> Value {
     match halt {
         Halt::Any(halts) => json!({ "any": halts.iter().map(self::halt).collect::<Vec<_>>() }),
         Halt::All(halts) => json!({ "all": halts.iter().map(self::halt).collect::<Vec<_>>() }),
+        Halt::Not(inner) => json!({ "not": self::halt(inner) }),
+        Halt::Cost(cost) => json!({ "budget": { "cost": cost.to_string() } }),
         Halt::Tokens(tokens) => json!({ "budget": { "tokens": tokens } }),
         Halt::Time(time) => json!({ "budget": { "time": length(*time) } }),
         Halt::Failed(count) => json!({ "errors": { "count": count } }),

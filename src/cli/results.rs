@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::args::{ResultsArgs, RowFormat};
 use super::exit::{CommandError, Exit};
 use super::kept::Kept;
-use super::output::{ToStdout, format_of, layout, replace, table};
+use super::output::{Replacement, ToStdout, format_of, layout, table};
 use super::pipeline;
 use super::printer::Printer;
 use super::show::{find, open};
@@ -47,7 +47,12 @@ pub(super) fn results(args: &ResultsArgs, home: &Home, printer: &mut Printer) ->
                 return Err(CommandError::new(Exit::Usage, message).help("--force replaces it"));
             }
             let format = said.unwrap_or_else(|| format_of(path));
-            replace(&Folder::open_followed, path, format, &reader, &layout)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // Several may write rows of one run at once.
+            let beside = format!(".{name}.{}.part", std::process::id());
+            let open = Folder::open_followed;
+            let new = Replacement { path, format, open: &open, beside: &beside, note: &|| Ok(()) };
+            new.write(&reader, &layout)?;
             printer.say(&format!("results: {}", path.display()));
         }
     }

@@ -14,7 +14,7 @@ use super::place::Unfinished;
 use super::printer::Printer;
 use super::retry::{self, Found, Wish};
 use super::run::Beginning;
-use super::{connect, pipeline, place, stdin, steer};
+use super::{connect, output, pipeline, place, stdin, steer};
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunTuned};
@@ -77,7 +77,7 @@ pub(super) async fn take_up(
     let journal = dir.journal_path();
     let found = load(&journal).map_err(|error| unusable(&error))?;
     if found.cancelled || (found.complete && wish.is_none()) {
-        return over(dir, &found, printer);
+        return over(dir, &found, session.json, printer);
     }
     let kept = Kept::read(&found.started)?;
     let (earlier, latest) = (found.started.backends.clone(), found.latest);
@@ -122,6 +122,9 @@ pub(super) async fn take_up(
 
     let clock = Clock::start(Some(latest));
     let tally = engage::tally_of(&journal)?;
+    if reopened.is_some() {
+        output::owe(dir)?;
+    }
     let reuse = match &kept.reuse {
         Some(run) if !replay.state().source_ended => reused_again(dir, run, &plan, &earlier, printer)?,
         Some(_) | None => None,
@@ -193,9 +196,17 @@ fn say_other_input(then: Option<(u64, Digest)>, now: &Survey, printer: &mut Prin
     ));
 }
 
-/// Says that nothing can follow.
-fn over(dir: &RunDir, found: &Resumable, printer: &mut Printer) -> Result<Exit, CommandError> {
+/// Says that nothing can follow; writes the results of a run that was killed right before.
+fn over(dir: &RunDir, found: &Resumable, json: bool, printer: &mut Printer) -> Result<Exit, CommandError> {
     if found.complete {
+        let kept = Kept::read(&found.started)?;
+        let file = Path::new(&found.started.file);
+        let loaded = pipeline::compile_again(file, &found.source, &kept.overrides, kept.allow_outside)?;
+        if let Some(plan) = loaded.plan.filter(|plan| output::is_owed(plan, dir))
+            && let Some(path) = Output::plan(&plan, kept.force, Some(dir), json)?.write(dir, &plan, printer)?
+        {
+            printer.say(&format!("results: {}", path.display()));
+        }
         printer.say(&format!("{} is complete: `pipe show {}`", dir.id, dir.id));
         return Ok(Exit::Done);
     }

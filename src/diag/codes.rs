@@ -58,7 +58,10 @@ codes! {
     BLIND = "P0405": "`blind` that does not name two speakers among the options.";
     ITEMS = "P0406": "items that are missing, repeated or without their id.";
     COLUMN = "P0407": "a column of the results that comes from nowhere.";
+    HISTORY = "P0408": "`history` that names a step without one talk to continue.";
     MIXED_STOP = "P0420": "conditions under `all` of the run's stop that cannot be tested together.";
+    SENSELESS_STOP = "P0421": "a condition that holds before the first call, or that nothing can make hold.";
+    NO_PRICE = "P0422": "a budget in money, and a model whose price is not known.";
     SCALE = "P0430": "a scale that is none, or names for scores that it does not have.";
     VOTING = "P0431": "votes that cannot be counted as asked, or an order that what is asked does not have.";
     ANSWER_SCHEMA = "P0432": "a schema for answers that is none, too large, or points elsewhere.";

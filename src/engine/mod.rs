@@ -20,6 +20,7 @@ mod outcome;
 mod reopen;
 mod replay;
 mod retry;
+mod spent;
 mod state;
 mod steer;
 mod step;
@@ -30,6 +31,7 @@ mod tests;
 pub use call::{Effect, ElementNo, Evaluate, Input, Key, Offered, Question, StartCall, Step, TaskKey, Ticket};
 pub use reopen::{Again, History};
 pub use replay::Replay;
+pub use spent::SpentBy;
 pub use state::{
     CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState, chained,
 };

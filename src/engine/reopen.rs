@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::state::IllegalEvent;
+use super::state::{CaseState, IllegalEvent};
 use crate::base::{EachKey, Timestamp};
 use crate::event::{
     Answer, AttemptEnded, AttemptId, Because, CaseAdmitted, CaseReopened, CaseStatus, Element, ElementSettled,
@@ -294,6 +294,17 @@ impl History {
             self.elements.insert(step, opened);
         }
         Ok(())
+    }
+}
+
+impl CaseState {
+    /// Returns how often a call was asked before the case was reopened.
+    pub(super) fn asked_before(&self, plan: &Plan, id: &AttemptId) -> u32 {
+        if self.asked.is_empty() {
+            return 0;
+        }
+        let call = plan.find_step(&id.step).zip(Call::parse(&id.call));
+        call.and_then(|(step, call)| self.asked.get(&(step, id.each.clone(), call)).copied()).unwrap_or(0)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::spent::SpentBy;
 use super::state::{
     BackendState, CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState,
 };
@@ -75,6 +76,7 @@ impl RunState {
             source_ended: self.source_ended,
             admitted_chain: Some(self.admitted_chain),
             usage: self.usage,
+            spent: self.spent.snapshot(plan),
             segment: self.segment,
             paused_since: self.paused_since,
             paused_ms: self.paused_ms,
@@ -92,6 +94,7 @@ impl RunState {
         state.source_ended = snapshot.source_ended;
         state.admitted_chain = snapshot.admitted_chain.unwrap_or(state.admitted_chain);
         state.usage = snapshot.usage;
+        state.spent = SpentBy::restore(plan, snapshot.spent)?;
         state.segment = snapshot.segment;
         state.paused_since = snapshot.paused_since;
         state.paused_ms = snapshot.paused_ms;

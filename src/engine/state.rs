@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::call::{ElementNo, Key, TaskKey};
+use super::spent::SpentBy;
 use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, Timestamp};
 use crate::event::{
     Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseAdmitted, CaseCounts, Element, ElementSettled,
     Evaluated, Event, Failure, Outcome, Recorded, TaskSettled, Usage,
 };
-use crate::plan::{Call, CellIdx, Plan, StepIdx};
+use crate::plan::{ActorIdx, Call, CellIdx, Plan, StepIdx};
 use serde_json::{Map, Value};
 
 /// A run at one moment.
@@ -23,6 +24,8 @@ pub struct RunState {
     pub admitted_chain: Digest,
     /// Tokens over all answered attempts.
     pub usage: Usage,
+    /// The same by who spent them.
+    pub spent: SpentBy,
     /// Which process this is, from 0.
     pub segment: u32,
     /// Since when no new call starts; none while the run is not paused.
@@ -214,6 +217,7 @@ impl RunState {
             source_ended: false,
             admitted_chain: Hasher::new("pipe admitted 1").finish(),
             usage: Usage::default(),
+            spent: SpentBy::default(),
             segment: 0,
             paused_since: None,
             paused_ms: 0,
@@ -403,6 +407,7 @@ impl RunState {
     }
 
     fn end(&mut self, plan: &Plan, event: &AttemptEnded) -> Result<(), String> {
+        let spender = self.spender(plan, &event.id);
         let (call, calls) = self.task(plan, &event.id)?;
         let Some(state) = calls.get_mut(&call) else { return Err(format!("{} never started", event.id)) };
         if state.phase != CallPhase::InFlight(event.id.attempt) {
@@ -414,6 +419,9 @@ impl RunState {
                 state.usage = event.usage;
                 state.phase = CallPhase::Answered(answer.clone());
                 self.usage.add(&event.usage);
+                if let Some((cell, actor)) = spender {
+                    self.spent.add(cell, actor, &event.usage);
+                }
             }
             (Outcome::Failed(_), Some(retry_at)) => {
                 state.charged += u32::from(event.charged);
@@ -425,6 +433,13 @@ impl RunState {
             }
         }
         Ok(())
+    }
+
+    /// Returns who speaks in a request, and in which cell.
+    fn spender(&self, plan: &Plan, id: &AttemptId) -> Option<(CellIdx, ActorIdx)> {
+        let case = self.open.get(&id.case)?;
+        let (step, call) = (plan.find_step(&id.step)?, Call::parse(&id.call)?);
+        Some((case.cell, plan.cell(case.cell).speaker(step, &case.item, case.repeat, call)))
     }
 
     fn settle(&mut self, plan: &Plan, event: &TaskSettled) -> Result<(), String> {
@@ -440,15 +455,6 @@ impl RunState {
 }
 
 impl CaseState {
-    /// Returns how often a call was asked before the case was reopened.
-    pub(super) fn asked_before(&self, plan: &Plan, id: &AttemptId) -> u32 {
-        if self.asked.is_empty() {
-            return 0;
-        }
-        let call = plan.find_step(&id.step).zip(Call::parse(&id.call));
-        call.and_then(|(step, call)| self.asked.get(&(step, id.each.clone(), call)).copied()).unwrap_or(0)
-    }
-
     /// Cost: the elements of the step.
     fn find_element(&mut self, step: StepIdx, each: &EachKey) -> Result<&mut ElementState, String> {
         let elements = self.opened.get_mut(&step).and_then(|opened| opened.elements.as_mut());

@@ -20,7 +20,8 @@ pub use outcome::{
 };
 pub use reopened::{CaseReopened, SnapAsked};
 pub use snapshot::{
-    SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapTask, SnapTaskState, Snapshot,
+    SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapSpent, SnapTask, SnapTaskState,
+    Snapshot,
 };
 
 use std::collections::BTreeMap;

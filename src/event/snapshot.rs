@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, CaseCounts, Failure, SnapAsked, TaskSettled, Usage};
-use crate::base::{AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, StepName, Timestamp};
+use crate::base::{
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, StepName, Timestamp,
+};
 
 /// All that a run needs to go on: what a replay of every event up to a point comes to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +18,9 @@ pub struct Snapshot {
     pub admitted_chain: Option<Digest>,
     /// Tokens over all answered attempts.
     pub usage: Usage,
+    /// The same by cell and actor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<SnapSpent>,
     /// How many processes resumed the run.
     pub segment: u32,
     /// Since when no new call starts.
@@ -37,6 +42,18 @@ pub struct Snapshot {
     pub open: Vec<SnapCase>,
     /// What is known of backends.
     pub backends: Vec<SnapBackend>,
+}
+
+/// Tokens of one actor in one cell of the matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SnapSpent {
+    /// The values of the cell.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub matrix: serde_json::Map<String, serde_json::Value>,
+    /// Who spent them.
+    pub actor: ActorName,
+    /// The tokens.
+    pub usage: Usage,
 }
 
 /// A case that is not settled.

@@ -14,6 +14,8 @@ mod halt;
 mod items;
 mod judge;
 mod params;
+#[cfg(test)]
+mod parts_tests;
 mod pick;
 mod results;
 mod scope;
@@ -89,7 +91,8 @@ fn one(
     share: u64,
 ) -> (Option<(Plan, BTreeSet<String>)>, Vec<Diagnostic>) {
     let mut report = Vec::new();
-    let Some(spec) = setup.document.spec(&mut report) else { return (None, report) };
+    let (spec, inherited) = setup.document.spec(&mut report);
+    let Some(spec) = spec else { return (None, inherited.told(report)) };
     let mut compiler = Compiler {
         spec: &spec,
         overrides: setup.overrides,
@@ -106,7 +109,7 @@ fn one(
     };
     let plan = compiler.plan(setup.file);
     let (reads, report) = (compiler.reads.matrix, compiler.report);
-    (plan.map(|plan| (plan, reads)), report)
+    (plan.map(|plan| (plan, reads)), inherited.told(report))
 }
 
 /// Everything at hand while a plan is made.
@@ -173,6 +176,7 @@ impl Compiler<'_> {
             cells: Cells::default(),
         };
         plan.hash = hash::hash(&plan, self.reads.run_name);
+        self.check_prices(&plan);
         // What follows from another mistake is not said again.
         if !has_errors(&self.report) {
             self.try_out(&plan);

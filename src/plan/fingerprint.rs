@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::hash;
-use super::{ActorIdx, Check, ForEach, History, Operand, Order, Plan, Step, StepIdx, StepKind, Wanted};
+use super::{ActorIdx, Chat, Check, ForEach, History, Operand, Order, Plan, Step, StepIdx, StepKind, Wanted};
 use crate::base::{Digest, Hasher, ItemId};
 use crate::event::TaskSettled;
 use crate::prompt::{ExpressionId, TemplateId};
@@ -152,6 +152,35 @@ impl Fields<'_> {
         }
     }
 
+    /// Adds what a chat continues, with what was asked there: its answers are among the outputs read.
+    fn talks(&mut self, chat: &Chat) {
+        let plan = self.plan;
+        if chat.history.is_empty() {
+            return;
+        }
+        let names = chat.history.iter().map(|&earlier| plan.step(earlier).name.as_str());
+        self.add("history", |hasher| hash::list(hasher, names));
+        for earlier in plan.talks(chat) {
+            let step = plan.step(earlier);
+            let name = |field: &str| format!("history.{}.{field}", step.name);
+            match &step.kind {
+                StepKind::Chat(chat) => {
+                    self.template(&name("prompt"), chat.prompt);
+                    if let Some((schema, _)) = &chat.form {
+                        self.add(&name("schema"), |hasher| hash::value(hasher, &schema.value()));
+                    }
+                }
+                StepKind::Dialogue(dialogue) => {
+                    let actors = dialogue.actors.iter().map(|&actor| plan.actor(actor).name.as_str());
+                    self.add(&name("actors"), |hasher| hash::list(hasher, actors));
+                    self.template(&name("opening"), dialogue.opening);
+                    self.add(&name("history"), |hasher| hash::history(hasher, dialogue.history));
+                }
+                StepKind::Judge(_) | StepKind::Transform(_) | StepKind::Assert(_) => {}
+            }
+        }
+    }
+
     fn actor(&mut self, index: ActorIdx, voices: &[Voice]) {
         let actor = self.plan.actor(index);
         let name = |field: &str| format!("actors.{}.{field}", actor.name);
@@ -184,6 +213,7 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
                 fields.add("schema", |hasher| hash::value(hasher, &schema.value()));
                 fields.add("repair", |hasher| hasher.number(u64::from(*repair)));
             }
+            fields.talks(chat);
             vec![chat.actor]
         }
         StepKind::Dialogue(dialogue) => {

@@ -119,3 +119,71 @@ fn a_task_is_its_item_its_repeat_the_fields_it_reads_and_what_it_heard() {
     let alone = |row| print(&plan, 2, "1", 1, row, None);
     assert_ne!(alone(&row), alone(&other), "it reads the whole row");
 }
+
+/// Compares two files of three chats, each with `first` as given; says which steps differ and how.
+#[track_caller]
+fn continues(first: &str, edited: &str, expected: &[(&str, StepChange)]) {
+    let file = |first: &str| {
+        let file = r#"
+version: 1
+name: t
+actors: { ann: {}, ben: {} }
+items: { values: [ { who: Eve, note: a } ] }
+steps:
+  first: FIRST
+  second: { chat: { actor: ann, prompt: Why?, history: first } }
+  third: { chat: { actor: ann, prompt: Really?, history: [second] } }
+"#;
+        plan(&file.replace("FIRST", first))
+    };
+    let (before, now) = (file(first), file(edited));
+    assert_ne!(before.hash, now.hash);
+    let changes = compare((&now, &prints(&now)), (&before, &prints(&before)));
+    let edited = now.steps.iter().zip(changes).filter(|(_, change)| *change != StepChange::Same);
+    let edited: Vec<_> = edited.map(|(step, change)| (step.name.to_string(), change)).collect();
+    let expected: Vec<_> = expected.iter().map(|(name, change)| ((*name).to_owned(), change.clone())).collect();
+    assert_eq!(edited, expected);
+}
+
+#[test]
+fn what_a_chat_continues_is_part_of_what_it_asks() {
+    let below = |field: &str| {
+        let field = format!("history.first.{field}");
+        [("second", fields(&[&field])), ("third", fields(&[&field]))]
+    };
+    let chat = "{ chat: { actor: ann, prompt: \"Greet {{ item.who }}.\" } }";
+    let [second, third] = below("prompt");
+    continues(chat, &chat.replace("Greet", "Hail"), &[("first", fields(&["prompt"])), second, third]);
+
+    let dialogue = "{ dialogue: { actors: [ann, ben], opening: Tea?, history: { last: 3 }, stop: { rounds: 2 } } }";
+    let [second, third] = below("opening");
+    continues(dialogue, &dialogue.replace("Tea", "Rum"), &[("first", fields(&["opening"])), second, third]);
+    let [second, third] = below("history");
+    continues(dialogue, &dialogue.replace('3', "4"), &[("first", fields(&["history"])), second, third]);
+    let read = |step: &str| StepChange::Depends(vec![step.into()]);
+    continues(
+        dialogue,
+        &dialogue.replace('2', "5"),
+        &[
+            ("first", fields(&["stop"])),
+            ("second", read("first")),
+            ("third", StepChange::Depends(vec!["first".into(), "second".into()])),
+        ],
+    );
+}
+
+#[test]
+fn the_columns_of_what_a_chat_continues_are_its_own() {
+    let text = "version: 1\nactors: { ann: {} }\nitems: { values: [ { who: Eve, note: a } ] }\nsteps:\n  first: { \
+                chat: { actor: ann, prompt: \"Greet {{ item.who }}.\" } }\n  second: { chat: { actor: ann, prompt: \
+                Why?, history: first } }\n";
+    let plan = plan(text);
+    let prints = prints(&plan);
+    let print = |who: &str, note: &str| {
+        let Value::Object(row) = json!({ "who": who, "note": note }) else { panic!("a map") };
+        let output = |_: StepIdx| Some(Digest::of(b"the same answer"));
+        prints.task(&plan, StepIdx(1), (&ItemId::from("one"), 1, &row), &output)
+    };
+    assert_eq!(print("Eve", "a"), print("Eve", "b"));
+    assert_ne!(print("Eve", "a"), print("Ann", "a"));
+}

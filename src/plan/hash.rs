@@ -71,9 +71,13 @@ fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {
                 .field(actor(chat.actor).as_bytes())
                 .field(plan.templates.source(chat.prompt).as_bytes());
             // What is not used is not hashed, so that plans of before keep their hash.
-            match &chat.form {
+            let hasher = match &chat.form {
                 None => hasher,
                 Some((schema, repair)) => value(hasher.field(b"schema").number(u64::from(*repair)), &schema.value()),
+            };
+            match chat.history.is_empty() {
+                true => hasher,
+                false => list(hasher.field(b"history"), chat.history.iter().map(name)),
             }
         }
         StepKind::Dialogue(dialogue) => {

@@ -34,4 +34,4 @@ pub use model::{
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
 pub use place::{Ballot, Call, Ground, Mended, Place, Way, seed_of};
-pub use stop::Halt;
+pub use stop::{Budgets, Halt, Spent};

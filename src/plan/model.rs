@@ -180,7 +180,7 @@ pub struct Step {
     pub name: StepName,
     /// Steps that must be settled before it: those it reads and those under `after`.
     pub after: Vec<StepIdx>,
-    /// Steps whose output its templates read: a subset of `after`.
+    /// Steps whose output its templates read, those of the talks that it continues included: a subset of `after`.
     pub reads: Vec<StepIdx>,
     /// Whether it is done in a case, for what, and what a failure does.
     pub course: Course,
@@ -212,6 +212,8 @@ pub struct Chat {
     pub prompt: TemplateId,
     /// What the answer must be, and how often it may be asked for again; none when any text will do.
     pub form: Option<(AnswerSchema, u32)>,
+    /// Chats and dialogues whose talk it continues, in order; their prompts are rendered again, from the same data.
+    pub history: Vec<StepIdx>,
 }
 
 /// Bounds of a run.
@@ -324,6 +326,26 @@ impl Plan {
     #[must_use]
     pub fn actor(&self, index: ActorIdx) -> &Actor {
         &self.actors[index.0]
+    }
+
+    /// Returns the steps whose words come before a chat's prompt: what it continues, each after what that continues.
+    #[must_use]
+    pub fn talks(&self, chat: &Chat) -> Vec<StepIdx> {
+        let mut talks = Vec::new();
+        self.add_talks(chat, &mut talks);
+        talks
+    }
+
+    fn add_talks(&self, chat: &Chat, talks: &mut Vec<StepIdx>) {
+        for &earlier in &chat.history {
+            if talks.contains(&earlier) {
+                continue;
+            }
+            if let StepKind::Chat(chat) = &self.step(earlier).kind {
+                self.add_talks(chat, talks);
+            }
+            talks.push(earlier);
+        }
     }
 
     /// Returns how many items are taken at most.

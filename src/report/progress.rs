@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::number::{counted, grouped, per, percent};
 use super::{Tally, duration, rate};
-use crate::base::{Millis, Timestamp};
+use crate::base::{MicroUsd, Millis, Timestamp};
 use crate::event::FailureKind;
 
 /// Rates are taken over so much time: long enough to smooth a batch of slow calls, short enough to show a change.
@@ -21,6 +21,7 @@ pub struct Progress {
     in_flight: Option<u32>,
     samples: VecDeque<Sample>,
     tokens: Option<u64>,
+    cost: Option<MicroUsd>,
     time: Option<Millis>,
 }
 
@@ -43,8 +44,9 @@ impl Progress {
     }
 
     /// Takes notice of what the run may spend.
-    pub const fn afford(&mut self, tokens: Option<u64>, time: Option<Millis>) {
+    pub const fn afford(&mut self, tokens: Option<u64>, cost: Option<MicroUsd>, time: Option<Millis>) {
         self.tokens = tokens;
+        self.cost = cost;
         self.time = time;
     }
 
@@ -53,7 +55,11 @@ impl Progress {
         let input = tally.usage.input.map_or(0, |tokens| tokens.0);
         let tokens = self.tokens.and_then(|most| per(input + output_tokens(tally), most, 1));
         let time = self.time.and_then(|Millis(most)| per(tally.active_us(), most.saturating_mul(1_000), 1));
-        let most = tokens.into_iter().chain(time).max_by(f64::total_cmp)?;
+        let cost = self.cost.and_then(|MicroUsd(most)| {
+            let MicroUsd(spent) = tally.spent.cost(&tally.cells)?.micro_usd;
+            per(spent, most, 1)
+        });
+        let most = tokens.into_iter().chain(cost).chain(time).max_by(f64::total_cmp)?;
         Some(format!("budget {}", percent(most)))
     }
 

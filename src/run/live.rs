@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::base::{ActorName, Millis};
+use crate::base::ActorName;
 use crate::event::{AttemptId, Recorded};
+use crate::plan::Budgets;
 
 /// One thing to show.
 #[derive(Clone, Debug)]
@@ -22,12 +23,7 @@ pub enum Live {
     /// How many cases there will be; none when that is not known.
     Total(Option<u64>),
     /// What the run may spend, as far as its `stop` says.
-    Budget {
-        /// Of prompts and answers.
-        tokens: Option<u64>,
-        /// Of work on the run.
-        time: Option<Millis>,
-    },
+    Budget(Budgets),
     /// How many requests the backends work on now.
     InFlight(u32),
 }

@@ -168,7 +168,7 @@ const PLACES: &[(&str, &str)] = &[
     ("unchanged", "under `stop` of a dialogue"),
     ("looping", "under `stop` of a dialogue"),
     ("order", "in a dialogue"),
-    ("history", "in a dialogue"),
+    ("history", "in a chat or a dialogue"),
     ("opens", "under `order` of a dialogue"),
     ("similarity", "under `looping` of a stop"),
     ("pattern", "under `says`, `agree` or `unchanged` of a stop"),

@@ -1,10 +1,11 @@
 //! A file as a tree, before types are read from it: what the command line and a matrix replace is put in here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::decode::{Decode, Place};
 use super::node::{Kind, Node, Spanned};
-use super::{Matrix, Spec, load, set};
+use super::{Inherited, Matrix, Spec, defaults, load, set};
 use crate::diag::{Diagnostic, Span, code};
 
 /// The tree of a file.
@@ -48,10 +49,16 @@ impl Document {
         Some(Self { root, start })
     }
 
-    /// Reads the specification.
-    pub fn spec(&self, report: &mut Vec<Diagnostic>) -> Option<Spec> {
+    /// Reads the specification, in which every actor and step has what it inherits; and who inherited what.
+    pub fn spec(&self, report: &mut Vec<Diagnostic>) -> (Option<Spec>, Inherited) {
         let place = Place { what: String::new(), at: first_key(&self.root).unwrap_or_else(|| self.start.clone()) };
-        Spec::decode(&self.root, &place, report)
+        let mut root = Cow::Borrowed(&self.root);
+        let inherited = if self.keys("defaults").is_empty() {
+            Inherited::default()
+        } else {
+            defaults::inherit(root.to_mut(), report)
+        };
+        (Spec::decode(&root, &place, report), inherited)
     }
 
     /// Reads what varies from cell to cell, and nothing else; none when nothing does, or the file lists it wrongly.

@@ -4,6 +4,7 @@
 
 mod answer;
 mod decode;
+mod defaults;
 mod dialogue;
 mod document;
 mod flow;
@@ -27,6 +28,7 @@ mod words;
 
 pub use answer::{Flag, Repairs, SchemaSource, VoteRule};
 pub use decode::Required;
+pub use defaults::{Defaults, Inherited, StepDefaults};
 pub use dialogue::{
     Agree, Budget, Dialogue, History, Looping, Opens, OpensWord, Order, OrderWord, Says, Stop, Unchanged,
 };
@@ -37,11 +39,13 @@ pub use judge::{Contestants, Judge, Levels, Score};
 pub use matrix::{Axis, Combination, Matrix};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
-pub use quantity::{Backoff, Count, Length, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version};
+pub use quantity::{
+    Backoff, Count, Length, Money, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version,
+};
 pub use run::{Columns, Limits, Results, Retries, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};
-pub use steps::{Chat, Step};
+pub use steps::{Chat, Step, StepNames};
 pub use stop::{Errors, FirstItems, RunBudget, RunStop};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};

@@ -8,8 +8,9 @@ use super::decode::{Decode, Fields, Place};
 use super::node::{Kind, Node, Spanned};
 use super::table::{Named, filled};
 use super::{
-    BaseUrl, Count, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, Required, Results,
-    RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Temperature, Text, Tokens, TopP, Version, Word,
+    BaseUrl, Count, Defaults, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, Required,
+    Results, RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Temperature, Text, Tokens, TopP, Version,
+    Word,
 };
 use crate::diag::{Diagnostic, code};
 
@@ -43,6 +44,9 @@ pub struct Spec {
     #[schemars(extend("minProperties" = 1))]
     #[schemars(extend("examples" = [{"pro": {"system": "You argue FOR the motion.", "temperature": 0.9}, "referee": {"temperature": 0}}]))]
     pub actors: Required<Table<Actor>>,
+    /// What every actor and every step inherits; a key that it has itself counts instead.
+    #[schemars(extend("examples" = [{"actors": {"temperature": 0.7}, "steps": {"on_error": "skip"}}]))]
+    pub defaults: Option<Defaults>,
     /// The steps run once for each item. Omitted: one empty item.
     #[schemars(extend("examples" = [{"values": [{"motion": "Tea is better than coffee."}]}, {"path": "motions.jsonl"}]))]
     pub items: Option<Items>,
@@ -185,7 +189,10 @@ pub fn parse(file: Arc<str>, text: &str) -> (Option<Spec>, Vec<Diagnostic>) {
 pub fn parse_with(file: Arc<str>, text: &str, replace: &[(String, String)]) -> (Option<Spec>, Vec<Diagnostic>) {
     let mut report = Vec::new();
     let document = Document::read(&file, text, replace, &mut report);
-    let spec = document.and_then(|document| document.spec(&mut report));
+    let Some(document) = document else { return (None, report) };
+    let mut shape = Vec::new();
+    let (spec, inherited) = document.spec(&mut shape);
+    report.extend(inherited.told(shape));
     (spec, report)
 }
 
@@ -201,6 +208,7 @@ impl Decode for Spec {
             backends: fields.optional("backends", report),
             models: fields.optional("models", report),
             actors: filled(&mut fields, "actors", report),
+            defaults: fields.optional("defaults", report),
             items: fields.optional("items", report),
             repeat: fields.optional("repeat", report),
             matrix: fields.optional("matrix", report),

@@ -42,6 +42,10 @@ pub struct Backoff(pub Millis, pub Millis);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(pub MicroUsd);
 
+/// An amount of money, written `2.50 USD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Money(pub MicroUsd);
+
 /// How many calls may be in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slots {
@@ -220,6 +224,38 @@ impl FromScalar for Rate {
     }
 }
 
+impl FromScalar for Money {
+    const EXPECTED: &'static str = "an amount of money such as 2.50 USD";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let refuse = |reason: String, help: String| Refusal { code: code::UNIT, reason, help: Some(help) };
+        let text = match literal {
+            Literal::Text(text) => text.trim(),
+            Literal::Integer(_) | Literal::Float(_) => {
+                return Err(refuse("no unit".to_owned(), format!("write {} USD", literal.show())));
+            }
+            Literal::Null | Literal::Bool(_) => return Err(Refusal::wrong_type(literal)),
+        };
+        if let Some(amount) = text.strip_prefix('$') {
+            return Err(refuse(
+                "the currency is written behind the amount".to_owned(),
+                format!("write {} USD", amount.trim()),
+            ));
+        }
+        let Some(amount) = text.strip_suffix("USD") else {
+            return Err(refuse(format!("{text:?} is no amount of money"), "write 2.50 USD".to_owned()));
+        };
+        match micros(amount.strip_suffix(' ').unwrap_or(amount)) {
+            Some(0) => Err(Refusal::out_of_range("it must be more than nothing")),
+            Some(micros) => Ok(Self(MicroUsd(micros))),
+            None => Err(refuse(
+                format!("{amount:?} is no amount"),
+                "an amount has at most six digits before and after the point, such as 2.50".to_owned(),
+            )),
+        }
+    }
+}
+
 /// Reads an amount with at most six digits before and after its point, in millionths.
 fn micros(amount: &str) -> Option<u64> {
     let (whole, part) = amount.split_once('.').map_or((amount, None), |(whole, part)| (whole, Some(part)));
@@ -378,6 +414,10 @@ mod tests {
         for text in ["0.15", "$0.15", "0.15 USD", "0.15 EUR/M", "-1 USD/M", ". USD/M", "0.1234567 USD/M", "1e3 USD/M"]
         {
             assert!(read::<Rate>(text).is_err(), "{text}");
+        }
+        assert_eq!(read("2.50 USD"), Ok(Money(MicroUsd(2_500_000))));
+        for text in ["2.50", "0 USD", "$2", "2 EUR", "2.50 USD/M"] {
+            assert!(read::<Money>(text).is_err(), "{text}");
         }
         assert_eq!(read("auto"), Ok(Slots::Auto));
         assert!(read::<Slots>("0").is_err());

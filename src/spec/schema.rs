@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::table::Named;
 use super::{
     AnyValue, Backoff, BaseUrl, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag, ForEach, Length, Levels,
-    Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Required, Rows,
-    RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec, Table, TablePath, Temperature, Text,
-    Tokens, TopP, Version, VoteRule, Word,
+    Money, Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Required,
+    Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec, StepNames, Table, TablePath,
+    Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
 
@@ -241,6 +241,10 @@ inline! {
         { "type": "array", "minItems": 2, "uniqueItems": true, "items": { "type": "string" } },
         { "type": "object", "minProperties": 2, "additionalProperties": { "type": "string" } },
     ] }
+    StepNames => { "anyOf": [
+        { "type": "string", "pattern": r"\S" },
+        { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "string" } },
+    ] }
     Seed => { "type": "integer", "minimum": 0, "maximum": u64::MAX }
     Temperature => { "type": "number", "minimum": 0, "maximum": 2 }
     TopP => { "type": "number", "minimum": 0, "maximum": 1 }
@@ -257,6 +261,7 @@ inline! {
     ] }
     Length => { "type": "string", "pattern": format!("^{LENGTH}$") }
     Backoff => { "type": "string", "pattern": format!(r"^{LENGTH}\.\.{LENGTH}$") }
+    Money => { "type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})? ?USD$" }
     Rate => { "type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})? ?USD/[Mk]$" }
     Slots => { "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1, "maximum": u32::MAX }] }
     Word => { "type": "string", "pattern": r"^\s*\S[^\u0000-\u001f]*$", "not": { "pattern": r"\{\{" } }

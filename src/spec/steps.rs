@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use super::decode::{Decode, Fields, Place};
+use super::decode::{Decode, Fields, Place, wrong_type};
 use super::flow::{Assert, ForEach, OnError, Transform};
-use super::node::{Node, Spanned};
+use super::node::{Kind, Node, Spanned};
 use super::table::Named;
 use super::{Dialogue, Judge, Repairs, Required, SchemaSource, Setting, Text};
 use crate::diag::{Diagnostic, code};
@@ -69,7 +69,15 @@ pub struct Chat {
     /// What is asked: a template.
     #[schemars(example = &"Summarise: {{ item.text }}")]
     pub prompt: Required<Text>,
+    /// The step whose talk this one continues, or several in order: `chat` and `dialogue` steps. Their prompts and
+    /// answers, and what they continue themselves, come before the prompt; a dialogue as the actor saw it.
+    #[schemars(extend("examples" = ["draft", ["debate", "draft"]]))]
+    pub history: Option<StepNames>,
 }
+
+/// One step, or several.
+#[derive(Clone, Debug)]
+pub struct StepNames(pub Vec<Spanned<String>>);
 
 impl Named for Step {
     const WORD: &'static str = "step";
@@ -107,14 +115,57 @@ impl Decode for Step {
 impl Decode for Chat {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        let chat = Self { actor: fields.required("actor", report), prompt: fields.required("prompt", report) };
+        let chat = Self {
+            actor: fields.required("actor", report),
+            prompt: fields.required("prompt", report),
+            history: fields.optional("history", report),
+        };
         fields.finish(report);
         Some(chat)
     }
 }
 
+impl Decode for StepNames {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        match &node.kind {
+            Kind::Invalid => None,
+            Kind::Scalar(_) => Spanned::decode(node, place, report).map(|name| Self(vec![name])),
+            Kind::List(written) => {
+                let names = Vec::decode(node, place, report)?;
+                no_twins(&names, place, report);
+                if written.is_empty() {
+                    report.push(
+                        Diagnostic::error(code::BAD_LIST, format!("{} is empty", place.what))
+                            .at(&node.span, "at least one step must be given")
+                            .help("leave it out where nothing is continued"),
+                    );
+                }
+                Some(Self(names))
+            }
+            Kind::Map(_) => {
+                report.push(
+                    wrong_type(node, place, "the name of a step, or a list of them")
+                        .help("`last` and `tokens` bound what the speakers of a `dialogue` see: they go there"),
+                );
+                None
+            }
+        }
+    }
+}
+
 /// Checks that at least two entries are written, and that none stands twice.
 pub(super) fn distinct(entries: &[Spanned<String>], written: usize, place: &Place, report: &mut Vec<Diagnostic>) {
+    no_twins(entries, place, report);
+    if written < 2 {
+        report.push(
+            Diagnostic::error(code::BAD_LIST, format!("{} needs at least two entries", place.what))
+                .at(&place.at, format!("there {} {written}", if written == 1 { "is" } else { "are" }))
+                .help("write [one, other], or one entry a line after `- `"),
+        );
+    }
+}
+
+fn no_twins(entries: &[Spanned<String>], place: &Place, report: &mut Vec<Diagnostic>) {
     let mut seen: BTreeMap<&str, &Spanned<String>> = BTreeMap::new();
     for entry in entries {
         let first = *seen.entry(entry.value.as_str()).or_insert(entry);
@@ -126,12 +177,5 @@ pub(super) fn distinct(entries: &[Spanned<String>], written: usize, place: &Plac
                     .help("keep one of them"),
             );
         }
-    }
-    if written < 2 {
-        report.push(
-            Diagnostic::error(code::BAD_LIST, format!("{} needs at least two entries", place.what))
-                .at(&place.at, format!("there {} {written}", if written == 1 { "is" } else { "are" }))
-                .help("write [one, other], or one entry a line after `- `"),
-        );
     }
 }

@@ -4,24 +4,24 @@ use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place};
 use super::node::Node;
-use super::{Count, Length, Required, Setting, Share, Tokens};
+use super::{Count, Length, Money, Required, Setting, Share, Tokens};
 use crate::diag::{Diagnostic, Span, code};
 
 /// The conditions of a run's stop.
-const CONDITIONS: &[&str] = &["budget", "errors", "items", "any", "all"];
+const CONDITIONS: &[&str] = &["budget", "errors", "items", "any", "all", "not"];
 
 /// What a budget counts.
-const BUDGETS: &[&str] = &["tokens", "time"];
+const BUDGETS: &[&str] = &["tokens", "cost", "time"];
 
 /// When the whole run is over: exactly one condition.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(extend("oneOf" = [
     {"required": ["budget"]}, {"required": ["errors"]}, {"required": ["items"]},
-    {"required": ["any"]}, {"required": ["all"]},
+    {"required": ["any"]}, {"required": ["all"]}, {"required": ["not"]},
 ]))]
 pub struct RunStop {
     /// So much has been spent. Acts at once, exit code 6; `pipe resume` goes on with a greater one.
-    #[schemars(extend("examples" = [{"tokens": "5M"}, {"time": "8h"}]))]
+    #[schemars(extend("examples" = [{"tokens": "5M"}, {"cost": "2.50 USD", "time": "8h"}]))]
     pub budget: Option<RunBudget>,
     /// So many cases have failed. Acts at once, exit code 1; `pipe resume` goes on.
     #[schemars(extend("examples" = [{"fraction": "5%", "after": 50}, {"count": 10}]))]
@@ -37,6 +37,9 @@ pub struct RunStop {
     #[schemars(extend("minItems" = 1))]
     #[schemars(extend("examples" = [[{"budget": {"time": "1h"}}, {"errors": {"count": 3}}]]))]
     pub all: Option<Vec<RunStop>>,
+    /// This does not hold; beside something that must hold, under `all`.
+    #[schemars(extend("examples" = [{"errors": {"count": 3}}]))]
+    pub not: Option<Box<RunStop>>,
     /// Where it is written.
     #[schemars(skip)]
     pub span: Span,
@@ -44,11 +47,14 @@ pub struct RunStop {
 
 /// What a run may spend; what is reached first counts. Calls in flight are waited for and come on top.
 #[derive(Clone, Debug, JsonSchema)]
-#[schemars(extend("anyOf" = [{"required": ["tokens"]}, {"required": ["time"]}]))]
+#[schemars(extend("anyOf" = [{"required": ["tokens"]}, {"required": ["cost"]}, {"required": ["time"]}]))]
 pub struct RunBudget {
     /// Tokens of prompts and answers together, as servers count them; over all processes of the run.
     #[schemars(extend("examples" = ["5M"]))]
     pub tokens: Option<Setting<Tokens>>,
+    /// What they cost, by `price` in the entries of `models`: each model that is asked needs one.
+    #[schemars(extend("examples" = ["2.50 USD"]))]
+    pub cost: Option<Setting<Money>>,
     /// Time during which a process works on the run.
     #[schemars(extend("examples" = ["8h"]))]
     pub time: Option<Setting<Length>>,
@@ -90,6 +96,7 @@ impl Decode for RunStop {
             items: fields.optional("items", report),
             any: fields.optional("any", report),
             all: fields.optional("all", report),
+            not: fields.optional("not", report),
             span: node.span.clone(),
         };
         for (key, list) in [("any", &stop.any), ("all", &stop.all)] {
@@ -110,9 +117,17 @@ impl Decode for RunBudget {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
         if !BUDGETS.iter().any(|key| fields.has(key)) && !fields.has_unknown(BUDGETS) {
-            fields.exactly_one(BUDGETS, "write { tokens: 5M } or { time: 8h }, or both", report);
+            fields.exactly_one(
+                BUDGETS,
+                "write { tokens: 5M }, { cost: 2.50 USD } or { time: 8h }, or several of them",
+                report,
+            );
         }
-        let budget = Self { tokens: fields.optional("tokens", report), time: fields.optional("time", report) };
+        let budget = Self {
+            tokens: fields.optional("tokens", report),
+            cost: fields.optional("cost", report),
+            time: fields.optional("time", report),
+        };
         fields.finish(report);
         Some(budget)
     }

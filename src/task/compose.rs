@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::blind::Labels;
 use super::context::context;
-use super::{Texts, ballot, dialogue};
+use super::dialogue::Talk;
+use super::{Texts, ballot, dialogue, history};
 use crate::base::Digest;
 use crate::judge::Form;
-use crate::plan::{Ballot, Call, Mended, Place, Plan, StepKind, seed_of};
+use crate::plan::{Ballot, Call, Chat, Mended, Place, Plan, StepKind, seed_of};
 use crate::prompt::{Format, Message, RenderError, Role};
 
 /// The model that each actor of the plan speaks through, in the plan's order.
@@ -82,18 +83,20 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
     let mut dropped_turns = 0;
     match kind {
         StepKind::Chat(chat) => {
-            let mut text = render("prompt", chat.prompt)?;
+            let text = asked(chat, render("prompt", chat.prompt)?);
             if let Some((schema, _)) = &chat.form {
-                add(&mut text, &schema.instructions());
                 format = Format::Json(schema.value());
             }
-            messages.push(user(text));
+            let mut talk = Talk::default();
+            dropped_turns = history::continued(plan, chat, place, models, &mut talk, texts)?;
+            talk.say(Role::User, &text);
+            messages.extend(talk.messages());
         }
-        StepKind::Dialogue(talk) => {
-            let opening = render("opening", talk.opening)?;
-            let seen = dialogue::seen(plan, talk, place, opening, texts)?;
-            dropped_turns = seen.dropped_turns;
-            messages.extend(seen.messages);
+        StepKind::Dialogue(dialogue) => {
+            let mut talk = Talk::default();
+            talk.say(Role::User, &render("opening", dialogue.opening)?);
+            dropped_turns = dialogue::turns(plan, dialogue, place.actor, &place.turns, &mut talk, texts)?;
+            messages.extend(talk.messages());
         }
         StepKind::Judge(judge) => {
             let ballot = ballot_of(place);
@@ -129,6 +132,14 @@ fn ballot_of(place: &Place) -> Ballot {
         Call::Vote(ballot) => ballot,
         Call::Say | Call::Repair(_) | Call::Turn(_) => Ballot::first(),
     }
+}
+
+/// Returns the message of a chat, with what it says of the form of the answer.
+pub(super) fn asked(chat: &Chat, mut prompt: String) -> String {
+    if let Some((schema, _)) = &chat.form {
+        add(&mut prompt, &schema.instructions());
+    }
+    prompt
 }
 
 /// Adds a paragraph to what the author wrote: the only words that `pipe` puts into a prompt by itself.

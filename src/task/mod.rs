@@ -10,6 +10,9 @@ mod context;
 mod dialogue;
 mod evaluate;
 mod heard;
+mod history;
+#[cfg(test)]
+mod history_tests;
 mod read;
 #[cfg(test)]
 mod tests;

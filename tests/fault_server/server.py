@@ -13,6 +13,7 @@ What it does is chosen by the path before `/v1`, in any order and combination:
     /fault/NAME/first/2/v1   ... only the first 2 requests of all
     /storm/7-60/v1       answer 60 % of all requests with a fault of STORM, drawn from the seed 7 and the request
     /delay/250/v1        take 250 ms over each answer
+    /case/NAME/v1        nothing; the ledger's `path` tells whose request it was
 
 or by the header `x-fault: NAME`, or by the model name `fault:NAME` or `fault:NAME:2`. Otherwise it answers well: text
 is a pure function of the request (`stream` and `stream_options` aside), a `response_format` whose schema has a
@@ -20,8 +21,10 @@ is a pure function of the request (`stream` and `stream_options` aside), a `resp
 answer is spread over it.
 
 The ledger has one JSON object a line, appended with a single write:
-`what` is `request` (as soon as it has been read) or `answer` (when its last byte has been handed to the system);
-then `time`, `number` (which request), `path`, `model`, `seed`, `digest` (of the body), `stream`, `fault`, `status`.
+`what` is `request` (as soon as it has been read), `answer` (when its last byte has been handed to the system) or `cut`
+(when the client was gone before that); then `time`, `number` (which request), `path`, `model`, `seed`, `digest` (of the
+body), `mark` (the first `[[…]]` in what is said), `stream`, `fault`, and of an answer `status` and, of a good one, `text`
+(its first 32 digits of SHA-256), of one with a sane Retry-After `until` (no retry may come before this time).
 --tied ends the server when its stdin is closed, so that it never outlives a test.
 """
 
@@ -31,6 +34,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import socket
 import ssl
 import struct
@@ -79,6 +83,13 @@ def usage(asked, text):
     said = sum(len(str(message.get("content", "")).split()) + 4 for message in asked.get("messages", []))
     used = len(text.split())
     return {"prompt_tokens": said, "completion_tokens": used, "total_tokens": said + used}
+
+
+def mark(asked):
+    """Finds the first `[[…]]` in a conversation: by it a test knows what a request is about."""
+    said = " ".join(str(message.get("content")) for message in asked.get("messages") or [])
+    found = re.search(r"\[\[(.*?)\]\]", said)
+    return found and found.group(1)
 
 
 def whole(asked, text=None, finish=None, **changes):
@@ -544,6 +555,16 @@ STORM = (
 )
 
 
+def dictated(headers):
+    """Returns until when a client has to wait that gets these headers; none when they say nothing sensible."""
+    given = {name.lower(): value for name, value in headers.items()}
+    try:
+        wait = float(given["retry-after-ms"]) / 1000 if "retry-after-ms" in given else float(given["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    return time.time() + wait if 0 < wait <= 60 else None
+
+
 # --- the server -------------------------------------------------------------------------------------------------
 
 class Turn(BaseHTTPRequestHandler):
@@ -573,6 +594,7 @@ class Turn(BaseHTTPRequestHandler):
             self.close_connection = True
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         self.status = status
+        self.wait = dictated(headers or {})
         return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
     def body(self, status, data, content_type=None, headers=None):
@@ -651,25 +673,36 @@ class Turn(BaseHTTPRequestHandler):
         self.delay = float(directions.get("delay", self.server.delay_ms)) / 1000
         digest = hashlib.sha256(data).hexdigest()[:32]
         name = self.due(directions, digest)
-        self.status = None
+        self.status = self.wait = None
         entry = {
             "number": self.server.number(), "path": self.path, "model": self.asked.get("model"),
-            "seed": self.asked.get("seed"), "digest": digest, "stream": bool(self.asked.get("stream")), "fault": name,
+            "seed": self.asked.get("seed"), "digest": digest, "mark": mark(self.asked),
+            "stream": bool(self.asked.get("stream")), "fault": name,
         }
         self.server.record(dict(entry, what="request"))
+        try:
+            self.answer(name)
+        except OSError:
+            self.server.record(dict(entry, what="cut"))
+            raise
+        said = {} if name else {"text": hashlib.sha256(good_text(self.asked)[0].encode()).hexdigest()[:32]}
+        if self.wait is not None:
+            said["until"] = self.wait
+        self.server.record(dict(entry, what="answer", status=self.status, **said))
+
+    def answer(self, name):
         if name is None:
             self.good()
         elif name in FAULTS:
             FAULTS[name](self)
         else:
             self.json(400, error(f"this server knows no fault {name!r}"))
-        self.server.record(dict(entry, what="answer", status=self.status))
 
     def directions(self):
         """Splits the path into pairs before the API and the rest."""
         parts = self.path.split("?")[0].split("/")[1:]
         pairs = {}
-        while len(parts) >= 2 and parts[0] in ("fault", "delay", "times", "first", "storm"):
+        while len(parts) >= 2 and parts[0] in ("fault", "delay", "times", "first", "storm", "case"):
             pairs[parts[0]] = parts[1]
             parts = parts[2:]
         return pairs, "/" + "/".join(parts)
@@ -682,7 +715,8 @@ class Turn(BaseHTTPRequestHandler):
             name, times = (model.split(":") + [None])[1:3]
         if "storm" in directions:
             seed, percent = directions["storm"].split("-")
-            dice = hashlib.sha256(f"{seed} {digest} {self.server.count('storm', digest)}".encode()).digest()
+            again = self.server.count("storm " + directions.get("case", ""), digest)
+            dice = hashlib.sha256(f"{seed} {digest} {again}".encode()).digest()
             return STORM[dice[1] % len(STORM)] if dice[0] * 100 < int(percent) * 256 else None
         if name is not None and "first" in directions:
             return name if self.server.count(name, "any request") < int(directions["first"]) else None

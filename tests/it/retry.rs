@@ -91,6 +91,13 @@ fn only_what_failed_is_asked_and_the_rows_are_those_of_an_undisturbed_run() {
     assert_eq!(steps(&project), steps(&calm), "a case counts once");
     audited(&project);
 
+    // Killed between its last case and its results, it would leave those of before.
+    fs::write(project.path("rows.jsonl"), "old").expect("written");
+    fs::write(project.run_folder().join("owed"), "").expect("written");
+    assert!(text(&project.run(&["resume"]).stderr).contains("results: "));
+    assert_eq!(rows(&project), rows(&calm));
+    assert!(!project.run_folder().join("owed").exists());
+
     let nothing = project.run(&["retry"]);
     assert!(nothing.status.success());
     assert!(text(&nothing.stderr).contains("nothing is asked again"), "{}", text(&nothing.stderr));

@@ -73,3 +73,28 @@ fn so_many_items_are_the_whole_run() {
     let table = fs::read_to_string(first.path("out.jsonl")).expect("it is over");
     assert_eq!(table.lines().count(), 3);
 }
+
+#[test]
+fn spent_money_is_exit_6_and_more_of_it_goes_on() {
+    let priced = |stop: &str| {
+        let project = project(stop);
+        let yaml = fs::read_to_string(project.path(FILE)).expect("just written");
+        let models =
+            "models: { dear: { price: { input: 1 USD/k, output: 2 USD/k } } }\nbackends: { here: { base_url: sim } }";
+        let named = yaml.replace("pro: { max_tokens: 20 }", "pro: { model: dear, max_tokens: 20 }");
+        project.write(FILE, &format!("{named}{models}\n"));
+        project
+    };
+    let stopped = priced("stop: { budget: { cost: 0.30 USD } }");
+    let (code, talk) = run(&stopped, &["run", FILE]);
+    assert_eq!(code, Some(6), "{talk}");
+    assert!(talk.contains("of 0.30 USD are spent"), "{talk}");
+    let (code, talk) = run(&stopped, &["resume"]);
+    assert_eq!(code, Some(6), "the budget is the whole run's: {talk}");
+    let (code, talk) = run(&stopped, &["resume", "--set", "stop.budget.cost=500 USD"]);
+    assert_eq!(code, Some(1), "ten cases fail: {talk}");
+    let whole = priced("");
+    assert_eq!(run(&whole, &["run", FILE]).0, Some(1));
+    let table = |project: &Project| fs::read_to_string(project.path("out.jsonl")).expect("it is over");
+    assert_eq!(table(&stopped), table(&whole));
+}

@@ -50,7 +50,7 @@ impl LineDisplay {
             }
             Live::Piece { .. } => return,
             Live::Total(total) => self.progress.expect(*total),
-            Live::Budget { tokens, time } => self.progress.afford(*tokens, *time),
+            Live::Budget(budgets) => self.progress.afford(budgets.tokens, budgets.cost, budgets.time),
             Live::InFlight(calls) => self.progress.fly(*calls),
         }
         self.draw(now);

@@ -80,7 +80,7 @@ impl TalkDisplay {
             Live::Facts(facts) => facts.iter().for_each(|fact| self.learn(fact)),
             Live::Piece { id, text, .. } => self.hear(id.clone(), text),
             Live::Total(total) => self.total = *total,
-            Live::Budget { .. } | Live::InFlight(_) => {}
+            Live::Budget(_) | Live::InFlight(_) => {}
         }
         self.show();
     }

@@ -71,12 +71,43 @@ pub(super) const PAGES: &[Page] = &[
               `repeat`, `steps.<step>.<field>`, `status` and `error`.",
     },
     Page {
+        code: code::HISTORY,
+        means: "A chat is to continue the talk of a step that has none, or one for each element.",
+        wrong: "steps:\n  verdict:\n    judge: { actor: referee, question: Is tea good?, choose: [yes, no] }\n  ask:\n    \
+                chat: { actor: pro, prompt: Why?, history: verdict }\n",
+        right: "steps:\n  opinion:\n    chat: { actor: pro, prompt: Is tea good? }\n  ask:\n    chat: { actor: pro, \
+                prompt: Why?, history: opinion }\n",
+        why: "What a chat continues is sent before its prompt: prompts as the user's words, answers as the model's own. \
+              A judge's verdict or a value is no such talk; a prompt can read it, as it can the lists of `for_each`.",
+    },
+    Page {
         code: code::MIXED_STOP,
         means: "Under one `all` of the run's stop stand conditions that cannot be tested together.",
         wrong: "stop: { all: [{ items: { n: 100 } }, { budget: { tokens: 1M } }] }\n",
         right: "stop: { any: [{ items: { n: 100 } }, { budget: { tokens: 1M } }] }\n",
         why: "`items` counts along the order of the input, so that it stops at the same item whatever the timing. \
               `budget` and `errors` act at once, wherever the run is. The two meet under `any` alone.",
+    },
+    Page {
+        code: code::SENSELESS_STOP,
+        means: "A condition of the run's stop holds before anything has been asked, or nothing that may happen makes it \
+                hold.",
+        wrong: "stop: { any: [{ budget: { tokens: 1M } }, { not: { errors: { count: 3 } } }] }\n",
+        right: "stop: { all: [{ budget: { tokens: 1M } }, { not: { errors: { count: 3 } } }] }\n",
+        why: "At its start a run has spent nothing and nothing has failed, so that `not` of a budget or of errors holds \
+              at once. It makes sense beside something that must hold, under `all`: so much is spent while fewer \
+              than three cases have failed.",
+    },
+    Page {
+        code: code::NO_PRICE,
+        means: "The run may spend so much money, and nobody says what a model costs that it asks.",
+        wrong: "models: { small: { model: llama3.2 } }\nactors: { pro: { model: small }, con: { model: small }, referee: { \
+                model: small } }\nstop: { budget: { cost: 2.50 USD } }\n",
+        right: "models: { small: { model: llama3.2, price: { input: 0.15 USD/M, output: 0.60 USD/M } } }\nactors: { pro: { \
+                model: small }, con: { model: small }, referee: { model: small } }\nstop: { budget: { cost: 2.50 USD } \
+                }\n",
+        why: "Cost is counted from the tokens that servers tell and from `price` in the entries of `models`. A model \
+              without a price would be spent on without end. What runs inside of pipe is free.",
     },
     Page {
         code: code::MATRIX,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::plan_for_tests::plan;
 use super::*;
+use crate::base::{MicroUsd, Price};
 use crate::event::Usage;
-use crate::plan::{Halt, Plan};
+use crate::plan::{Actor, Halt, Plan};
 
 fn with(halt: Option<Halt>) -> Arc<Plan> {
     let plan = Arc::into_inner(plan()).expect("nobody else holds it");
@@ -59,6 +60,43 @@ fn too_many_failures_stop_a_run_until_more_are_allowed() {
     let (world, outcome) = ended(world);
     assert_eq!(outcome, RunOutcome::Complete);
     assert_eq!(first_difference(&world, &calm), None);
+}
+
+#[test]
+fn money_is_counted_over_processes_by_the_prices_of_the_plan() {
+    let priced = |halt: Option<Halt>| {
+        let plan = Arc::into_inner(with(halt)).expect("nobody else holds it");
+        let price = Price { input: MicroUsd(1_000_000), output: MicroUsd(2_000_000), cached: None };
+        let actors = plan.actors.iter().map(|actor| Actor { price: Some(price), ..actor.clone() }).collect();
+        Arc::new(Plan { actors, ..plan })
+    };
+    let calm = World::of(priced(None), 1).run(false);
+    // An answer is 20 tokens of the prompt and 10 of its own: 40 millionths.
+    let (mut world, outcome) = ended(World::of(priced(Some(Halt::Cost(MicroUsd(200)))), 1));
+    assert_eq!(condition(&outcome), "budget");
+    let sends = world.sends;
+    assert!(sends < calm.sends, "five answers reach it, {sends} of {} were asked for", calm.sends);
+    world.crash();
+    let (mut world, outcome) = ended(world);
+    assert_eq!((condition(&outcome), world.sends), ("budget", sends), "what was spent survives");
+
+    world.plan = priced(Some(Halt::Cost(MicroUsd(1_000_000))));
+    world.crash();
+    let (world, outcome) = ended(world);
+    assert_eq!(outcome, RunOutcome::Complete);
+    assert_eq!(first_difference(&world, &calm), None);
+}
+
+#[test]
+fn what_must_not_hold_keeps_a_run_going() {
+    let failed = World::new(1).run(false).engine.state().cases.failed;
+    let count = |count: u64| NonZeroU32::new(u32::try_from(count).expect("small")).expect("not 0");
+    let unless = |most: u64| {
+        let failures = Halt::Not(Box::new(Halt::Failed(count(most))));
+        World::of(with(Some(Halt::All(vec![Halt::Tokens(60), failures]))), 1)
+    };
+    let (_, outcome) = ended(unless(failed + 1));
+    assert_eq!(condition(&outcome), "budget");
 }
 
 #[test]

@@ -40,12 +40,20 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
     let regex = regex::Regex::new("x").expect("valid");
     let form = AnswerSchema::new(serde_json::json!({ "type": "object" })).expect("a schema");
     let expression = templates.add_expression("true").expect("compiles");
-    let chat = |actor| StepKind::Chat(Chat { actor: ActorIdx(actor), prompt: any, form: None });
+    let chat = |actor| StepKind::Chat(Chat { actor: ActorIdx(actor), prompt: any, form: None, history: Vec::new() });
     let parts = Course { for_each: Some(ForEach::Found(expression)), ..Course::default() };
     let maybe = Course { when: Some(expression), on_error: OnError::Skip, ..Course::default() };
     let steps = vec![
-        step("brief", vec![], StepKind::Chat(Chat { actor: ActorIdx(0), prompt: any, form: None })),
-        step("aside", vec![], StepKind::Chat(Chat { actor: ActorIdx(2), prompt: any, form: Some((form, 2)) })),
+        step(
+            "brief",
+            vec![],
+            StepKind::Chat(Chat { actor: ActorIdx(0), prompt: any, form: None, history: Vec::new() }),
+        ),
+        step(
+            "aside",
+            vec![],
+            StepKind::Chat(Chat { actor: ActorIdx(2), prompt: any, form: Some((form, 2)), history: Vec::new() }),
+        ),
         step(
             "debate",
             vec![StepIdx(0)],

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Compiler;
 use super::cast::Cast;
 use super::judge::DEFAULT_REPAIRS;
-use super::scope::{Checked, Role};
+use super::scope::{Checked, Role, fields_of, is_for_each};
 use crate::base::StepName;
 use crate::diag::{Diagnostic, Span, code};
 use crate::plan::graph::Waits;
 use crate::plan::{ActorIdx, Chat, Course, Step, StepIdx, StepKind};
 use crate::spec::{self, Entry, Spanned, Table};
+
+/// Talks that one chat continues: each is asked, hashed and sent again with every chat that continues it.
+const MOST_TALKS: usize = 100;
 
 /// A step before the others' places are known.
 struct Draft {
@@ -18,6 +21,8 @@ struct Draft {
     kind: Option<StepKind>,
     course: Option<Course>,
     waits: Vec<Wait>,
+    /// What a chat continues.
+    history: Vec<Spanned<String>>,
 }
 
 /// One step's reason to wait for another.
@@ -37,21 +42,51 @@ impl Compiler<'_> {
         let in_order = order.iter().enumerate().map(|(place, draft)| (drafts[*draft].name.as_str(), StepIdx(place)));
         let places: BTreeMap<&str, StepIdx> = in_order.collect();
         let place = |name: &str| places.get(name).copied();
-        let mut steps = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
+        let mut talks: Vec<Vec<StepIdx>> = Vec::new();
         for draft in &order {
             let draft = &drafts[*draft];
             let after: BTreeSet<StepIdx> = draft.waits.iter().filter_map(|wait| place(&wait.step)).collect();
             let reads = draft.waits.iter().filter(|wait| wait.reads);
-            let reads: BTreeSet<StepIdx> = reads.filter_map(|wait| place(&wait.step)).collect();
+            let mut reads: BTreeSet<StepIdx> = reads.filter_map(|wait| place(&wait.step)).collect();
+            let mut kind = draft.kind.clone()?;
+            let mut continued = Vec::new();
+            if let StepKind::Chat(chat) = &mut kind {
+                chat.history = draft.history.iter().filter_map(|name| place(&name.value)).collect();
+                continued = self.talks(draft, &chat.history, &talks)?;
+                // What was asked there is asked here once more, so it reads the same.
+                reads.extend(continued.iter().flat_map(|&earlier| steps[earlier.0].reads.iter().copied()));
+            }
+            talks.push(continued);
             steps.push(Step {
                 name: draft.name.clone(),
-                after: after.into_iter().collect(),
+                after: after.union(&reads).copied().collect(),
                 reads: reads.into_iter().collect(),
                 course: draft.course.clone()?,
-                kind: draft.kind.clone()?,
+                kind,
             });
         }
         Some(steps)
+    }
+
+    /// Returns all that a chat continues, from what the steps before it continue.
+    fn talks(&mut self, draft: &Draft, history: &[StepIdx], earlier: &[Vec<StepIdx>]) -> Option<Vec<StepIdx>> {
+        let mut talks: Vec<StepIdx> = Vec::new();
+        for &step in history {
+            for &talk in earlier[step.0].iter().chain([&step]) {
+                if !talks.contains(&talk) {
+                    talks.push(talk);
+                }
+            }
+        }
+        if talks.len() <= MOST_TALKS {
+            return Some(talks);
+        }
+        let message = format!("step `{}` continues {} talks", draft.name, talks.len());
+        let diagnostic = Diagnostic::error(code::HISTORY, message)
+            .at(&draft.history.last()?.span, format!("at most {MOST_TALKS}, those that these continue included"));
+        self.report.push(diagnostic.help("talk that goes on and on is a `dialogue`"));
+        None
     }
 
     fn step(&mut self, entry: &Entry<spec::Step>, cast: Option<&Cast>) -> Draft {
@@ -59,10 +94,16 @@ impl Compiler<'_> {
         let mut waits = Vec::new();
         let mut kind = None;
         let mut course = Some(Course::default());
+        let mut history = Vec::new();
         if let Some(step) = &entry.value {
             self.sees.each = step.for_each.is_some();
             if let Some(chat) = &step.chat {
                 kind = self.chat(entry, chat, cast, &mut waits).map(StepKind::Chat);
+                for earlier in chat.history.iter().flat_map(|names| &names.0) {
+                    self.check_history(name, earlier);
+                    waits.push(Wait { step: earlier.value.clone(), at: earlier.span.clone(), reads: true });
+                    history.push(earlier.clone());
+                }
             }
             if let Some(dialogue) = &step.dialogue {
                 let read = self.dialogue(name, dialogue, cast);
@@ -90,7 +131,7 @@ impl Compiler<'_> {
                 waits.push(Wait { step: earlier.value.clone(), at: earlier.span.clone(), reads: false });
             }
         }
-        Draft { name: StepName::from(name.as_str()), kind, course, waits }
+        Draft { name: StepName::from(name.as_str()), kind, course, waits, history }
     }
 
     fn chat(
@@ -113,7 +154,8 @@ impl Compiler<'_> {
             Some(source) => Some((self.answer_schema(step, source)?, repair)),
             None => None,
         };
-        Some(Chat { actor: actor?, prompt: prompt?.id, form })
+        // The places of steps are not known yet.
+        Some(Chat { actor: actor?, prompt: prompt?.id, form, history: Vec::new() })
     }
 
     /// Checks that `schema` and `repair` stand beside something that has one answer.
@@ -154,6 +196,33 @@ impl Compiler<'_> {
             return None;
         }
         cast?.find(&name.value)
+    }
+
+    /// Checks that a chat continues something that is one talk.
+    fn check_history(&mut self, step: &str, name: &Spanned<String>) {
+        self.check_after(name);
+        let spec = self.spec;
+        let earlier = spec.steps.as_ref().and_then(|steps| steps.get(&name.value));
+        let Some(earlier) = earlier.and_then(|entry| entry.value.as_ref()) else { return };
+        let Some((kind, fields)) = fields_of(earlier) else { return };
+        let (message, reason, help) = if earlier.chat.is_none() && earlier.dialogue.is_none() {
+            let message = format!("`history` of step `{step}` names `{}`, which is no talk", name.value);
+            let help = format!(
+                "`history` takes `chat` and `dialogue` steps; a prompt reads what others give: {{{{ steps.{}.{} }}}}",
+                name.value, fields[0]
+            );
+            (message, format!("it is a {kind}"), help)
+        } else if is_for_each(Some(earlier)) {
+            let message = format!("`history` of step `{step}` names `{}`, which is many talks", name.value);
+            let help = format!(
+                "its `for_each` makes one for each element; a prompt reads them as a list: {{{{ steps.{}.{} }}}}",
+                name.value, fields[0]
+            );
+            (message, "one for each element".to_owned(), help)
+        } else {
+            return;
+        };
+        self.report.push(Diagnostic::error(code::HISTORY, message).at(&name.span, reason).help(help));
     }
 
     fn check_after(&mut self, name: &Spanned<String>) {

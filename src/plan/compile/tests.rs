@@ -177,6 +177,22 @@ fn a_template_that_fails_on_a_row_costs_no_call() {
 }
 
 #[test]
+fn a_chat_continues_only_so_many_talks() {
+    let file = |chats: usize| {
+        let mut text =
+            "version: 1\nactors: { ann: {} }\nsteps:\n  s0: { chat: { actor: ann, prompt: x } }\n".to_owned();
+        for chat in 1..chats {
+            text += &format!("  s{chat}: {{ chat: {{ actor: ann, prompt: x, history: s{} }} }}\n", chat - 1);
+        }
+        text
+    };
+    let plan = plan_of(&file(101), &plain());
+    assert_eq!(plan.steps[100].reads.len(), 100);
+    assert_eq!(codes(&file(102), &plain()), ["P0408"]);
+    assert_eq!(codes(&file(5_000), &plain()), ["P0408"], "the first one is enough, and is found at once");
+}
+
+#[test]
 fn overrides_survive_the_journal() {
     let overrides = Overrides { seed: Some(3), set: vec![("a".to_owned(), "b".to_owned())], ..plain() };
     let text = serde_json::to_string(&overrides).expect("plain data");
