@@ -89,6 +89,10 @@ impl Output {
                 let beside = beside(path, run);
                 let new = Replacement { path, format: format_of(path), open: &open, beside: &beside, note: &note };
                 new.write(&reader, &layout)?;
+                match std::fs::remove_file(run.path.join(OWED)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                    Ok(()) | Err(_) => {}
+                }
                 Ok(Some(path.clone()))
             }
         }
