@@ -123,8 +123,10 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
             return Err(CommandError::new(Exit::JournalUnusable, with_causes(&error)).help(KEPT));
         }
     };
-    let tally = if ended.facts_lost { tally_of(&journal)? } else { tally };
-    let complete = ended.outcome == RunOutcome::Complete;
+    // What was over ahead of its turn was shown, and does not count.
+    let again = ended.facts_lost || matches!(ended.outcome, RunOutcome::Enough(_));
+    let tally = if again { tally_of(&journal)? } else { tally };
+    let complete = ended.outcome.is_complete();
     let results = if complete { output.write(&dir, &plan, printer)? } else { None };
     let results = results.map(|path| shown(&path));
     let mut summary = tally.summary(&dir.id);
@@ -187,8 +189,8 @@ fn exit_of(plan: &Plan, outcome: &RunOutcome, tally: &Tally) -> Exit {
     match outcome {
         RunOutcome::Stopped(StopCause::Condition(reached)) if reached.condition == "budget" => Exit::Budget,
         RunOutcome::Stopped(StopCause::Condition(_)) => Exit::GateFailed,
-        RunOutcome::Complete if !tolerable(plan, tally) => Exit::GateFailed,
-        RunOutcome::Complete => Exit::Done,
+        RunOutcome::Complete | RunOutcome::Enough(_) if !tolerable(plan, tally) => Exit::GateFailed,
+        RunOutcome::Complete | RunOutcome::Enough(_) => Exit::Done,
         RunOutcome::Stopped(StopCause::Interrupt) => Exit::Interrupted,
         RunOutcome::Stopped(StopCause::Terminate | StopCause::Command | StopCause::Cancel) => Exit::Terminated,
         RunOutcome::Stopped(StopCause::BackendUnusable { .. }) => Exit::BackendUnusable,
@@ -223,7 +225,7 @@ fn journal_lookup(journal: &std::path::Path) -> Result<Box<Lookup>, CommandError
 /// The journal cannot be read.
 pub(super) fn tally_of(journal: &std::path::Path) -> Result<Tally, CommandError> {
     let reader = Reader::open(journal).map_err(|error| CommandError::journal(&error))?;
-    let mut tally = Tally::default();
+    let mut tally = Tally::up_to(reader.last_that_counts().map_err(|error| CommandError::journal(&error))?);
     reader
         .events_after(EventSeq::default(), &mut |_, recorded| {
             tally.add(&recorded);

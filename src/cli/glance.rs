@@ -48,7 +48,7 @@ pub(super) fn glance(dir: &RunDir) -> Result<Glance, JournalError> {
 pub(super) fn status(dir: &RunDir, last: Option<&Event>) -> RunStatus {
     match last {
         Some(Event::RunEnded(ended)) => match ended.outcome {
-            RunOutcome::Complete => RunStatus::Complete,
+            RunOutcome::Complete | RunOutcome::Enough(_) => RunStatus::Complete,
             RunOutcome::Stopped(StopCause::Cancel) => RunStatus::Cancelled,
             RunOutcome::Stopped(_) => RunStatus::Stopped,
         },

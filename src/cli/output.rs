@@ -258,9 +258,11 @@ fn rows(
 ) -> Result<(), CommandError> {
     let mut trouble: Option<CommandError> = None;
     let empty: Arc<str> = Arc::from("");
+    let last = reader.last_that_counts().map_err(|error| CommandError::journal(&error))?;
     reader
         .cases(CaseNo(0), &mut |record| {
-            let Some(settled) = record.settled.as_ref().filter(|_| trouble.is_none()) else { return Ok(()) };
+            let counts = trouble.is_none() && last.is_none_or(|last| record.admitted.case <= last);
+            let Some(settled) = record.settled.as_ref().filter(|_| counts) else { return Ok(()) };
             let no = Some(record.admitted.case);
             // A damaged text is told as that, not as one that is missing.
             let damage = Cell::new(None);

@@ -87,7 +87,8 @@ pub(super) fn say(
     let cells = plan.all_cells().count() as u64;
     let of_cells =
         if plan.matrix.is_empty() { String::new() } else { format!(" in {} of the matrix", counted(cells, "cell")) };
-    printer.line(&format!("  {}{of_cells}{known}", counted(forecast.cases, "case")))?;
+    let most = if plan.evidence.is_some() { "at most " } else { "" };
+    printer.line(&format!("  {most}{}{of_cells}{known}", counted(forecast.cases, "case")))?;
     let kind = plan.steps.iter().map(|step| step.kind.word().len()).max().unwrap_or(0);
     let name = plan.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0);
     for (step, line) in plan.steps.iter().zip(&lines) {
@@ -107,7 +108,8 @@ pub(super) fn say(
     } else {
         format!(", counting one element of {}: how many there are the run finds out", fans.join(", "))
     };
-    printer.line(&format!("  {} in all{fans}; nothing was sent", range(all)))?;
+    let early = if plan.evidence.is_some() { ", fewer when `stop` has seen enough" } else { "" };
+    printer.line(&format!("  {} in all{early}{fans}; nothing was sent", range(all)))?;
     for said in [tokens.all.say(earlier), tokens.all.cost.say(plan)].into_iter().flatten() {
         printer.line(&format!("  {said}"))?;
     }

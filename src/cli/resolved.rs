@@ -7,8 +7,8 @@ use crate::base::Millis;
 use crate::event::{BackendResolved, RunStarted};
 use crate::judge::number;
 use crate::plan::{
-    Assert, BackendUrl, Chat, Check, Concurrency, Course, Dialogue, FileItems, ForEach, Halt, History, Items,
-    ModelChoice, OnError, Operand, Order, Plan, Step, StepKind, Stop, Wanted,
+    Assert, BackendUrl, Chat, Check, Concurrency, Condition, Course, Dialogue, Evidence, FileItems, ForEach, Halt,
+    History, Items, ModelChoice, OnError, Operand, Order, Plan, Step, StepKind, Stop, Wanted,
 };
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
@@ -34,6 +34,12 @@ pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
     }
     if let Some(halt) = &plan.halt {
         tree.insert("stop".to_owned(), self::halt(halt));
+    }
+    if let Some(evidence) = &plan.evidence {
+        let enough = self::enough(plan, evidence, &evidence.condition);
+        let halt = tree.remove("stop");
+        let stop = halt.map_or_else(|| enough.clone(), |halt| json!({ "any": [halt, enough] }));
+        tree.insert("stop".to_owned(), stop);
     }
     if plan.tolerated > 0.0 {
         tree.insert("tolerate".to_owned(), json!(plan.tolerated));
@@ -367,6 +373,20 @@ fn halt(halt: &Halt) -> Value {
         Halt::Time(time) => json!({ "budget": { "time": length(*time) } }),
         Halt::Failed(count) => json!({ "errors": { "count": count } }),
         Halt::FailedShare { fraction, after } => json!({ "errors": { "fraction": fraction, "after": after } }),
+    }
+}
+
+fn enough(plan: &Plan, evidence: &Evidence, condition: &Condition) -> Value {
+    let of = |place: &usize| plan.templates.expression(evidence.observed[*place].expr);
+    let each = |conditions: &[Condition]| -> Value {
+        conditions.iter().map(|inner| enough(plan, evidence, inner)).collect()
+    };
+    match condition {
+        Condition::Any(conditions) => json!({ "any": each(conditions) }),
+        Condition::All(conditions) => json!({ "all": each(conditions) }),
+        Condition::Not(condition) => json!({ "not": enough(plan, evidence, condition) }),
+        Condition::Holds(place) => json!({ "expr": of(place) }),
+        Condition::Decided(place) => json!({ "decided": { "of": of(place) } }),
     }
 }
 

@@ -137,6 +137,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         seed: plan.seed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: resolved,
+        cases: plan.evidence.is_some().then_some(survey.cases),
         prices: plan.prices(),
         cell_prices: plan.cell_prices(),
     };

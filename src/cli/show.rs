@@ -85,7 +85,8 @@ pub(super) fn open(dir: &RunDir) -> Result<Reader, CommandError> {
 
 /// Folds all of a run's events.
 fn summary_of(dir: &RunDir, reader: &Reader) -> Result<Summary, CommandError> {
-    let mut tally = Tally::default();
+    let last_case = reader.last_that_counts().map_err(|error| CommandError::journal(&error))?;
+    let mut tally = Tally::up_to(last_case);
     let mut last: Option<Event> = None;
     let mut add = |_: EventSeq, recorded: crate::event::Recorded| -> Result<(), JournalError> {
         tally.add(&recorded);
@@ -104,7 +105,9 @@ fn summary_of(dir: &RunDir, reader: &Reader) -> Result<Summary, CommandError> {
 /// Reads the first cases, and no more of the journal than that.
 fn first_cases(reader: &Reader) -> Result<Vec<CaseRecord>, CommandError> {
     let mut cases = Vec::new();
-    for number in 0..LISTED as u64 {
+    let last = reader.last_that_counts().map_err(|error| CommandError::journal(&error))?;
+    let count = last.map_or(LISTED as u64, |CaseNo(last)| (last + 1).min(LISTED as u64));
+    for number in 0..count {
         match reader.case(CaseNo(number)).map_err(|error| CommandError::journal(&error))? {
             Some(case) => cases.push(case),
             None => break,
@@ -117,8 +120,10 @@ fn first_cases(reader: &Reader) -> Result<Vec<CaseRecord>, CommandError> {
 fn failed(reader: &Reader, args: &ShowArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
     let mut listed: Vec<CaseRecord> = Vec::new();
     let mut count = 0_u64;
+    let last = reader.last_that_counts().map_err(|error| CommandError::journal(&error))?;
     let mut look = |case: CaseRecord| -> Result<(), JournalError> {
-        if case.settled.as_ref().is_some_and(|settled| settled.status == CaseStatus::Failed) {
+        let counts = last.is_none_or(|last| case.admitted.case <= last);
+        if counts && case.settled.as_ref().is_some_and(|settled| settled.status == CaseStatus::Failed) {
             count += 1;
             if args.json || listed.len() < LISTED {
                 listed.push(case);

@@ -161,8 +161,8 @@ pub(super) async fn cancel(args: &CancelArgs, home: &Home, printer: &mut Printer
             Heard::Done | Heard::Over(RunOutcome::Stopped(StopCause::Cancel)) => {}
             // Its process ended in another way just now: what is left is a run like any other that nobody works on.
             Heard::Over(RunOutcome::Stopped(_)) | Heard::Gone => record(&dir)?,
-            Heard::Over(RunOutcome::Complete) => {
-                return over(&dir, &Heard::Over(RunOutcome::Complete), args.json, printer);
+            Heard::Over(outcome @ (RunOutcome::Complete | RunOutcome::Enough(_))) => {
+                return over(&dir, &Heard::Over(outcome), args.json, printer);
             }
         }
     } else {
@@ -272,7 +272,7 @@ fn heard(
 /// Says how a run ended before an order reached it.
 fn over(dir: &RunDir, heard: &Heard, as_json: bool, printer: &mut Printer) -> Result<Exit, CommandError> {
     let (result, says) = match heard {
-        Heard::Over(RunOutcome::Complete) => ("complete", format!("{} is complete", dir.id)),
+        Heard::Over(RunOutcome::Complete | RunOutcome::Enough(_)) => ("complete", format!("{} is complete", dir.id)),
         Heard::Over(RunOutcome::Stopped(StopCause::Cancel)) => ("cancelled", format!("{} is cancelled", dir.id)),
         Heard::Over(RunOutcome::Stopped(cause)) => {
             ("stopped", format!("{} was stopped {}", dir.id, stop_phrase(cause)))

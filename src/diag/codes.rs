@@ -62,6 +62,7 @@ codes! {
     MIXED_STOP = "P0420": "conditions under `all` of the run's stop that cannot be tested together.";
     SENSELESS_STOP = "P0421": "a condition that holds before the first call, or that nothing can make hold.";
     NO_PRICE = "P0422": "a budget in money, and a model whose price is not known.";
+    MIXED_CELLS = "P0423": "a majority over all cells of a matrix together.";
     SCALE = "P0430": "a scale that is none, or names for scores that it does not have.";
     VOTING = "P0431": "votes that cannot be counted as asked, or an order that what is asked does not have.";
     ANSWER_SCHEMA = "P0432": "a schema for answers that is none, too large, or points elsewhere.";

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 
 use crate::base::{AttemptNo, CaseNo, Digest, ItemId};
 use crate::event::{
-    CaseReopened, Evaluation, FailureKind, Recorded, Report, RunOutcome, RunResumed, RunStarted, RunTuned, StopCause,
+    CaseReopened, Evaluation, FailureKind, Observation, Recorded, Report, RunOutcome, RunResumed, RunStarted, RunTuned,
+    StopCause,
     TaskAdopted,
 };
 use crate::plan::{BackendIdx, Call, CellIdx, Ground, Place, StepIdx, Timeouts};
@@ -67,6 +68,8 @@ pub enum Input {
     Returned(Ticket, Box<Report>),
     /// Something has been evaluated.
     Evaluated(TaskKey, Box<Evaluation>),
+    /// A case that is over has been looked at.
+    Observed(CaseNo, Vec<Option<Observation>>),
     /// Someone wants the run to stop; a second time skips ahead.
     Stop(StopCause),
     /// Someone wants no new call to start; nothing when none does already, or the run is stopping.
@@ -110,6 +113,8 @@ pub enum Effect {
     StartCall(Box<StartCall>),
     /// Evaluate something; needs no model, and gives the same however often it is done.
     Evaluate(Box<Evaluate>),
+    /// Look at a case that is over for what the condition on evidence asks; gives the same however often it is done.
+    Observe(Box<Observe>),
     /// Give a request up at once and return it as failed in this way.
     CancelCall(Ticket, FailureKind),
     /// Return every request that is still queued as cancelled.
@@ -128,6 +133,15 @@ pub struct Evaluate {
     /// What is to be found out.
     pub question: Question,
     /// What it is made from.
+    pub ground: Ground,
+}
+
+/// A case to look at.
+#[derive(Debug)]
+pub struct Observe {
+    /// Which.
+    pub case: CaseNo,
+    /// What the expressions are made from; its step says nothing.
     pub ground: Ground,
 }
 

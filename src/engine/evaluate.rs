@@ -15,7 +15,8 @@ use crate::plan::Ground;
 impl Engine {
     /// Asks for an evaluation, unless it is under way or the run is stopping.
     pub(super) fn evaluate(&mut self, step: &mut Step, key: TaskKey, question: Question) {
-        if self.flow.stopping.is_some() || !self.flow.evaluating.insert(key) {
+        let over = self.flow.stopping.is_some() || self.state.prefix.met().is_some();
+        if over || !self.flow.evaluating.insert(key) {
             return;
         }
         let ground = self.ground(key);

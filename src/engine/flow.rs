@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::breaker::{Minute, Trials};
 use super::call::{Key, TaskKey, Ticket};
-use crate::base::{AttemptNo, Timestamp};
+use crate::base::{AttemptNo, CaseNo, Timestamp};
 use crate::event::{Stage, StopCause};
 
 /// Queues and requests of a live run.
@@ -16,6 +16,8 @@ pub(super) struct Flow {
     pub(super) delayed: BTreeSet<(Timestamp, Key)>,
     /// Tasks of which something is being evaluated.
     pub(super) evaluating: BTreeSet<TaskKey>,
+    /// Cases that are being looked at.
+    pub(super) observing: BTreeSet<CaseNo>,
     /// Total limits of requests that have been sent.
     pub(super) deadlines: BTreeSet<(Timestamp, Ticket)>,
     /// How far a stop has gone.
@@ -87,6 +89,7 @@ impl Flow {
             lanes: slots.iter().map(lane).collect(),
             delayed: BTreeSet::new(),
             evaluating: BTreeSet::new(),
+            observing: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             stopping: None,
             finished: false,

@@ -53,6 +53,9 @@ impl Engine {
         if in_flight != self.flow.in_flight() {
             return Err(format!("{in_flight} in flight by the journal, {} waited for", self.flow.in_flight()));
         }
+        if let Some(case) = self.flow.observing.iter().find(|case| !self.state.open.contains_key(case)) {
+            return Err(format!("case {case} is looked at and settled"));
+        }
         for (lane, plan) in self.flow.lanes.iter().zip(&self.plan.backends) {
             if lane.started.len() > lane.limit() + lane.surplus {
                 return Err(format!("backend {} has {} of {} requests", plan.name, lane.started.len(), lane.limit()));

@@ -4,13 +4,15 @@
 //!
 //! The driver's side of the contract: make a step's events durable in order, only then perform its effects; never let
 //! `now` go backwards; sleep until [`Engine::next_wakeup`] and then give [`Input::Tick`]; answer each
-//! [`Effect::Evaluate`] with one [`Input::Evaluated`] and each
+//! [`Effect::Evaluate`] with one [`Input::Evaluated`], each [`Effect::Observe`] with one [`Input::Observed`] and each
 //! [`Effect::StartCall`] with exactly one [`Input::Returned`], soon after [`Effect::CancelCall`] asked for it; offer
 //! as many cases as [`Engine::wants_cases`] says.
 
 mod breaker;
 mod call;
+mod clock;
 mod evaluate;
+mod evidence;
 mod fan;
 mod flow;
 mod frontier;
@@ -28,11 +30,13 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use call::{Effect, ElementNo, Evaluate, Input, Key, Offered, Question, StartCall, Step, TaskKey, Ticket};
+pub use call::{
+    Effect, ElementNo, Evaluate, Input, Key, Observe, Offered, Question, StartCall, Step, TaskKey, Ticket,
+};
+pub use clock::Clock;
+pub use evidence::Prefix;
 pub use reopen::{Again, History};
 pub use replay::Replay;
 pub use spent::SpentBy;
-pub use state::{
-    CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState, chained,
-};
+pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState, chained};
 pub use step::{Engine, Options};

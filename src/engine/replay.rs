@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::clock::Clock;
+use super::evidence::Prefix;
 use super::spent::SpentBy;
 use super::state::{
-    BackendState, CallPhase, CallState, CaseState, Clock, ElementState, IllegalEvent, Opened, RunState, TaskState,
+    BackendState, CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState,
 };
 use super::step::{Engine, Options};
 use crate::base::{CaseNo, EachKey, StepName};
@@ -85,6 +87,8 @@ impl RunState {
             latest: self.clock.latest,
             open: open.collect(),
             backends: backends.collect(),
+            all_cases: self.all_cases,
+            prefix: self.prefix.snapshot(),
         }
     }
 
@@ -96,6 +100,8 @@ impl RunState {
         state.usage = snapshot.usage;
         state.spent = SpentBy::restore(plan, snapshot.spent)?;
         state.segment = snapshot.segment;
+        state.all_cases = snapshot.all_cases;
+        state.prefix = Prefix::restore(snapshot.prefix);
         state.paused_since = snapshot.paused_since;
         state.paused_ms = snapshot.paused_ms;
         state.clock = Clock { earlier_us: snapshot.earlier_us, began: snapshot.began, latest: snapshot.latest };

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::call::{ElementNo, Key, TaskKey};
+use super::clock::Clock;
+use super::evidence::Prefix;
 use super::spent::SpentBy;
 use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, Timestamp};
 use crate::event::{
@@ -38,17 +40,10 @@ pub struct RunState {
     pub open: BTreeMap<CaseNo, CaseState>,
     /// By the plan's order of backends.
     pub backends: Vec<BackendState>,
-}
-
-/// How long processes have worked on a run, the time between two of them left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Clock {
-    /// Those before the present one, in microseconds.
-    pub earlier_us: u64,
-    /// When the present one began.
-    pub began: Option<Timestamp>,
-    /// The latest event.
-    pub latest: Option<Timestamp>,
+    /// How many cases there will be, where the run's condition on evidence asks for it.
+    pub all_cases: Option<u64>,
+    /// What that condition has seen.
+    pub prefix: Prefix,
 }
 
 /// A case that is not settled.
@@ -150,17 +145,6 @@ pub struct IllegalEvent {
     pub why: String,
 }
 
-impl Clock {
-    fn tick(&mut self, at: Timestamp, takes_over: bool) {
-        if let (true, Some(began), Some(latest)) = (takes_over, self.began, self.latest) {
-            self.earlier_us += latest.micros_since(began);
-            self.began = Some(at);
-        }
-        self.began.get_or_insert(at);
-        self.latest = Some(at);
-    }
-}
-
 impl BackendState {
     /// Returns how long the breaker has been open in all, up to `now`.
     fn open_ms_until(&self, now: Timestamp) -> u64 {
@@ -224,6 +208,8 @@ impl RunState {
             clock: Clock::default(),
             open: BTreeMap::new(),
             backends: vec![fresh; plan.backends.len()],
+            all_cases: None,
+            prefix: Prefix::default(),
         }
     }
 
@@ -237,6 +223,7 @@ impl RunState {
         let done = match &recorded.event {
             Event::RunResumed(event) => {
                 self.segment = event.segment;
+                self.all_cases = event.cases.or(self.all_cases);
                 // The time between two processes is no one's: neither the calls' nor the limits'.
                 self.end_pause(at);
                 Ok(())
@@ -263,6 +250,7 @@ impl RunState {
             Event::CaseSettled(event) => match self.open.remove(&event.case) {
                 Some(_) => {
                     self.cases.settle(event.status);
+                    self.prefix.settle(plan, event, self.all_cases);
                     Ok(())
                 }
                 None => Err(format!("case {} is not open", event.case)),
@@ -278,10 +266,18 @@ impl RunState {
                     None => Err(format!("the plan has no backend {}", event.backend)),
                 }
             }
-            Event::RunStarted(_)
-            | Event::RunTuned(_)
+            Event::RunStarted(event) => {
+                self.all_cases = event.cases;
+                Ok(())
+            }
+            Event::StopReached(event) => {
+                if event.case.is_some() {
+                    self.prefix.tell();
+                }
+                Ok(())
+            }
+            Event::RunTuned(_)
             | Event::WindowTrimmed(_)
-            | Event::StopReached(_)
             | Event::DrainStage(_)
             | Event::RunEnded(_)
             | Event::RunFailed(_) => Ok(()),

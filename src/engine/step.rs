@@ -9,8 +9,8 @@ use super::frontier;
 use super::state::{CallPhase, RunState};
 use crate::base::{AttemptNo, CaseNo, Millis, Timestamp};
 use crate::event::{
-    AttemptId, AttemptStarted, CaseAdmitted, CaseReopened, CaseSettled, DrainStage, Event, FailureKind, Recorded,
-    RunEnded, RunOutcome, RunResumed, SourceEnded, Stage, StopCause, TimeoutPhase,
+    AttemptId, AttemptStarted, CaseAdmitted, CaseReopened, DrainStage, Event, FailureKind, Recorded, RunEnded, RunOutcome,
+    RunResumed, SourceEnded, Stage, StopCause, TimeoutPhase,
 };
 use crate::plan::{BackendIdx, Ground, Place, Plan, StepIdx, StepKind};
 
@@ -73,6 +73,7 @@ impl Engine {
             Input::Sent(ticket) => self.sent(ticket),
             Input::Returned(ticket, report) => self.returned(&mut step, ticket, *report),
             Input::Evaluated(key, evaluation) => self.evaluated(&mut step, key, *evaluation),
+            Input::Observed(case, observed) => self.observed(&mut step, case, observed),
             Input::Stop(cause) => self.stop(&mut step, cause),
             Input::Pause => self.pause(&mut step),
             Input::Unpause => self.unpause(&mut step),
@@ -113,9 +114,10 @@ impl Engine {
         });
         // Without a model nothing is ever sent; what is being evaluated will be a call, or is over at once.
         let target = if self.flow.lanes.is_empty() { EVALUATED_AHEAD } else { target };
-        let backlog = backlog + self.flow.evaluating.len();
+        let backlog = backlog + self.flow.evaluating.len() + self.flow.observing.len();
+        let ahead = usize::try_from(self.state.room_ahead(&self.plan)).unwrap_or(usize::MAX);
         // A plan whose first step waits at one backend must not starve the others, hence the sum over lanes.
-        target.saturating_sub(backlog).min(MOST_OPEN.saturating_sub(self.state.open.len()))
+        target.saturating_sub(backlog).min(MOST_OPEN.saturating_sub(self.state.open.len())).min(ahead)
     }
 
     /// Returns what has happened so far.
@@ -181,7 +183,7 @@ impl Engine {
         }
         let status = self.state.open.get(&number).and_then(frontier::case_status);
         if let Some(status) = status {
-            self.record(step, Event::CaseSettled(CaseSettled { case: number, status }));
+            self.settle_case(step, number, status);
         }
     }
 
@@ -391,7 +393,9 @@ impl Engine {
         let complete = self.state.source_ended && self.state.open.is_empty();
         let stopped = self.flow.stopping.as_ref().map(|stopping| stopping.cause.clone());
         let outcome = match stopped {
-            _ if self.flow.finished || self.flow.in_flight() > 0 || !self.flow.evaluating.is_empty() => return,
+            _ if self.flow.finished || self.flow.in_flight() > 0 => return,
+            _ if !self.flow.evaluating.is_empty() || !self.flow.observing.is_empty() => return,
+            _ if let Some(met) = self.state.prefix.met() => RunOutcome::Enough(met.clone()),
             _ if complete => RunOutcome::Complete,
             Some(cause) => RunOutcome::Stopped(cause),
             None => return,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+mod enough;
 mod given;
 mod halting;
 mod retrying;

@@ -4,6 +4,7 @@
 //! Start at [`Event`].
 
 mod codec;
+mod evidence;
 mod failure;
 mod flow;
 mod outcome;
@@ -12,6 +13,7 @@ mod snapshot;
 
 pub use codec::DecodeError;
 use codec::codec;
+pub use evidence::{Observation, SnapCounts, SnapPrefix};
 pub use failure::{Failure, FailureKind, TimeoutPhase};
 pub use flow::{Because, Element, ElementOutput, ElementSettled, Evaluated, Evaluation};
 pub use outcome::{
@@ -120,6 +122,9 @@ pub struct RunStarted {
     pub version: String,
     /// What each backend name stands for in this run.
     pub backends: Vec<BackendResolved>,
+    /// How many cases there will be, where a condition of the run's `stop` asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cases: Option<u64>,
     /// What the tokens of actors cost, as far as the pipeline says so.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prices: BTreeMap<ActorName, Price>,
@@ -161,6 +166,9 @@ pub struct RunResumed {
     pub version: String,
     /// What each backend name stands for from here on; only slots may differ from the start.
     pub backends: Vec<BackendResolved>,
+    /// How many cases there will be, as in [`RunStarted::cases`], counted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cases: Option<u64>,
 }
 
 /// See [`Event::RunTuned`].
@@ -314,6 +322,9 @@ pub struct CaseSettled {
     pub case: CaseNo,
     /// How it ended.
     pub status: CaseStatus,
+    /// What the run's condition on evidence finds in it, by the plan's order; none where it looks at nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<Option<Observation>>,
 }
 
 /// See [`Event::CapacityChanged`].

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ElementOutput, Failure};
-use crate::base::{ActorName, Digest, TokenCount};
+use crate::base::{ActorName, CaseNo, Digest, TokenCount};
 
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -308,6 +308,8 @@ impl CaseCounts {
 pub enum RunOutcome {
     /// Every case is settled.
     Complete,
+    /// The run has seen enough: what is after a case, in the order of admission, does not count.
+    Enough(StopReached),
     /// Some are not; a resume goes on.
     Stopped(StopCause),
 }
@@ -316,17 +318,26 @@ impl RunOutcome {
     /// Tells whether nothing can follow: complete, or cancelled.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Complete | Self::Stopped(StopCause::Cancel))
+        self.is_complete() || matches!(self, Self::Stopped(StopCause::Cancel))
+    }
+
+    /// Tells whether the run has come to all that it was to come to.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        matches!(self, Self::Complete | Self::Enough(_))
     }
 }
 
 /// A condition of a run's `stop` that holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopReached {
-    /// Its word: `budget`, `errors`.
+    /// Its word: `budget`, `errors`, `expr`, `decided`.
     pub condition: String,
     /// What it was judged by, for people.
     pub evidence: String,
+    /// The last case that counts, where the condition is tested along the order of admission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<CaseNo>,
 }
 
 /// What stops a run before its end.
@@ -348,7 +359,7 @@ pub enum StopCause {
         /// What it said.
         failure: Failure,
     },
-    /// A condition of the pipeline's `stop` that acts at once.
+    /// A condition of the pipeline's `stop`.
     Condition(StopReached),
     /// The input file differs from what the run had read of it, or cannot be read.
     SourceUnusable {

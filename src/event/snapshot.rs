@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, CaseCounts, Failure, SnapAsked, TaskSettled, Usage};
+use super::{Answer, CaseCounts, Failure, SnapAsked, SnapPrefix, TaskSettled, Usage};
 use crate::base::{
     ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, StepName, Timestamp,
 };
@@ -42,6 +42,12 @@ pub struct Snapshot {
     pub open: Vec<SnapCase>,
     /// What is known of backends.
     pub backends: Vec<SnapBackend>,
+    /// How many cases there will be, where a condition asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_cases: Option<u64>,
+    /// What a condition on evidence has seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<SnapPrefix>,
 }
 
 /// Tokens of one actor in one cell of the matrix.

@@ -141,6 +141,19 @@ impl Reader {
         }
     }
 
+    /// Returns the last case that counts, where the run has seen enough before its end. Cost: a look at every event.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn last_that_counts(&self) -> Result<Option<CaseNo>, JournalError> {
+        let query = format!("select {COLUMNS} from events where kind = 'stop_reached' order by seq desc limit 1");
+        let Some(stored) = self.store().page(&query, [])?.pop() else { return Ok(None) };
+        match stored.decode(&self.path)?.event {
+            Event::StopReached(reached) => Ok(reached.case),
+            _ => Ok(None),
+        }
+    }
+
     /// Calls `visit` for every event after `seq`, in order.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The log as a file: `SQLite` in write-ahead mode, one transaction per append, synced.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,10 +49,8 @@ impl Sqlite {
     pub fn create(path: &Path, durability: Durability) -> Result<Self, JournalError> {
         let failed = |source| JournalError::file(path, "create", source);
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+        // The names of the file and of its log become durable with the first append: the store syncs their folder then.
         let connection = schema::create(path, durability)?;
-        // A name is durable only when its folder is synced.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(Self {
             connection,
             path: path.to_owned(),

@@ -1,6 +1,7 @@
 //! Cells of a matrix: one plan for each combination of its values. A plan without a matrix is its own only cell.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -54,6 +55,14 @@ impl Plan {
     #[must_use]
     pub fn cases_of_item(&self) -> u64 {
         (self.cells.others.len() as u64 + 1) * u64::from(self.repeat.get())
+    }
+
+    /// Returns the repeats of items in the order of admission: in each round, every item has those. All at once, or one
+    /// after the other where the run may have seen enough before its end: then what counts are all items alike.
+    pub fn rounds(&self) -> impl Iterator<Item = RangeInclusive<u32>> + use<> {
+        let all = self.repeat.get();
+        let each = if self.evidence.is_some() { 1 } else { all };
+        (0..all.div_ceil(each)).map(move |round| round * each + 1..=(round + 1) * each)
     }
 
     /// Returns what the tokens of actors cost in the cells where it is something else than in the first.

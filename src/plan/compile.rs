@@ -6,6 +6,7 @@ mod cells;
 mod cells_tests;
 mod dialogue;
 mod environment;
+mod evidence;
 mod expression;
 mod files;
 mod flow;
@@ -32,6 +33,7 @@ use indexmap::IndexMap;
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use self::halt::Stops;
 use self::params::Params;
 use self::scope::{Reads, Sees};
 use super::cell::Cells;
@@ -143,16 +145,17 @@ impl Compiler<'_> {
         let repeat = self.overrides.repeat.unwrap_or(repeat);
         let limits = self.limits();
         let matrix = self.matrix();
-        let (halt, most_items) = self.halt();
         let tolerated = self.tolerated();
         let items = self.items();
         let pick = self.pick(seed);
         let limit = self.overrides.limit.or(pick.limit.map(|limit| u64::from(limit.get())));
         let cast = self.cast();
         let steps = self.steps(cast.as_ref());
+        let Stops { halt, items: most_items, evidence } = self.stops();
         let results = self.results(items.as_ref());
         self.check_columns(items.as_ref());
         let (cast, steps) = (cast?, steps?);
+        let evidence = evidence.map(|(condition, sights)| sights.evidence(condition, &steps));
         let mut plan = Plan {
             name,
             description: self.spec.description.as_ref().map(|text| text.value.clone()),
@@ -169,6 +172,7 @@ impl Compiler<'_> {
             repeat,
             limits,
             halt,
+            evidence,
             tolerated,
             results,
             templates: std::mem::take(&mut self.templates),

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Actor, BackendUrl, Check, Contestant, Course, Dialogue, FileItems, ForEach, History, Items, Judge, ModelChoice,
-    OnError, Operand, Order, Plan, Step, StepIdx, StepKind, Stop, Wanted,
+    Actor, BackendUrl, Check, Condition, Contestant, Course, Dialogue, Evidence, FileItems, ForEach, History, Items,
+    Judge, ModelChoice, OnError, Operand, Order, Plan, Step, StepIdx, StepKind, Stop, Wanted,
 };
 use crate::base::{Digest, Hasher};
 use crate::judge::Rule;
@@ -24,7 +24,27 @@ pub(super) fn hash(plan: &Plan, reads_name: bool) -> Digest {
     let mut steps: Vec<&Step> = plan.steps.iter().collect();
     steps.sort_by(|one, other| one.name.cmp(&other.name));
     hasher = steps.into_iter().fold(hasher.field(b"steps"), |hasher, found| step(hasher, plan, found));
+    if let Some(evidence) = &plan.evidence {
+        // It decides which cases count, and with the number of items the order in which they are admitted.
+        hasher = enough(hasher.field(b"evidence"), plan, evidence, &evidence.condition);
+        hasher = hasher.number(plan.limit.unwrap_or(u64::MAX));
+    }
     hasher.finish()
+}
+
+fn enough(hasher: Hasher, plan: &Plan, evidence: &Evidence, condition: &Condition) -> Hasher {
+    let of = |place: &usize| plan.templates.expression(evidence.observed[*place].expr).as_bytes();
+    let each = |hasher: Hasher, conditions: &[Condition]| {
+        let hasher = hasher.number(conditions.len() as u64);
+        conditions.iter().fold(hasher, |hasher, inner| enough(hasher, plan, evidence, inner))
+    };
+    match condition {
+        Condition::Any(conditions) => each(hasher.field(b"any"), conditions),
+        Condition::All(conditions) => each(hasher.field(b"all"), conditions),
+        Condition::Not(condition) => enough(hasher.field(b"not"), plan, evidence, condition),
+        Condition::Holds(place) => hasher.field(b"expr").field(of(place)),
+        Condition::Decided(place) => hasher.field(b"decided").field(of(place)),
+    }
 }
 
 fn actor(hasher: Hasher, plan: &Plan, actor: &Actor) -> Hasher {

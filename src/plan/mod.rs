@@ -7,6 +7,7 @@ mod compare;
 mod compile;
 mod course;
 mod dialogue;
+mod evidence;
 mod fingerprint;
 #[cfg(test)]
 mod fingerprint_tests;
@@ -27,6 +28,7 @@ pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 pub use input::{ColumnType, FileItems, Items, Pick, RowsFile, Sample};
 mod place;
 
+pub use evidence::{Condition, Evidence, Observed, decided};
 pub use judge::{Contestant, Judge, Wanted};
 pub use model::{
     Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Limits, ModelChoice, Plan,

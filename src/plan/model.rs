@@ -9,7 +9,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::course::{Assert, Course, Transform};
-use super::{Cells, Dialogue, Halt, Items, Judge, Pick};
+use super::{Cells, Dialogue, Evidence, Halt, Items, Judge, Pick};
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::diag::Span;
 use crate::judge::AnswerSchema;
@@ -49,6 +49,8 @@ pub struct Plan {
     pub limits: Limits,
     /// What ends the run before its last case; outside identity.
     pub halt: Option<Halt>,
+    /// When the run has seen enough. Part of its identity: it decides the order of admission.
+    pub evidence: Option<Evidence>,
     /// The share of cases that may fail without the run counting as failed; outside identity.
     pub tolerated: f64,
     /// Where the table of results goes, when the file says so.

@@ -86,8 +86,9 @@ impl Halt {
     /// Says why it holds; none when it does not.
     #[must_use]
     pub fn reached(&self, spent: &Spent) -> Option<StopReached> {
-        let condition =
-            |condition: &str, evidence: String| Some(StopReached { condition: condition.to_owned(), evidence });
+        let condition = |condition: &str, evidence: String| {
+            Some(StopReached { condition: condition.to_owned(), evidence, case: None })
+        };
         let failures = || condition("errors", format!("{} of {} cases failed", spent.failed, spent.settled));
         match self {
             Self::Tokens(most) if spent.tokens >= *most => {

@@ -56,14 +56,15 @@ pub fn cell_name(matrix: &Map<String, Value>) -> String {
 }
 
 impl Cells {
-    pub(super) fn admit(&mut self, admitted: &CaseAdmitted) {
+    /// Takes a case in; what does not count belongs to its cell all the same.
+    pub(super) fn admit(&mut self, admitted: &CaseAdmitted, counts: bool) {
         if admitted.matrix.is_empty() {
             return;
         }
         let entry = self.cells.entry(Value::Object(admitted.matrix.clone()).to_string());
         let place = entry.index();
         let cell = entry.or_insert_with(|| CellTally { matrix: admitted.matrix.clone(), ..CellTally::default() });
-        cell.cases.admitted += 1;
+        cell.cases.admitted += u64::from(counts);
         self.open.insert(admitted.case, place);
     }
 
@@ -87,8 +88,8 @@ impl Cells {
         cell.steps.entry(settled.step.clone()).or_default().settle(settled);
     }
 
-    pub(super) fn settle_case(&mut self, settled: &CaseSettled) {
-        let Some(place) = self.open.remove(&settled.case) else { return };
+    pub(super) fn settle_case(&mut self, settled: &CaseSettled, counts: bool) {
+        let Some(place) = self.open.remove(&settled.case).filter(|_| counts) else { return };
         if let Some((_, cell)) = self.cells.get_index_mut(place) {
             cell.cases.settle(settled.status);
         }

@@ -27,6 +27,9 @@ pub struct Summary {
     pub tolerated: Option<f64>,
     /// How many cases there are; none until the source has ended.
     pub total: Option<u64>,
+    /// Cases that were over after the last one that counts: the run had seen enough.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub after_stop: u64,
     /// How long processes worked on it.
     pub seconds: f64,
     /// Of all answered requests.
@@ -246,6 +249,7 @@ impl Tally {
             cases: self.cases,
             tolerated: None,
             total: self.total,
+            after_stop: self.after_stop,
             seconds: per(micros, 1_000_000, 1).unwrap_or(0.0),
             tokens: Tokens {
                 input: count(self.usage.input),
@@ -277,7 +281,7 @@ impl Tally {
     pub fn status(&self) -> RunStatus {
         match (&self.bug, &self.outcome) {
             (Some(_), _) => RunStatus::Failed,
-            (None, Some(RunOutcome::Complete)) => RunStatus::Complete,
+            (None, Some(RunOutcome::Complete | RunOutcome::Enough(_))) => RunStatus::Complete,
             (None, Some(RunOutcome::Stopped(StopCause::Cancel))) => RunStatus::Cancelled,
             (None, Some(RunOutcome::Stopped(_))) => RunStatus::Stopped,
             (None, None) => RunStatus::Interrupted,
@@ -288,6 +292,9 @@ impl Tally {
         match (&self.bug, &self.outcome) {
             (Some(message), _) => Some(format!("a bug: {message}")),
             (None, Some(RunOutcome::Stopped(cause))) => Some(stop_phrase(cause)),
+            (None, Some(RunOutcome::Enough(reached))) => {
+                Some(format!("by its {}: {}", reached.condition, reached.evidence))
+            }
             (None, Some(RunOutcome::Complete) | None) => None,
         }
     }

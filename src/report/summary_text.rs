@@ -25,6 +25,13 @@ pub fn text(summary: &Summary, width: usize) -> String {
     if summary.cases.admitted != 1 {
         rows.add("cases", &cases(summary));
     }
+    if let Some(why) = summary.stopped_by.as_ref().filter(|_| summary.status == RunStatus::Complete) {
+        let after = match summary.after_stop {
+            0 => String::new(),
+            count => format!("; {} after that not counted", counted(count, "case")),
+        };
+        rows.add("stopped", &format!("{}{after}", why.replace(char::is_control, " ")));
+    }
     for step in &summary.steps {
         if let Some(judge) = &step.judge {
             rows.judge(step, judge);

@@ -23,6 +23,10 @@ pub struct Tally {
     pub resumed: u32,
     /// Cases by how they ended.
     pub cases: CaseCounts,
+    /// The last case that counts; none while every one does.
+    last_case: Option<CaseNo>,
+    /// Cases that were over after it.
+    pub after_stop: u64,
     /// How many cases there are, once the source has ended.
     pub total: Option<u64>,
     /// How often a case that was over went on.
@@ -128,6 +132,16 @@ pub struct JudgeTally {
 }
 
 impl Tally {
+    /// Returns a tally of the cases up to one, in the order of admission; of all where none is given.
+    #[must_use]
+    pub fn up_to(last_case: Option<CaseNo>) -> Self {
+        Self { last_case, ..Self::default() }
+    }
+
+    fn counts(&self, case: CaseNo) -> bool {
+        self.last_case.is_none_or(|last| case <= last)
+    }
+
     /// Takes the next event of the run. Events must come in the order of the log. Cost: constant.
     pub fn add(&mut self, recorded: &Recorded) {
         let before = self.last;
@@ -146,8 +160,9 @@ impl Tally {
                 self.backends.clone_from(&resumed.backends);
             }
             Event::CaseAdmitted(admitted) => {
-                self.cases.admitted += 1;
-                self.cells.admit(admitted);
+                let counts = self.counts(admitted.case);
+                self.cases.admitted += u64::from(counts);
+                self.cells.admit(admitted, counts);
             }
             Event::SourceEnded(ended) => self.total = Some(ended.cases),
             Event::AttemptStarted(started) => {
@@ -159,15 +174,21 @@ impl Tally {
             Event::TaskSettled(settled) => self.settle_task(settled),
             Event::TaskAdopted(adopted) => self.adopt_task(adopted),
             Event::CaseSettled(settled) => {
-                self.cases.settle(settled.status);
-                self.cells.settle_case(settled);
+                let counts = self.counts(settled.case);
+                if counts {
+                    self.cases.settle(settled.status);
+                } else {
+                    self.after_stop += 1;
+                }
+                self.cells.settle_case(settled, counts);
             }
             Event::CaseReopened(reopened) => self.reopen(reopened),
             Event::RunPaused(_) => self.paused = true,
             Event::RunUnpaused(_) => self.paused = false,
             Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.set_prices(&tuned.prices, &tuned.cell_prices),
-            Event::Evaluated(_) | Event::ElementSettled(_) | Event::CapacityChanged(_) | Event::StopReached(_) => {}
+            Event::Evaluated(_) | Event::ElementSettled(_) | Event::CapacityChanged(_) => {}
+            Event::StopReached(reached) => self.last_case = reached.case.or(self.last_case),
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),
@@ -223,12 +244,18 @@ impl Tally {
 
     /// Counts what was adopted as settled, and its tokens not at all: another run has paid for them.
     fn adopt_task(&mut self, adopted: &TaskAdopted) {
+        if !self.counts(adopted.task.case) {
+            return;
+        }
         *self.reused.entry(adopted.from_run.clone()).or_default() += 1;
         self.steps.entry(adopted.task.step.clone()).or_default().reused += 1;
         self.settle_task(&TaskSettled { usage: Usage::default(), ..adopted.task.clone() });
     }
 
     fn settle_task(&mut self, settled: &TaskSettled) {
+        if !self.counts(settled.case) {
+            return;
+        }
         let step = self.steps.entry(settled.step.clone()).or_default();
         step.usage.add(&settled.usage);
         step.settle(settled);

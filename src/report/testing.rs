@@ -29,6 +29,7 @@ impl Story {
             "version: 1\nname: {name}\nsteps:\n  debate:\n    dialogue: {{}}\n  verdict:\n    judge: {{}}\n"
         ));
         story.add(Event::RunStarted(RunStarted {
+            cases: None,
             format: crate::event::FORMAT,
             name: name.to_owned(),
             plan: Digest::of(name.as_bytes()),
@@ -153,7 +154,7 @@ impl Story {
 
     pub(crate) fn over(&mut self, case: u64, status: CaseStatus) {
         self.cases.settle(status);
-        self.add(Event::CaseSettled(CaseSettled { case: CaseNo(case), status }));
+        self.add(Event::CaseSettled(CaseSettled { case: CaseNo(case), status, observed: Vec::new() }));
     }
 
     pub(crate) fn end(&mut self, outcome: RunOutcome) {

@@ -171,7 +171,12 @@ fn time_between_two_processes_is_not_work() {
     story.debate(0, Some("pro"));
     let worked = story.tally().active_us();
     story.wait(Millis::seconds(3_600));
-    story.add(Event::RunResumed(RunResumed { segment: 1, version: "0.1.0".to_owned(), backends: Vec::new() }));
+    story.add(Event::RunResumed(RunResumed {
+        segment: 1,
+        version: "0.1.0".to_owned(),
+        backends: Vec::new(),
+        cases: None,
+    }));
     story.debate(1, Some("con"));
     let tally = story.tally();
     assert_eq!(tally.resumed, 1);

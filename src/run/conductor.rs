@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::clock::Clock;
 use super::dispatch::{Dispatch, Returned};
-use super::evaluations::{Evaluated, Evaluations};
+use super::evaluations::{Asked, Evaluated, Evaluations};
 use super::intake::{Intake, IntakeError, Read};
 use super::live::Live;
 use super::texts::TextCache;
@@ -341,7 +341,8 @@ impl Running<'_> {
                     self.give(Input::Sent(ticket))?;
                 }
             }
-            Effect::Evaluate(evaluate) => self.evaluations.start(*evaluate),
+            Effect::Evaluate(evaluate) => self.evaluations.start(Asked::Task(evaluate)),
+            Effect::Observe(observe) => self.evaluations.start(Asked::Case(observe)),
             Effect::CancelCall(ticket, why) => {
                 if let Some(returned) = self.dispatch.cancel(ticket, why) {
                     self.report(returned)?;
@@ -378,7 +379,10 @@ impl Running<'_> {
     }
 
     fn evaluated(&mut self, evaluated: Evaluated) -> Result<(), RunError> {
-        let Evaluated { key, found } = evaluated;
+        let (key, found) = match evaluated {
+            Evaluated::Task { key, found } => (key, found),
+            Evaluated::Case { case, observed } => return self.give(Input::Observed(case, observed)),
+        };
         for (digest, text) in found.texts {
             self.texts.put(key.case, digest, &text);
             self.batch.texts.push(Text { case: Some(key.case), digest, body: text });

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinSet};
 
-use crate::engine::{Evaluate, Question, TaskKey};
+use crate::base::{CaseNo, Digest};
+use crate::engine::{Evaluate, Observe, Question, TaskKey};
+use crate::event::Observation;
+use crate::plan::Ground;
 use crate::task::{self, Found};
 use crate::worker::Station;
 
@@ -15,14 +18,33 @@ const AT_ONCE: usize = 4;
 /// Evaluations under way and waiting; the engine bounds them by open cases.
 pub(super) struct Evaluations {
     station: Arc<Station>,
-    waiting: VecDeque<Evaluate>,
+    waiting: VecDeque<Asked>,
     under_way: JoinSet<Evaluated>,
 }
 
+/// What is to be evaluated.
+pub(super) enum Asked {
+    /// Something about a task.
+    Task(Box<Evaluate>),
+    /// What there is to see in a case that is over.
+    Case(Box<Observe>),
+}
+
 /// An evaluation that is over.
-pub(super) struct Evaluated {
-    pub(super) key: TaskKey,
-    pub(super) found: Found,
+pub(super) enum Evaluated {
+    /// Something about a task.
+    Task { key: TaskKey, found: Found },
+    /// What there is to see in a case that is over.
+    Case { case: CaseNo, observed: Vec<Option<Observation>> },
+}
+
+impl Asked {
+    const fn ground(&self) -> &Ground {
+        match self {
+            Self::Task(evaluate) => &evaluate.ground,
+            Self::Case(observe) => &observe.ground,
+        }
+    }
 }
 
 impl Evaluations {
@@ -31,8 +53,8 @@ impl Evaluations {
     }
 
     /// Begins one, or queues it.
-    pub(super) fn start(&mut self, evaluate: Evaluate) {
-        self.waiting.push_back(evaluate);
+    pub(super) fn start(&mut self, asked: Asked) {
+        self.waiting.push_back(asked);
         self.fill();
     }
 
@@ -63,17 +85,26 @@ impl Evaluations {
 
     fn fill(&mut self) {
         while self.under_way.len() < AT_ONCE
-            && let Some(Evaluate { key, question, ground }) = self.waiting.pop_front()
+            && let Some(asked) = self.waiting.pop_front()
         {
             let station = Arc::clone(&self.station);
             self.under_way.spawn_blocking(move || {
-                let texts = |digest: &crate::base::Digest| (station.texts)(ground.case, digest);
+                let ground = asked.ground();
+                let texts = |digest: &Digest| (station.texts)(ground.case, digest);
                 let (plan, models) = (station.plan.cell(ground.cell), &station.models[ground.cell.0]);
-                let found = match question {
-                    Question::Opening => task::open(plan, &ground, models, &texts),
-                    Question::Work => task::work(plan, &ground, models, &texts),
-                };
-                Evaluated { key, found }
+                match &asked {
+                    Asked::Task(evaluate) => {
+                        let found = match evaluate.question {
+                            Question::Opening => task::open(plan, ground, models, &texts),
+                            Question::Work => task::work(plan, ground, models, &texts),
+                        };
+                        Evaluated::Task { key: evaluate.key, found }
+                    }
+                    Asked::Case(observe) => {
+                        let observed = task::observe(plan, ground, models, &texts);
+                        Evaluated::Case { case: observe.case, observed }
+                    }
+                }
             });
         }
     }

@@ -10,11 +10,13 @@ use crate::base::{Digest, Hasher};
 use crate::engine::Offered;
 use crate::journal::{JournalError, Text};
 use crate::plan::{CellIdx, Plan};
+use std::ops::RangeInclusive;
 
 /// Cases read ahead of the engine: enough that a fast run never waits for the file.
 const AHEAD: usize = 512;
 
-/// A thread that reads the input and hands over cases in admission order: item by item, cell by cell, repeat by repeat.
+/// A thread that reads the input and hands over cases in admission order: item by item, cell by cell, repeat by repeat;
+/// or round by round, when the run may have seen enough before its end.
 pub struct Intake {
     cases: mpsc::Receiver<Result<Read, IntakeError>>,
 }
@@ -88,9 +90,14 @@ impl Intake {
     }
 }
 
-/// Returns the cases of one item in the order of admission: cell by cell, repeat by repeat.
+/// Returns all cases of one item: cell by cell, repeat by repeat.
 pub(super) fn cases_of_item(plan: &Plan) -> impl Iterator<Item = (CellIdx, u32)> {
-    plan.all_cells().flat_map(|(cell, _)| (1..=plan.repeat.get()).map(move |repeat| (cell, repeat)))
+    cases_of_round(plan, 1..=plan.repeat.get())
+}
+
+/// Returns the cases of one item in one round.
+fn cases_of_round(plan: &Plan, repeats: RangeInclusive<u32>) -> impl Iterator<Item = (CellIdx, u32)> {
+    plan.all_cells().flat_map(move |(cell, _)| repeats.clone().map(move |repeat| (cell, repeat)))
 }
 
 fn pump(
@@ -100,31 +107,33 @@ fn pump(
     reuse: Option<&Reuse>,
     sender: &mpsc::Sender<Result<Read, IntakeError>>,
 ) -> Result<(), IntakeError> {
-    let mut source = RowSource::open(plan).map_err(IntakeError::Row)?;
     let mut passed = 0;
     let mut seen = Hasher::new("pipe admitted 1").finish();
-    while let Some(row) = source.next_row() {
-        let row = row.map_err(IntakeError::Row)?;
-        let text = Text::of(row.json);
-        let fields = reuse.and_then(|_| serde_json::from_str(&text.body).ok()).unwrap_or_default();
-        for (cell, repeat) in cases_of_item(plan) {
-            if passed < admitted {
-                passed += 1;
-                seen = crate::engine::chained(seen, &row.item, repeat, &plan.cell(cell).matrix);
-                if passed == admitted && seen != chain {
-                    return Err(IntakeError::Changed { admitted });
+    for repeats in plan.rounds() {
+        let mut source = RowSource::open(plan).map_err(IntakeError::Row)?;
+        while let Some(row) = source.next_row() {
+            let row = row.map_err(IntakeError::Row)?;
+            let text = Text::of(row.json);
+            let fields = reuse.and_then(|_| serde_json::from_str(&text.body).ok()).unwrap_or_default();
+            for (cell, repeat) in cases_of_round(plan, repeats.clone()) {
+                if passed < admitted {
+                    passed += 1;
+                    seen = crate::engine::chained(seen, &row.item, repeat, &plan.cell(cell).matrix);
+                    if passed == admitted && seen != chain {
+                        return Err(IntakeError::Changed { admitted });
+                    }
+                    continue;
                 }
-                continue;
-            }
-            let mut adopted = match reuse {
-                Some(reuse) => reuse.adopt(plan, cell, (&row.item, repeat, &fields))?,
-                None => Adopted::default(),
-            };
-            adopted.texts.push(text.clone());
-            let Adopted { tasks: adopted, texts } = adopted;
-            let offered = Offered { item: row.item.clone(), repeat, cell, row: text.digest, adopted };
-            if sender.blocking_send(Ok(Read { offered, texts })).is_err() {
-                return Ok(());
+                let mut adopted = match reuse {
+                    Some(reuse) => reuse.adopt(plan, cell, (&row.item, repeat, &fields))?,
+                    None => Adopted::default(),
+                };
+                adopted.texts.push(text.clone());
+                let Adopted { tasks: adopted, texts } = adopted;
+                let offered = Offered { item: row.item.clone(), repeat, cell, row: text.digest, adopted };
+                if sender.blocking_send(Ok(Read { offered, texts })).is_err() {
+                    return Ok(());
+                }
             }
         }
     }

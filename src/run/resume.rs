@@ -18,7 +18,7 @@ pub struct Resumable {
     pub source: Source,
     /// The time of the latest event.
     pub latest: Timestamp,
-    /// True when every case is settled.
+    /// True when every case is settled, or the run has seen enough.
     pub complete: bool,
     /// True when it was ended for good before that.
     pub cancelled: bool,
@@ -82,7 +82,7 @@ pub fn load(journal: &Path) -> Result<Resumable, ResumeError> {
         Some(Event::RunEnded(ended)) => Some(&ended.outcome),
         Some(_) | None => None,
     };
-    let complete = outcome == Some(&RunOutcome::Complete);
+    let complete = outcome.is_some_and(RunOutcome::is_complete);
     let cancelled = outcome == Some(&RunOutcome::Stopped(StopCause::Cancel));
     let latest = last.map_or(Timestamp(0), |last| last.at);
     let checkpoint = reader.latest_checkpoint()?;

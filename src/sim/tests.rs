@@ -85,6 +85,7 @@ fn debate() -> Arc<Plan> {
         repeat: NonZeroU32::MIN,
         limits: Limits::default(),
         halt: None,
+        evidence: None,
         tolerated: 0.0,
         results: None,
         templates,

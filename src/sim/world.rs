@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::backend::{CallLimits, ChatRequest, sim};
 use crate::base::{Digest, Hasher, ItemId, Millis, Timestamp};
 use crate::engine::{
-    Effect, Engine, Evaluate, IllegalEvent, Input, Offered, Options, Question, Replay, StartCall, Step, Ticket,
+    Effect, Engine, Evaluate, IllegalEvent, Input, Observe, Offered, Options, Question, Replay, StartCall, Step,
+    Ticket,
 };
 use crate::event::{
     Answer, CaseCounts, Failure, FailureKind, Outcome, Report, RunResumed, RunStarted, TimeoutPhase, Timings, Usage,
@@ -114,6 +115,7 @@ where
         seed: plan.seed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backends: backends.clone(),
+        cases: plan.evidence.is_some().then(|| rows().count() as u64),
         prices: plan.prices(),
         cell_prices: plan.cell_prices(),
     };
@@ -177,6 +179,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
                         inputs.extend(self.fill(lane)?.map(|input| (input, Vec::new())));
                     }
                     Effect::Evaluate(evaluate) => inputs.push_back(self.evaluate(&evaluate)),
+                    Effect::Observe(observe) => inputs.push_back((self.observe(&observe), Vec::new())),
                     Effect::CancelCall(ticket, why) => {
                         let back = self.take_back(ticket, why)?;
                         inputs.extend(back.into_iter().map(|input| (input, Vec::new())));
@@ -204,6 +207,13 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             Text { case: Some(evaluate.key.case), digest, body }
         });
         (Input::Evaluated(evaluate.key, Box::new(found.evaluation)), texts.collect())
+    }
+
+    fn observe(&self, observe: &Observe) -> Input {
+        let plan = self.plan.cell(observe.ground.cell);
+        let models = vec![Arc::from("sim"); plan.actors.len()];
+        let texts = |digest: &Digest| self.texts.get(digest).cloned();
+        Input::Observed(observe.case, task::observe(plan, &observe.ground, &models, &texts))
     }
 
     fn admit(&mut self, log: &mut dyn EventLog) -> Result<(), SimError> {
@@ -403,7 +413,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             lane.busy = 0;
             lane.waiting.clear();
         }
-        let resumed = RunResumed { segment, version: String::new(), backends: backends.to_vec() };
+        let resumed = RunResumed { segment, version: String::new(), backends: backends.to_vec(), cases: None };
         self.give(log, Input::Resume(Box::new(resumed)))
     }
 }

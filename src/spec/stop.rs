@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place};
 use super::node::Node;
-use super::{Count, Length, Money, Required, Setting, Share, Tokens};
+use super::{Count, Length, Money, Required, Setting, Share, Text, Tokens};
 use crate::diag::{Diagnostic, Span, code};
 
 /// The conditions of a run's stop.
-const CONDITIONS: &[&str] = &["budget", "errors", "items", "any", "all", "not"];
+const CONDITIONS: &[&str] = &["budget", "errors", "items", "expr", "decided", "any", "all", "not"];
 
 /// What a budget counts.
 const BUDGETS: &[&str] = &["tokens", "cost", "time"];
@@ -17,6 +17,7 @@ const BUDGETS: &[&str] = &["tokens", "cost", "time"];
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(extend("oneOf" = [
     {"required": ["budget"]}, {"required": ["errors"]}, {"required": ["items"]},
+    {"required": ["expr"]}, {"required": ["decided"]},
     {"required": ["any"]}, {"required": ["all"]}, {"required": ["not"]},
 ]))]
 pub struct RunStop {
@@ -29,6 +30,14 @@ pub struct RunStop {
     /// So many items have been run, in the order of the input, each with all its repeats.
     #[schemars(extend("examples" = [{"n": 500}]))]
     pub items: Option<FirstItems>,
+    /// An expression that holds for a case. Tested case by case in the order of admission: the first that fits ends
+    /// the run, and what is admitted after it does not count. Exit code 0.
+    #[schemars(extend("examples" = ["steps.verdict.choice == 'tie'", "steps.grade.score < 2"]))]
+    pub expr: Option<Text>,
+    /// The cases that are left cannot change which value is the most frequent one. Tested case by case in the order of
+    /// admission; exit code 0.
+    #[schemars(extend("examples" = [{"of": "steps.verdict.choice"}]))]
+    pub decided: Option<Decided>,
     /// One of these holds.
     #[schemars(extend("minItems" = 1))]
     #[schemars(extend("examples" = [[{"budget": {"tokens": "5M"}}, {"errors": {"fraction": "5%"}}]]))]
@@ -84,6 +93,24 @@ pub struct FirstItems {
     pub n: Required<Setting<Count>>,
 }
 
+/// What is to be decided.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct Decided {
+    /// An expression over a case that is over; cases where it gives none are not counted. Under a matrix it must tell
+    /// the cells apart: `steps.verdict.choice if matrix.lang == "en"`.
+    #[schemars(extend("examples" = ["steps.verdict.choice"]))]
+    pub of: Required<Text>,
+}
+
+impl Decode for Decided {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let decided = Self { of: fields.required("of", report) };
+        fields.finish(report);
+        Some(decided)
+    }
+}
+
 impl Decode for RunStop {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
@@ -94,6 +121,8 @@ impl Decode for RunStop {
             budget: fields.optional("budget", report),
             errors: fields.optional("errors", report),
             items: fields.optional("items", report),
+            expr: fields.optional("expr", report),
+            decided: fields.optional("decided", report),
             any: fields.optional("any", report),
             all: fields.optional("all", report),
             not: fields.optional("not", report),

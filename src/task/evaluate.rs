@@ -186,8 +186,8 @@ fn keep(value: &Value) -> (Digest, Arc<str>) {
 
 /// Returns what an element is known by: itself, what its map names it, or the hash of its content.
 fn key_of(element: &Value) -> String {
-    let hash = || Digest::of(element.to_string().as_bytes()).to_string().chars().take(12).collect();
-    let short = |text: &str| text.chars().count() <= LONGEST_KEY && !text.contains(char::is_control);
+    let hash = || hash_of(element);
+    let short = is_short;
     match element {
         Value::String(text) if short(text) => text.clone(),
         Value::Number(_) | Value::Bool(_) | Value::Null => element.to_string(),
@@ -201,6 +201,16 @@ fn key_of(element: &Value) -> String {
         }
         Value::String(_) | Value::Array(_) => hash(),
     }
+}
+
+/// Returns true when a text can stand for itself.
+pub(super) fn is_short(text: &str) -> bool {
+    text.chars().count() <= LONGEST_KEY && !text.contains(char::is_control)
+}
+
+/// Returns a short name for a long value.
+pub(super) fn hash_of(value: &Value) -> String {
+    Digest::of(value.to_string().as_bytes()).to_string().chars().take(12).collect()
 }
 
 /// Gives equal keys `#2`, `#3`, …

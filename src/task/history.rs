@@ -35,12 +35,12 @@ pub(super) fn continued(
     };
     let mut dropped = 0_u32;
     for earlier in plan.talks(chat) {
-        let Some((_, task)) = place.inputs.iter().find(|(step, _)| *step == earlier) else { continue };
+        let Some((_, settled)) = place.inputs.iter().find(|(step, _)| *step == earlier) else { continue };
         // Its `on_error` gave an answer to what could not even be asked.
-        if task.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Render) {
+        if settled.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Render) {
             continue;
         }
-        match (&plan.step(earlier).kind, &task.output) {
+        match (&plan.step(earlier).kind, &settled.output) {
             (StepKind::Chat(chat), Some(TaskOutput::Chat { text })) => {
                 talk.say(Role::User, &asked(chat, render("prompt of a step in `history`", chat.prompt)?));
                 talk.say(Role::Assistant, &texts(text).ok_or(ComposeError::TextMissing(*text))?);

@@ -13,12 +13,14 @@ mod heard;
 mod history;
 #[cfg(test)]
 mod history_tests;
+mod observe;
 mod read;
 #[cfg(test)]
 mod tests;
 
 pub use compose::{ComposeError, Composed, Models, compose};
 pub use evaluate::{Found, MOST_ELEMENTS, open, work};
+pub use observe::observe;
 pub use read::read;
 
 use std::sync::Arc;

@@ -85,6 +85,7 @@ fn plan(speakers: &[&str]) -> Plan {
         repeat: one,
         limits: Limits::default(),
         halt: None,
+        evidence: None,
         tolerated: 0.0,
         results: None,
         templates,

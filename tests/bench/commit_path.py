@@ -1,4 +1,4 @@
-"""The commit path: chains of three calls on a server without latency, by pipe and by hand, in the same run.
+"""The commit path: chains of calls on a server without latency, by pipe and by others, in the same run.
 
 Start it with `tests/bench/run`; README.md says how to read it.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import workload
-from contenders import Pipe, Reqwest
-from harness import child, machine, table
+from contenders import Aiohttp, LangGraph, Pipe, Reqwest, Wrk
+from harness import child, install, machine, table
 from harness.check import require
 from harness.server import ANSWER, MODEL, Server
 from workload import Workload
@@ -52,34 +52,51 @@ class Measure:
 def main():
     arguments = read_arguments()
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.folder)).resolve()
-    # The last one is what the others are compared with.
-    contenders = [
-        Pipe(arguments.pipe, []),
-        Pipe(arguments.pipe, ["--durability", "process"]),
-        Reqwest(arguments.peer),
-    ]
     try:
-        compare(contenders, arguments, folder)
+        with Server(folder / "server") as server:
+            for chain in arguments.chains:
+                compare(chain, contenders(chain, arguments), arguments, server, folder / f"chain-{chain}")
     except BaseException:
         print(f"what there is is kept in {folder}", file=sys.stderr)
         raise
     shutil.rmtree(folder)
 
 
-def compare(contenders: list, arguments: argparse.Namespace, folder: Path):
+def contenders(chain: int, arguments: argparse.Namespace) -> list:
+    """Returns who takes part; the last one is what the others are compared with."""
+    found = [Pipe(arguments.pipe, []), Pipe(arguments.pipe, ["--durability", "process"])]
+    if arguments.peers:
+        python = install.python(arguments.tools)
+        found += [Aiohttp(python), LangGraph(python)]
+        if chain == 1:
+            install.debian("wrk", "wrk")
+            found.append(Wrk())
+    return [*found, Reqwest(arguments.peer)]
+
+
+def compare(chain: int, taking_part: list, arguments: argparse.Namespace, server: Server, folder: Path):
     """Runs all contenders for all rounds and prints what they took."""
-    with Server(folder / "server") as server:
-        work = workload.write(folder, arguments.cases, arguments.in_flight, server.base_url, MODEL)
-        print(
-            f"commit path: {work.cases:,} cases x {workload.CALLS_PER_CASE} calls, {work.in_flight} in flight\n"
-            f"on {machine.describe(folder)}\n"
-            "whole processes, from start to exit; nothing is subtracted"
-        )
-        rounds = []
-        for number in range(arguments.rounds):
-            measured = one_round(number, contenders, work, server, folder)
-            rounds.append(measured)
-            show(f"round {number + 1} of {arguments.rounds}", measured)
+    folder.mkdir()
+
+    def work(cases: int) -> Workload:
+        name = f"items-{cases}"
+        return workload.write(folder, name, cases, chain, arguments.in_flight, server.base_url, MODEL)
+
+    shares = {one.name: work(min(arguments.cases, one.most_cases or arguments.cases)) for one in taking_part}
+    calls = "one call" if chain == 1 else f"a chain of {chain} calls"
+    print(
+        f"commit path: {arguments.cases:,} cases, {calls} each, {arguments.in_flight} in flight\n"
+        f"on {machine.describe(folder)}\n"
+        "whole processes, from start to exit; nothing is subtracted"
+    )
+    for one in taking_part:
+        if shares[one.name].cases < arguments.cases:
+            print(f"{one.name} gets {shares[one.name].cases:,} of the cases")
+    rounds = []
+    for number in range(arguments.rounds):
+        measured = one_round(number, taking_part, shares, server, folder)
+        rounds.append(measured)
+        show(f"round {number + 1} of {arguments.rounds}", measured)
     if len(rounds) > 1:
         show(f"median of {len(rounds)} rounds", {name: median([one[name] for one in rounds]) for name in rounds[0]})
 
@@ -90,25 +107,30 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=5000, help="chains (default 5000)")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is run (default 3)")
     parser.add_argument("--in-flight", type=int, default=64, help="calls at once (default 64)")
+    parser.add_argument("--chains", type=int, nargs="+", default=[3], help="calls of a case, 1 to 3 (default 3)")
+    parser.add_argument("--peers", action="store_true", help="also aiohttp, LangGraph and wrk, installing them")
     parser.add_argument("--folder", type=Path, help="on which disk it works (default: the build folder)")
     parser.add_argument("--peer", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--tools", type=Path, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     for name in ("cases", "rounds", "in_flight"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
+    if not all(1 <= chain <= workload.LONGEST_CHAIN for chain in arguments.chains):
+        parser.error(f"--chains takes numbers from 1 to {workload.LONGEST_CHAIN}")
     if not arguments.pipe.is_file():
         parser.error(f"there is no pipe at {arguments.pipe}: build it with `cargo build --release`")
     return arguments
 
 
-def one_round(number: int, contenders: list, work: Workload, server: Server, folder: Path) -> dict:
+def one_round(number: int, contenders: list, shares: dict, server: Server, folder: Path) -> dict:
     """Runs every contender once. The order moves on by one each round, so that none is always first."""
     place = number % len(contenders)
     measured = {}
     for contender in contenders[place:] + contenders[:place]:
         own = folder / f"round-{number + 1}" / contender.name.replace(" ", "-")
         own.mkdir(parents=True)
-        measured[contender.name] = measure(contender, work, server, own)
+        measured[contender.name] = measure(contender, shares[contender.name], server, own)
     baseline = measured[contenders[-1].name]
     for one in measured.values():
         one.rate_ratio = one.calls_per_second / baseline.calls_per_second
@@ -125,17 +147,21 @@ def measure(contender, work: Workload, server: Server, own: Path) -> Measure:
     server_seconds = server.cpu_seconds() - server_before
     calls = server.take_calls()
     counted = dict(calls.statuses)
-    require(counted == {"200": work.calls}, f"{contender.name}: served {counted}, not {work.calls} times 200")
-    least = work.least_bytes(ANSWER)
-    require(calls.body_bytes >= least, f"{contender.name}: sent {calls.body_bytes} bytes; the chains have {least}")
+    expected = contender.calls(work)
+    if expected is not None:
+        require(counted == {"200": expected}, f"{contender.name}: served {counted}, not {expected} times 200")
+        least = work.least_bytes(ANSWER)
+        require(calls.body_bytes >= least, f"{contender.name}: sent {calls.body_bytes} bytes; the chains have {least}")
+    require(set(counted) == {"200"}, f"{contender.name}: served {counted}, not only 200")
+    made = calls.total
     contender.check(work, own)
     return Measure(
-        calls_per_second=work.calls / account.seconds,
-        cpu_us=account.cpu_seconds / work.calls * 1e6,
+        calls_per_second=made / account.seconds,
+        cpu_us=account.cpu_seconds / made * 1e6,
         peak_bytes=account.peak_bytes,
         kept_bytes=contender.kept_bytes(own),
-        server_us=server_seconds / work.calls * 1e6,
-        sent_bytes=calls.body_bytes / work.calls,
+        server_us=server_seconds / made * 1e6,
+        sent_bytes=calls.body_bytes / made,
         connections=calls.connections,
     )
 

@@ -1,46 +1,41 @@
-"""What every contender does: for each item a chain of three questions, each holding the answer before it."""
+"""What every contender does: for each item a chain of questions, each holding the answer before it."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-CALLS_PER_CASE = 3
+LONGEST_CHAIN = 3
 
 # The prompts are those of peers/reqwest.rs, to the letter.
-PIPELINE = """\
+HEAD = """\
 version: 1
 name: commit-path
-description: Three calls in a row for every item.
+description: Calls in a row for every item, each reading the answer before it.
 backends:
   server:
     base_url: {base_url}
 actors:
   writer: {{ model: {model}, max_tokens: 64 }}
 items:
-  path: items.jsonl
+  path: {items}
   id: id
-steps:
-  one:
-    chat:
-      actor: writer
-      prompt: |-
-        Summarise this note in one sentence.
-        {{{{ item.text }}}}
-  two:
-    chat:
-      actor: writer
-      prompt: |-
-        Name the weakest point of this summary.
-        {{{{ steps.one.text }}}}
-  three:
-    chat:
-      actor: writer
-      prompt: |-
-        Rewrite the summary so that this no longer holds.
-        {{{{ steps.two.text }}}}
 limits:
   concurrency: {in_flight}
+steps:
 """
+STEP = """\
+  {name}:
+    chat:
+      actor: writer
+      prompt: |-
+        {prompt}
+        {{{{ {reads} }}}}
+"""
+STEPS = [
+    ("one", "Summarise this note in one sentence.", "item.text"),
+    ("two", "Name the weakest point of this summary.", "steps.one.text"),
+    ("three", "Rewrite the summary so that this no longer holds.", "steps.two.text"),
+]
 
 
 @dataclass
@@ -48,6 +43,7 @@ class Workload:
     """The items, the pipeline over them, and where the server is."""
 
     cases: int
+    chain: int
     in_flight: int
     base_url: str
     items: Path
@@ -55,21 +51,23 @@ class Workload:
 
     @property
     def calls(self) -> int:
-        return self.cases * CALLS_PER_CASE
+        return self.cases * self.chain
 
     def least_bytes(self, answer: str) -> int:
         """Returns what must be sent at least: each note once, each answer but a chain's last in the next question."""
         notes = sum(len(note(number)) for number in range(self.cases))
-        return notes + self.cases * (CALLS_PER_CASE - 1) * len(answer)
+        return notes + self.cases * (self.chain - 1) * len(answer)
 
 
-def write(folder: Path, cases: int, in_flight: int, base_url: str, model: str) -> Workload:
+def write(folder: Path, name: str, cases: int, chain: int, in_flight: int, base_url: str, model: str) -> Workload:
     """Writes the items and the pipeline; no two items are equal."""
-    workload = Workload(cases, in_flight, base_url, folder / "items.jsonl", folder / "commit_path.yaml")
+    workload = Workload(cases, chain, in_flight, base_url, folder / f"{name}.jsonl", folder / f"{name}.yaml")
     with workload.items.open("w") as items:
         for number in range(cases):
             items.write(json.dumps({"id": f"note-{number:07}", "text": note(number)}) + "\n")
-    workload.pipeline.write_text(PIPELINE.format(base_url=base_url, model=model, in_flight=in_flight))
+    head = HEAD.format(base_url=base_url, model=model, in_flight=in_flight, items=workload.items.name)
+    steps = [STEP.format(name=name, prompt=prompt, reads=reads) for name, prompt, reads in STEPS[:chain]]
+    workload.pipeline.write_text(head + "".join(steps))
     return workload
 
 

@@ -98,3 +98,69 @@ fn spent_money_is_exit_6_and_more_of_it_goes_on() {
     let table = |project: &Project| fs::read_to_string(project.path("out.jsonl")).expect("it is over");
     assert_eq!(table(&stopped), table(&whole));
 }
+
+/// Eight rows with five repeats of each, six of the eight odd ones.
+fn counting(stop: &str, calls: u32) -> Project {
+    let project = Project::new();
+    let rows: Vec<String> = (1..=8).map(|n| format!("{{\"n\": {n}}}")).collect();
+    project.write("rows.jsonl", &(rows.join("\n") + "\n"));
+    let head = "version: 1\nactors: { pro: { max_tokens: 20 } }\nitems: { path: rows.jsonl }\nrepeat: 5";
+    let steps = "steps:\n  ask: { chat: { actor: pro, prompt: \"Count to {{ item.n }}.\" } }\n  size: { transform: { expr: \"'odd' if item.n % 4 else 'even'\" } }";
+    let limits = format!("limits: {{ concurrency: {calls} }}");
+    project.write(FILE, &format!("{head}\n{steps}\n{limits}\nresults: {{ path: out.jsonl }}\n{stop}\n"));
+    project
+}
+
+#[test]
+fn the_first_case_that_fits_ends_the_run_whatever_the_timing() {
+    let stop = "stop: { expr: \"repeat == 2 and item.n == 3\" }";
+    let tables: Vec<String> = [1, 7]
+        .map(|calls| {
+            let project = counting(stop, calls);
+            let (code, talk) = run(&project, RUN);
+            assert_eq!(code, Some(0), "{talk}");
+            assert!(talk.contains("by its expr: repeat == 2 and item.n == 3 holds in case 10"), "{talk}");
+            let (code, talk) = run(&project, &["resume"]);
+            assert_eq!(code, Some(0), "{talk}");
+            assert!(talk.contains("complete") && !talk.contains("resuming"), "{talk}");
+            fs::read_to_string(project.path("out.jsonl")).expect("it is over")
+        })
+        .into();
+    assert_eq!(tables[0], tables[1]);
+    let rows: Vec<serde_json::Value> =
+        tables[0].lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let places: Vec<(u64, u64)> = rows
+        .iter()
+        .map(|row| (row["repeat"].as_u64().expect("a number"), row["n"].as_u64().expect("a number")))
+        .collect();
+    let first = (1..=8).map(|n| (1, n));
+    assert_eq!(places, first.chain((1..=3).map(|n| (2, n))).collect::<Vec<_>>(), "every item before any repeat");
+}
+
+#[test]
+fn a_majority_that_nothing_can_change_ends_the_run() {
+    let project = counting("stop: { decided: { of: steps.size.value } }", 3);
+    let (code, talk) = run(&project, RUN);
+    assert_eq!(code, Some(0), "{talk}");
+    // Of forty, six of every eight are odd: with 21 of them after 27 the other 13 change nothing.
+    assert!(talk.contains("steps.size.value: odd 21 before even 6 with 13 cases left"), "{talk}");
+    let table = fs::read_to_string(project.path("out.jsonl")).expect("it is over");
+    assert_eq!(table.lines().count(), 27);
+    let shown = project.run(&["show", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_eq!(shown["cases"]["ok"], 27);
+}
+
+#[test]
+fn a_run_cut_by_its_budget_sees_enough_at_the_same_case() {
+    let stop = "stop: { any: [{ expr: \"repeat == 4 and item.n == 6\" }, { budget: { tokens: 300 } }] }";
+    let (whole, cut) = (counting(&stop.replace("300", "5M"), 2), counting(stop, 5));
+    assert_eq!(run(&whole, RUN).0, Some(0));
+    assert_eq!(run(&cut, RUN).0, Some(6));
+    let yaml = fs::read_to_string(cut.path(FILE)).expect("just written");
+    cut.write(FILE, &yaml.replace("tokens: 300", "tokens: 5M"));
+    let (code, talk) = run(&cut, &["resume"]);
+    assert_eq!(code, Some(0), "{talk}");
+    let table = |project: &Project| fs::read_to_string(project.path("out.jsonl")).expect("it is over");
+    assert_eq!(table(&cut), table(&whole));
+}

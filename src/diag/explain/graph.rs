@@ -110,6 +110,16 @@ pub(super) const PAGES: &[Page] = &[
               without a price would be spent on without end. What runs inside of pipe is free.",
     },
     Page {
+        code: code::MIXED_CELLS,
+        means: "`decided` would count what all cells of a matrix say as if they were one.",
+        wrong: "matrix: { tone: [mild, sharp] }\nsteps:\n  ask: { chat: { actor: pro, prompt: \"Be {{ matrix.tone }}\" } \
+                }\nstop: { decided: { of: steps.ask.json } }\n",
+        right: "matrix: { tone: [mild, sharp] }\nsteps:\n  ask: { chat: { actor: pro, prompt: \"Be {{ matrix.tone }}\" } \
+                }\nstop: { decided: { of: \"steps.ask.json if matrix.tone == 'mild'\" } }\n",
+        why: "Cells are there to be compared: what most of them say together answers no question. In the cells that \
+              the expression leaves out it gives none, which is not counted.",
+    },
+    Page {
         code: code::MATRIX,
         means: "The combinations of a matrix cannot be made, or it sets something that holds for the whole run.",
         wrong: "actors: { pro: {} }\nmatrix: { often: { set: repeat, to: [1, 2] } }\nsteps:\n  ask:\n    chat: { actor: \

@@ -31,6 +31,7 @@ pub(super) fn begun() -> Input {
         seed: 0,
         version: "0".to_owned(),
         backends: Vec::new(),
+        cases: Some(super::world_for_tests::ITEMS),
         prices: BTreeMap::new(),
         cell_prices: Vec::new(),
     }))

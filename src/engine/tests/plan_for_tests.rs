@@ -6,16 +6,26 @@ use std::sync::Arc;
 use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
 use crate::judge::{AnswerSchema, Rule, Scale};
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, CellIdx, Chat, Concurrency, Course, Dialogue, ForEach,
-    History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling, Step as PlanStep, StepIdx,
-    StepKind, Stop, Transform, Wanted,
+    Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, CellIdx, Chat, Concurrency, Course, Dialogue, Evidence,
+    ForEach, History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling, Step as PlanStep,
+    StepIdx, StepKind, Stop, Transform, Wanted,
 };
-use crate::prompt::Templates;
+use crate::prompt::{ExpressionId, Templates};
 
 /// Two cells of a matrix: in the second one the actors ask the other backend, and talk one round less.
 pub(super) fn plan() -> Arc<Plan> {
-    let first = cell("a", [0, 1, 1], 3);
-    let others = vec![Arc::new(cell("b", [1, 0, 0], 2))];
+    plan_with(&|_| None)
+}
+
+/// The same with a condition on evidence, made of an expression.
+pub(super) fn plan_with(evidence: &dyn Fn(ExpressionId) -> Option<Evidence>) -> Arc<Plan> {
+    let mut cells = [cell("a", [0, 1, 1], 3), cell("b", [1, 0, 0], 2)];
+    for cell in &mut cells {
+        let seen = cell.templates.add_expression("seen").expect("compiles");
+        cell.evidence = evidence(seen);
+    }
+    let [first, other] = cells;
+    let others = vec![Arc::new(other)];
     let cells = crate::plan::Cells::of(&first.matrix, others);
     Arc::new(Plan { cells, ..first })
 }
@@ -26,6 +36,7 @@ pub(super) const fn cell_of(case: u64) -> CellIdx {
 }
 
 /// Every kind of step, over two backends.
+#[expect(clippy::too_many_lines, reason = "one plan, written out")]
 fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
     let mut templates = Templates::default();
     let any = templates.add("x").expect("compiles");
@@ -123,6 +134,7 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
             ..Limits::default()
         },
         halt: None,
+        evidence: None,
         tolerated: 0.0,
         results: None,
         matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),

@@ -8,7 +8,8 @@ use super::given::{Draws, begun};
 use super::plan_for_tests::{cell_of, plan};
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, Timestamp, TokenCount};
 use crate::event::{
-    Answer, CaseReopened, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason, Outcome, Recorded,
+    Answer, CaseReopened, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason, Observation, Outcome,
+    Recorded,
     Report, RunOutcome, RunResumed, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings, Unscored, Usage,
     Verdict,
 };
@@ -85,6 +86,22 @@ pub(super) fn evaluation(evaluate: &Evaluate) -> Evaluation {
     }
 }
 
+/// What is seen in a case that is over: a pure function of what decides it.
+pub(super) fn observation(observe: &Observe) -> Vec<Option<Observation>> {
+    let mut seen = Hasher::new("seen").number(observe.case.0);
+    for (_, input) in &observe.ground.inputs {
+        seen = seen.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
+    }
+    let draw = seen.finish().low_bits();
+    let value = match draw / 16 % 6 {
+        0 => None,
+        1 => Some(Observation::Unclear("no".to_owned())),
+        2 => Some(Observation::Label("con".to_owned())),
+        _ => Some(Observation::Label("pro".to_owned())),
+    };
+    vec![(draw % 16 > 0).then_some(Observation::Truth(draw.is_multiple_of(7))), value]
+}
+
 pub(super) fn report(outcome: Outcome) -> Box<Report> {
     Box::new(Report {
         request: None,
@@ -105,6 +122,7 @@ pub(super) struct World {
     pub(super) pending: Vec<Step>,
     pub(super) calls: Vec<StartCall>,
     pub(super) evaluations: Vec<Evaluate>,
+    pub(super) observations: Vec<Observe>,
     pub(super) failures: BTreeMap<Key, u32>,
     pub(super) finished: Option<RunOutcome>,
     pub(super) draws: Draws,
@@ -135,6 +153,7 @@ impl World {
             pending: Vec::new(),
             calls: Vec::new(),
             evaluations: Vec::new(),
+            observations: Vec::new(),
             failures: BTreeMap::new(),
             finished: None,
             draws: Draws(seed),
@@ -163,6 +182,7 @@ impl World {
                         self.calls.push(*start);
                     }
                     Effect::Evaluate(evaluate) => self.evaluations.push(*evaluate),
+                    Effect::Observe(observe) => self.observations.push(*observe),
                     Effect::CancelCall(ticket, why) => self.give_back(why, |call| call.ticket == ticket),
                     Effect::RecallUnsent => self.give_back(FailureKind::Cancelled, |_| false),
                     // The world works on all that it is given.
@@ -202,6 +222,9 @@ impl World {
     pub(super) fn answer_one(&mut self, disturbed: bool) {
         if !self.evaluations.is_empty() {
             return self.evaluate_one(disturbed);
+        }
+        if !self.observations.is_empty() {
+            return self.observe_one(disturbed);
         }
         if self.calls.is_empty() {
             return;
@@ -267,6 +290,19 @@ impl World {
         }
     }
 
+    pub(super) fn observe_one(&mut self, disturbed: bool) {
+        let which = if disturbed { self.draws.below(self.observations.len()) } else { 0 };
+        let observe = self.observations.remove(which);
+        let found = observation(&observe);
+        self.give(Input::Observed(observe.case, found.clone()));
+        if disturbed && self.draws.below(5) == 0 {
+            // Whatever comes a second time must change nothing.
+            let before = self.engine.state().clone();
+            self.give(Input::Observed(observe.case, found));
+            assert_eq!(before, *self.engine.state());
+        }
+    }
+
     /// After its condition a task without a model is evaluated under the same name.
     pub(super) fn asks_again(&self, key: TaskKey) -> bool {
         let effects = self.pending.iter().flat_map(|step| &step.effects);
@@ -308,6 +344,7 @@ impl World {
         self.pending.clear();
         self.calls.clear();
         self.evaluations.clear();
+        self.observations.clear();
         let mut replay = Replay::from_zero(Arc::clone(&self.plan));
         for recorded in &self.log {
             replay.apply(recorded).expect("a journal replays");
@@ -322,7 +359,7 @@ impl World {
         }
         let segment = replay.state().segment + 1;
         self.engine = replay.engine(options());
-        let resumed = RunResumed { segment, version: "0".to_owned(), backends: Vec::new() };
+        let resumed = RunResumed { segment, version: "0".to_owned(), backends: Vec::new(), cases: None };
         self.finished = None;
         if self.log.is_empty() {
             self.engine = Engine::new(Arc::clone(&self.plan), options());
@@ -342,6 +379,10 @@ impl World {
         }
     }
 
+    fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.evaluations.is_empty() && self.observations.is_empty()
+    }
+
     pub(super) fn checkpoint(&mut self) {
         if self.pending.is_empty() {
             self.checkpoints.push((self.log.len(), self.engine.state().snapshot(&self.plan)));
@@ -352,7 +393,7 @@ impl World {
     pub(super) fn run(mut self, disturbed: bool) -> Self {
         let mut troubles = 0;
         for _ in 0..200_000 {
-            if self.finished == Some(RunOutcome::Complete) {
+            if self.finished.as_ref().is_some_and(RunOutcome::is_complete) {
                 return self;
             }
             if self.finished.is_some() {
@@ -381,10 +422,10 @@ impl World {
                 _ => {
                     self.commit();
                     self.answer_one(disturbed);
-                    if self.calls.is_empty() && self.evaluations.is_empty() {
+                    if self.is_idle() {
                         self.commit();
                     }
-                    if self.calls.is_empty() && self.evaluations.is_empty() {
+                    if self.is_idle() {
                         self.tick();
                     }
                 }
@@ -395,6 +436,11 @@ impl World {
 
     /// What users get: every case's outputs, without times and attempts.
     pub(super) fn table(&self) -> Vec<String> {
+        self.table_up_to(u64::MAX)
+    }
+
+    /// The same of cases up to one.
+    pub(super) fn table_up_to(&self, last: u64) -> Vec<String> {
         let mut rows: BTreeMap<CaseNo, Vec<String>> = BTreeMap::new();
         let mut items = BTreeMap::new();
         for recorded in &self.log {
@@ -423,7 +469,7 @@ impl World {
             }
         }
         let mut table = Vec::new();
-        for (case, mut row) in rows {
+        for (case, mut row) in rows.into_iter().filter(|(case, _)| case.0 <= last) {
             row.sort();
             table.push(format!("{case} {} {}", items[&case], row.join(" | ")));
         }

@@ -15,6 +15,7 @@ fn at(micros: i64, event: Event) -> Recorded {
 /// A run's first event.
 pub(crate) fn started() -> Recorded {
     let event = RunStarted {
+        cases: None,
         format: crate::event::FORMAT,
         name: "debate".to_owned(),
         plan: Digest::of(b"plan"),
@@ -136,7 +137,7 @@ fn settled(case: u64, step: &str, output: Option<TaskOutput>) -> Recorded {
 
 /// A case ends.
 pub(super) fn case_settled(case: u64, status: CaseStatus) -> Recorded {
-    at(5, Event::CaseSettled(CaseSettled { case: CaseNo(case), status }))
+    at(5, Event::CaseSettled(CaseSettled { case: CaseNo(case), status, observed: Vec::new() }))
 }
 
 /// A case goes on: `former`, the record of a task, is taken back.

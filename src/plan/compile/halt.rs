@@ -1,10 +1,11 @@
-//! The run's stop: what ends it at once, and how many items it takes at most.
+//! The run's stop: what ends it at once, how many items it takes at most, and when it has seen enough.
 
 use std::num::NonZeroU32;
 
 use super::Compiler;
+use super::evidence::Sights;
 use crate::diag::{Diagnostic, Span, code};
-use crate::plan::{Halt, Plan};
+use crate::plan::{Condition, Halt, Plan};
 use crate::spec::{self, RunStop};
 
 /// Settled cases before a share of failures means anything: the first of a few may well fail by chance.
@@ -16,19 +17,34 @@ enum Read {
     Halt(Halt),
     /// It bounds the items.
     Items(u64),
+    /// It is tested case by case.
+    Evidence(Condition),
+}
+
+/// What the run's stop comes to.
+#[derive(Default)]
+pub(super) struct Stops {
+    /// What ends the run at once.
+    pub(super) halt: Option<Halt>,
+    /// How many items it takes at most.
+    pub(super) items: Option<u64>,
+    /// When it has seen enough, and what it looks at.
+    pub(super) evidence: Option<(Condition, Sights)>,
 }
 
 impl Compiler<'_> {
-    /// Returns what ends the run at once, and how many items it takes at most.
-    pub(super) fn halt(&mut self) -> (Option<Halt>, Option<u64>) {
-        let Some(stop) = &self.spec.stop else { return (None, None) };
+    /// Returns what ends the run before its last case.
+    pub(super) fn stops(&mut self) -> Stops {
+        let Some(stop) = &self.spec.stop else { return Stops::default() };
         let branches: Vec<&RunStop> = stop.any.as_ref().map_or_else(|| vec![stop], |stops| stops.iter().collect());
-        let mut halts = Vec::new();
+        let mut sights = Sights::default();
+        let (mut halts, mut conditions) = (Vec::new(), Vec::new());
         let mut items: Option<u64> = None;
         for branch in branches {
-            match self.condition(branch) {
+            match self.condition(branch, &mut sights) {
                 Some(Read::Halt(halt)) => halts.push(halt),
                 Some(Read::Items(n)) => items = Some(items.map_or(n, |least| least.min(n))),
+                Some(Read::Evidence(condition)) => conditions.push(condition),
                 None => {}
             }
         }
@@ -36,7 +52,11 @@ impl Compiler<'_> {
         if let Some(halt) = &halt {
             self.check_sense(halt, stop);
         }
-        (halt, items)
+        let condition = if conditions.len() > 1 { Some(Condition::Any(conditions)) } else { conditions.pop() };
+        if let Some(condition) = &condition {
+            self.check_evidence(condition, &first_not(stop).unwrap_or(stop).span);
+        }
+        Stops { halt, items, evidence: condition.map(|condition| (condition, sights)) }
     }
 
     /// Refuses what ends every run before its first call, or none ever.
@@ -78,7 +98,7 @@ impl Compiler<'_> {
         self.optional("`tolerate`", self.spec.tolerate.as_ref()).map_or(0.0, |share| share.0)
     }
 
-    fn condition(&mut self, stop: &RunStop) -> Option<Read> {
+    fn condition(&mut self, stop: &RunStop, sights: &mut Sights) -> Option<Read> {
         if let Some(budget) = &stop.budget {
             let tokens = self.optional("`tokens` of `budget`", budget.tokens.as_ref());
             let tokens = tokens.map(|tokens| Halt::Tokens(u64::from(tokens.0)));
@@ -95,8 +115,15 @@ impl Compiler<'_> {
             let n = self.setting("`n` of `items`", items.n.as_ref()?)?;
             return Some(Read::Items(u64::from(n.value.0.get())));
         }
+        if let Some(expr) = &stop.expr {
+            return self.holds(expr, sights).map(Read::Evidence);
+        }
+        if let Some(decided) = &stop.decided {
+            return self.decided(decided, sights).map(Read::Evidence);
+        }
         if let Some(inner) = &stop.not {
-            return match self.condition(inner)? {
+            return match self.condition(inner, sights)? {
+                Read::Evidence(condition) => Some(Read::Evidence(Condition::Not(Box::new(condition)))),
                 Read::Halt(halt) => Some(Read::Halt(Halt::Not(Box::new(halt)))),
                 Read::Items(_) => {
                     self.report.push(
@@ -109,20 +136,40 @@ impl Compiler<'_> {
             };
         }
         let list = stop.any.as_ref().or(stop.all.as_ref())?;
-        let read: Vec<Option<Read>> = list.iter().map(|inner| self.condition(inner)).collect();
+        let read: Vec<Option<Read>> = list.iter().map(|inner| self.condition(inner, sights)).collect();
         let read: Vec<Read> = read.into_iter().collect::<Option<_>>()?;
-        let counts: Vec<u64> =
-            read.iter().filter_map(|read| if let Read::Items(n) = read { Some(*n) } else { None }).collect();
-        let halts: Vec<Halt> =
-            read.into_iter().filter_map(|read| if let Read::Halt(halt) = read { Some(halt) } else { None }).collect();
+        let (mut counts, mut halts, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
+        for read in read {
+            match read {
+                Read::Items(n) => counts.push(n),
+                Read::Halt(halt) => halts.push(halt),
+                Read::Evidence(condition) => conditions.push(condition),
+            }
+        }
         let is_any = stop.any.is_some();
-        match (halts.is_empty(), counts.is_empty()) {
-            (true, _) => (if is_any { counts.into_iter().min() } else { counts.into_iter().max() }).map(Read::Items),
-            (false, true) => Some(Read::Halt(if is_any { Halt::Any(halts) } else { Halt::All(halts) })),
-            (false, false) => {
+        match (counts.is_empty(), halts.is_empty(), conditions.is_empty()) {
+            (_, true, true) => {
+                (if is_any { counts.into_iter().min() } else { counts.into_iter().max() }).map(Read::Items)
+            }
+            (true, false, true) => Some(Read::Halt(if is_any { Halt::Any(halts) } else { Halt::All(halts) })),
+            (true, true, false) => {
+                Some(Read::Evidence(if is_any { Condition::Any(conditions) } else { Condition::All(conditions) }))
+            }
+            (no_items, no_halts, _) => {
+                let one = match (no_items, no_halts) {
+                    (false, _) => "`items` stands",
+                    (true, _) => "`expr` or `decided` stands",
+                };
+                let natures = match (no_halts, conditions.is_empty()) {
+                    (false, true) => "`budget` and `errors` act at once, `items` along the order of the input",
+                    (true, _) => "`items` bounds the input, `expr` and `decided` are tested case by case",
+                    (false, false) => {
+                        "`budget` and `errors` act at once, `expr` and `decided` are tested case by case"
+                    }
+                };
                 self.report.push(
-                    Diagnostic::error(code::MIXED_STOP, "`items` stands beside a condition of another nature")
-                        .at(&stop.span, "`budget` and `errors` act at once, `items` along the order of the input")
+                    Diagnostic::error(code::MIXED_STOP, format!("{one} beside a condition of another nature"))
+                        .at(&stop.span, natures)
                         .help("put them beside each other under one `any` at the top of `stop`"),
                 );
                 None

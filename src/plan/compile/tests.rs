@@ -1,5 +1,6 @@
 //! What a file becomes, and what is said of one that becomes nothing.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::*;
@@ -182,7 +183,8 @@ fn a_chat_continues_only_so_many_talks() {
         let mut text =
             "version: 1\nactors: { ann: {} }\nsteps:\n  s0: { chat: { actor: ann, prompt: x } }\n".to_owned();
         for chat in 1..chats {
-            text += &format!("  s{chat}: {{ chat: {{ actor: ann, prompt: x, history: s{} }} }}\n", chat - 1);
+            let before = chat - 1;
+            writeln!(text, "  s{chat}: {{ chat: {{ actor: ann, prompt: x, history: s{before} }} }}").unwrap();
         }
         text
     };

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +10,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+from . import install
 
 PACKAGE = "nginx-light"
 MODEL = "bench"
@@ -44,7 +45,7 @@ http {{
     fastcgi_temp_path {root}/fastcgi;
     uwsgi_temp_path {root}/uwsgi;
     scgi_temp_path {root}/scgi;
-    log_format call '$status $connection $content_length';
+    log_format call '$status $connection $content_length $msec $request_time';
     access_log off;
     keepalive_timeout 1h;
     keepalive_requests 1000000000;
@@ -72,6 +73,8 @@ class Calls:
     connections: int
     # Of the bodies, as their Content-Length says; a body without one counts nothing.
     body_bytes: int
+    # When the first of them began to be read, in seconds since the epoch; the server's clock has milliseconds.
+    first: float
 
     @property
     def total(self):
@@ -138,32 +141,18 @@ class Server:
             if time.monotonic() > deadline:
                 raise SystemExit("nginx did not reopen its log")
             time.sleep(0.001)
-        statuses, connections, body_bytes = Counter(), set(), 0
+        statuses, connections, body_bytes, first = Counter(), set(), 0, float("inf")
         with taken.open() as lines:
             for line in lines:
-                status, connection, length = line.split()
+                status, connection, length, ended, took = line.split()
                 statuses[status] += 1
                 connections.add(connection)
                 body_bytes += 0 if length == "-" else int(length)
+                first = min(first, float(ended) - float(took))
         taken.unlink()
-        return Calls(statuses, len(connections), body_bytes)
+        return Calls(statuses, len(connections), body_bytes, first)
 
 
 def find() -> str:
     """Returns the path of nginx, installing it where it is missing."""
-    path = "/usr/local/sbin:/usr/sbin:/sbin:" + os.environ.get("PATH", "")
-    found = shutil.which("nginx", path=path)
-    if found:
-        return found
-    print(f"installing {PACKAGE}", flush=True)
-    root = [] if os.geteuid() == 0 else ["sudo"]
-    # A run level that is known keeps Debian's package from starting a service on port 80.
-    quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    settings = [f"{name}={value}" for name, value in quiet.items()]
-    subprocess.run([*root, "apt-get", "update", "-qq"], check=True)
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", PACKAGE]
-    subprocess.run([*root, "env", *settings, *install], check=True, stdout=subprocess.DEVNULL)
-    found = shutil.which("nginx", path=path)
-    if not found:
-        raise SystemExit(f"{PACKAGE} was installed, but there is no nginx in {path}")
-    return found
+    return install.debian(PACKAGE, "nginx")

@@ -1,7 +1,7 @@
 //! The same calls as the pipeline of `commit_path`, as one would write them by hand: nothing is kept, nothing retried.
 //!
-//! `peer BASE_URL ITEMS IN_FLIGHT` walks a chain of three chat completions for every line of ITEMS, each question
-//! holding the answer before it, with IN_FLIGHT chains at a time. Any failure ends it with exit code 1.
+//! `peer BASE_URL ITEMS IN_FLIGHT CHAIN` walks a chain of CHAIN (1 to 3) chat completions for every line of ITEMS, each
+//! question holding the answer before it, with IN_FLIGHT chains at a time. Any failure ends it with exit code 1.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,7 +16,15 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 struct Server {
     client: reqwest::Client,
     url: String,
+    chain: usize,
 }
+
+/// Those of the pipeline, to the letter.
+const PROMPTS: [&str; 3] = [
+    "Summarise this note in one sentence.",
+    "Name the weakest point of this summary.",
+    "Rewrite the summary so that this no longer holds.",
+];
 
 impl Server {
     /// Asks one question.
@@ -33,12 +41,12 @@ impl Server {
         Ok(text.ok_or("the answer has no content")?.to_owned())
     }
 
-    /// Walks one chain. The prompts are those of the pipeline, to the letter.
+    /// Walks one chain.
     async fn walk(&self, item: &Value) -> Outcome<()> {
-        let text = item["text"].as_str().ok_or("an item has no text")?;
-        let one = self.ask(&format!("Summarise this note in one sentence.\n{text}")).await?;
-        let two = self.ask(&format!("Name the weakest point of this summary.\n{one}")).await?;
-        self.ask(&format!("Rewrite the summary so that this no longer holds.\n{two}")).await?;
+        let mut text = item["text"].as_str().ok_or("an item has no text")?.to_owned();
+        for prompt in &PROMPTS[..self.chain] {
+            text = self.ask(&format!("{prompt}\n{text}")).await?;
+        }
         Ok(())
     }
 }
@@ -46,14 +54,16 @@ impl Server {
 #[tokio::main]
 async fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [base_url, path, in_flight] = arguments.as_slice() else {
-        return Err("usage: peer BASE_URL ITEMS IN_FLIGHT".into());
+    let [base_url, path, in_flight, chain] = arguments.as_slice() else {
+        return Err("usage: peer BASE_URL ITEMS IN_FLIGHT CHAIN".into());
     };
     let lines = std::fs::read_to_string(path)?;
     let items = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
     let items = Arc::new(items);
     let next = Arc::new(AtomicUsize::new(0));
-    let server = Arc::new(Server { client: reqwest::Client::new(), url: format!("{base_url}/chat/completions") });
+    let chain = chain.parse::<usize>()?.min(PROMPTS.len());
+    let url = format!("{base_url}/chat/completions");
+    let server = Arc::new(Server { client: reqwest::Client::new(), url, chain });
 
     let mut chains = JoinSet::new();
     for _ in 0..in_flight.parse::<usize>()? {
