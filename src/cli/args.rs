@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::init::{InitArgs, Template};
+pub use super::journal_args::{JournalArgs, JournalCommand, JournalRunArgs, PruneArgs, RepairArgs, SqlArgs};
 pub use super::retry_args::RetryArgs;
 pub use super::steer_args::{CancelArgs, SteerArgs, TopArgs, TuneArgs};
 use super::value::{Assignment, SeedChoice, grace};
@@ -89,6 +90,10 @@ pub enum Command {
     Runs(RunsArgs),
     /// Write the results of a run, one row per case.
     Results(ResultsArgs),
+    /// Check, repair, compact or query the journal of a run: the one file in which everything about it is kept.
+    Journal(JournalArgs),
+    /// Delete runs that are over and old.
+    Prune(PruneArgs),
     /// Write requests as a file for a batch service.
     Export(ExportArgs),
     /// Say what is found here: backends, models, devices, project; and what would be used.
@@ -119,6 +124,8 @@ impl Command {
             Self::Show(args) => args.json,
             Self::Runs(args) => args.json,
             Self::Results(args) => args.json,
+            Self::Journal(args) => args.wants_json(),
+            Self::Prune(args) => args.json,
             Self::Export(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Explain(args) => args.json,

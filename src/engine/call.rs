@@ -4,9 +4,8 @@ use std::num::NonZeroU32;
 
 use crate::base::{AttemptNo, CaseNo, Digest, ItemId};
 use crate::event::{
-    CaseReopened, Evaluation, FailureKind, Observation, Recorded, Report, RunOutcome, RunResumed, RunStarted, RunTuned,
-    StopCause,
-    TaskAdopted,
+    CaseReopened, Evaluation, FailureKind, Observation, Recorded, Report, RunOutcome, RunResumed, RunStarted,
+    RunTuned, StopCause, TaskAdopted,
 };
 use crate::plan::{BackendIdx, Call, CellIdx, Ground, Place, StepIdx, Timeouts};
 

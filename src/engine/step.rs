@@ -9,8 +9,8 @@ use super::frontier;
 use super::state::{CallPhase, RunState};
 use crate::base::{AttemptNo, CaseNo, Millis, Timestamp};
 use crate::event::{
-    AttemptId, AttemptStarted, CaseAdmitted, CaseReopened, DrainStage, Event, FailureKind, Recorded, RunEnded, RunOutcome,
-    RunResumed, SourceEnded, Stage, StopCause, TimeoutPhase,
+    AttemptId, AttemptStarted, CaseAdmitted, CaseReopened, DrainStage, Event, FailureKind, Recorded, RunEnded,
+    RunOutcome, RunResumed, SourceEnded, Stage, StopCause, TimeoutPhase,
 };
 use crate::plan::{BackendIdx, Ground, Place, Plan, StepIdx, StepKind};
 

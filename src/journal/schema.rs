@@ -94,6 +94,20 @@ pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Meta), JournalErr
     Ok((connection, meta))
 }
 
+/// Opens a file for reading what can be read of it: no version is asked for, and pages that the header speaks of may be
+/// missing.
+pub(super) fn open_damaged(path: &Path) -> Result<Connection, JournalError> {
+    if !path.exists() {
+        return Err(JournalError::Missing { path: path.to_owned() });
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let failed = |source| JournalError::store(path, "read", source);
+    // Without it the store refuses a file that was cut.
+    connection.pragma_update(None, "writable_schema", true).map_err(failed)?;
+    connection.query_row("select count(*) from sqlite_schema", [], |_| Ok(())).map_err(failed)?;
+    Ok(connection)
+}
+
 fn connect_to_write(path: &Path, synchronous: &str) -> Result<Connection, JournalError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let failed = |source| JournalError::store(path, "open", source);

@@ -12,6 +12,7 @@ mod house;
 mod init;
 mod invalid;
 mod items;
+mod journals;
 mod language;
 mod network;
 mod price;

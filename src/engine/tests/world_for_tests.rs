@@ -8,10 +8,9 @@ use super::given::{Draws, begun};
 use super::plan_for_tests::{cell_of, plan};
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, Timestamp, TokenCount};
 use crate::event::{
-    Answer, CaseReopened, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason, Observation, Outcome,
-    Recorded,
-    Report, RunOutcome, RunResumed, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings, Unscored, Usage,
-    Verdict,
+    Answer, CaseReopened, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason, Observation,
+    Outcome, Recorded, Report, RunOutcome, RunResumed, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings,
+    Unscored, Usage, Verdict,
 };
 use crate::plan::{BackendIdx, Ballot, Call, Place, Plan, StepIdx};
 use std::num::NonZeroU32;
