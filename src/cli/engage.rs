@@ -76,7 +76,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let intake = if state.source_ended {
         Intake::over()
     } else {
-        Intake::start(Arc::clone(&plan), state.cases.admitted, state.admitted_chain, reuse)
+        Intake::start(Arc::clone(&plan), state.passed(&plan), state.admitted_chain, reuse)
             .map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?
     };
     let models = connect::models(&plan, &connected, earlier.as_deref());
@@ -124,7 +124,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         }
     };
     // What was over ahead of its turn was shown, and does not count.
-    let again = ended.facts_lost || matches!(ended.outcome, RunOutcome::Enough(_));
+    let again = ended.facts_lost || matches!(ended.outcome, RunOutcome::Enough(_)) || plan.repeats.is_some();
     let tally = if again { tally_of(&journal)? } else { tally };
     let complete = ended.outcome.is_complete();
     let results = if complete { output.write(&dir, &plan, printer)? } else { None };
@@ -225,7 +225,7 @@ fn journal_lookup(journal: &std::path::Path) -> Result<Box<Lookup>, CommandError
 /// The journal cannot be read.
 pub(super) fn tally_of(journal: &std::path::Path) -> Result<Tally, CommandError> {
     let reader = Reader::open(journal).map_err(|error| CommandError::journal(&error))?;
-    let mut tally = Tally::up_to(reader.last_that_counts().map_err(|error| CommandError::journal(&error))?);
+    let mut tally = Tally::of(reader.that_count().map_err(|error| CommandError::journal(&error))?);
     reader
         .events_after(EventSeq::default(), &mut |_, recorded| {
             tally.add(&recorded);

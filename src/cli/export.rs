@@ -78,9 +78,9 @@ fn of_run(args: &ExportArgs, home: &Home) -> Result<(Vec<String>, String), Comma
     let station = station(&earlier.plan, models);
     let mut lines = Vec::new();
     let mut unsent = 0;
-    let last = reader.last_that_counts().map_err(|error| CommandError::journal(&error))?;
+    let counted = reader.that_count().map_err(|error| CommandError::journal(&error))?;
     let mut add = |case: CaseRecord| -> Result<(), JournalError> {
-        if last.is_some_and(|last| case.admitted.case > last) {
+        if !counted.counts(case.admitted.case) {
             return Ok(());
         }
         let (more, without) = calls_of_case(&reader, &station, &case)?;

@@ -258,10 +258,10 @@ fn rows(
 ) -> Result<(), CommandError> {
     let mut trouble: Option<CommandError> = None;
     let empty: Arc<str> = Arc::from("");
-    let last = reader.last_that_counts().map_err(|error| CommandError::journal(&error))?;
+    let counted = reader.that_count().map_err(|error| CommandError::journal(&error))?;
     reader
         .cases(CaseNo(0), &mut |record| {
-            let counts = trouble.is_none() && last.is_none_or(|last| record.admitted.case <= last);
+            let counts = trouble.is_none() && counted.counts(record.admitted.case);
             let Some(settled) = record.settled.as_ref().filter(|_| counts) else { return Ok(()) };
             let no = Some(record.admitted.case);
             // A damaged text is told as that, not as one that is missing.

@@ -87,7 +87,7 @@ pub(super) fn say(
     let cells = plan.all_cells().count() as u64;
     let of_cells =
         if plan.matrix.is_empty() { String::new() } else { format!(" in {} of the matrix", counted(cells, "cell")) };
-    let most = if plan.evidence.is_some() { "at most " } else { "" };
+    let most = if plan.looked_at().is_some() { "at most " } else { "" };
     printer.line(&format!("  {most}{}{of_cells}{known}", counted(forecast.cases, "case")))?;
     let kind = plan.steps.iter().map(|step| step.kind.word().len()).max().unwrap_or(0);
     let name = plan.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0);
@@ -108,7 +108,11 @@ pub(super) fn say(
     } else {
         format!(", counting one element of {}: how many there are the run finds out", fans.join(", "))
     };
-    let early = if plan.evidence.is_some() { ", fewer when `stop` has seen enough" } else { "" };
+    let early = match (&plan.evidence, &plan.repeats) {
+        (Some(_), _) => ", fewer when `stop` has seen enough".to_owned(),
+        (None, Some(_)) => format!(", for up to {} of each item", counted(u64::from(plan.repeat.get()), "repeat")),
+        (None, None) => String::new(),
+    };
     printer.line(&format!("  {} in all{early}{fans}; nothing was sent", range(all)))?;
     for said in [tokens.all.say(earlier), tokens.all.cost.say(plan)].into_iter().flatten() {
         printer.line(&format!("  {said}"))?;

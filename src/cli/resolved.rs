@@ -26,7 +26,11 @@ pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
     if let Some(limit) = plan.limit {
         tree.insert("limit".to_owned(), json!(limit));
     }
-    tree.insert("repeat".to_owned(), json!(plan.repeat));
+    let repeat = match &plan.repeats {
+        None => json!(plan.repeat),
+        Some(enough) => json!({ "max": plan.repeat, "stop": self::enough(plan, enough, &enough.condition) }),
+    };
+    tree.insert("repeat".to_owned(), repeat);
     let steps = plan.steps.iter().map(|step| (step.name.to_string(), self::step(plan, step)));
     tree.insert("steps".to_owned(), Value::Object(steps.collect()));
     if !plan.matrix.is_empty() {

@@ -67,7 +67,7 @@ impl Wish {
     /// # Errors
     /// The journal cannot be read; a step or an item that the run has not.
     pub(super) fn find(&self, dir: &RunDir, plan: &Arc<Plan>) -> Result<Found, CommandError> {
-        if plan.evidence.is_some() {
+        if plan.evidence.is_some() || plan.repeats.is_some() {
             let message = format!("{} stops on evidence, and has looked at its cases one after the other", dir.id);
             let help = "`pipe run FILE --reuse RUN` keeps its answers, asks what failed again, and looks anew";
             return Err(CommandError::new(Exit::Usage, message).help(help));

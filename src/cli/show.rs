@@ -85,8 +85,8 @@ pub(super) fn open(dir: &RunDir) -> Result<Reader, CommandError> {
 
 /// Folds all of a run's events.
 fn summary_of(dir: &RunDir, reader: &Reader) -> Result<Summary, CommandError> {
-    let last_case = reader.last_that_counts().map_err(|error| CommandError::journal(&error))?;
-    let mut tally = Tally::up_to(last_case);
+    let counted = reader.that_count().map_err(|error| CommandError::journal(&error))?;
+    let mut tally = Tally::of(counted);
     let mut last: Option<Event> = None;
     let mut add = |_: EventSeq, recorded: crate::event::Recorded| -> Result<(), JournalError> {
         tally.add(&recorded);
@@ -105,11 +105,14 @@ fn summary_of(dir: &RunDir, reader: &Reader) -> Result<Summary, CommandError> {
 /// Reads the first cases, and no more of the journal than that.
 fn first_cases(reader: &Reader) -> Result<Vec<CaseRecord>, CommandError> {
     let mut cases = Vec::new();
-    let last = reader.last_that_counts().map_err(|error| CommandError::journal(&error))?;
-    let count = last.map_or(LISTED as u64, |CaseNo(last)| (last + 1).min(LISTED as u64));
-    for number in 0..count {
+    let counted = reader.that_count().map_err(|error| CommandError::journal(&error))?;
+    for number in 0.. {
+        if cases.len() == LISTED {
+            break;
+        }
         match reader.case(CaseNo(number)).map_err(|error| CommandError::journal(&error))? {
-            Some(case) => cases.push(case),
+            Some(case) if counted.counts(case.admitted.case) => cases.push(case),
+            Some(_) => {}
             None => break,
         }
     }
@@ -120,9 +123,9 @@ fn first_cases(reader: &Reader) -> Result<Vec<CaseRecord>, CommandError> {
 fn failed(reader: &Reader, args: &ShowArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
     let mut listed: Vec<CaseRecord> = Vec::new();
     let mut count = 0_u64;
-    let last = reader.last_that_counts().map_err(|error| CommandError::journal(&error))?;
+    let counted = reader.that_count().map_err(|error| CommandError::journal(&error))?;
     let mut look = |case: CaseRecord| -> Result<(), JournalError> {
-        let counts = last.is_none_or(|last| case.admitted.case <= last);
+        let counts = counted.counts(case.admitted.case);
         if counts && case.settled.as_ref().is_some_and(|settled| settled.status == CaseStatus::Failed) {
             count += 1;
             if args.json || listed.len() < LISTED {

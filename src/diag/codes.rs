@@ -59,7 +59,7 @@ codes! {
     ITEMS = "P0406": "items that are missing, repeated or without their id.";
     COLUMN = "P0407": "a column of the results that comes from nowhere.";
     HISTORY = "P0408": "`history` that names a step without one talk to continue.";
-    MIXED_STOP = "P0420": "conditions under `all` of the run's stop that cannot be tested together.";
+    MIXED_STOP = "P0420": "conditions of the run's stop, or of its repeats, that cannot be tested together.";
     SENSELESS_STOP = "P0421": "a condition that holds before the first call, or that nothing can make hold.";
     NO_PRICE = "P0422": "a budget in money, and a model whose price is not known.";
     MIXED_CELLS = "P0423": "a majority over all cells of a matrix together.";

@@ -9,7 +9,7 @@ use super::state::RunState;
 use super::step::Engine;
 use crate::base::CaseNo;
 use crate::event::{CaseSettled, CaseStatus, Event, Observation, SnapCounts, SnapPrefix, StopCause, StopReached};
-use crate::plan::{Condition, Evidence, Ground, Plan, StepIdx, decided};
+use crate::plan::{Condition, Evidence, Ground, Lead, Plan, StepIdx, decided};
 
 /// Values that are told apart; more have no majority that anybody could use, and would fill memory.
 const MOST_VALUES: usize = 1_000;
@@ -61,10 +61,23 @@ impl Prefix {
         self.judged
     }
 
-    /// Takes a case that is over, and looks at all that are now in a row. Of so many cases in all, where that is known.
-    pub(super) fn settle(&mut self, plan: &Plan, settled: &CaseSettled, all: Option<u64>) {
-        let Some(evidence) = plan.evidence.as_ref().filter(|_| self.met.is_none()) else { return };
-        self.waiting.insert(settled.case, settled.observed.clone());
+    pub(super) const fn is_told(&self) -> bool {
+        self.met.is_none() || self.told
+    }
+
+    /// Takes a case that is over by its place in a row, and looks at all that are now in a row. Of so many in all, where
+    /// that is known.
+    pub(super) fn settle(
+        &mut self,
+        (plan, evidence): (&Plan, &Evidence),
+        place: CaseNo,
+        observed: &[Option<Observation>],
+        all: Option<u64>,
+    ) {
+        if self.met.is_some() {
+            return;
+        }
+        self.waiting.insert(place, observed.to_vec());
         while let Some(observed) = self.waiting.remove(&CaseNo(self.judged)) {
             let case = CaseNo(self.judged);
             self.judged += 1;
@@ -161,7 +174,7 @@ impl Prefix {
 
 /// Says what leads, when the cases that are left cannot change it.
 fn decided_of(counts: &Counts, left: u64) -> Option<String> {
-    let (value, most, next) = decided(&counts.values, counts.others, left)?;
+    let Lead { first: (value, most), next } = decided(&counts.values, counts.others, left)?;
     let next = next.map(|(value, count)| format!(" before {value} {count}")).unwrap_or_default();
     Some(format!("{value} {most}{next}"))
 }
@@ -185,8 +198,12 @@ impl Engine {
     /// Settles a case of which every task is settled: at once, or when it is known what is to be seen in it.
     pub(super) fn settle_case(&mut self, step: &mut Step, case: CaseNo, status: CaseStatus) {
         let plan = std::sync::Arc::clone(&self.plan);
-        let looked_at = plan.evidence.is_some() && self.state.prefix.met().is_none();
-        if !looked_at {
+        let repeat = self.state.open[&case].repeat;
+        let is_beyond = match &plan.repeats {
+            Some(_) => self.state.repeats.is_beyond(case, repeat),
+            None => self.state.prefix.met().is_some(),
+        };
+        if plan.looked_at().is_none() || is_beyond {
             self.record(step, Event::CaseSettled(CaseSettled { case, status, observed: Vec::new() }));
             return;
         }
@@ -203,15 +220,17 @@ impl Engine {
             self.flow.late += 1;
             return;
         }
-        let status = self.state.open.get(&case).and_then(frontier::case_status);
-        if let Some(status) = status {
+        let Some(open) = self.state.open.get(&case) else { return };
+        let repeat = open.repeat;
+        if let Some(status) = frontier::case_status(open) {
             self.record(step, Event::CaseSettled(CaseSettled { case, status, observed }));
+            self.repeated(step, case, repeat);
         }
     }
 
     fn ground_of_case(&self, number: CaseNo) -> Ground {
         let case = &self.state.open[&number];
-        let evidence = self.plan.cell(case.cell).evidence.as_ref();
+        let evidence = self.plan.cell(case.cell).looked_at();
         let reads = evidence.into_iter().flat_map(|evidence| &evidence.reads);
         Ground {
             case: number,
@@ -228,10 +247,17 @@ impl Engine {
 
 impl RunState {
     /// Returns how many more cases may be admitted, so that few are over ahead of one that is not.
-    pub(super) const fn room_ahead(&self, plan: &Plan) -> u64 {
-        if plan.evidence.is_none() {
-            return u64::MAX;
+    pub(super) fn room_ahead(&self, plan: &Plan) -> u64 {
+        match (&plan.evidence, &plan.repeats) {
+            (Some(_), _) => MOST_AHEAD.saturating_sub(self.cases.admitted.saturating_sub(self.prefix.judged())),
+            (None, Some(_)) => self.repeats.room_ahead(),
+            (None, None) => u64::MAX,
         }
-        MOST_AHEAD.saturating_sub(self.cases.admitted.saturating_sub(self.prefix.judged()))
+    }
+
+    /// Returns how many cases of the input were admitted or passed over: where a resume goes on reading.
+    #[must_use]
+    pub const fn passed(&self, plan: &Plan) -> u64 {
+        if plan.repeats.is_some() { self.repeats.passed() } else { self.cases.admitted }
     }
 }

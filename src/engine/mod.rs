@@ -10,6 +10,7 @@
 
 mod breaker;
 mod call;
+mod chain;
 mod clock;
 mod evaluate;
 mod evidence;
@@ -20,6 +21,7 @@ mod halt;
 mod invariants;
 mod outcome;
 mod reopen;
+mod repeats;
 mod replay;
 mod retry;
 mod spent;
@@ -33,10 +35,12 @@ mod tests;
 pub use call::{
     Effect, ElementNo, Evaluate, Input, Key, Observe, Offered, Question, StartCall, Step, TaskKey, Ticket,
 };
+pub use chain::chained;
 pub use clock::Clock;
 pub use evidence::Prefix;
 pub use reopen::{Again, History};
+pub use repeats::Repeats;
 pub use replay::Replay;
 pub use spent::SpentBy;
-pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState, chained};
+pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState};
 pub use step::{Engine, Options};

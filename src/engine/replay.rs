@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::evidence::Prefix;
+use super::repeats::Repeats;
 use super::spent::SpentBy;
 use super::state::{
     BackendState, CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState,
@@ -89,6 +90,7 @@ impl RunState {
             backends: backends.collect(),
             all_cases: self.all_cases,
             prefix: self.prefix.snapshot(),
+            repeats: self.repeats.snapshot(plan),
         }
     }
 
@@ -102,6 +104,7 @@ impl RunState {
         state.segment = snapshot.segment;
         state.all_cases = snapshot.all_cases;
         state.prefix = Prefix::restore(snapshot.prefix);
+        state.repeats = Repeats::restore(plan, snapshot.repeats)?;
         state.paused_since = snapshot.paused_since;
         state.paused_ms = snapshot.paused_ms;
         state.clock = Clock { earlier_us: snapshot.earlier_us, began: snapshot.began, latest: snapshot.latest };

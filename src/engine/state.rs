@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::call::{ElementNo, Key, TaskKey};
+use super::chain::chained;
 use super::clock::Clock;
 use super::evidence::Prefix;
+use super::repeats::Repeats;
 use super::spent::SpentBy;
 use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, Timestamp};
 use crate::event::{
@@ -13,7 +15,6 @@ use crate::event::{
     Evaluated, Event, Failure, Outcome, Recorded, TaskSettled, Usage,
 };
 use crate::plan::{ActorIdx, Call, CellIdx, Plan, StepIdx};
-use serde_json::{Map, Value};
 
 /// A run at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,8 @@ pub struct RunState {
     pub all_cases: Option<u64>,
     /// What that condition has seen.
     pub prefix: Prefix,
+    /// Which items are being repeated, where that may end early.
+    pub repeats: Repeats,
 }
 
 /// A case that is not settled.
@@ -210,6 +213,7 @@ impl RunState {
             backends: vec![fresh; plan.backends.len()],
             all_cases: None,
             prefix: Prefix::default(),
+            repeats: Repeats::default(),
         }
     }
 
@@ -248,9 +252,12 @@ impl RunState {
             Event::TaskSettled(event) => self.settle(plan, event),
             Event::TaskAdopted(event) => self.settle(plan, &event.task),
             Event::CaseSettled(event) => match self.open.remove(&event.case) {
-                Some(_) => {
+                Some(case) => {
                     self.cases.settle(event.status);
-                    self.prefix.settle(plan, event, self.all_cases);
+                    if let Some(evidence) = &plan.evidence {
+                        self.prefix.settle((plan, evidence), event.case, &event.observed, self.all_cases);
+                    }
+                    self.repeats.settle(plan, case.cell, event, case.repeat);
                     Ok(())
                 }
                 None => Err(format!("case {} is not open", event.case)),
@@ -274,6 +281,10 @@ impl RunState {
                 if event.case.is_some() {
                     self.prefix.tell();
                 }
+                Ok(())
+            }
+            Event::RepeatsReached(event) => {
+                self.repeats.reached(event);
                 Ok(())
             }
             Event::RunTuned(_)
@@ -323,6 +334,12 @@ impl RunState {
         let cell = plan.find_cell(&event.matrix);
         let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", event.case))?;
         self.cases.admitted += 1;
+        if let Some(skipped) = self.repeats.admit(plan, event, cell) {
+            let matrix = &plan.cell(skipped.cell).matrix;
+            for repeat in skipped.repeats {
+                self.admitted_chain = chained(self.admitted_chain, &skipped.item, repeat, matrix);
+            }
+        }
         self.admitted_chain = chained(self.admitted_chain, &event.item, event.repeat, &event.matrix);
         let case = CaseState {
             item: event.item.clone(),
@@ -472,18 +489,4 @@ impl BackendState {
             Capacity::Slots(_) => {}
         }
     }
-}
-
-/// Returns the hash over admitted items with one more.
-#[must_use]
-pub fn chained(chain: Digest, item: &ItemId, repeat: u32, matrix: &Map<String, Value>) -> Digest {
-    let hasher = Hasher::new("pipe admitted 1")
-        .field(chain.as_bytes())
-        .field(item.as_str().as_bytes())
-        .number(u64::from(repeat));
-    // Without a matrix as before there were any: journals of then go on.
-    let values = matrix.iter();
-    let hasher = values
-        .fold(hasher, |hasher, (name, value)| hasher.field(name.as_bytes()).field(value.to_string().as_bytes()));
-    hasher.finish()
 }

@@ -149,6 +149,9 @@ impl Engine {
 
     fn admit(&mut self, step: &mut Step, offered: Offered) {
         let case = CaseNo(self.state.cases.admitted);
+        if self.state.repeats.are_enough(&offered.item, offered.cell) {
+            return;
+        }
         let Offered { item, repeat, cell, row, adopted } = offered;
         let matrix = self.plan.cell(cell).matrix.clone();
         self.record(step, Event::CaseAdmitted(CaseAdmitted { case, item, repeat, matrix, row }));

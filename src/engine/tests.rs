@@ -11,6 +11,7 @@ use proptest::prelude::*;
 mod enough;
 mod given;
 mod halting;
+mod repeating;
 mod retrying;
 
 use self::given::Draws;

@@ -13,7 +13,9 @@ mod snapshot;
 
 pub use codec::DecodeError;
 use codec::codec;
-pub use evidence::{Observation, SnapCounts, SnapPrefix};
+pub use evidence::{
+    Counted, Observation, RepeatsReached, SnapCounts, SnapGroup, SnapLatest, SnapPrefix, SnapRepeats,
+};
 pub use failure::{Failure, FailureKind, TimeoutPhase};
 pub use flow::{Because, Element, ElementOutput, ElementSettled, Evaluated, Evaluation};
 pub use outcome::{
@@ -87,6 +89,8 @@ codec! {
         "case_reopened" => CaseReopened(CaseReopened),
         /// What a backend can take changed.
         "capacity_changed" => CapacityChanged(CapacityChanged),
+        /// An item has been repeated enough in a cell.
+        "repeats_reached" => RepeatsReached(RepeatsReached),
         /// A condition of the run's `stop` holds.
         "stop_reached" => StopReached(StopReached),
         /// The run is stopping, and how urgently.
@@ -412,6 +416,7 @@ impl Event {
             | Self::SourceEnded(_)
             | Self::CapacityChanged(_)
             | Self::StopReached(_)
+            | Self::RepeatsReached(_)
             | Self::DrainStage(_)
             | Self::RunEnded(_)
             | Self::RunFailed(_) => None,

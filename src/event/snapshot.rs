@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, CaseCounts, Failure, SnapAsked, SnapPrefix, TaskSettled, Usage};
+use super::{Answer, CaseCounts, Failure, SnapAsked, SnapPrefix, SnapRepeats, TaskSettled, Usage};
 use crate::base::{
     ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, StepName, Timestamp,
 };
@@ -48,6 +48,9 @@ pub struct Snapshot {
     /// What a condition on evidence has seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<SnapPrefix>,
+    /// Which items are being repeated, where that may end early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<SnapRepeats>,
 }
 
 /// Tokens of one actor in one cell of the matrix.

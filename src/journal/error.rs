@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use super::EventSeq;
 use crate::base::{CaseNo, Digest};
 
+/// `SQLITE_IOERR_SHMSIZE`, which rusqlite has no name for.
+const SHARED_FILE_SIZE: i32 = 4874;
+
 /// A journal that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -186,6 +189,10 @@ impl JournalError {
         match source.sqlite_error_code() {
             Some(DatabaseCorrupt | NotADatabase) => Self::damaged(path, Place::File, source.to_string()),
             Some(DiskFull) => Self::DiskFull { path: path.to_owned() },
+            // The file of the write-ahead log's index could not grow: for want of space, unless the disk is failing.
+            _ if source.sqlite_error().is_some_and(|error| error.extended_code == SHARED_FILE_SIZE) => {
+                Self::DiskFull { path: path.to_owned() }
+            }
             _ => Self::Store { path: path.to_owned(), doing, source },
         }
     }

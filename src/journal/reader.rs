@@ -9,8 +9,8 @@ use super::records::{COLUMNS, EventPage, PAGE, REQUESTS, RESULTS, Store};
 use super::{EventSeq, EventVisit, JournalError, Place, schema};
 use crate::base::{CaseNo, Digest, ItemId, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, AttemptStarted, CaseAdmitted, CaseCounts, CaseSettled, Event, Recorded, RunStarted, RunTuned,
-    Snapshot, TaskAdopted, TaskSettled,
+    AttemptEnded, AttemptStarted, CaseAdmitted, CaseCounts, CaseSettled, Counted, Event, Recorded, RunStarted,
+    RunTuned, Snapshot, TaskAdopted, TaskSettled,
 };
 
 /// What the file says of itself.
@@ -141,16 +141,28 @@ impl Reader {
         }
     }
 
-    /// Returns the last case that counts, where the run has seen enough before its end. Cost: a look at every event.
+    /// Returns which cases count: not those after the case where the run, or an item, has seen enough. Cost: a look at
+    /// every event.
     ///
     /// # Errors
     /// Damage, or trouble of the store.
-    pub fn last_that_counts(&self) -> Result<Option<CaseNo>, JournalError> {
-        let query = format!("select {COLUMNS} from events where kind = 'stop_reached' order by seq desc limit 1");
-        let Some(stored) = self.store().page(&query, [])?.pop() else { return Ok(None) };
-        match stored.decode(&self.path)?.event {
-            Event::StopReached(reached) => Ok(reached.case),
-            _ => Ok(None),
+    pub fn that_count(&self) -> Result<Counted, JournalError> {
+        let query = format!(
+            "select {COLUMNS} from events where seq > ?1 and kind in ('stop_reached', 'repeats_reached')
+             order by seq limit {PAGE}"
+        );
+        let mut counted = Counted::default();
+        let mut after = 0;
+        loop {
+            let page = self.store().page(&query, [after])?;
+            let is_last = page.len() < PAGE;
+            for stored in page {
+                after = stored.seq.0.cast_signed();
+                counted.add(&stored.decode(&self.path)?.event);
+            }
+            if is_last {
+                return Ok(counted);
+            }
         }
     }
 

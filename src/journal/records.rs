@@ -80,6 +80,7 @@ const fn part(event: &Event) -> i64 {
         | Event::ElementSettled(_)
         | Event::CapacityChanged(_)
         | Event::StopReached(_)
+        | Event::RepeatsReached(_)
         | Event::DrainStage(_)
         | Event::RunEnded(_)
         | Event::RunFailed(_) => 0,

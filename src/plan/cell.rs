@@ -22,6 +22,12 @@ pub struct Cells {
 }
 
 impl Cells {
+    /// Takes cells apart.
+    #[cfg(test)]
+    pub(crate) fn into_others(self) -> Vec<Arc<Plan>> {
+        self.others
+    }
+
     /// Puts cells together; `first` is what the first one's values are.
     pub(crate) fn of(first: &Map<String, Value>, others: Vec<Arc<Plan>>) -> Self {
         let values = std::iter::once(first).chain(others.iter().map(|plan| &plan.matrix));

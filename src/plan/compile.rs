@@ -141,7 +141,9 @@ impl Compiler<'_> {
         let name = self.spec.name.as_ref().map_or_else(|| name_of(file), |name| name.value.0.clone());
         let seed = self.optional("`seed`", self.spec.seed.as_ref()).map_or(0, |seed| seed.0);
         let seed = self.overrides.seed.unwrap_or(seed);
-        let repeat = self.optional("`repeat`", self.spec.repeat.as_ref()).map_or(NonZeroU32::MIN, |count| count.0);
+        let repeat = self
+            .optional("`repeat`", self.spec.repeat.as_ref().and_then(spec::Repeat::most))
+            .map_or(NonZeroU32::MIN, |count| count.0);
         let repeat = self.overrides.repeat.unwrap_or(repeat);
         let limits = self.limits();
         let matrix = self.matrix();
@@ -152,10 +154,12 @@ impl Compiler<'_> {
         let cast = self.cast();
         let steps = self.steps(cast.as_ref());
         let Stops { halt, items: most_items, evidence } = self.stops();
+        let repeats = self.enough_repeats();
         let results = self.results(items.as_ref());
         self.check_columns(items.as_ref());
         let (cast, steps) = (cast?, steps?);
         let evidence = evidence.map(|(condition, sights)| sights.evidence(condition, &steps));
+        let repeats = repeats.map(|(condition, sights)| sights.evidence(condition, &steps));
         let mut plan = Plan {
             name,
             description: self.spec.description.as_ref().map(|text| text.value.clone()),
@@ -173,6 +177,7 @@ impl Compiler<'_> {
             limits,
             halt,
             evidence,
+            repeats,
             tolerated,
             results,
             templates: std::mem::take(&mut self.templates),

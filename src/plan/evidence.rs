@@ -108,19 +108,24 @@ impl Condition {
     }
 }
 
-/// Returns the value that leads so far ahead that so many more cases cannot change it, with its count and the next.
+/// The value that leads, the one behind it, and how often each was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lead<'a> {
+    /// The most frequent one.
+    pub first: (&'a str, u64),
+    /// The next, where there is one.
+    pub next: Option<(&'a str, u64)>,
+}
+
+/// Returns what leads, when so many more cases cannot change it.
 #[must_use]
-pub fn decided<'a>(
-    counts: &'a BTreeMap<String, u64>,
-    others: u64,
-    left: u64,
-) -> Option<(&'a str, u64, Option<(&'a str, u64)>)> {
+pub fn decided(counts: &BTreeMap<String, u64>, others: u64, left: u64) -> Option<Lead<'_>> {
     let mut ranked: Vec<(&str, u64)> = counts.iter().map(|(value, &count)| (value.as_str(), count)).collect();
     ranked.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    let &(value, most) = ranked.first()?;
+    let &first = ranked.first()?;
     let next = ranked.get(1).copied();
     let behind = next.map_or(0, |(_, count)| count).max(others);
-    (most > behind.saturating_add(left)).then_some((value, most, next))
+    (first.1 > behind.saturating_add(left)).then_some(Lead { first, next })
 }
 
 #[cfg(test)]
@@ -132,7 +137,7 @@ mod tests {
         let check = |counts: &[(&str, u64)], others: u64, left: u64, expected: Option<&str>| {
             let counts: BTreeMap<String, u64> =
                 counts.iter().map(|&(value, count)| (value.to_owned(), count)).collect();
-            assert_eq!(decided(&counts, others, left).map(|(value, ..)| value), expected, "{counts:?}");
+            assert_eq!(decided(&counts, others, left).map(|lead| lead.first.0), expected, "{counts:?}");
         };
         check(&[], 0, 3, None);
         check(&[("a", 3)], 0, 3, None);

@@ -29,6 +29,9 @@ pub(super) fn hash(plan: &Plan, reads_name: bool) -> Digest {
         hasher = enough(hasher.field(b"evidence"), plan, evidence, &evidence.condition);
         hasher = hasher.number(plan.limit.unwrap_or(u64::MAX));
     }
+    if let Some(repeats) = &plan.repeats {
+        hasher = enough(hasher.field(b"enough repeats"), plan, repeats, &repeats.condition);
+    }
     hasher.finish()
 }
 

@@ -28,7 +28,7 @@ pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 pub use input::{ColumnType, FileItems, Items, Pick, RowsFile, Sample};
 mod place;
 
-pub use evidence::{Condition, Evidence, Observed, decided};
+pub use evidence::{Condition, Evidence, Lead, Observed, decided};
 pub use judge::{Contestant, Judge, Wanted};
 pub use model::{
     Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Chat, Column, Concurrency, Limits, ModelChoice, Plan,

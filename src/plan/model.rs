@@ -43,7 +43,7 @@ pub struct Plan {
     pub columns: BTreeMap<String, Span>,
     /// Only so many items from the start, by `--limit`, else by that of `pick`, or by the run's stop.
     pub limit: Option<u64>,
-    /// Repeats of every item.
+    /// Repeats of every item, at most where `repeats` says when there are enough.
     pub repeat: NonZeroU32,
     /// Bounds of the run; outside identity.
     pub limits: Limits,
@@ -51,6 +51,8 @@ pub struct Plan {
     pub halt: Option<Halt>,
     /// When the run has seen enough. Part of its identity: it decides the order of admission.
     pub evidence: Option<Evidence>,
+    /// When an item has been repeated enough in a cell; part of identity, never beside `evidence`.
+    pub repeats: Option<Evidence>,
     /// The share of cases that may fail without the run counting as failed; outside identity.
     pub tolerated: f64,
     /// Where the table of results goes, when the file says so.
@@ -348,6 +350,12 @@ impl Plan {
             }
             talks.push(earlier);
         }
+    }
+
+    /// Returns what is to be looked at in each case, for the run or for its item alone.
+    #[must_use]
+    pub fn looked_at(&self) -> Option<&Evidence> {
+        self.evidence.as_ref().or(self.repeats.as_ref())
     }
 
     /// Returns how many items are taken at most.

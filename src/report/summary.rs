@@ -27,7 +27,10 @@ pub struct Summary {
     pub tolerated: Option<f64>,
     /// How many cases there are; none until the source has ended.
     pub total: Option<u64>,
-    /// Cases that were over after the last one that counts: the run had seen enough.
+    /// Items that had been repeated enough before the last repeat that there might be, each in a cell.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub enough_repeats: u64,
+    /// Cases that are over and do not count: the run, or their item, had seen enough.
     #[serde(skip_serializing_if = "is_zero")]
     pub after_stop: u64,
     /// How long processes worked on it.
@@ -249,6 +252,7 @@ impl Tally {
             cases: self.cases,
             tolerated: None,
             total: self.total,
+            enough_repeats: self.enough_repeats,
             after_stop: self.after_stop,
             seconds: per(micros, 1_000_000, 1).unwrap_or(0.0),
             tokens: Tokens {

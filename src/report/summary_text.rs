@@ -32,6 +32,14 @@ pub fn text(summary: &Summary, width: usize) -> String {
         };
         rows.add("stopped", &format!("{}{after}", why.replace(char::is_control, " ")));
     }
+    if summary.enough_repeats > 0 {
+        let enough = format!("{} had enough before the last one", counted(summary.enough_repeats, "item"));
+        let after = match summary.after_stop {
+            0 => String::new(),
+            count => format!("; {} after that not counted", counted(count, "case")),
+        };
+        rows.add("repeats", &format!("{enough}{after}"));
+    }
     for step in &summary.steps {
         if let Some(judge) = &step.judge {
             rows.judge(step, judge);

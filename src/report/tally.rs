@@ -6,9 +6,9 @@ use super::case::{score_words, verdict_words};
 use super::{Cells, Spent};
 use crate::base::{ActorName, CaseNo, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, BackendResolved, CaseCounts, ElementOutput, Event, Failure, FailureKind, FinishReason, Judgement,
-    Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled, TaskStatus,
-    Unscored, Usage, Verdict,
+    AttemptEnded, BackendResolved, CaseCounts, Counted, ElementOutput, Event, Failure, FailureKind, FinishReason,
+    Judgement, Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled,
+    TaskStatus, Unscored, Usage, Verdict,
 };
 use crate::stats::{Agreement, Categories, Moments};
 
@@ -23,9 +23,11 @@ pub struct Tally {
     pub resumed: u32,
     /// Cases by how they ended.
     pub cases: CaseCounts,
-    /// The last case that counts; none while every one does.
-    last_case: Option<CaseNo>,
-    /// Cases that were over after it.
+    /// Which cases count.
+    counted: Counted,
+    /// Items that had been repeated enough before the last repeat that there might be, each in a cell.
+    pub enough_repeats: u64,
+    /// Cases that are over and do not count.
     pub after_stop: u64,
     /// How many cases there are, once the source has ended.
     pub total: Option<u64>,
@@ -132,14 +134,14 @@ pub struct JudgeTally {
 }
 
 impl Tally {
-    /// Returns a tally of the cases up to one, in the order of admission; of all where none is given.
+    /// Returns a tally of the cases that count.
     #[must_use]
-    pub fn up_to(last_case: Option<CaseNo>) -> Self {
-        Self { last_case, ..Self::default() }
+    pub fn of(counted: Counted) -> Self {
+        Self { counted, ..Self::default() }
     }
 
     fn counts(&self, case: CaseNo) -> bool {
-        self.last_case.is_none_or(|last| case <= last)
+        self.counted.counts(case)
     }
 
     /// Takes the next event of the run. Events must come in the order of the log. Cost: constant.
@@ -188,7 +190,11 @@ impl Tally {
             Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.set_prices(&tuned.prices, &tuned.cell_prices),
             Event::Evaluated(_) | Event::ElementSettled(_) | Event::CapacityChanged(_) => {}
-            Event::StopReached(reached) => self.last_case = reached.case.or(self.last_case),
+            Event::StopReached(_) => self.counted.add(&recorded.event),
+            Event::RepeatsReached(_) => {
+                self.enough_repeats += 1;
+                self.counted.add(&recorded.event);
+            }
             Event::DrainStage(drain) => self.draining = Some((drain.stage, drain.cause.clone())),
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),

@@ -51,7 +51,7 @@ pub enum IntakeError {
 }
 
 impl Intake {
-    /// Starts reading; `admitted` cases are passed over, and their ids must come to the hash `chain`. Later ones take
+    /// Starts reading; `admitted` cases, and those that were passed over between them, are left out, and their ids must come to the hash `chain`. Later ones take
     /// over what `reuse` has of them.
     ///
     /// # Errors

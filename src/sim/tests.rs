@@ -86,6 +86,7 @@ fn debate() -> Arc<Plan> {
         limits: Limits::default(),
         halt: None,
         evidence: None,
+        repeats: None,
         tolerated: 0.0,
         results: None,
         templates,

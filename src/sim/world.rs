@@ -401,7 +401,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             return Err(illegal.into());
         }
         let segment = replay.state().segment + 1;
-        let admitted = usize::try_from(replay.state().cases.admitted).unwrap_or(usize::MAX);
+        let admitted = usize::try_from(replay.state().passed(&self.plan)).unwrap_or(usize::MAX);
         self.engine = replay.engine(options.clone());
         self.rows = rows;
         if admitted > 0 {

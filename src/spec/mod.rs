@@ -46,7 +46,7 @@ pub use run::{Columns, Limits, Results, Retries, Timeouts};
 pub use schema::schema;
 pub use setting::{FromScalar, Refusal, Setting, reference};
 pub use steps::{Chat, Step, StepNames};
-pub use stop::{Decided, Errors, FirstItems, RunBudget, RunStop};
+pub use stop::{Decided, Errors, FirstItems, Repeat, RepeatStop, RepeatUntil, RunBudget, RunStop};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};
 pub use words::{BaseUrl, Delimiter, ParamType, PipelineName, RowsPath, Scalar, TablePath, Word};

@@ -8,7 +8,7 @@ use super::decode::{Decode, Fields, Place};
 use super::node::{Kind, Node, Spanned};
 use super::table::{Named, filled};
 use super::{
-    BaseUrl, Count, Defaults, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, Required,
+    BaseUrl, Defaults, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, Repeat, Required,
     Results, RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Temperature, Text, Tokens, TopP, Version,
     Word,
 };
@@ -50,10 +50,10 @@ pub struct Spec {
     /// The steps run once for each item. Omitted: one empty item.
     #[schemars(extend("examples" = [{"values": [{"motion": "Tea is better than coffee."}]}, {"path": "motions.jsonl"}]))]
     pub items: Option<Items>,
-    /// How often each item is run, each time with other seeds.
+    /// How often each item is run, each time with other seeds: a number, or `max` and when it is enough.
     #[schemars(extend("default" = 1))]
-    #[schemars(extend("examples" = [20, "{{ params.times }}"]))]
-    pub repeat: Option<Setting<Count>>,
+    #[schemars(extend("examples" = [20, "{{ params.times }}", {"max": 50, "stop": {"decided": {"of": "steps.verdict.choice"}}}]))]
+    pub repeat: Option<Repeat>,
     /// Every combination of some values, as in CI: each item runs once in each. Templates read `matrix.NAME`.
     /// `exclude` leaves combinations out, `include` adds values to them, or combinations of their own.
     #[schemars(extend("examples" = [{"model": {"set": "models.small.model", "to": ["llama3.2", "qwen2.5:7b"]}, "lang": ["en", "de"]}]))]

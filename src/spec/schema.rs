@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::table::Named;
 use super::{
     AnyValue, Backoff, BaseUrl, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag, ForEach, Length, Levels,
-    Money, Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Required,
-    Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec, StepNames, Table, TablePath,
-    Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
+    Money, Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate, Repairs, Repeat,
+    RepeatUntil, Required, Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots, Spanned, Spec,
+    StepNames, Table, TablePath, Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
 
@@ -125,6 +125,22 @@ impl JsonSchema for Order {
         let word = generator.subschema_for::<Setting<OrderWord>>();
         let opens = generator.subschema_for::<Opens>();
         json_schema!({ "anyOf": [word, opens] })
+    }
+}
+
+impl JsonSchema for Repeat {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Repeat".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let times = generator.subschema_for::<Setting<Count>>();
+        let until = generator.subschema_for::<RepeatUntil>();
+        json_schema!({ "anyOf": [times, until] })
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place};
-use super::node::Node;
+use super::node::{Kind, Node};
 use super::{Count, Length, Money, Required, Setting, Share, Text, Tokens};
 use crate::diag::{Diagnostic, Span, code};
 
@@ -108,6 +108,124 @@ impl Decode for Decided {
         let decided = Self { of: fields.required("of", report) };
         fields.finish(report);
         Some(decided)
+    }
+}
+
+/// How often each item is run: a number, or at most so often and when it is enough.
+#[derive(Clone, Debug)]
+pub enum Repeat {
+    /// So often.
+    Times(Setting<Count>),
+    /// Until it is enough.
+    Until(Box<RepeatUntil>),
+}
+
+/// How often each item is run at most, and when it is enough.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct RepeatUntil {
+    /// So often at most.
+    #[schemars(extend("examples" = [50]))]
+    pub max: Required<Setting<Count>>,
+    /// When an item has been repeated enough, each by itself and in each cell of the matrix. Omitted: never before.
+    #[schemars(extend("examples" = [{"decided": {"of": "steps.verdict.choice"}}]))]
+    pub stop: Option<RepeatStop>,
+}
+
+/// When an item has been repeated enough: exactly one condition.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(extend("oneOf" = [
+    {"required": ["expr"]}, {"required": ["decided"]},
+    {"required": ["any"]}, {"required": ["all"]}, {"required": ["not"]},
+]))]
+pub struct RepeatStop {
+    /// An expression that holds for a case: the first repeat that fits is the last that counts.
+    #[schemars(extend("examples" = ["steps.verdict.choice == 'tie'", "steps.right.passed"]))]
+    pub expr: Option<Text>,
+    /// The repeats that are left cannot change which value is the most frequent one.
+    #[schemars(extend("examples" = [{"of": "steps.verdict.choice"}]))]
+    pub decided: Option<Decided>,
+    /// One of these holds.
+    #[schemars(extend("minItems" = 1))]
+    #[schemars(extend("examples" = [[{"decided": {"of": "steps.verdict.choice"}}, {"expr": "steps.right.passed"}]]))]
+    pub any: Option<Vec<RepeatStop>>,
+    /// All of these hold.
+    #[schemars(extend("minItems" = 1))]
+    #[schemars(extend("examples" = [[{"expr": "repeat >= 3"}, {"expr": "steps.right.passed"}]]))]
+    pub all: Option<Vec<RepeatStop>>,
+    /// This does not hold.
+    #[schemars(extend("examples" = [{"expr": "steps.right.passed"}]))]
+    pub not: Option<Box<RepeatStop>>,
+    /// Where it is written.
+    #[schemars(skip)]
+    pub span: Span,
+}
+
+/// The conditions of a stop of `repeat`.
+const OF_REPEAT: &[&str] = &["expr", "decided", "any", "all", "not"];
+
+impl Repeat {
+    /// Returns how often at most.
+    #[must_use]
+    pub fn most(&self) -> Option<&Setting<Count>> {
+        match self {
+            Self::Times(times) => Some(times),
+            Self::Until(until) => until.max.as_ref(),
+        }
+    }
+
+    /// Returns when it is enough.
+    #[must_use]
+    pub fn stop(&self) -> Option<&RepeatStop> {
+        match self {
+            Self::Times(_) => None,
+            Self::Until(until) => until.stop.as_ref(),
+        }
+    }
+}
+
+impl Decode for Repeat {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        match node.kind {
+            Kind::Map(_) => RepeatUntil::decode(node, place, report).map(|until| Self::Until(Box::new(until))),
+            Kind::Scalar(_) | Kind::List(_) | Kind::Invalid => Setting::decode(node, place, report).map(Self::Times),
+        }
+    }
+}
+
+impl Decode for RepeatUntil {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        let until = Self { max: fields.required("max", report), stop: fields.optional("stop", report) };
+        fields.finish(report);
+        Some(until)
+    }
+}
+
+impl Decode for RepeatStop {
+    fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut fields = Fields::of(node, place, report)?;
+        if OF_REPEAT.iter().any(|key| fields.has(key)) || !fields.has_unknown(OF_REPEAT) {
+            fields.exactly_one(OF_REPEAT, "several conditions go under `any` (one is enough) or `all`", report);
+        }
+        let stop = Self {
+            expr: fields.optional("expr", report),
+            decided: fields.optional("decided", report),
+            any: fields.optional("any", report),
+            all: fields.optional("all", report),
+            not: fields.optional("not", report),
+            span: node.span.clone(),
+        };
+        for (key, list) in [("any", &stop.any), ("all", &stop.all)] {
+            if list.as_ref().is_some_and(Vec::is_empty) {
+                report.push(
+                    Diagnostic::error(code::BAD_LIST, format!("`{key}` of {} is empty", place.what))
+                        .at(&fields.span_of(key), "at least one condition must be given")
+                        .help("such as { decided: { of: steps.verdict.choice } }"),
+                );
+            }
+        }
+        fields.finish(report);
+        Some(stop)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::plan::{Ground, Plan};
 /// Finds what the run's condition on evidence looks at in a case, in the order of [`crate::plan::Evidence::observed`].
 #[must_use]
 pub fn observe(plan: &Plan, ground: &Ground, models: Models<'_>, texts: Texts<'_>) -> Vec<Option<Observation>> {
-    let Some(evidence) = &plan.evidence else { return Vec::new() };
+    let Some(evidence) = plan.looked_at() else { return Vec::new() };
     let data = context(plan, ground, None, models, &Labels::none(), texts);
     let unclear = |why: &str| Some(Observation::Unclear(why.replace('\n', " ").chars().take(200).collect()));
     let see = |observed: &crate::plan::Observed| match &data {

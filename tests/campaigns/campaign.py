@@ -79,7 +79,7 @@ def execute(campaign, world, release, seconds=None, only_case=None):
         try:
             return campaign.case(world, number)
         except Exception:  # a case that breaks has failed, and the others go on
-            return Outcome(violations=["broken-case: " + traceback.format_exc()])
+            return Outcome(violations=["broken-case: " + " | ".join(traceback.format_exc().splitlines()[-3:])])
 
     workers = (os.cpu_count() or 1) if campaign.parallel else 1
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:

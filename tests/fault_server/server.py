@@ -13,7 +13,7 @@ What it does is chosen by the path before `/v1`, in any order and combination:
     /fault/NAME/first/2/v1   ... only the first 2 requests of all
     /storm/7-60/v1       answer 60 % of all requests with a fault of STORM, drawn from the seed 7 and the request
     /delay/250/v1        take 250 ms over each answer
-    /case/NAME/v1        nothing; the ledger's `path` tells whose request it was
+    /case/NAME/v1        count for this case alone; the ledger's `path` tells whose request it was
 
 or by the header `x-fault: NAME`, or by the model name `fault:NAME` or `fault:NAME:2`. Otherwise it answers well: text
 is a pure function of the request (`stream` and `stream_options` aside), a `response_format` whose schema has a
@@ -621,6 +621,7 @@ class Turn(BaseHTTPRequestHandler):
         return b"".join(good_events(self.asked)) if self.asked.get("stream") else json.dumps(whole(self.asked)).encode()
 
     def good(self):
+        self.said = hashlib.sha256(good_text(self.asked)[0].encode()).hexdigest()[:32]
         if not self.asked.get("stream"):
             time.sleep(self.delay)
             return self.json(200, whole(self.asked))
@@ -673,7 +674,7 @@ class Turn(BaseHTTPRequestHandler):
         self.delay = float(directions.get("delay", self.server.delay_ms)) / 1000
         digest = hashlib.sha256(data).hexdigest()[:32]
         name = self.due(directions, digest)
-        self.status = self.wait = None
+        self.status = self.wait = self.said = None
         entry = {
             "number": self.server.number(), "path": self.path, "model": self.asked.get("model"),
             "seed": self.asked.get("seed"), "digest": digest, "mark": mark(self.asked),
@@ -685,7 +686,7 @@ class Turn(BaseHTTPRequestHandler):
         except OSError:
             self.server.record(dict(entry, what="cut"))
             raise
-        said = {} if name else {"text": hashlib.sha256(good_text(self.asked)[0].encode()).hexdigest()[:32]}
+        said = {"text": self.said} if self.said else {}
         if self.wait is not None:
             said["until"] = self.wait
         self.server.record(dict(entry, what="answer", status=self.status, **said))
@@ -713,16 +714,17 @@ class Turn(BaseHTTPRequestHandler):
         model = str(self.asked.get("model"))
         if model.startswith("fault:"):
             name, times = (model.split(":") + [None])[1:3]
+        case = directions.get("case", "") + " "
         if "storm" in directions:
             seed, percent = directions["storm"].split("-")
-            again = self.server.count("storm " + directions.get("case", ""), digest)
+            again = self.server.count(case + "storm", digest)
             dice = hashlib.sha256(f"{seed} {digest} {again}".encode()).digest()
             return STORM[dice[1] % len(STORM)] if dice[0] * 100 < int(percent) * 256 else None
         if name is not None and "first" in directions:
-            return name if self.server.count(name, "any request") < int(directions["first"]) else None
+            return name if self.server.count(case + name, "any request") < int(directions["first"]) else None
         if name is None or times is None:
             return name
-        return name if self.server.count(name, digest) < int(times) else None
+        return name if self.server.count(case + name, digest) < int(times) else None
 
     def log_message(self, *_):
         """The ledger is the log."""

@@ -164,3 +164,30 @@ fn a_run_cut_by_its_budget_sees_enough_at_the_same_case() {
     let table = |project: &Project| fs::read_to_string(project.path("out.jsonl")).expect("it is over");
     assert_eq!(table(&cut), table(&whole));
 }
+
+#[test]
+fn each_item_is_repeated_until_it_is_enough() {
+    // Odd ones are settled by the first repeat; of the two others most repeats are of one kind.
+    let enough = r#"[{ expr: "steps.size.value == 'odd'" }, { decided: { of: "'late' if repeat > 2 else none" } }]"#;
+    let repeat = format!("repeat: {{ max: 9, stop: {{ any: {enough} }} }}");
+    let tables: Vec<String> = [1, 7]
+        .map(|calls| {
+            let project = counting("", calls);
+            let yaml = fs::read_to_string(project.path(FILE)).expect("just written");
+            project.write(FILE, &yaml.replace("repeat: 5", &repeat));
+            let (code, talk) = run(&project, RUN);
+            assert_eq!(code, Some(0), "{talk}");
+            assert!(talk.contains("8 items had enough before the last one"), "{talk}");
+            fs::read_to_string(project.path("out.jsonl")).expect("it is over")
+        })
+        .into();
+    assert_eq!(tables[0], tables[1]);
+    let rows = tables[0].lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let mut repeats = std::collections::BTreeMap::new();
+    for row in rows {
+        *repeats.entry(row["n"].as_u64().expect("a number")).or_insert(0) += 1;
+    }
+    // Decided when more are late than are left: at the sixth repeat four are, and three are left.
+    let expected = (1..=8).map(|n| (n, if n % 4 == 0 { 6 } else { 1 }));
+    assert_eq!(repeats, expected.collect());
+}

@@ -234,6 +234,7 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::ElementSettled(_)
         | Event::WindowTrimmed(_)
         | Event::StopReached(_)
+        | Event::RepeatsReached(_)
         | Event::TaskSettled(_)
         | Event::TaskAdopted(_)
         | Event::CaseSettled(_)

@@ -82,11 +82,14 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: code::MIXED_STOP,
-        means: "Under one `all` of the run's stop stand conditions that cannot be tested together.",
+        means: "Under one `all` of the run's stop stand conditions that cannot be tested together; or the run and its repeats \
+                would both end by what is seen.",
         wrong: "stop: { all: [{ items: { n: 100 } }, { budget: { tokens: 1M } }] }\n",
         right: "stop: { any: [{ items: { n: 100 } }, { budget: { tokens: 1M } }] }\n",
         why: "`items` counts along the order of the input, so that it stops at the same item whatever the timing. \
-              `budget` and `errors` act at once, wherever the run is. The two meet under `any` alone.",
+              `budget` and `errors` act at once, wherever the run is. The two meet under `any` alone. With \
+              `expr` or `decided` in the run's stop every item is run once before any is repeated, so the repeats of \
+              one item cannot end by themselves.",
     },
     Page {
         code: code::SENSELESS_STOP,

@@ -30,6 +30,19 @@ pub(super) fn plan_with(evidence: &dyn Fn(ExpressionId) -> Option<Evidence>) -> 
     Arc::new(Plan { cells, ..first })
 }
 
+/// Changes each cell of a plan in the same way.
+pub(super) fn each_cell(plan: Plan, change: impl Fn(Plan) -> Plan) -> Plan {
+    let Plan { cells, .. } = plan;
+    let others: Vec<Arc<Plan>> = cells
+        .into_others()
+        .into_iter()
+        .map(|other| Arc::new(change(Arc::into_inner(other).expect("nobody else holds it"))))
+        .collect();
+    let plan = change(Plan { cells: crate::plan::Cells::default(), ..plan });
+    let cells = crate::plan::Cells::of(&plan.matrix, others);
+    Plan { cells, ..plan }
+}
+
 /// Returns the cell of a case of the world: every second one is of the second.
 pub(super) const fn cell_of(case: u64) -> CellIdx {
     CellIdx(if case % 2 == 1 { 1 } else { 0 })
@@ -135,6 +148,7 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
         },
         halt: None,
         evidence: None,
+        repeats: None,
         tolerated: 0.0,
         results: None,
         matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),

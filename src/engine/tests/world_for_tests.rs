@@ -12,7 +12,7 @@ use crate::event::{
     Outcome, Recorded, Report, RunOutcome, RunResumed, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings,
     Unscored, Usage, Verdict,
 };
-use crate::plan::{BackendIdx, Ballot, Call, Place, Plan, StepIdx};
+use crate::plan::{BackendIdx, Ballot, Call, Ground, Place, Plan, StepIdx};
 use std::num::NonZeroU32;
 
 pub(super) const ITEMS: u64 = 12;
@@ -24,6 +24,9 @@ pub(super) fn answer(place: &Place) -> Outcome {
         .field(place.item.as_str().as_bytes())
         .number(place.step.0 as u64)
         .field(place.call.path().as_str().as_bytes());
+    if place.repeat > 1 {
+        prompt = prompt.number(u64::from(place.repeat));
+    }
     if let Some(each) = &place.each {
         prompt = prompt.field(each.key.as_str().as_bytes());
     }
@@ -68,7 +71,7 @@ pub(super) fn answer(place: &Place) -> Outcome {
 /// What is found out without a model: a pure function of what decides it.
 pub(super) fn evaluation(evaluate: &Evaluate) -> Evaluation {
     let ground = &evaluate.ground;
-    let mut asked = Hasher::new("found").number(ground.case.0).number(ground.step.0 as u64);
+    let mut asked = Hasher::new("found").number(place_of(ground)).number(ground.step.0 as u64);
     for (_, input) in &ground.inputs {
         asked = asked.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
     }
@@ -85,9 +88,14 @@ pub(super) fn evaluation(evaluate: &Evaluate) -> Evaluation {
     }
 }
 
+/// Returns where a case stands in the input: its number, unless some before it were passed over.
+fn place_of(ground: &Ground) -> u64 {
+    (0..ITEMS).find(|place| ground.row == Digest::of(&place.to_le_bytes())).expect("each row is one of them")
+}
+
 /// What is seen in a case that is over: a pure function of what decides it.
 pub(super) fn observation(observe: &Observe) -> Vec<Option<Observation>> {
-    let mut seen = Hasher::new("seen").number(observe.case.0);
+    let mut seen = Hasher::new("seen").number(place_of(&observe.ground));
     for (_, input) in &observe.ground.inputs {
         seen = seen.field(format!("{:?}{:?}", input.status, input.output).as_bytes());
     }
@@ -98,7 +106,7 @@ pub(super) fn observation(observe: &Observe) -> Vec<Option<Observation>> {
         2 => Some(Observation::Label("con".to_owned())),
         _ => Some(Observation::Label("pro".to_owned())),
     };
-    vec![(draw % 16 > 0).then_some(Observation::Truth(draw.is_multiple_of(7))), value]
+    vec![(!draw.is_multiple_of(16)).then_some(Observation::Truth(draw.is_multiple_of(7))), value]
 }
 
 pub(super) fn report(outcome: Outcome) -> Box<Report> {
@@ -122,6 +130,9 @@ pub(super) struct World {
     pub(super) calls: Vec<StartCall>,
     pub(super) evaluations: Vec<Evaluate>,
     pub(super) observations: Vec<Observe>,
+    /// How often each item is repeated at most, and how many cases were offered since the process began.
+    pub(super) repeats: u32,
+    pub(super) offered: u64,
     pub(super) failures: BTreeMap<Key, u32>,
     pub(super) finished: Option<RunOutcome>,
     pub(super) draws: Draws,
@@ -153,6 +164,8 @@ impl World {
             calls: Vec::new(),
             evaluations: Vec::new(),
             observations: Vec::new(),
+            repeats: 1,
+            offered: 0,
             failures: BTreeMap::new(),
             finished: None,
             draws: Draws(seed),
@@ -163,6 +176,12 @@ impl World {
         };
         world.give(begun());
         world
+    }
+
+    /// A world in which each item comes as often as the plan repeats it at most.
+    pub(super) fn repeating(plan: Arc<Plan>, seed: u64) -> Self {
+        let repeats = plan.repeat.get();
+        Self { repeats, ..Self::of(plan, seed) }
     }
 
     pub(super) fn give(&mut self, input: Input) {
@@ -201,18 +220,20 @@ impl World {
 
     pub(super) fn admit(&mut self) {
         for _ in 0..self.engine.wants_cases() {
-            let next = self.engine.state().cases.admitted;
+            let next = self.offered;
             if next == ITEMS {
                 self.give(Input::SourceEnded);
                 return;
             }
-            let item = ItemId::from(format!("item-{next}"));
+            self.offered += 1;
+            let (group, repeat) = (next / u64::from(self.repeats), next % u64::from(self.repeats));
+            let item = ItemId::from(format!("item-{group}"));
             let adopted = self.known.get(&next).cloned().unwrap_or_default();
             self.give(Input::Offer(vec![Offered {
                 item,
-                repeat: 1,
-                cell: cell_of(next),
-                row: Digest::of(b"row"),
+                repeat: u32::try_from(repeat).expect("small") + 1,
+                cell: cell_of(group),
+                row: Digest::of(&next.to_le_bytes()),
                 adopted,
             }]));
         }
@@ -358,6 +379,7 @@ impl World {
         }
         let segment = replay.state().segment + 1;
         self.engine = replay.engine(options());
+        self.offered = self.engine.state().passed(&self.plan);
         let resumed = RunResumed { segment, version: "0".to_owned(), backends: Vec::new(), cases: None };
         self.finished = None;
         if self.log.is_empty() {

@@ -4,22 +4,27 @@ use super::Compiler;
 use crate::diag::{Diagnostic, Span, code};
 use crate::plan::{Condition, Evidence, Observed, Step, StepIdx};
 use crate::prompt::ExpressionId;
-use crate::spec::{Decided, Text};
+use crate::spec::{Decided, RepeatStop, RunStop, Text};
 
 /// What conditions look at, before steps have their places.
 #[derive(Default)]
 pub(super) struct Sights {
     observed: Vec<Observed>,
+    /// Their expressions as written.
+    sources: Vec<String>,
     /// Steps that are read, by name.
     reads: Vec<String>,
 }
 
 impl Sights {
     /// Returns the position of something to look at; the same is looked at once.
-    fn add(&mut self, expr: ExpressionId, is_claim: bool) -> usize {
-        let observed = Observed { expr, is_claim };
-        self.observed.iter().position(|known| *known == observed).unwrap_or_else(|| {
-            self.observed.push(observed);
+    fn add(&mut self, source: &Text, expr: ExpressionId, is_claim: bool) -> usize {
+        let source = source.value.trim();
+        let known = self.sources.iter().zip(&self.observed);
+        let mut known = known.map(|(known, observed)| known == source && observed.is_claim == is_claim);
+        known.position(|same| same).unwrap_or_else(|| {
+            self.observed.push(Observed { expr, is_claim });
+            self.sources.push(source.to_owned());
             self.observed.len() - 1
         })
     }
@@ -35,9 +40,46 @@ impl Sights {
 }
 
 impl Compiler<'_> {
+    /// Returns when an item has been repeated enough, and what is looked at for that.
+    pub(super) fn enough_repeats(&mut self) -> Option<(Condition, Sights)> {
+        let stop = self.spec.repeat.as_ref()?.stop()?;
+        let mut sights = Sights::default();
+        let condition = self.of_repeat(stop, &mut sights)?;
+        self.check_evidence(&condition, &stop.span);
+        if let Some(run) = self.spec.stop.as_ref().and_then(first_evidence) {
+            self.report.push(
+                Diagnostic::error(code::MIXED_STOP, "the run and its repeats cannot both end by what is seen")
+                    .at(&run.span, "for this every item is run once before any is repeated")
+                    .at(&stop.span, "for this each item is repeated before the next one is run")
+                    .help("keep one of them; `budget`, `errors` and `items` may stand beside either"),
+            );
+        }
+        Some((condition, sights))
+    }
+
+    fn of_repeat(&mut self, stop: &RepeatStop, sights: &mut Sights) -> Option<Condition> {
+        if let Some(expr) = &stop.expr {
+            let id = self.sight("`expr` of `stop` of `repeat`", expr, sights)?;
+            return Some(Condition::Holds(sights.add(expr, id, true)));
+        }
+        if let Some(decided) = &stop.decided {
+            let of = decided.of.as_ref()?;
+            let id = self.sight("`of` of `decided`", of, sights)?;
+            return Some(Condition::Decided(sights.add(of, id, false)));
+        }
+        if let Some(inner) = &stop.not {
+            return self.of_repeat(inner, sights).map(|inner| Condition::Not(Box::new(inner)));
+        }
+        let list = stop.any.as_ref().or(stop.all.as_ref())?;
+        // All of them, before the first that is missing ends it: every mistake is to be told.
+        let read: Vec<Option<Condition>> = list.iter().map(|inner| self.of_repeat(inner, sights)).collect();
+        let list = read.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(if stop.any.is_some() { Condition::Any(list) } else { Condition::All(list) })
+    }
+
     pub(super) fn holds(&mut self, expr: &Text, sights: &mut Sights) -> Option<Condition> {
         let id = self.sight("`expr` of the run's `stop`", expr, sights)?;
-        Some(Condition::Holds(sights.add(id, true)))
+        Some(Condition::Holds(sights.add(expr, id, true)))
     }
 
     pub(super) fn decided(&mut self, decided: &Decided, sights: &mut Sights) -> Option<Condition> {
@@ -54,7 +96,7 @@ impl Compiler<'_> {
             );
             return None;
         }
-        Some(Condition::Decided(sights.add(id, false)))
+        Some(Condition::Decided(sights.add(of, id, false)))
     }
 
     fn sight(&mut self, what: &str, text: &Text, sights: &mut Sights) -> Option<ExpressionId> {
@@ -73,9 +115,17 @@ impl Compiler<'_> {
             return;
         };
         self.report.push(
-            Diagnostic::error(code::SENSELESS_STOP, format!("the run's `stop` {what}"))
+            Diagnostic::error(code::SENSELESS_STOP, format!("this `stop` {what}"))
                 .at(at, "by this condition")
                 .help("after one case of many nothing is decided: `not` of `decided` makes sense under `all`, beside `expr`"),
         );
     }
+}
+
+/// Returns the first condition of a run's stop that is tested case by case.
+fn first_evidence(stop: &RunStop) -> Option<&RunStop> {
+    if stop.expr.is_some() || stop.decided.is_some() {
+        return Some(stop);
+    }
+    stop.any.iter().chain(&stop.all).flatten().chain(stop.not.as_deref()).find_map(first_evidence)
 }

@@ -60,8 +60,10 @@ impl Compiler<'_> {
         }
         let place = match (self.overrides.repeat, &self.spec.repeat) {
             (Some(repeat), _) => Span::of_option(&format!("--repeat {repeat}"), &repeat.to_string()),
-            (None, Some(setting)) => setting.span().clone(),
-            (None, None) => return,
+            (None, repeat) => match repeat.as_ref().and_then(spec::Repeat::most) {
+                Some(setting) => setting.span().clone(),
+                None => return,
+            },
         };
         self.report.push(
             Diagnostic::warning(code::SAME_ANSWERS, format!("{} repeats at temperature 0 are one", plan.repeat))
