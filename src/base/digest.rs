@@ -23,6 +23,16 @@ impl Digest {
         Self::cut(blake3::hash(bytes))
     }
 
+    /// Hashes what a reader gives, in constant memory: [`Self::of`] of the same bytes.
+    ///
+    /// # Errors
+    /// The reader's own.
+    pub fn of_reader(reader: &mut dyn std::io::Read) -> std::io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        std::io::copy(reader, &mut hasher)?;
+        Ok(Self::cut(hasher.finalize()))
+    }
+
     /// Takes sixteen stored bytes for a digest.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {

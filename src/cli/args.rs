@@ -94,14 +94,18 @@ pub enum Command {
     Journal(JournalArgs),
     /// Delete runs that are over and old.
     Prune(PruneArgs),
-    /// Write requests as a file for a batch service.
+    /// Write a run's rows as JSON lines, or requests as a file for a batch service.
     Export(ExportArgs),
     /// Say what is found here: backends, models, devices, project; and what would be used.
     Doctor(DoctorArgs),
     /// Tell what a code such as P0110 means, with a wrong and a right example; without a code, list them all.
     Explain(ExplainArgs),
     /// Print the JSON Schema of pipeline files.
-    Schema,
+    Schema {
+        /// That of files which pipelines include
+        #[arg(long)]
+        part: bool,
+    },
     /// Print a script that completes commands and options in a shell.
     Completions(CompletionsArgs),
 }
@@ -408,14 +412,15 @@ pub enum RowFormat {
 Examples:
   pipe export last --out batch.jsonl                 every call of the latest run, as it was sent
   pipe export score.yaml --model gpt-4o-mini         calls of a pipeline that need no answer first
+  pipe export last --format jsonl --out rows.jsonl   the rows of a run, of one that still goes on too
 
-One JSON object a line, as OpenAI's Batch API takes them: { custom_id, method, url, body }. A custom_id is
+One JSON object a line. Requests are as OpenAI's Batch API takes them: { custom_id, method, url, body }. A custom_id is
 CASE/STEP/CALL, as `pipe show` takes them.")]
 pub struct ExportArgs {
     /// A run (`last`, or the start of its id), or a pipeline file (.yaml).
     #[arg(value_name = "RUN|FILE", default_value = "last")]
     pub what: String,
-    /// How requests are written.
+    /// What is written, and how.
     #[arg(long, value_name = "FORMAT", default_value = "openai-batch")]
     pub format: ExportFormat,
     /// Name this model in every request.
@@ -435,11 +440,13 @@ pub struct ExportArgs {
     pub json: bool,
 }
 
-/// How requests are written.
+/// What is written, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// The input file of OpenAI's Batch API.
+    /// Requests: the input file of OpenAI's Batch API.
     OpenaiBatch,
+    /// Rows of a run, as `pipe results` writes them, one JSON object a line.
+    Jsonl,
 }
 
 /// Options of `pipe doctor`.

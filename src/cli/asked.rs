@@ -10,7 +10,7 @@ use super::show_texts::CallRecord;
 use crate::base::{Digest, EachKey};
 use crate::event::{AttemptStarted, Element, Outcome, Turn};
 use crate::journal::{AttemptRecord, CaseRecord, RunDir};
-use crate::plan::{ActorIdx, Call, Mended, Place, Plan, Sampling, StepIdx, seed_of};
+use crate::plan::{ActorIdx, Call, Mended, Place, Plan, Sampling, Step, StepIdx, StepKind, seed_of};
 use crate::prompt::Format;
 use crate::task;
 
@@ -94,7 +94,7 @@ pub(super) fn place_of(
         each: started.id.each.as_ref().map(element_of),
         call,
         actor,
-        turns: turns_before(attempts, started, call),
+        turns: turns_before(plan.step(step), attempts, started, call),
         mended: mended_before(attempts, started, call),
         inputs: inputs.collect::<Option<_>>()?,
         takes_format: true,
@@ -120,8 +120,15 @@ fn element_of(key: &EachKey) -> Element {
 }
 
 /// Returns the turns of a dialogue that were taken before a call.
-fn turns_before(attempts: &[AttemptRecord], started: &AttemptStarted, call: Call) -> Vec<Turn> {
-    let Call::Turn(number) = call else { return Vec::new() };
+fn turns_before(step: &Step, attempts: &[AttemptRecord], started: &AttemptStarted, call: Call) -> Vec<Turn> {
+    let number = match (call, &step.kind) {
+        (Call::Turn(number), _) => number,
+        (Call::Ask(inquiry), StepKind::Dialogue(dialogue)) => {
+            let speakers = u32::try_from(dialogue.actors.len()).unwrap_or(u32::MAX);
+            inquiry.round.saturating_mul(speakers).saturating_add(1)
+        }
+        _ => return Vec::new(),
+    };
     let is_beside = |attempt: &&AttemptRecord| {
         let (id, other) = (&attempt.started.id, &started.id);
         id.step == other.step && id.each == other.each

@@ -39,8 +39,9 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Journal(args) => journal::journal(&args, &place::home_here(), printer),
         Command::Prune(args) => prune::prune(&args, &place::home_here(), printer),
         Command::Export(args) => export::export(&args, &place::home_here(), printer).await,
-        Command::Schema => {
-            let schema = serde_json::to_string_pretty(&crate::spec::schema()).map_err(std::io::Error::from)?;
+        Command::Schema { part } => {
+            let schema = if part { crate::spec::part_schema() } else { crate::spec::schema() };
+            let schema = serde_json::to_string_pretty(&schema).map_err(std::io::Error::from)?;
             printer.line(&schema)?;
             Ok(Exit::Done)
         }

@@ -139,7 +139,8 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let kept = shown(&dir.path);
     let is_here = dir.path.parent().and_then(std::path::Path::parent) == Some(super::place::home_here().path());
     let name = if is_here { "last".to_owned() } else { kept.clone() };
-    say_ending(printer, &summary, &Ending { results, kept, name });
+    let spent = super::spent::keys(&dir, &summary);
+    say_ending(printer, &summary, &Ending { results, kept, name, spent });
     drop(lock);
     Ok(exit_of(&plan, &ended.outcome, &tally))
 }

@@ -1,5 +1,5 @@
-//! `pipe export`: requests as a file for a batch service, those of a run as they were sent, or those of a pipeline
-//! that need no answer first.
+//! `pipe export`: the rows of a run; or requests as a file for a batch service, those of a run as they were sent, or
+//! those of a pipeline that need no answer first.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::args::ExportArgs;
+use super::args::{ExportArgs, ExportFormat, ResultsArgs, RowFormat};
 use super::asked::place_of;
 use super::earlier::{Earlier, voices_by_cell};
 use super::exit::{CommandError, Exit, with_causes};
@@ -33,6 +33,9 @@ use crate::worker::Station;
 /// A file may be left half written.
 pub(super) async fn export(args: &ExportArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
     let is_file = Path::new(&args.what).extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    if args.format == ExportFormat::Jsonl {
+        return rows(args, is_file, home, printer);
+    }
     let (lines, note) = match is_file {
         true => of_file(args, printer).await?,
         false => of_run(args, home)?,
@@ -48,6 +51,27 @@ pub(super) async fn export(args: &ExportArgs, home: &Home, printer: &mut Printer
     }
     printer.say(&format!("{count}{note}"));
     Ok(Exit::Done)
+}
+
+/// Writes the rows of a run, one after the other as they are read.
+fn rows(args: &ExportArgs, is_file: bool, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let of_requests = [
+        (is_file, "a pipeline file has no rows"),
+        (args.model.is_some(), "--model names the model of requests, and rows have none"),
+        (!args.overrides.sets.is_empty(), "--set changes requests, and the rows of a run are as they are"),
+        (!args.overrides.params.is_empty(), "-p changes requests, and the rows of a run are as they are"),
+    ];
+    if let Some((_, message)) = of_requests.iter().find(|(is_given, _)| *is_given) {
+        return Err(CommandError::new(Exit::Usage, *message).help("pipe export last --format jsonl"));
+    }
+    let args = ResultsArgs {
+        run: args.what.clone(),
+        out: args.out.clone(),
+        force: args.force,
+        format: Some(RowFormat::Jsonl),
+        json: args.json,
+    };
+    super::results::results(&args, home, printer)
 }
 
 /// Names a request; the answers of a batch come back under it.

@@ -48,6 +48,7 @@ mod show;
 mod show_case;
 mod show_step;
 mod show_texts;
+mod spent;
 mod stdin;
 mod steer;
 mod steer_args;

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
-use crate::base::{CaseNo, TableFormat};
-use crate::journal::{JournalError, Reader, RunDir};
+use crate::base::{CaseNo, Digest, RunId, TableFormat};
+use crate::journal::{Home, JournalError, Reader, RunDir};
 use crate::plan::{Plan, StepKind, Wanted};
 use crate::report::{CaseRecord, Layout, Shape, TableColumns, TableWriter, row, standard_columns};
 use crate::run::Folder;
@@ -30,7 +30,8 @@ pub(super) enum Output {
     Plain(PathBuf),
 }
 
-/// Name of the file in a run's folder that lists the results files that the run has written.
+/// Name of the file in a run's folder that lists the results files that the run has written: a line each, the digest of
+/// the content and the path.
 const WRITTEN: &str = "written";
 /// Name of the file in a run's folder that says that the results have to be written again.
 const OWED: &str = "owed";
@@ -38,20 +39,38 @@ const OWED: &str = "owed";
 impl Output {
     /// Decides where rows go: `--out`, else `results.path`, else stdout when that is no terminal.
     ///
+    /// What a run of this project wrote, and nobody has changed since, is replaced without asking: its rows are in the
+    /// journal of that run, so nothing is lost, and an edited pipeline can be run again and again.
+    ///
     /// # Errors
-    /// A file of another run is in the way.
-    pub(super) fn plan(plan: &Plan, force: bool, run: Option<&RunDir>, json: bool) -> Result<Self, CommandError> {
+    /// A file is in the way that nobody could write again.
+    pub(super) fn plan(
+        plan: &Plan,
+        force: bool,
+        run: Option<&RunDir>,
+        home: &Home,
+        json: bool,
+        printer: &mut Printer,
+    ) -> Result<Self, CommandError> {
         let Some(results) = &plan.results else {
             let rows = !json && !io::stdout().is_terminal();
             return Ok(if rows { Self::Stdout } else { Self::Nowhere });
         };
         let path = results.path.clone();
-        let ours = run.is_some_and(|run| written(run).contains(&path));
+        let ours = run.is_some_and(|run| written(run).iter().any(|(_, written)| *written == path));
         if path.exists() && !force && !ours {
-            let message = format!("{} exists and is not of this run", path.display());
-            return Err(
-                CommandError::new(Exit::Usage, message).help("--out FILE writes elsewhere, --force replaces it")
-            );
+            match author(home, &path) {
+                Some(author) => printer.say(&format!(
+                    "{} will be replaced; `pipe results {author}` still gives what stands in it",
+                    shown(&path)
+                )),
+                None => {
+                    let message =
+                        format!("{} exists, and no run that is kept here wrote what stands in it", shown(&path));
+                    return Err(CommandError::new(Exit::Usage, message)
+                        .help("--out FILE writes elsewhere, --force replaces it"));
+                }
+            }
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
             let message = format!("there is no folder {} for the results", folder.display());
@@ -82,9 +101,9 @@ impl Output {
             }
             Self::File(path) | Self::Plain(path) => {
                 let open = if matches!(self, Self::Plain(_)) { Folder::open_plain } else { Folder::open_followed };
-                let note = || {
+                let note = |digest: Digest| {
                     let mut list = File::options().create(true).append(true).open(run.path.join(WRITTEN))?;
-                    writeln!(list, "{}", path.display())
+                    writeln!(list, "{digest} {}", path.display())
                 };
                 let beside = beside(path, run);
                 let new = Replacement { path, format: format_of(path), open: &open, beside: &beside, note: &note };
@@ -111,7 +130,9 @@ pub(super) fn owe(run: &RunDir) -> Result<(), CommandError> {
 pub(super) fn is_owed(plan: &Plan, run: &RunDir) -> bool {
     let is_gone_on_with = run.path.join(OWED).exists();
     let owed = |path: &PathBuf| {
-        is_gone_on_with || !written(run).contains(path) || path.with_file_name(beside(path, run)).exists()
+        is_gone_on_with
+            || !written(run).iter().any(|(_, written)| written == path)
+            || path.with_file_name(beside(path, run)).exists()
     };
     plan.results.as_ref().is_some_and(|results| owed(&results.path))
 }
@@ -123,9 +144,32 @@ fn beside(path: &Path, run: &RunDir) -> String {
     format!(".{}.{}.part", path.file_name().unwrap_or_default().to_string_lossy(), run.id)
 }
 
-fn written(run: &RunDir) -> Vec<PathBuf> {
+/// Returns what a run has written, and what stood in it.
+fn written(run: &RunDir) -> Vec<(Digest, PathBuf)> {
     let list = std::fs::read_to_string(run.path.join(WRITTEN)).unwrap_or_default();
-    list.lines().map(PathBuf::from).collect()
+    let entry = |line: &str| {
+        let (digest, path) = line.split_once(' ')?;
+        Some((digest.parse().ok()?, PathBuf::from(path)))
+    };
+    list.lines().filter_map(entry).collect()
+}
+
+/// Returns the run of this project that wrote a file as it is now.
+fn author(home: &Home, path: &Path) -> Option<RunId> {
+    let authors = || home.runs().unwrap_or_default().into_iter();
+    let mut candidates = authors().filter(|run| written(run).iter().any(|(_, written)| written == path)).peekable();
+    // The file is read only when somebody may have written it.
+    candidates.peek()?;
+    let now = Digest::of_reader(&mut File::open(path).ok()?).ok()?;
+    candidates
+        .find(|run| written(run).iter().any(|(digest, written)| *digest == now && written == path))
+        .map(|run| run.id)
+}
+
+/// Returns a path as short as it can be said here.
+fn shown(path: &Path) -> std::path::Display<'_> {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).map_or_else(|_| path.display(), Path::display)
 }
 
 /// Returns the columns that a plan's results have.
@@ -169,8 +213,8 @@ pub(super) struct Replacement<'a> {
     pub(super) open: &'a dyn Fn(&Path) -> io::Result<Folder>,
     /// The name that it has in that folder until it is whole.
     pub(super) beside: &'a str,
-    /// Called when it is whole and on disk, before it takes its place.
-    pub(super) note: &'a dyn Fn() -> io::Result<()>,
+    /// Called with the digest of its content when it is whole and on disk, before it takes its place.
+    pub(super) note: &'a dyn Fn(Digest) -> io::Result<()>,
 }
 
 impl Replacement<'_> {
@@ -191,7 +235,8 @@ impl Replacement<'_> {
         let done = table(reader, layout, self.format, file, &told)
             .and_then(|file| file.into_inner().map_err(|error| told(error.into_error())))
             .and_then(|file| file.sync_all().map_err(told))
-            .and_then(|()| (self.note)().map_err(told));
+            .and_then(|()| folder.read(beside).and_then(|mut file| Digest::of_reader(&mut file)).map_err(told))
+            .and_then(|digest| (self.note)(digest).map_err(told));
         if let Err(error) = done {
             drop(folder.remove(beside));
             return Err(error);
@@ -266,7 +311,7 @@ fn rows(
             let no = Some(record.admitted.case);
             // A damaged text is told as that, not as one that is missing.
             let damage = Cell::new(None);
-            let texts = |digest: &crate::base::Digest| match without_texts {
+            let texts = |digest: &Digest| match without_texts {
                 true => Some(Arc::clone(&empty)),
                 false => reader.text(no, digest).unwrap_or_else(|error| {
                     damage.set(Some(error));

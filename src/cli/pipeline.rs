@@ -16,6 +16,7 @@ use super::printer::{Printer, RED, inert, paint};
 use crate::diag::{Diagnostic, Severity, code};
 use crate::plan::{self, Compiled, Items, Overrides, Plan, Surroundings};
 use crate::run::{ItemProblem, Source, Survey, survey};
+use crate::spec::{self, RowsPath, Setting, Spanned};
 
 /// Most bytes of a pipeline file that are looked at: more than it may have.
 const MOST_READ: u64 = 2 << 20;
@@ -27,6 +28,8 @@ pub(super) struct Loaded {
     pub(super) text: String,
     /// Texts of the files that it names by `file://`, by their path as written.
     pub(super) read: BTreeMap<String, Arc<str>>,
+    /// Files that are gone, and whose recorded texts count.
+    pub(super) gone: Vec<String>,
     name: Arc<str>,
     files: ProjectFiles,
 }
@@ -37,7 +40,10 @@ impl Loaded {
         if file == &*self.name {
             return Some(self.text.clone());
         }
-        self.read.get(file).map(ToString::to_string).or_else(|| self.files.read_text(file).ok())
+        let from_pipeline = |(path, text): (&String, &Arc<str>)| {
+            (path == file || shown(&self.name, path) == file).then(|| text.to_string())
+        };
+        self.read.iter().find_map(from_pipeline).or_else(|| self.files.read_text(file).ok())
     }
 
     /// Adds what only the rows tell: columns that templates read and no row has.
@@ -63,6 +69,33 @@ impl Loaded {
             Diagnostic::error(code::FILE, format!("there is no folder {} for the results", shown.display()))
                 .at(&results.said, "found before the first call, not after the last")
                 .help("make the folder, or name another path"),
+        );
+    }
+
+    /// Adds that the items are not there to what else is wrong: where a plan can be made, reading them tells.
+    fn add_missing_items(&mut self) {
+        let read = |path: &str| {
+            let text = self.read.get(path).map(ToString::to_string);
+            text.ok_or_else(|| "it was not read before".to_owned())
+        };
+        let (spec, _) = spec::parse_beside(Arc::clone(&self.name), &self.text, &read);
+        let path = spec.and_then(|spec| spec.items).and_then(|items| items.path);
+        let Some(Setting::Literal(Spanned { value: RowsPath(written), mut span })) = path else { return };
+        if written == "-" || written.contains(['*', '?', '[']) {
+            return;
+        }
+        let is_own = *span.file == *self.name;
+        let path = if is_own { written.clone() } else { spec::beside(&span.file, &written) };
+        if self.files.resolve(&path).map_or(true, |path| path.exists()) {
+            return;
+        }
+        if !is_own {
+            span.file = shown(&self.name, &span.file).into();
+        }
+        self.diagnostics.push(
+            Diagnostic::error(code::FILE, format!("there is no file {written:?} to read items from"))
+                .at(&span, "relative to this file")
+                .help("check the path, or write rows here: items: { values: [ … ] }"),
         );
     }
 
@@ -117,6 +150,23 @@ pub(super) fn refuse(
 /// # Errors
 /// The file cannot be read; what is wrong inside of it is in the diagnostics.
 pub(super) fn load(file: &Path, overrides: &Overrides, allow_outside: bool) -> Result<Loaded, CommandError> {
+    compile(file, text_of(file)?, Recorded::Nothing, overrides, allow_outside)
+}
+
+/// Reads and compiles a pipeline file; for a file that it names and that is gone, the recorded text serves.
+///
+/// # Errors
+/// The pipeline file itself cannot be read.
+pub(super) fn load_again(
+    file: &Path,
+    source: &Source,
+    overrides: &Overrides,
+    allow_outside: bool,
+) -> Result<Loaded, CommandError> {
+    compile(file, text_of(file)?, Recorded::WhereGone(&source.files), overrides, allow_outside)
+}
+
+fn text_of(file: &Path) -> Result<String, CommandError> {
     let bytes = read(file).map_err(|error| {
         let help = match error.kind() {
             std::io::ErrorKind::NotFound => "check the path; `pipe init` writes a pipeline to start from",
@@ -124,12 +174,11 @@ pub(super) fn load(file: &Path, overrides: &Overrides, allow_outside: bool) -> R
         };
         CommandError::new(Exit::Usage, format!("cannot read {}: {error}", file.display())).help(help)
     })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
         CommandError::new(Exit::InvalidPipeline, format!("{}:{line} is not UTF-8 text", file.display()))
             .help("save the file as UTF-8")
-    })?;
-    compile(file, text, BTreeMap::new(), overrides, allow_outside)
+    })
 }
 
 /// Reads no more than the reader of pipelines takes; it says that this is too much.
@@ -149,27 +198,49 @@ pub(super) fn compile_again(
     overrides: &Overrides,
     allow_outside: bool,
 ) -> Result<Loaded, CommandError> {
-    compile(file, source.text.to_string(), source.files.clone(), overrides, allow_outside)
+    compile(file, source.text.to_string(), Recorded::Always(&source.files), overrides, allow_outside)
+}
+
+/// Which texts of a run's journal count.
+#[derive(Clone, Copy)]
+enum Recorded<'a> {
+    Nothing,
+    WhereGone(&'a BTreeMap<String, Arc<str>>),
+    Always(&'a BTreeMap<String, Arc<str>>),
 }
 
 fn compile(
     file: &Path,
     text: String,
-    recorded: BTreeMap<String, Arc<str>>,
+    recorded: Recorded<'_>,
     overrides: &Overrides,
     allow_outside: bool,
 ) -> Result<Loaded, CommandError> {
     let files = ProjectFiles::around(file)
         .map(|files| if allow_outside { files.allow_outside() } else { files })
         .map_err(|error| CommandError::new(Exit::Usage, format!("cannot find {}: {error}", file.display())))?;
-    let read = RefCell::new(recorded);
+    let read: RefCell<BTreeMap<String, Arc<str>>> = RefCell::new(match recorded {
+        Recorded::Always(texts) => texts.clone(),
+        Recorded::Nothing | Recorded::WhereGone(_) => BTreeMap::new(),
+    });
+    let gone = RefCell::new(Vec::new());
     let around = Surroundings {
         env: &|name| std::env::var(name).ok(),
         read_text: &|path| {
             if let Some(text) = read.borrow().get(path) {
                 return Ok(text.to_string());
             }
-            let text = files.read_text(path)?;
+            let kept = match recorded {
+                Recorded::WhereGone(texts) => texts.get(path).filter(|_| !exists(&files, path)),
+                Recorded::Nothing | Recorded::Always(_) => None,
+            };
+            let text = match kept {
+                Some(text) => {
+                    gone.borrow_mut().push(path.to_owned());
+                    text.to_string()
+                }
+                None => files.read_text(path)?,
+            };
             read.borrow_mut().insert(path.to_owned(), Arc::from(text.as_str()));
             Ok(text)
         },
@@ -177,8 +248,27 @@ fn compile(
         list: &|path| files.list(path),
     };
     let name: Arc<str> = Arc::from(file.display().to_string());
-    let Compiled { plan, diagnostics } = plan::compile(Arc::clone(&name), &text, overrides, &around);
-    Ok(Loaded { plan: plan.map(Arc::new), diagnostics, text, read: read.into_inner(), name, files })
+    let Compiled { plan, mut diagnostics } = plan::compile(Arc::clone(&name), &text, overrides, &around);
+    for label in diagnostics.iter_mut().flat_map(|diagnostic| &mut diagnostic.labels) {
+        if label.span.file != name && !label.span.file.starts_with('-') {
+            label.span.file = shown(&name, &label.span.file).into();
+        }
+    }
+    let (read, gone) = (read.into_inner(), gone.into_inner());
+    let mut loaded = Loaded { plan: plan.map(Arc::new), diagnostics, text, read, gone, name, files };
+    if loaded.plan.is_none() && overrides.set.is_empty() {
+        loaded.add_missing_items();
+    }
+    Ok(loaded)
+}
+
+/// Returns a file beside the pipeline as it is found from here, where the pipeline is `name`.
+fn shown(name: &str, path: &str) -> String {
+    if name.contains('/') { spec::beside(name, path) } else { path.to_owned() }
+}
+
+fn exists(files: &ProjectFiles, path: &str) -> bool {
+    files.resolve(path).map_or(true, |path| path.exists())
 }
 
 /// Returns what the options shared by all commands change in a file.

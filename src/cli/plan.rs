@@ -93,7 +93,8 @@ pub(super) fn say(
     let name = plan.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0);
     for (step, line) in plan.steps.iter().zip(&lines) {
         let what = change(&line.change, line, earlier.is_some());
-        printer.line(&format!("  {:<name$}  {:<kind$}  {what}", step.name.as_str(), step.kind.word()))?;
+        let factors = if line.calls.1 > 0 { factors_text(step) } else { String::new() };
+        printer.line(&format!("  {:<name$}  {:<kind$}  {what}{factors}", step.name.as_str(), step.kind.word()))?;
     }
     let all = lines.iter().fold((0, 0), |all, line| (all.0 + line.calls.0, all.1 + line.calls.1));
     let fans: Vec<&str> = plan
@@ -190,6 +191,21 @@ fn change(change: &StepChange, line: &Line, compared: bool) -> String {
     format!("{} {word}: {}", grouped(asked), calls(line))
 }
 
+/// Returns what multiplies the calls of one task of a judge: votes, judges, orders; none for other steps.
+fn factors(step: &crate::plan::Step) -> Option<[(&'static str, u64); 3]> {
+    let crate::plan::StepKind::Judge(judge) = &step.kind else { return None };
+    let judges = judge.actors.len() as u64;
+    let orders = judge.ways().count() as u64;
+    Some([("votes", u64::from(judge.votes.get())), ("judges", judges), ("orders", orders)])
+}
+
+/// Says what multiplies the calls of a judge, where something does.
+fn factors_text(step: &crate::plan::Step) -> String {
+    let several = factors(step).into_iter().flatten().filter(|(_, count)| *count > 1);
+    let several: Vec<String> = several.map(|(what, count)| format!("{count} {what}")).collect();
+    if several.is_empty() { String::new() } else { format!(" ({} each)", several.join(" × ")) }
+}
+
 /// Writes how many calls a step makes.
 fn calls(line: &Line) -> String {
     let calls = range(line.calls);
@@ -229,6 +245,7 @@ fn to_json(
             "reused": line.reused,
             "calls": { "least": line.calls.0, "most": line.calls.1 },
             "per_element": line.per_element,
+            "factors": factors(step).map(|all| all.into_iter().map(|(what, count)| (what.to_owned(), json!(count))).collect::<serde_json::Map<_, _>>()),
             "tokens": tokens.to_json(),
             "cost": tokens.cost.to_json(),
         })

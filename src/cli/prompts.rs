@@ -9,9 +9,9 @@ use super::earlier::{Earlier, voices};
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::reuse;
-use crate::base::{CaseNo, Digest, StepName};
-use crate::event::{Element, Evaluation, TaskOutput, TaskSettled, TaskStatus, Usage};
-use crate::plan::{Ballot, Call, CellIdx, Ground, Place, Plan, Step, StepIdx, StepKind};
+use crate::base::{CaseNo, Digest, ItemId, StepName};
+use crate::event::{Element, Evaluation, TaskOutput, TaskSettled, TaskStatus, Turn, Usage};
+use crate::plan::{Ballot, Call, CellIdx, Ground, Inquiry, Place, Plan, Step, StepIdx, StepKind};
 use crate::run::{Adopted, first_row};
 use crate::task;
 
@@ -70,13 +70,14 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
                 }
             }
         }
-        let (call, actor) = match &step.kind {
-            StepKind::Chat(chat) => (Call::Say, chat.actor),
-            StepKind::Dialogue(_) => (Call::Turn(1), plan.speaker(StepIdx(index), &item, 1, Call::Turn(1))),
-            StepKind::Judge(judge) => {
-                let ballot = judge.ballots().next().unwrap_or(Ballot::first());
-                (Call::Vote(ballot), judge.actor(ballot))
+        let calls = match &step.kind {
+            StepKind::Chat(_) => vec![Call::Say],
+            StepKind::Dialogue(dialogue) => {
+                let ask = |which| Call::Ask(Inquiry { round: 1, which, repair: 0 });
+                let judges = u32::try_from(dialogue.judges.len()).unwrap_or(u32::MAX);
+                std::iter::once(Call::Turn(1)).chain((0..judges).map(ask)).collect()
             }
+            StepKind::Judge(judge) => vec![Call::Vote(judge.ballots().next().unwrap_or(Ballot::first()))],
             StepKind::Transform(_) | StepKind::Assert(_) => {
                 let found = task::work(plan, &ground, &models, &|digest| texts.get(digest).cloned());
                 texts.extend(found.texts);
@@ -88,30 +89,51 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
                 continue;
             }
         };
-        let Ground { case, repeat, cell, row, step: at, each, inputs } = ground;
-        let place = Place {
-            case,
-            item: item.clone(),
-            repeat,
-            cell,
-            row,
-            step: at,
-            each,
-            call,
-            actor,
-            turns: Vec::new(),
-            mended: None,
-            inputs,
-            takes_format: true,
-        };
-        let composed = task::compose(plan, &place, &models, &|digest| texts.get(digest).cloned())
-            .map_err(|error| CommandError::new(Exit::InvalidPipeline, with_causes(&error)))?;
-        for message in composed.messages {
-            let text = inert(&message.content).replace('\n', "\n             ");
-            printer.line(&format!("  {:<9}  {text}", message.role.word()))?;
+        for call in calls {
+            let place = place(plan, &ground, &item, call, &mut texts);
+            if let (Call::Ask(_), StepKind::Dialogue(dialogue)) = (call, &step.kind) {
+                let actor = &plan.actor(place.actor).name;
+                let rounds = dialogue.most_turns() / (dialogue.actors.len() as u64);
+                let line = format!("  {actor} is asked after each round, {rounds} times at most: after round 1");
+                printer.line(&paint(DIM, &line))?;
+            }
+            let composed = task::compose(plan, &place, &models, &|digest| texts.get(digest).cloned())
+                .map_err(|error| CommandError::new(Exit::InvalidPipeline, with_causes(&error)))?;
+            for message in composed.messages {
+                let text = inert(&message.content).replace('\n', "\n             ");
+                printer.line(&format!("  {:<9}  {text}", message.role.word()))?;
+            }
         }
     }
     Ok(Exit::Done)
+}
+
+/// Returns where a call of the first case stands. Of a talk that is asked about nothing is known but who speaks.
+fn place(plan: &Plan, ground: &Ground, item: &ItemId, call: Call, texts: &mut BTreeMap<Digest, Arc<str>>) -> Place {
+    let Ground { case, repeat, cell, row, step, each, inputs } = ground.clone();
+    let mut turns = Vec::new();
+    if let (Call::Ask(_), StepKind::Dialogue(dialogue)) = (call, &plan.step(step).kind) {
+        let text = Digest::of("…".as_bytes());
+        texts.insert(text, Arc::from("…"));
+        let speakers = (1..).map(Call::Turn).take(dialogue.actors.len());
+        let speakers = speakers.map(|turn| plan.speaker(step, item, repeat, turn));
+        turns.extend(speakers.map(|actor| Turn { actor: plan.actor(actor).name.clone(), text }));
+    }
+    Place {
+        case,
+        item: item.clone(),
+        repeat,
+        cell,
+        row,
+        step,
+        each,
+        call,
+        actor: plan.speaker(step, item, repeat, call),
+        turns,
+        mended: None,
+        inputs,
+        takes_format: true,
+    }
 }
 
 fn missing<'a>(plan: &'a Plan, step: &Step, settled: &BTreeMap<StepName, TaskSettled>) -> Vec<&'a str> {
@@ -121,7 +143,10 @@ fn missing<'a>(plan: &'a Plan, step: &Step, settled: &BTreeMap<StepName, TaskSet
 
 /// Says which of the calls of a task is shown.
 fn opening_of(step: &Step) -> String {
-    let (least, most) = step.kind.calls();
+    let (least, most) = match &step.kind {
+        StepKind::Dialogue(dialogue) => (step.kind.calls().0, dialogue.most_turns()),
+        kind => kind.calls(),
+    };
     let of = if step.course.for_each.is_some() { " for the first element" } else { "" };
     let words = match (&step.kind, most) {
         (StepKind::Transform(_) | StepKind::Assert(_), _) => format!("{}, no call", step.kind.word()),

@@ -288,6 +288,9 @@ fn step(plan: &Plan, step: &Step) -> Value {
             fields["repair"] = json!(repair);
         }
         StepKind::Judge(judge) => fields["repair"] = json!(judge.repair),
+        StepKind::Dialogue(dialogue) if let Some(judge) = dialogue.judges.first() => {
+            fields["repair"] = json!(judge.repair);
+        }
         StepKind::Chat(_) | StepKind::Dialogue(_) | StepKind::Transform(_) | StepKind::Assert(_) => {}
     }
     if !step.after.is_empty() {
@@ -325,6 +328,7 @@ fn claim(plan: &Plan, assert: &Assert) -> Value {
         Check::Contains(wanted) => fields["contains"] = operand(wanted),
         Check::Matches(regex) => fields["matches"] = json!(regex.as_str()),
         Check::Within { of, by } => fields["within"] = json!({ "of": operand(of), "by": operand(by) }),
+        Check::Schema(schema) => fields["schema"] = (*schema.value()).clone(),
         Check::Expr(id) => fields["expr"] = json!(plan.templates.expression(*id)),
     }
     fields
@@ -355,6 +359,15 @@ fn stop(plan: &Plan, dialogue: &Dialogue, condition: &Stop) -> Value {
         Stop::Looping(likeness) => {
             let likeness = dialogue.likenesses[*likeness];
             json!({ "looping": { "similarity": likeness.similarity, "window": likeness.window } })
+        }
+        Stop::JudgeSays(judge) => {
+            let judge = &dialogue.judges[*judge];
+            json!({ "judge_says": {
+                "actor": plan.actor(judge.actor).name,
+                "question": plan.templates.source(judge.question),
+                "choose": judge.choose,
+                "on": judge.on,
+            } })
         }
         Stop::Budget(tokens) => json!({ "budget": { "tokens": tokens } }),
     }

@@ -51,7 +51,7 @@ pub(super) fn results(args: &ResultsArgs, home: &Home, printer: &mut Printer) ->
             // Several may write rows of one run at once.
             let beside = format!(".{name}.{}.part", std::process::id());
             let open = Folder::open_followed;
-            let new = Replacement { path, format, open: &open, beside: &beside, note: &|| Ok(()) };
+            let new = Replacement { path, format, open: &open, beside: &beside, note: &|_| Ok(()) };
             new.write(&reader, &layout)?;
             printer.say(&format!("results: {}", path.display()));
         }
@@ -70,7 +70,7 @@ fn layout_of(reader: &Reader, printer: &mut Printer) -> Result<Layout, CommandEr
     if let Some(layout) = compiled(&started, &source) {
         return Ok(layout);
     }
-    let (layout, has_columns) = written(&started, &source.text);
+    let (layout, has_columns) = written(&started, &source);
     if has_columns {
         printer.say("the pipeline cannot be compiled here (`pipe check` tells why): rows have the standard columns");
     }
@@ -85,8 +85,12 @@ fn compiled(started: &RunStarted, source: &Source) -> Option<Layout> {
 }
 
 /// Returns the standard columns by the text alone, and whether it asks for others.
-fn written(started: &RunStarted, source: &str) -> (Layout, bool) {
-    let (spec, _) = spec::parse(Arc::from(started.file.as_str()), source);
+fn written(started: &RunStarted, source: &Source) -> (Layout, bool) {
+    let read = |path: &str| {
+        let text = source.files.get(path).map(ToString::to_string);
+        text.ok_or_else(|| "the journal has no such file".to_owned())
+    };
+    let (spec, _) = spec::parse_beside(Arc::from(started.file.as_str()), &source.text, &read);
     let Some(spec) = spec else {
         return (Layout::default(), false);
     };

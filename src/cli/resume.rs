@@ -97,6 +97,9 @@ pub(super) async fn take_up(
             (loaded, None)
         }
     };
+    for gone in &loaded.gone {
+        printer.say(&format!("{gone} is gone; the run goes on with its own copy"));
+    }
     let Some(mut plan) = loaded.plan.take() else {
         loaded.say(printer);
         printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
@@ -116,7 +119,7 @@ pub(super) async fn take_up(
     if let Some(reopened) = reopened.as_ref().filter(|reopened| reopened.cases.is_empty()) {
         return reopened.say_none(dir, session.json, printer);
     }
-    let output = Output::plan(&plan, kept.force, Some(dir), session.json)?;
+    let output = Output::plan(&plan, kept.force, Some(dir), &place::home_here(), session.json, printer)?;
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
 
@@ -204,7 +207,8 @@ fn over(dir: &RunDir, found: &Resumable, json: bool, printer: &mut Printer) -> R
         let file = Path::new(&found.started.file);
         let loaded = pipeline::compile_again(file, &found.source, &kept.overrides, kept.allow_outside)?;
         if let Some(plan) = loaded.plan.filter(|plan| output::is_owed(plan, dir))
-            && let Some(path) = Output::plan(&plan, kept.force, Some(dir), json)?.write(dir, &plan, printer)?
+            && let output = Output::plan(&plan, kept.force, Some(dir), &place::home_here(), json, printer)?
+            && let Some(path) = output.write(dir, &plan, printer)?
         {
             printer.say(&format!("results: {}", path.display()));
         }
@@ -254,7 +258,7 @@ fn edited(file: &Path, found: &Resumable, kept: &Kept, sets: &[(String, String)]
     }
     let mut overrides = kept.overrides.clone();
     overrides.set.extend_from_slice(sets);
-    let now = pipeline::load(file, &overrides, kept.allow_outside)?;
+    let now = pipeline::load_again(file, &found.source, &overrides, kept.allow_outside)?;
     let is_same = sets.is_empty() && *now.text == *found.source.text && now.read == found.source.files;
     let Some(plan) = &now.plan else { return Ok(Edit::None(now)) };
     if is_same {

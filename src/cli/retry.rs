@@ -145,8 +145,8 @@ fn step_of(plan: &Plan, name: &str) -> Result<StepIdx, CommandError> {
 
 fn known(reader: &Reader, name: &str) -> Result<(), CommandError> {
     match show_case::find(reader, name) {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(CommandError::new(Exit::Usage, format!("the run has no case {name:?}"))
+        Ok(found) if !found.is_empty() => Ok(()),
+        Ok(_) => Err(CommandError::new(Exit::Usage, format!("the run has no case {name:?}"))
             .help("give an item's id, with #2 for its second repeat alone, or the number of a case")),
         Err(error) => Err(CommandError::journal(&error)),
     }

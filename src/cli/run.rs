@@ -106,7 +106,7 @@ pub(super) struct Beginning<'a> {
 /// Whatever keeps it from starting; how it ends is an exit code.
 pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, session } = beginning;
-    let output = Output::plan(&plan, kept.force, None, session.json)?;
+    let output = Output::plan(&plan, kept.force, None, home, session.json, printer)?;
     let connected = connect::backends(&plan, None, printer).await?;
     let resolved: Vec<BackendResolved> = connected.iter().map(|one| one.resolved.clone()).collect();
     let reuse = match &earlier {

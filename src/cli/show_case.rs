@@ -13,12 +13,16 @@ use super::show_texts::{attempt_json, beside, calls_of, read_json, resolved, tex
 use crate::base::{CaseNo, ItemId, StepName, Timestamp};
 use crate::event::{CaseStatus, Outcome, TaskOutput};
 use crate::journal::{Adoption, AttemptRecord, CaseRecord, JournalError, Reader, RunDir};
-use crate::report::{self, Layout, Part, Shape, duration, task_status_word, transcript, transcript_text, wrapped};
+use crate::report::{
+    self, Layout, Part, Shape, cell_name, duration, task_status_word, transcript, transcript_text, wrapped,
+};
 
 /// One case, and how it is shown.
 pub(super) struct Page<'a> {
     pub(super) reader: &'a Reader,
     pub(super) case: &'a CaseRecord,
+    /// Those of the same item and repeat in other cells of the matrix.
+    others: &'a [CaseRecord],
     pub(super) attempts: &'a [AttemptRecord],
     /// The run as the user named it.
     run: &'a str,
@@ -38,7 +42,8 @@ pub(super) fn show(
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
     let journal = |error: JournalError| CommandError::journal(&error);
-    let Some(case) = find(reader, name).map_err(journal)? else {
+    let found = find(reader, name).map_err(journal)?;
+    let Some((case, others)) = found.split_first() else {
         let message = format!("the run has no case {name:?}");
         let help = "give its number (the first is 0), or its item's id, with #2 for the second repeat; `pipe show` lists the first ones";
         return Err(CommandError::new(Exit::Usage, message).help(help));
@@ -46,7 +51,7 @@ pub(super) fn show(
     let attempts = reader.attempts_of(case.admitted.case).map_err(journal)?;
     let (began, _) = reader.run_started().map_err(journal)?;
     let width = printer.out().reading_width();
-    let page = Page { reader, case: &case, attempts: &attempts, run: &args.run, began, width };
+    let page = Page { reader, case, others, attempts: &attempts, run: &args.run, began, width };
     let step = args.step.as_deref().map(|step| show_step::find_step(&page, step)).transpose()?;
     let call = match (&step, &args.call) {
         (Some(step), Some(call)) => Some(show_step::find_call(&page, step, call)?),
@@ -63,23 +68,30 @@ pub(super) fn show(
         (false, None, None) => page.to_text(),
     };
     printer.line(&text.map_err(journal)?)?;
+    if !args.json && !others.is_empty() {
+        let named = |case: &CaseRecord| format!("{} ({})", case.admitted.case, cell_name(&case.admitted.matrix));
+        let others: Vec<String> = others.iter().map(named).collect();
+        let item = &case.admitted.item;
+        printer.say(&inert(&format!("{item} in other cells of the matrix: case {}", others.join(", case "))));
+    }
     Ok(Exit::Done)
 }
 
-/// Takes a number, an item's id, and an id with `#` (or `/`) and the repeat.
-pub(super) fn find(reader: &Reader, name: &str) -> Result<Option<CaseRecord>, JournalError> {
+/// Takes a number, an item's id, and an id with `#` (or `/`) and the repeat; an item has a case in each cell.
+pub(super) fn find(reader: &Reader, name: &str) -> Result<Vec<CaseRecord>, JournalError> {
     if let Ok(number) = name.parse()
         && let Some(case) = reader.case(CaseNo(number))?
     {
-        return Ok(Some(case));
+        return Ok(vec![case]);
     }
-    let whole = reader.find_case(&ItemId::from(name), 1)?;
+    let whole = reader.find_cases(&ItemId::from(name), 1)?;
     let split = name.rsplit_once(['#', '/']).and_then(|(item, repeat)| Some((item, repeat.parse().ok()?)));
-    let found = match (whole, split) {
-        (None, Some((item, repeat))) => reader.find_case(&ItemId::from(item), repeat)?,
-        (whole, _) => whole,
+    let found = match split {
+        Some((item, repeat)) if whole.is_empty() => reader.find_cases(&ItemId::from(item), repeat)?,
+        _ => whole,
     };
-    found.map_or(Ok(None), |case| reader.case(case))
+    let cases: Vec<Option<CaseRecord>> = found.into_iter().map(|case| reader.case(case)).collect::<Result<_, _>>()?;
+    Ok(cases.into_iter().flatten().collect())
 }
 
 impl Page<'_> {
@@ -190,6 +202,10 @@ impl Page<'_> {
         value["row"] = json!(read_json(self.reader, self.case.admitted.case, &self.case.admitted.row)?);
         value["steps"] = Value::Array(tasks?);
         value["calls"] = Value::Array(calls?);
+        if !self.others.is_empty() {
+            let other = |case: &CaseRecord| json!({ "case": case.admitted.case, "matrix": case.admitted.matrix });
+            value["other_cells"] = self.others.iter().map(other).collect();
+        }
         Ok(value)
     }
 }

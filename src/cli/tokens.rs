@@ -11,7 +11,7 @@ use super::exit::CommandError;
 use crate::base::{CaseNo, StepName, TokenCount};
 use crate::event::Usage;
 use crate::journal::Reader;
-use crate::plan::{Actor, Dialogue, ForEach, Judge, Plan, StepKind};
+use crate::plan::{Actor, ForEach, Plan, StepKind};
 use crate::report::grouped;
 
 /// What is known of the tokens of calls that have not been made, by the plan's order of steps and in all.
@@ -66,9 +66,8 @@ pub(super) fn forecast(
 fn actors<'p>(plan: &'p Plan, kind: &StepKind) -> Vec<&'p Actor> {
     match kind {
         StepKind::Chat(chat) => vec![plan.actor(chat.actor)],
-        StepKind::Judge(Judge { actors, .. }) | StepKind::Dialogue(Dialogue { actors, .. }) => {
-            actors.iter().map(|&actor| plan.actor(actor)).collect()
-        }
+        StepKind::Judge(judge) => judge.actors.iter().map(|&actor| plan.actor(actor)).collect(),
+        StepKind::Dialogue(dialogue) => dialogue.asked().map(|actor| plan.actor(actor)).collect(),
         StepKind::Transform(_) | StepKind::Assert(_) => Vec::new(),
     }
 }

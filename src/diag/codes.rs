@@ -43,6 +43,7 @@ codes! {
     PARAM = "P0206": "a param without a value, of the wrong type, out of its range, or that does not exist.";
     SET = "P0207": "`--set` with a path or a value that does not fit.";
     FILE = "P0208": "a file that cannot be read, or that lies where it may not.";
+    INCLUDE = "P0209": "files that include each other, or too many of them.";
     TEMPLATE_SYNTAX = "P0301": "a template that does not parse.";
     UNKNOWN_VARIABLE = "P0302": "a template reads something that does not exist.";
     UNKNOWN_STEP = "P0303": "a step that does not exist.";
@@ -59,6 +60,7 @@ codes! {
     ITEMS = "P0406": "items that are missing, repeated or without their id.";
     COLUMN = "P0407": "a column of the results that comes from nowhere.";
     HISTORY = "P0408": "`history` that names a step without one talk to continue.";
+    JUDGE_SAYS = "P0409": "a `judge_says` that waits for no option, or whose question shows nothing of the talk.";
     MIXED_STOP = "P0420": "conditions of the run's stop, or of its repeats, that cannot be tested together.";
     SENSELESS_STOP = "P0421": "a condition that holds before the first call, or that nothing can make hold.";
     NO_PRICE = "P0422": "a budget in money, and a model whose price is not known.";

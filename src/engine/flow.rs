@@ -124,10 +124,32 @@ impl Lane {
     /// Returns when the lane may send next; none when only a return can open it.
     pub(super) fn opens(&self, now: Timestamp) -> Option<Timestamp> {
         let held = self.hold_until.unwrap_or(now).max(now);
+        // What was sent before the breaker opened may still be there: a trial, too, needs room.
         match &self.trials {
-            None if self.started.len() < self.limit() => Some(held),
-            None => None,
+            _ if self.started.len() >= self.limit() => None,
+            None => Some(held),
             Some(trials) => trials.due().map(|due| due.max(held)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{CaseNo, Millis};
+    use crate::plan::{Call, StepIdx};
+
+    #[test]
+    fn a_trial_needs_room_as_any_call_does() {
+        let mut flow = Flow::new(&[1]);
+        let lane = &mut flow.lanes[0];
+        let flight = Flight { attempt: AttemptNo(1), deadline: None, cancelled: false, takes_format: true };
+        let key = |case| Key { case: CaseNo(case), step: StepIdx(0), element: None, call: Call::Say };
+        lane.started.insert(key(0), flight);
+        lane.trials = Some(Trials::new(Timestamp(0)));
+        let later = Timestamp(0).after(Millis::seconds(5));
+        assert_eq!(lane.opens(later), Some(later));
+        lane.started.insert(key(1), flight);
+        assert_eq!(lane.opens(later), None, "sent before the breaker opened, and still there");
     }
 }

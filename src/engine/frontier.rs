@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::state::{CallPhase, CallState, CaseState, TaskState};
-use super::stop::{Talk, stopped_by};
+use super::stop::{Ending, Judged, Talk, ending};
 use crate::base::{CaseNo, Timestamp, TokenCount};
 use crate::event::{
     Answer, Because, CaseStatus, Facts, Failure, FailureKind, TaskOutput, TaskSettled, TaskStatus, Turn, Usage,
@@ -12,7 +12,8 @@ use crate::event::{
 };
 use crate::judge::{Asked, judgement};
 use crate::plan::{
-    ActorIdx, Ballot, Call, Chat, Dialogue, Judge, Mended, OnError, Plan, Step, StepIdx, StepKind, Way,
+    ActorIdx, Ballot, Call, Chat, Dialogue, Inquiry, Judge, Mended, OnError, Plan, RoundJudge, Step, StepIdx,
+    StepKind, Way,
 };
 
 /// What comes next in a task.
@@ -79,23 +80,21 @@ pub(super) fn case_status(case: &CaseState) -> Option<CaseStatus> {
 
 /// Returns the turns answered so far, in order.
 pub(super) fn turns(plan: &Plan, case: &CaseState, step: StepIdx, calls: &Calls) -> Vec<Turn> {
-    let turn = |(actor, answer, _): (ActorIdx, &Answer, _)| Turn {
-        actor: plan.actor(actor).name.clone(),
-        text: answer.text,
-    };
+    let turn =
+        |(actor, answer): (ActorIdx, &Answer)| Turn { actor: plan.actor(actor).name.clone(), text: answer.text };
     answered_turns(plan, case, step, calls).map(turn).collect()
 }
 
-/// Returns who took each answered turn, with what was answered and the tokens it took.
+/// Returns who took each answered turn, with what was answered.
 fn answered_turns<'a>(
     plan: &'a Plan,
     case: &'a CaseState,
     step: StepIdx,
     calls: &'a Calls,
-) -> impl Iterator<Item = (ActorIdx, &'a Answer, &'a Usage)> {
+) -> impl Iterator<Item = (ActorIdx, &'a Answer)> {
     calls.iter().filter_map(move |(&call, state)| match (call, &state.phase) {
         (Call::Turn(_), CallPhase::Answered(answer)) => {
-            Some((plan.speaker(step, &case.item, case.repeat, call), answer, &state.usage))
+            Some((plan.speaker(step, &case.item, case.repeat, call), answer))
         }
         _ => None,
     })
@@ -133,19 +132,42 @@ fn talk(
     calls: &Calls,
 ) -> Frontier {
     let step = plan.step(index);
-    let latest = u32::try_from(calls.len().max(1)).expect("a dialogue is bounded by a u32");
+    let turns_begun = calls.keys().filter(|call| matches!(call, Call::Turn(_))).count();
+    let latest = u32::try_from(turns_begun.max(1)).expect("a dialogue is bounded by a u32");
     match one(calls, Call::Turn(latest)) {
         Found::Other(frontier) => return frontier,
         Found::Failed(failure) => return settles(number, step, TaskStatus::Failed, None, Some(failure), calls),
         Found::Answered(_) => {}
     }
-    let taken: Vec<_> = answered_turns(plan, case, index, calls).collect();
-    let said: Vec<_> = taken.iter().map(|(actor, answer, _)| (*actor, &answer.facts)).collect();
-    let tokens = taken.iter().map(|(_, answer, usage)| spent(answer, usage)).sum();
-    let talk = Talk { said: &said, speakers: dialogue.actors.len(), tokens };
-    match stopped_by(&dialogue.stop, talk) {
-        None => Frontier::Calls(vec![(Call::Turn(latest + 1), None)]),
-        Some(word) => {
+    let speakers = u32::try_from(dialogue.actors.len()).expect("few actors");
+    let asked = |which: usize| {
+        let which = u32::try_from(which).expect("few judges");
+        let inquiry = Inquiry { round: latest / speakers, which, repair: 0 };
+        mended(calls, dialogue.judges[inquiry.which as usize].repair, |repair| {
+            Call::Ask(Inquiry { repair, ..inquiry })
+        })
+    };
+    let judged = |(which, judge): (usize, &RoundJudge)| match latest.is_multiple_of(speakers).then(|| asked(which)) {
+        None => Judged::Nothing,
+        Some(Found::Other(_) | Found::Failed(_)) => Judged::Unasked,
+        Some(Found::Answered(answer)) => match verdict(answer) {
+            Verdict::Choice(option) if option == judge.on => Judged::Over,
+            Verdict::Choice(_) => Judged::GoesOn,
+            Verdict::Score(_) | Verdict::Ranking(_) | Verdict::Json | Verdict::Unscored(_) => Judged::Nothing,
+        },
+    };
+    let judged: Vec<Judged> = dialogue.judges.iter().enumerate().map(judged).collect();
+    let said: Vec<_> =
+        answered_turns(plan, case, index, calls).map(|(actor, answer)| (actor, &answer.facts)).collect();
+    let tokens = spent_until(calls, latest, speakers);
+    match ending(&dialogue.stop, Talk { said: &said, speakers: dialogue.actors.len(), tokens, judged: &judged }) {
+        Ending::GoesOn | Ending::Unknown => Frontier::Calls(vec![(Call::Turn(latest + 1), None)]),
+        Ending::Asks(which) => match asked(which) {
+            Found::Other(frontier) => frontier,
+            Found::Failed(failure) => settles(number, step, TaskStatus::Failed, None, Some(failure), calls),
+            Found::Answered(_) => panic!("bug: a judge that has answered is asked again"),
+        },
+        Ending::Over(word) => {
             let turns = turns(plan, case, index, calls);
             let output = TaskOutput::Dialogue { turns, stopped_by: word.to_owned() };
             settles(number, step, TaskStatus::Ok, Some(output), None, calls)
@@ -153,7 +175,22 @@ fn talk(
     }
 }
 
-/// Returns what a turn took of the dialogue's budget: as the server counted, else by the length of the answer.
+/// Returns the tokens spent on a dialogue up to a turn. What is asked after it counts from the next turn on: whether a
+/// judge is asked must not change what the conditions beside it say.
+fn spent_until(calls: &Calls, turn: u32, speakers: u32) -> u64 {
+    let counts = |call: &Call| match call {
+        Call::Turn(_) => true,
+        Call::Ask(inquiry) => inquiry.round.saturating_mul(speakers) < turn,
+        Call::Say | Call::Repair(_) | Call::Vote(_) => false,
+    };
+    let spent = calls.iter().filter(|(call, _)| counts(call)).map(|(_, state)| match &state.phase {
+        CallPhase::Answered(answer) => spent(answer, &state.usage),
+        CallPhase::Ready(_) | CallPhase::InFlight(_) | CallPhase::Failed(_) => 0,
+    });
+    spent.sum()
+}
+
+/// Returns what an answer took of the dialogue's budget: as the server counted, else by the length of the answer.
 fn spent(answer: &Answer, usage: &Usage) -> u64 {
     match (usage.input, usage.output) {
         (None, None) => u64::from(answer.facts.about_tokens),

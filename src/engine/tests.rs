@@ -122,7 +122,7 @@ fn a_dialogue_stops_at_its_rounds_or_its_words() {
             assert!(turns.len() == all || stopped_by != "rounds", "{stopped_by} after {}", turns.len());
         }
     }
-    assert!(["rounds", "says", "agree"].iter().all(|word| endings.contains_key(*word)), "{endings:?}");
+    assert!(["rounds", "says", "agree", "judge_says"].iter().all(|word| endings.contains_key(*word)), "{endings:?}");
 }
 
 /// What a run has settled of the steps that `takes` names, by case: as an earlier run's journal would tell it.

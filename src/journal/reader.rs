@@ -313,17 +313,21 @@ impl Reader {
         Ok(record)
     }
 
-    /// Returns the number of the case of an item in one of its repeats. Cost: a look at every case.
+    /// Returns the numbers of the cases of an item in one of its repeats: one for each cell of a matrix. Cost: a look at
+    /// every case.
     ///
     /// # Errors
     /// Damage, or trouble of the store.
-    pub fn find_case(&self, item: &ItemId, repeat: u32) -> Result<Option<CaseNo>, JournalError> {
+    pub fn find_cases(&self, item: &ItemId, repeat: u32) -> Result<Vec<CaseNo>, JournalError> {
         let query = format!(
             "select {COLUMNS} from events where part = {RESULTS} and kind = 'case_admitted'
-             and json_extract(body, '$.item') = ?1 and json_extract(body, '$.repeat') = ?2 limit 1"
+             and json_extract(body, '$.item') = ?1 and json_extract(body, '$.repeat') = ?2 order by seq"
         );
-        let found = self.store().page(&query, (item.as_str(), repeat))?.pop();
-        found.map_or(Ok(None), |stored| Ok(stored.decode(&self.path)?.event.case()))
+        let mut cases = Vec::new();
+        for stored in self.store().page(&query, (item.as_str(), repeat))? {
+            cases.extend(stored.decode(&self.path)?.event.case());
+        }
+        Ok(cases)
     }
 
     fn add(&self, open: &mut Option<CaseRecord>, case: CaseNo, event: Event) -> Result<(), JournalError> {

@@ -74,8 +74,24 @@ impl AnswerSchema {
         let Some(value) = json_in(answer) else {
             return Err("the answer is not JSON, or not JSON alone".to_owned());
         };
-        let faults: Vec<String> = self.0.validator.iter_errors(&value).take(MOST_FAULTS).map(fault).collect();
-        if faults.is_empty() { Ok(()) } else { Err(bounded(&faults.join("; "))) }
+        self.faults_of(&value).map_or(Ok(()), Err)
+    }
+
+    /// Says what about a value does not match, in one line; none when it does. A text may match as it stands, or as the
+    /// JSON that it is.
+    #[must_use]
+    pub fn faults(&self, value: &Value) -> Option<String> {
+        let told = self.faults_of(value)?;
+        let Value::String(text) = value else { return Some(told) };
+        match json_in(text) {
+            Some(inner) => self.faults_of(&inner),
+            None => Some(told),
+        }
+    }
+
+    fn faults_of(&self, value: &Value) -> Option<String> {
+        let faults: Vec<String> = self.0.validator.iter_errors(value).take(MOST_FAULTS).map(fault).collect();
+        (!faults.is_empty()).then(|| bounded(&faults.join("; ")))
     }
 }
 
@@ -126,6 +142,21 @@ mod tests {
         check(schema.clone(), r#"{"years": "three"}"#, Err(r#"/years: "three" is not of type "integer""#));
         check(schema.clone(), r#"{"skills": []}"#, Err(r#""years" is a required property"#));
         check(schema, "three years", Err("the answer is not JSON, or not JSON alone"));
+    }
+
+    #[test]
+    fn a_value_matches_as_it_stands_and_a_text_as_what_it_says() {
+        let faults = |schema: Value, value: Value| AnswerSchema::new(schema).expect("a schema").faults(&value);
+        let city = json!({ "type": "object", "required": ["city"] });
+        assert_eq!(faults(city.clone(), json!({ "city": "Rome" })), None);
+        assert_eq!(faults(city.clone(), json!(r#"{"city": "Rome"}"#)), None);
+        assert_eq!(
+            faults(city.clone(), json!(r#"{"town": "Rome"}"#)),
+            Some(r#""city" is a required property"#.to_owned())
+        );
+        assert_eq!(faults(city.clone(), json!("Rome")), Some(r#""Rome" is not of type "object""#.to_owned()));
+        assert_eq!(faults(city, json!(null)), Some(r#"null is not of type "object""#.to_owned()));
+        assert_eq!(faults(json!({ "type": "string", "maxLength": 3 }), json!("{}")), None);
     }
 
     #[test]

@@ -39,7 +39,7 @@ use self::scope::{Reads, Sees};
 use super::cell::Cells;
 use super::{Compiled, Limits, Overrides, Plan, Surroundings, Timeouts, hash};
 use crate::base::Digest;
-use crate::diag::{Diagnostic, has_errors};
+use crate::diag::{Diagnostic, Span, has_errors};
 use crate::prompt::Templates;
 use crate::spec::{self, Document, Matrix, Node, Spec};
 
@@ -50,7 +50,7 @@ use crate::spec::{self, Document, Matrix, Node, Spec};
 #[expect(clippy::needless_pass_by_value, reason = "a name that is shared anyway; callers have it at hand as such")]
 pub fn compile(file: Arc<str>, text: &str, overrides: &Overrides, around: &Surroundings<'_>) -> Compiled {
     let mut diagnostics = Vec::new();
-    let document = Document::read(&file, text, &overrides.set, &mut diagnostics);
+    let document = Document::assembled(&file, text, &overrides.set, around.read_text, &mut diagnostics);
     let Some(document) = document else { return Compiled { plan: None, diagnostics } };
     let mut mistakes = Vec::new();
     let matrix = document.matrix(&mut mistakes);
@@ -66,7 +66,7 @@ pub fn compile(file: Arc<str>, text: &str, overrides: &Overrides, around: &Surro
     // In the order of the file: a reader mends from the top. Stable, so that one place keeps its own order.
     diagnostics.sort_by(|one, other| {
         let place = |diagnostic: &Diagnostic| diagnostic.labels.first().map(|label| label.span.clone());
-        let in_file = |span: &crate::diag::Span| span.file != file;
+        let in_file = |span: &Span| span.file != file;
         let key = |diagnostic| place(diagnostic).map(|span| (in_file(&span), span));
         (one.severity, key(one)).cmp(&(other.severity, key(other)))
     });
@@ -97,6 +97,7 @@ fn one(
     let Some(spec) = spec else { return (None, inherited.told(report)) };
     let mut compiler = Compiler {
         spec: &spec,
+        file: setup.file,
         overrides: setup.overrides,
         around: *setup.around,
         cell: values,
@@ -117,6 +118,8 @@ fn one(
 /// Everything at hand while a plan is made.
 struct Compiler<'a> {
     spec: &'a Spec,
+    /// The pipeline's own file, as named in places.
+    file: &'a str,
     overrides: &'a Overrides,
     around: Surroundings<'a>,
     /// The values of the matrix in this cell, as written; none where the file has no matrix.
@@ -192,6 +195,14 @@ impl Compiler<'_> {
             self.warn(&plan);
         }
         Some(plan)
+    }
+
+    /// Returns a path as the pipeline's own file would write it: in an included file it is relative to that one.
+    fn relative(&self, at: &Span, path: &str) -> String {
+        if *at.file == *self.file || at.file.starts_with('-') {
+            return path.to_owned();
+        }
+        spec::beside(&at.file, path)
     }
 
     /// Returns what templates read as `matrix`.

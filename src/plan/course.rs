@@ -6,6 +6,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::event::TaskOutput;
+use crate::judge::AnswerSchema;
 use crate::prompt::{ExpressionId, TemplateId};
 
 /// Whether a step is done in a case, for what, and what a failure does.
@@ -90,6 +91,8 @@ pub enum Check {
         /// How far.
         by: Operand,
     },
+    /// It matches a JSON Schema.
+    Schema(AnswerSchema),
     /// The expression, which sees it as `value`, holds.
     Expr(ExpressionId),
 }

@@ -27,6 +27,8 @@ pub struct Dialogue {
     pub captures: Vec<Option<Regex>>,
     /// When `stop` takes two turns for alike.
     pub likenesses: Vec<Likeness>,
+    /// What `stop` asks after a round.
+    pub judges: Vec<RoundJudge>,
 }
 
 /// Who speaks when.
@@ -77,6 +79,8 @@ pub enum Stop {
     },
     /// The latest turn is alike to an earlier one of its speaker by `likenesses[i]`.
     Looping(usize),
+    /// `judges[i]`, asked after the round, says so.
+    JudgeSays(usize),
     /// So many tokens have been spent.
     Budget(u32),
 }
@@ -99,7 +103,35 @@ pub struct Likeness {
     pub window: NonZeroU32,
 }
 
+/// What is asked about a dialogue after a round.
+#[derive(Clone, Debug)]
+pub struct RoundJudge {
+    /// Who is asked.
+    pub actor: ActorIdx,
+    /// The user message, before how to answer is added.
+    pub question: TemplateId,
+    /// At least two distinct options.
+    pub choose: Vec<String>,
+    /// The one that ends the dialogue.
+    pub on: String,
+    /// How often an answer that cannot be read is asked for again.
+    pub repair: u32,
+}
+
 impl Dialogue {
+    /// Returns how many calls it makes at most: turns, and questions after rounds; repeated requests are not counted.
+    #[must_use]
+    pub fn most_calls(&self) -> u64 {
+        let turns = self.most_turns();
+        let rounds = turns / (self.actors.len().max(1) as u64);
+        turns.saturating_add(rounds.saturating_mul(self.judges.len() as u64))
+    }
+
+    /// Returns everyone who is asked: the speakers, then those who are asked after a round.
+    pub fn asked(&self) -> impl Iterator<Item = ActorIdx> + '_ {
+        self.actors.iter().copied().chain(self.judges.iter().map(|judge| judge.actor))
+    }
+
     /// Returns how many turns it can take at most.
     #[must_use]
     pub fn most_turns(&self) -> u64 {
@@ -140,7 +172,7 @@ impl Plan {
         match (&step.kind, call) {
             (StepKind::Chat(chat), _) => chat.actor,
             (StepKind::Judge(judge), Call::Vote(ballot)) => judge.actor(ballot),
-            (StepKind::Judge(judge), Call::Say | Call::Repair(_) | Call::Turn(_)) => judge.actors[0],
+            (StepKind::Judge(judge), Call::Say | Call::Repair(_) | Call::Turn(_) | Call::Ask(_)) => judge.actors[0],
             (StepKind::Dialogue(dialogue), Call::Turn(turn)) => {
                 let draw = |round, place: usize| {
                     let hasher = Hasher::new("pipe order 1").number(self.seed).field(item.as_str().as_bytes());
@@ -149,6 +181,7 @@ impl Plan {
                 };
                 dialogue.speaker(turn, repeat, draw)
             }
+            (StepKind::Dialogue(dialogue), Call::Ask(inquiry)) => dialogue.judges[inquiry.which as usize].actor,
             (StepKind::Dialogue(dialogue), Call::Say | Call::Repair(_) | Call::Vote(_)) => dialogue.actors[0],
             (StepKind::Transform(_) | StepKind::Assert(_), _) => panic!("bug: a step without a model makes no call"),
         }
@@ -163,7 +196,7 @@ impl Stop {
             Self::Rounds(rounds) => u64::from(rounds.get()) * speakers,
             Self::Turns(turns) => u64::from(turns.get()),
             Self::Says(_) | Self::Not(_) | Self::Budget(_) => 1,
-            Self::Agree(_) => speakers,
+            Self::Agree(_) | Self::JudgeSays(_) => speakers,
             // In a random order two turns of an actor may be next to each other.
             Self::Looping(_) => 2,
             Self::Unchanged { window, .. } => u64::from(window.get()) + 1,
@@ -180,7 +213,12 @@ impl Stop {
             Self::Turns(turns) => Some(u64::from(turns.get())),
             // A turn costs a token at least.
             Self::Budget(tokens) => Some(u64::from(*tokens)),
-            Self::Says(_) | Self::Not(_) | Self::Agree(_) | Self::Unchanged { .. } | Self::Looping(_) => None,
+            Self::Says(_)
+            | Self::Not(_)
+            | Self::Agree(_)
+            | Self::Unchanged { .. }
+            | Self::Looping(_)
+            | Self::JudgeSays(_) => None,
             Self::Any(stops) => stops.iter().filter_map(|stop| stop.most_turns(speakers)).min(),
             // All of them hold from the latest on; one that may never hold keeps the others waiting for ever.
             Self::All(stops) => {
@@ -202,7 +240,8 @@ impl Stop {
             | Self::Says(_)
             | Self::Agree(_)
             | Self::Unchanged { .. }
-            | Self::Looping(_) => false,
+            | Self::Looping(_)
+            | Self::JudgeSays(_) => false,
         }
     }
 }
@@ -223,6 +262,7 @@ mod tests {
             patterns: Vec::new(),
             captures: Vec::new(),
             likenesses: Vec::new(),
+            judges: Vec::new(),
         }
     }
 
@@ -240,5 +280,23 @@ mod tests {
         check(Order::Rotate, 2, [1, 2, 0, 1, 2, 0]);
         check(Order::Rotate, 4, [0, 1, 2, 0, 1, 2]);
         check(Order::Random, 1, [2, 1, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn questions_after_rounds_count() {
+        let mut dialogue = dialogue(Order::RoundRobin);
+        let judge = RoundJudge {
+            actor: ActorIdx(3),
+            question: dialogue.opening,
+            choose: vec!["a".to_owned(), "b".to_owned()],
+            on: "a".to_owned(),
+            repair: 1,
+        };
+        let turns = NonZeroU32::new(7).expect("not 0");
+        dialogue.judges = vec![judge.clone(), judge];
+        dialogue.stop = Stop::Any(vec![Stop::JudgeSays(0), Stop::Turns(turns), Stop::JudgeSays(1)]);
+        assert_eq!((dialogue.most_turns(), dialogue.most_calls()), (7, 7 + 2 * 2), "two whole rounds of three");
+        assert_eq!(dialogue.stop.fewest_turns(3), 3);
+        assert_eq!(dialogue.asked().collect::<Vec<_>>(), [0, 1, 2, 3, 3].map(ActorIdx));
     }
 }

@@ -221,13 +221,14 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
             fields.add("actors", |hasher| hash::list(hasher, dialogue.actors.iter().map(|&index| name(index))));
             fields.template("opening", dialogue.opening);
             fields.add("stop", |hasher| hash::stop_of(hasher, plan, dialogue));
+            fields.templates.extend(dialogue.judges.iter().map(|judge| judge.question));
             if dialogue.order != Order::RoundRobin {
                 fields.add("order", |hasher| hash::order(hasher, dialogue.order));
             }
             if dialogue.history != History::All {
                 fields.add("history", |hasher| hash::history(hasher, dialogue.history));
             }
-            dialogue.actors.clone()
+            dialogue.asked().collect()
         }
         StepKind::Judge(judge) => {
             fields.text("kind", "judge");
@@ -265,7 +266,7 @@ fn identity(plan: &Plan, step: &Step, voices: &[Voice]) -> Identity {
                 Check::Equals(operand) | Check::Contains(operand) => fields.operand(operand),
                 Check::Within { of, by } => [of, by].into_iter().for_each(|operand| fields.operand(operand)),
                 Check::Expr(expression) => fields.expressions.push(*expression),
-                Check::Matches(_) => {}
+                Check::Matches(_) | Check::Schema(_) => {}
             }
             Vec::new()
         }

@@ -187,3 +187,29 @@ fn the_columns_of_what_a_chat_continues_are_its_own() {
     assert_eq!(print("Eve", "a"), print("Eve", "b"));
     assert_ne!(print("Eve", "a"), print("Ann", "a"));
 }
+
+#[test]
+fn what_is_asked_after_a_round_is_part_of_what_a_dialogue_asks() {
+    let file = "version: 1\nactors: { ann: {}, ben: {}, eve: { system: Be fair. } }\nitems: { values: [ { who: Eve } ] }\n\
+                steps:\n  talk:\n    dialogue: { actors: [ann, ben], opening: Hi., stop: { any: [ { rounds: 2 }, { \
+                judge_says: { actor: eve, question: \"{{ item.who }}? {{ last }}\", choose: [yes, no], on: yes } } ] } }\n    \
+                repair: 2\n";
+    let check = |from: &str, to: &str, field: &str| {
+        let (before, now) = (plan(file), plan(&file.replace(from, to)));
+        assert_ne!(before.hash, now.hash, "{to}");
+        let changes = compare((&now, &prints(&now)), (&before, &prints(&before)));
+        assert_eq!(changes, [fields(&[field])], "{from:?} → {to:?}");
+    };
+    check("? {{", "! {{", "stop");
+    check("[yes, no]", "[no, yes]", "stop");
+    check("on: yes", "on: no", "stop");
+    check("repair: 2", "repair: 3", "stop");
+    check("Be fair.", "Be kind.", "actors.eve.system");
+    let plan = plan(file);
+    let prints = prints(&plan);
+    let print = |who: &str| {
+        let Value::Object(row) = json!({ "who": who }) else { panic!("a map") };
+        prints.task(&plan, StepIdx(0), (&ItemId::from("one"), 1, &row), &|_| None)
+    };
+    assert_ne!(print("Eve"), print("Ann"), "the question reads the column");
+}

@@ -168,6 +168,7 @@ pub(super) fn check(plan: &Plan, check: &Check) -> String {
         Check::Contains(wanted) => format!("contains {}", operand(plan, wanted)),
         Check::Matches(regex) => format!("matches {regex}"),
         Check::Within { of, by } => format!("within {} of {}", operand(plan, by), operand(plan, of)),
+        Check::Schema(schema) => format!("schema {}", schema.value()),
         Check::Expr(id) => format!("expr {}", plan.templates.expression(*id)),
     }
 }
@@ -223,9 +224,15 @@ pub(super) fn stop_of(hasher: Hasher, plan: &Plan, dialogue: &Dialogue) -> Hashe
     let hasher = dialogue.captures.iter().fold(hasher, |hasher, capture| {
         hasher.field(b"capture").field(capture.as_ref().map_or("", |pattern| pattern.as_str()).as_bytes())
     });
-    dialogue.likenesses.iter().fold(hasher, |hasher, likeness| {
+    let hasher = dialogue.likenesses.iter().fold(hasher, |hasher, likeness| {
         let similarity = likeness.similarity.to_string();
         hasher.field(b"alike").field(similarity.as_bytes()).number(u64::from(likeness.window.get()))
+    });
+    dialogue.judges.iter().fold(hasher, |hasher, judge| {
+        let hasher = hasher.field(b"judge").field(plan.actor(judge.actor).name.as_str().as_bytes());
+        let hasher = hasher.field(plan.templates.source(judge.question).as_bytes());
+        let hasher = list(hasher, judge.choose.iter().map(String::as_str));
+        hasher.field(judge.on.as_bytes()).number(u64::from(judge.repair))
     })
 }
 
@@ -260,6 +267,7 @@ fn stop(hasher: Hasher, condition: &Stop) -> Hasher {
             hasher.field(b"unchanged").number(*capture as u64).number(u64::from(window.get()))
         }
         Stop::Looping(likeness) => hasher.field(b"looping").number(*likeness as u64),
+        Stop::JudgeSays(judge) => hasher.field(b"judge_says").number(*judge as u64),
         Stop::Budget(tokens) => hasher.field(b"budget").number(u64::from(*tokens)),
     }
 }

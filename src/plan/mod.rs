@@ -23,7 +23,7 @@ pub use cell::{CellIdx, Cells};
 pub use compare::{StepChange, compare};
 pub use compile::compile;
 pub use course::{Assert, Check, Course, ForEach, OnError, Operand, Transform};
-pub use dialogue::{Dialogue, History, Likeness, Order, Pattern, Stop};
+pub use dialogue::{Dialogue, History, Likeness, Order, Pattern, RoundJudge, Stop};
 pub use fingerprint::{Fingerprints, Identity, Voice, output_digest};
 pub use input::{ColumnType, FileItems, Items, Pick, RowsFile, Sample};
 mod place;
@@ -35,5 +35,5 @@ pub use model::{
     ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
-pub use place::{Ballot, Call, Ground, Mended, Place, Way, seed_of};
+pub use place::{Ballot, Call, Ground, Inquiry, Mended, Place, Way, seed_of};
 pub use stop::{Budgets, Halt, Spent};

@@ -307,8 +307,8 @@ impl StepKind {
         match self {
             Self::Chat(_) => (1, 1),
             Self::Dialogue(dialogue) => {
-                let most = dialogue.most_turns();
-                (dialogue.stop.fewest_turns(dialogue.actors.len() as u64).min(most), most)
+                let fewest = dialogue.stop.fewest_turns(dialogue.actors.len() as u64);
+                (fewest.min(dialogue.most_turns()), dialogue.most_calls())
             }
             Self::Judge(judge) => {
                 let calls = judge.calls();

@@ -17,6 +17,19 @@ pub enum Call {
     Turn(u32),
     /// A question to a judge.
     Vote(Ballot),
+    /// A question about a dialogue after a round.
+    Ask(Inquiry),
+}
+
+/// One question of a dialogue's stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Inquiry {
+    /// After which round, from 1.
+    pub round: u32,
+    /// Which `judge_says` of the stop, from 0.
+    pub which: u32,
+    /// How often it was asked before without a readable answer.
+    pub repair: u32,
 }
 
 /// One question to a judge.
@@ -52,7 +65,8 @@ impl Ballot {
 }
 
 impl Call {
-    /// Returns its name: `say`, `say/repair/1`, `turn/3`, `vote/2`, `vote/2/exchanged`, `panel/1/vote/2/swapped`.
+    /// Returns its name: `say`, `say/repair/1`, `turn/3`, `vote/2`, `vote/2/exchanged`, `panel/1/vote/2/swapped`,
+    /// `round/3/judge`, `round/3/judge/2/repair/1`.
     #[must_use]
     pub fn path(self) -> CallPath {
         match self {
@@ -69,6 +83,11 @@ impl Call {
                 let repair = if repair == 0 { String::new() } else { format!("/repair/{repair}") };
                 CallPath::from(format!("{seat}vote/{vote}{way}{repair}"))
             }
+            Self::Ask(Inquiry { round, which, repair }) => {
+                let which = if which == 0 { String::new() } else { format!("/{}", u64::from(which) + 1) };
+                let repair = if repair == 0 { String::new() } else { format!("/repair/{repair}") };
+                CallPath::from(format!("round/{round}/judge{which}{repair}"))
+            }
         }
     }
 
@@ -79,6 +98,7 @@ impl Call {
             Self::Repair(1) => Some(Self::Say),
             Self::Repair(repair) => Some(Self::Repair(repair.checked_sub(1)?)),
             Self::Vote(ballot) => Some(Self::Vote(Ballot { repair: ballot.repair.checked_sub(1)?, ..ballot })),
+            Self::Ask(inquiry) => Some(Self::Ask(Inquiry { repair: inquiry.repair.checked_sub(1)?, ..inquiry })),
             Self::Say | Self::Turn(_) => None,
         }
     }
@@ -93,11 +113,24 @@ impl Call {
             ["turn", turn] => Self::Turn(turn.parse().ok()?),
             ["panel", seat, "vote", vote, rest @ ..] => Self::Vote(ballot(seat, vote, rest)?),
             ["vote", vote, rest @ ..] => Self::Vote(ballot("0", vote, rest)?),
+            ["round", round, "judge", rest @ ..] => Self::Ask(inquiry(round, rest)?),
             _ => return None,
         };
         // One name for each call: `vote/02` is none.
         (call.path() == *path).then_some(call)
     }
+}
+
+fn inquiry(round: &str, rest: &[&str]) -> Option<Inquiry> {
+    let (which, repair) = match rest {
+        [] => ("1", "0"),
+        ["repair", repair] => ("1", *repair),
+        [which] => (*which, "0"),
+        [which, "repair", repair] => (*which, *repair),
+        _ => return None,
+    };
+    let which = which.parse::<u32>().ok()?.checked_sub(1)?;
+    Some(Inquiry { round: round.parse().ok()?, which, repair: repair.parse().ok()? })
 }
 
 fn ballot(seat: &str, vote: &str, rest: &[&str]) -> Option<Ballot> {
@@ -221,12 +254,18 @@ mod tests {
             (ballot(0, Way::Exchanged, 0), "vote/2/exchanged"),
             (ballot(1, Way::Swapped, 0), "panel/1/vote/2/swapped"),
             (ballot(3, Way::Straight, 2), "panel/3/vote/2/repair/2"),
+            (Call::Ask(Inquiry { round: 3, which: 0, repair: 0 }), "round/3/judge"),
+            (Call::Ask(Inquiry { round: 3, which: 0, repair: 2 }), "round/3/judge/repair/2"),
+            (Call::Ask(Inquiry { round: 10, which: 1, repair: 0 }), "round/10/judge/2"),
+            (Call::Ask(Inquiry { round: 1, which: 2, repair: 1 }), "round/1/judge/3/repair/1"),
         ];
         for (call, name) in named {
             assert_eq!(call.path(), CallPath::from(name));
             assert_eq!(Call::parse(&CallPath::from(name)), Some(call));
         }
         assert_eq!(Call::parse(&CallPath::from("turn/3/again")), None);
-        assert_eq!(Call::parse(&CallPath::from("vote/02")), None);
+        for strange in ["vote/02", "round/3/judge/1", "round/3/judge/0", "round/3/judge/2/repair/0", "round/3"] {
+            assert_eq!(Call::parse(&CallPath::from(strange)), None, "{strange}");
+        }
     }
 }

@@ -8,6 +8,17 @@ use crate::base::{RunId, StepName, TokenCount};
 use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
 use crate::stats::{Categories, Mean, wilson_95};
 
+/// What stopped a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StopSummary {
+    /// The condition of its `stop` (`budget`, `errors`, …), or what came from outside: `interrupt`, `terminate`,
+    /// `command`, `cancel`, `backend_unusable`, `source_unusable`, `bug`.
+    pub condition: String,
+    /// What it was judged by, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+}
+
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
@@ -20,6 +31,9 @@ pub struct Summary {
     /// What stopped it, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<String>,
+    /// The same for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopSummary>,
     /// Cases by how they ended.
     pub cases: CaseCounts,
     /// The share of cases that may fail before the run counts as failed, where the pipeline says one.
@@ -64,6 +78,9 @@ pub struct Summary {
     /// Requests that left the oldest turns of their dialogue out, as its `history` says.
     #[serde(skip_serializing_if = "is_zero")]
     pub trimmed: u64,
+    /// Answers to `judge_says` that could not be counted, so that they stopped nothing; those asked again included.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread: u64,
     /// What was settled of each step.
     pub steps: Vec<StepSummary>,
     /// The same in each cell of the matrix.
@@ -249,6 +266,7 @@ impl Tally {
             name: self.started.as_ref().map(|started| started.name.clone()).unwrap_or_default(),
             status: self.status(),
             stopped_by: self.stopped_by(),
+            stop: self.stop(),
             cases: self.cases,
             tolerated: None,
             total: self.total,
@@ -273,6 +291,7 @@ impl Tally {
             first_given_up: self.first_given_up.clone(),
             cut: self.cut,
             trimmed: self.trimmed,
+            unread: self.unread,
             steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
             cells: self.cells.summaries(),
             backends: self.backends.clone(),
@@ -289,6 +308,29 @@ impl Tally {
             (None, Some(RunOutcome::Stopped(StopCause::Cancel))) => RunStatus::Cancelled,
             (None, Some(RunOutcome::Stopped(_))) => RunStatus::Stopped,
             (None, None) => RunStatus::Interrupted,
+        }
+    }
+
+    fn stop(&self) -> Option<StopSummary> {
+        let summary =
+            |condition: &str, evidence: Option<String>| StopSummary { condition: condition.to_owned(), evidence };
+        match (&self.bug, &self.outcome) {
+            (Some(message), _) => Some(summary("bug", Some(message.clone()))),
+            (None, Some(RunOutcome::Stopped(cause))) => Some(match cause {
+                StopCause::Interrupt => summary("interrupt", None),
+                StopCause::Terminate => summary("terminate", None),
+                StopCause::Command => summary("command", None),
+                StopCause::Cancel => summary("cancel", None),
+                StopCause::BackendUnusable { backend, failure } => {
+                    summary("backend_unusable", Some(format!("{backend}: {}", failure.detail)))
+                }
+                StopCause::Condition(reached) => summary(&reached.condition, Some(reached.evidence.clone())),
+                StopCause::SourceUnusable { reason } => summary("source_unusable", Some(reason.clone())),
+            }),
+            (None, Some(RunOutcome::Enough(reached))) => {
+                Some(summary(&reached.condition, Some(reached.evidence.clone())))
+            }
+            (None, Some(RunOutcome::Complete) | None) => None,
         }
     }
 

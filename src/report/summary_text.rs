@@ -82,6 +82,10 @@ pub fn text(summary: &Summary, width: usize) -> String {
         let requests = counted(summary.trimmed, "request");
         rows.add("trimmed", &format!("{requests} without the oldest turns, as `history` says"));
     }
+    if summary.unread > 0 {
+        let answers = counted(summary.unread, "answer");
+        rows.add("unread", &format!("{answers} to `judge_says` that could not be counted, and so stopped nothing"));
+    }
     for backend in &summary.backends {
         rows.add("backend", &backend_line(backend));
     }

@@ -53,6 +53,8 @@ pub struct Tally {
     pub cut: u64,
     /// Requests that left the oldest turns of their dialogue out.
     pub trimmed: u64,
+    /// Answers about a dialogue after a round that could not be counted.
+    pub unread: u64,
     /// Tokens of all answered requests.
     pub usage: Usage,
     /// The same by actor, and what they cost.
@@ -237,6 +239,9 @@ impl Tally {
                 self.answered += 1;
                 self.usage.add(&ended.usage);
                 self.cut += u64::from(answer.finish == FinishReason::Length);
+                let is_unread = matches!(answer.facts.verdict, Some(Verdict::Unscored(_)));
+                // A judge's own votes are told by what the step comes to.
+                self.unread += u64::from(is_unread && ended.id.call.as_str().starts_with("round/"));
             }
             // Never a request, so it counts neither as sent nor as failed.
             Outcome::Failed(Failure { kind: FailureKind::Unsent, .. }) => {

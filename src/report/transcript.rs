@@ -83,9 +83,9 @@ fn add_output(
         TaskOutput::Chat { text: digest } | TaskOutput::Value { value: digest } => {
             parts.push(Part::Answer(label.clone(), text_of(texts, step, digest)?.to_string()));
         }
-        TaskOutput::Dialogue { turns, .. } => {
+        TaskOutput::Dialogue { turns, stopped_by } => {
             if label != step {
-                parts.push(Part::Verdict(label.to_string()));
+                parts.push(Part::Verdict(format!("{label}: {} turns, stopped by {stopped_by}", turns.len())));
             }
             for turn in turns {
                 let text = text_of(texts, step, &turn.text)?.to_string();

@@ -168,6 +168,8 @@ const PLACES: &[(&str, &str)] = &[
     ("agree", "under `stop` of a dialogue"),
     ("unchanged", "under `stop` of a dialogue"),
     ("looping", "under `stop` of a dialogue"),
+    ("judge_says", "under `stop` of a dialogue"),
+    ("on", "under `judge_says` of a stop"),
     ("order", "in a dialogue"),
     ("history", "in a chat or a dialogue"),
     ("opens", "under `order` of a dialogue"),
@@ -220,7 +222,7 @@ const PLACES: &[(&str, &str)] = &[
     ("swap", "in a judge"),
     ("explain", "in a judge"),
     ("levels", "under `score` of a judge"),
-    ("schema", "in a step beside its `chat`, or in a judge"),
+    ("schema", "in a step beside its `chat`, in a judge, or in an assert"),
     ("repair", "in a step, beside its kind"),
     ("repeat", "at the top of the file"),
     ("seed", "at the top of the file"),
@@ -323,7 +325,10 @@ impl<'n> Fields<'n> {
                 others.iter().fold(start, |diagnostic, other| diagnostic.at(&other.span, "and this one"))
             }
         };
-        report.push(if remedy.is_empty() { base } else { base.help(remedy) });
+        let base = if remedy.is_empty() { base } else { base.help(remedy) };
+        let is_joined = found.windows(2).any(|pair| pair[0].span.file != pair[1].span.file);
+        let help = "maps of an included file are joined with those of the file that includes it, key by key";
+        report.push(if is_joined { base.help(help) } else { base });
     }
 
     /// Reports the keys that nobody asked for. `x-…` keys are the author's own.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::decode::{Decode, Place};
 use super::node::{Kind, Node, Spanned};
-use super::{Inherited, Matrix, Spec, defaults, load, set};
+use super::{Inherited, Matrix, ReadText, Spec, defaults, include, load, set};
 use crate::diag::{Diagnostic, Span, code};
 
 /// The tree of a file.
@@ -16,15 +16,32 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads a file in which some values are replaced first: pairs of a dotted path and a value in YAML. None when
-    /// there is nothing to go on with.
+    /// Reads a file alone, whatever it includes. Some values are replaced first: pairs of a dotted path and a value in
+    /// YAML. None when there is nothing to go on with.
     pub fn read(
         file: &Arc<str>,
         text: &str,
         replace: &[(String, String)],
         report: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
-        let (mut root, more) = load::load(file, 0, text).map_err(|diagnostic| report.push(diagnostic)).ok()?;
+        Self::load(file, text, report)?.replaced(replace, report)
+    }
+
+    /// Reads a file with all that it includes, then replaces values.
+    pub fn assembled(
+        file: &Arc<str>,
+        text: &str,
+        replace: &[(String, String)],
+        read: ReadText<'_>,
+        report: &mut Vec<Diagnostic>,
+    ) -> Option<Self> {
+        let Self { root, start } = Self::load(file, text, report)?;
+        let root = include::assemble(file, root, read, report)?;
+        Self { root, start }.replaced(replace, report)
+    }
+
+    fn load(file: &Arc<str>, text: &str, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let (root, more) = load::load(file, 0, text).map_err(|diagnostic| report.push(diagnostic)).ok()?;
         report.extend(more);
         let start = Span::new(file, 0..0);
         if matches!(&root.kind, Kind::Scalar(text) if text.value.is_empty()) {
@@ -34,6 +51,11 @@ impl Document {
             report.push(diagnostic);
             return None;
         }
+        Some(Self { root, start })
+    }
+
+    fn replaced(self, replace: &[(String, String)], report: &mut Vec<Diagnostic>) -> Option<Self> {
+        let Self { mut root, start } = self;
         for (path, value) in replace {
             set::replace(&mut root, path, value, report);
         }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place, wrong_type};
 use super::node::{Kind, Node};
-use super::{Required, Text};
+use super::{Required, SchemaSource, Text};
 use crate::diag::{Diagnostic, code};
 
 /// Any value that JSON has; texts in it may be templates where the key says so.
@@ -23,7 +23,7 @@ pub struct Transform {
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(extend("oneOf" = [
     {"required": ["equals"]}, {"required": ["contains"]}, {"required": ["matches"]}, {"required": ["within"]},
-    {"required": ["expr"]},
+    {"required": ["schema"]}, {"required": ["expr"]},
 ]))]
 pub struct Assert {
     /// What is looked at: a template; one whole `{{ … }}` keeps its type.
@@ -41,6 +41,9 @@ pub struct Assert {
     /// It is a number near another.
     #[schemars(extend("examples" = [{"of": "{{ item.expected }}", "by": 0.5}]))]
     pub within: Option<Within>,
+    /// A JSON Schema that it matches, or `file://` and the path of one. A text that is JSON may match as what it says.
+    #[schemars(extend("examples" = [{"type": "object", "required": ["city"]}, "file://answer.schema.json"]))]
+    pub schema: Option<SchemaSource>,
     /// A bare expression that holds; it sees what is looked at as `value`.
     #[schemars(extend("examples" = ["value | length < 280"]))]
     pub expr: Option<Text>,
@@ -93,7 +96,7 @@ impl Decode for Transform {
 }
 
 /// What must hold of a value.
-const CHECKS: &[&str] = &["equals", "contains", "matches", "within", "expr"];
+const CHECKS: &[&str] = &["equals", "contains", "matches", "within", "schema", "expr"];
 
 impl Decode for Assert {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
@@ -108,6 +111,7 @@ impl Decode for Assert {
             contains: fields.optional("contains", report),
             matches: fields.optional("matches", report),
             within: fields.optional("within", report),
+            schema: fields.optional("schema", report),
             expr: fields.optional("expr", report),
         };
         fields.finish(report);

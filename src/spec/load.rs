@@ -39,7 +39,7 @@ pub(super) fn load(file: &Arc<str>, offset: usize, text: &str) -> Result<(Node, 
 }
 
 /// Most values and keys of a file: some 60 MiB once they know their places, and 10,000 steps.
-const MOST_NODES: usize = 200_000;
+pub(super) const MOST_NODES: usize = 200_000;
 
 struct Loader<'t> {
     events: Parser<'t, StrInput<'t>>,

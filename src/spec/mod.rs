@@ -7,7 +7,9 @@ mod decode;
 mod defaults;
 mod dialogue;
 mod document;
+mod ending;
 mod flow;
+mod include;
 mod items;
 mod judge;
 mod load;
@@ -29,21 +31,21 @@ mod words;
 pub use answer::{Flag, Repairs, SchemaSource, VoteRule};
 pub use decode::Required;
 pub use defaults::{Defaults, Inherited, StepDefaults};
-pub use dialogue::{
-    Agree, Budget, Dialogue, History, Looping, Opens, OpensWord, Order, OrderWord, Says, Stop, Unchanged,
-};
+pub use dialogue::{Dialogue, History, Opens, OpensWord, Order, OrderWord};
 pub use document::Document;
+pub use ending::{Agree, Budget, JudgeSays, Looping, Says, Stop, Unchanged};
 pub use flow::{AnyValue, Assert, ForEach, OnError, Transform, Within};
+pub use include::{ReadText, beside};
 pub use items::{ColumnTypes, Items, Rows, Sample, Shuffle};
 pub use judge::{Contestants, Judge, Levels, Score};
 pub use matrix::{Axis, Combination, Matrix};
 pub use node::{Kind, Literal, Node, Spanned};
-pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_with};
+pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_beside, parse_with};
 pub use quantity::{
     Backoff, Count, Length, Money, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version,
 };
 pub use run::{Columns, Limits, Results, Retries, Timeouts};
-pub use schema::schema;
+pub use schema::{part_schema, schema};
 pub use setting::{FromScalar, Refusal, Setting, reference};
 pub use steps::{Chat, Step, StepNames};
 pub use stop::{Decided, Errors, FirstItems, Repeat, RepeatStop, RepeatUntil, RunBudget, RunStop};

@@ -8,9 +8,9 @@ use super::decode::{Decode, Fields, Place};
 use super::node::{Kind, Node, Spanned};
 use super::table::{Named, filled};
 use super::{
-    BaseUrl, Defaults, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, Repeat, Required,
-    Results, RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Temperature, Text, Tokens, TopP, Version,
-    Word,
+    BaseUrl, Defaults, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, ReadText, Repeat,
+    Required, Results, RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Temperature, Text, Tokens, TopP,
+    Version, Word,
 };
 use crate::diag::{Diagnostic, code};
 
@@ -21,6 +21,10 @@ pub struct Spec {
     /// The version of this language. Always 1.
     #[schemars(extend("examples" = [1]))]
     pub version: Required<Spanned<Version>>,
+    /// Files whose sections come in: where both have a key, maps are joined, and everything else is as it stands here;
+    /// a later file counts over an earlier one. Paths are relative to the file that they stand in.
+    #[schemars(extend("examples" = [["common.yaml"]]))]
+    pub include: Option<Vec<Text>>,
     /// The pipeline's name, part of the names of its runs. Default: the file's name.
     #[schemars(example = &"debate")]
     pub name: Option<Spanned<PipelineName>>,
@@ -189,6 +193,19 @@ pub fn parse(file: Arc<str>, text: &str) -> (Option<Spec>, Vec<Diagnostic>) {
 pub fn parse_with(file: Arc<str>, text: &str, replace: &[(String, String)]) -> (Option<Spec>, Vec<Diagnostic>) {
     let mut report = Vec::new();
     let document = Document::read(&file, text, replace, &mut report);
+    specified(document, report)
+}
+
+/// Reads a file with all that it includes.
+#[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "a name that is shared anyway; callers have it at hand as such")]
+pub fn parse_beside(file: Arc<str>, text: &str, read: ReadText<'_>) -> (Option<Spec>, Vec<Diagnostic>) {
+    let mut report = Vec::new();
+    let document = Document::assembled(&file, text, &[], read, &mut report);
+    specified(document, report)
+}
+
+fn specified(document: Option<Document>, mut report: Vec<Diagnostic>) -> (Option<Spec>, Vec<Diagnostic>) {
     let Some(document) = document else { return (None, report) };
     let mut shape = Vec::new();
     let (spec, inherited) = document.spec(&mut shape);
@@ -201,6 +218,7 @@ impl Decode for Spec {
         let mut fields = Fields::of(node, place, report)?;
         let spec = Self {
             version: fields.required("version", report),
+            include: fields.optional("include", report),
             name: fields.optional("name", report),
             description: fields.optional("description", report),
             seed: fields.optional("seed", report),

@@ -33,7 +33,49 @@ pub fn schema() -> Value {
             definition["title"] = json!(owner);
         }
     }
+    // What a file lacks may stand in one that it includes.
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        let needed: Vec<Value> = required.iter().filter(|key| **key != "version").cloned().collect();
+        *required = vec![json!("version")];
+        schema["if"] = json!({ "not": { "required": ["include"] } });
+        schema["then"] = json!({ "required": needed });
+    }
     schema
+}
+
+/// Returns the JSON Schema of a file that others include: the same keys, none of which must be there.
+#[must_use]
+pub fn part_schema() -> Value {
+    let mut schema = schema();
+    loosen(&mut schema);
+    schema["title"] = json!("part of a pipe pipeline, version 1");
+    schema["description"] = json!("A file that pipelines include: any of their sections, whole or in part.");
+    schema
+}
+
+/// Takes out which keys must be there.
+fn loosen(schema: &mut Value) {
+    let is_demand = |way: &Value| way.as_object().is_some_and(|way| way.keys().all(|key| key == "required"));
+    if let Value::Object(object) = schema {
+        for key in ["required", "if", "then", "minProperties"] {
+            object.shift_remove(key);
+        }
+        for key in ["oneOf", "anyOf"] {
+            if object.get(key).and_then(Value::as_array).is_some_and(|ways| ways.iter().all(is_demand)) {
+                object.shift_remove(key);
+            }
+        }
+        for (key, inner) in object.iter_mut() {
+            match (key.as_str(), inner) {
+                ("properties" | "patternProperties" | "definitions", Value::Object(named)) => {
+                    named.values_mut().for_each(loosen);
+                }
+                ("anyOf" | "oneOf" | "allOf", Value::Array(ways)) => ways.iter_mut().for_each(loosen),
+                ("additionalProperties" | "items", inner) => loosen(inner),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Gives each key a title, which editors show above its description: where it is.

@@ -2,9 +2,9 @@
 
 use schemars::JsonSchema;
 
-use super::decode::{Decode, Fields, Place};
+use super::decode::{Decode, Fields, Place, wrong_type};
 use super::node::{Kind, Node};
-use super::{Count, Length, Money, Required, Setting, Share, Text, Tokens};
+use super::{Count, Length, Literal, Money, Required, Setting, Share, Text, Tokens};
 use crate::diag::{Diagnostic, Span, code};
 
 /// The conditions of a run's stop.
@@ -282,6 +282,16 @@ impl Decode for RunBudget {
 
 impl Decode for Errors {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
+        if let Kind::Scalar(text) = &node.kind {
+            let told = wrong_type(node, place, "a map with `count` or `fraction`");
+            let written = text.value.trim();
+            report.push(match text.literal() {
+                Literal::Integer(_) => told.help(format!("write {{ count: {written} }}")),
+                _ if written.ends_with('%') => told.help(format!("write {{ fraction: {written}, after: 50 }}")),
+                _ => told.help("write { count: 3 }, or { fraction: 5%, after: 50 }"),
+            });
+            return None;
+        }
         let mut fields = Fields::of(node, place, report)?;
         fields.exactly_one(
             &["count", "fraction"],

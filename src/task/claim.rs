@@ -34,6 +34,9 @@ pub(super) fn check(scope: &mut Scope<'_>, check: &Check, value: &Value) -> Resu
             });
             but(holds, format!("a number within {} of {}", bare(&by), bare(&of)))
         }
+        Check::Schema(schema) => {
+            schema.faults(value).map(|faults| format!("expected what the schema says: {faults}"))
+        }
         Check::Expr(expression) => {
             scope.show(value);
             let holds = is_true(&scope.evaluate("expr", *expression)?);

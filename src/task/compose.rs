@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::blind::Labels;
-use super::context::context;
+use super::context::{context, talk_so_far};
 use super::dialogue::Talk;
 use super::{Texts, ballot, dialogue, history};
 use crate::base::Digest;
@@ -63,9 +63,12 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
     };
     let turn = match place.call {
         Call::Turn(turn) => Some(turn),
-        Call::Say | Call::Repair(_) | Call::Vote(_) => None,
+        Call::Say | Call::Repair(_) | Call::Vote(_) | Call::Ask(_) => None,
     };
-    let data = context(plan, &place.ground(), turn, models, &labels, texts)?;
+    let mut data = context(plan, &place.ground(), turn, models, &labels, texts)?;
+    if let (StepKind::Dialogue(dialogue), Call::Ask(_)) = (kind, place.call) {
+        talk_so_far(&mut data, dialogue, &place.turns, texts)?;
+    }
     let render = |what, template| {
         plan.templates.render(template, &data).map_err(|source| ComposeError::Render {
             what,
@@ -91,6 +94,13 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
             dropped_turns = history::continued(plan, chat, place, models, &mut talk, texts)?;
             talk.say(Role::User, &text);
             messages.extend(talk.messages());
+        }
+        StepKind::Dialogue(dialogue) if let Call::Ask(inquiry) = place.call => {
+            let judge = &dialogue.judges[inquiry.which as usize];
+            let mut text = render("question of `judge_says`", judge.question)?;
+            add(&mut text, &Form::Choice(judge.choose.clone()).instructions(false));
+            messages.push(user(text));
+            format = Format::Choice(judge.choose.clone());
         }
         StepKind::Dialogue(dialogue) => {
             let mut talk = Talk::default();
@@ -130,7 +140,7 @@ pub fn compose(plan: &Plan, place: &Place, models: Models<'_>, texts: Texts<'_>)
 fn ballot_of(place: &Place) -> Ballot {
     match place.call {
         Call::Vote(ballot) => ballot,
-        Call::Say | Call::Repair(_) | Call::Turn(_) => Ballot::first(),
+        Call::Say | Call::Repair(_) | Call::Turn(_) | Call::Ask(_) => Ballot::first(),
     }
 }
 

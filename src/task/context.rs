@@ -8,7 +8,7 @@ use super::compose::{ComposeError, Models};
 use crate::base::Digest;
 use crate::event::{Judgement, TaskOutput, TaskSettled, TaskStatus, Turn, Verdict};
 use crate::judge::{json_in, number, reason_in};
-use crate::plan::{Ground, Plan, StepIdx, StepKind};
+use crate::plan::{Dialogue, Ground, Plan, StepIdx, StepKind};
 
 /// Builds the context of one task, `turn` in a dialogue; `labels` replaces names where speakers are shown.
 pub(super) fn context(
@@ -42,6 +42,20 @@ pub(super) fn context(
         data["each_key"] = json!(each.key);
     }
     Ok(data)
+}
+
+/// Adds what a question about a dialogue sees of it: `transcript`, `turns` and `last`, as later steps do.
+pub(super) fn talk_so_far(
+    data: &mut Value,
+    dialogue: &Dialogue,
+    turns: &[Turn],
+    texts: Texts<'_>,
+) -> Result<(), ComposeError> {
+    let mut fields = dialogue_fields(turns, "", dialogue.actors.len(), &Labels::none(), texts)?;
+    for name in ["transcript", "turns", "last"] {
+        data[name] = fields[name].take();
+    }
+    Ok(())
 }
 
 fn row(digest: &Digest, texts: Texts<'_>) -> Result<Value, ComposeError> {

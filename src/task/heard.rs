@@ -26,14 +26,19 @@ pub(super) fn heard(
         .map(|pattern| pattern.actor.is_none_or(|actor| actor == place.actor) && pattern.regex.is_match(answer));
     let captures = dialogue.captures.iter().map(|pattern| captured(pattern.as_ref(), answer));
     let loops = dialogue.likenesses.iter().map(|&likeness| loops(plan, place, answer, likeness, texts));
-    let counted = if dialogue.stop.has_budget() { answer.len().div_ceil(BYTES_PER_TOKEN).max(1) } else { 0 };
     Ok(Facts {
         says: says.collect(),
         captures: captures.collect(),
         loops: loops.collect::<Result<_, _>>()?,
-        about_tokens: u32::try_from(counted).unwrap_or(u32::MAX),
+        about_tokens: about_tokens(dialogue, answer),
         ..Facts::default()
     })
+}
+
+/// Returns what an answer counts for in the dialogue's budget where the server does not count; 0 without a budget.
+pub(super) fn about_tokens(dialogue: &Dialogue, answer: &str) -> u32 {
+    let counted = if dialogue.stop.has_budget() { answer.len().div_ceil(BYTES_PER_TOKEN).max(1) } else { 0 };
+    u32::try_from(counted).unwrap_or(u32::MAX)
 }
 
 /// Returns the digest of what a pattern finds, folded: its first group, else all that it matches; without a pattern

@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::*;
 use crate::base::{ActorName, CaseNo, Digest, ItemId, StepName};
-use crate::event::{Facts, FinishReason, TaskOutput, TaskSettled, TaskStatus, Turn, Usage, Verdict};
+use crate::event::{Facts, FinishReason, TaskOutput, TaskSettled, TaskStatus, Turn, Unscored, Usage, Verdict};
 use crate::judge::Rule;
 use crate::plan::{
-    Actor, ActorIdx, BackendIdx, Ballot, Call, Course, Dialogue, History, Items, Judge, Likeness, Limits,
-    ModelChoice, Order, Pattern, Place, Plan, Sampling, Step, StepIdx, StepKind, Stop, Wanted, Way,
+    Actor, ActorIdx, BackendIdx, Ballot, Call, Course, Dialogue, History, Inquiry, Items, Judge, Likeness, Limits,
+    Mended, ModelChoice, Order, Pattern, Place, Plan, RoundJudge, Sampling, Step, StepIdx, StepKind, Stop, Wanted,
+    Way,
 };
 use crate::prompt::Templates;
 
@@ -53,6 +54,7 @@ fn plan(speakers: &[&str]) -> Plan {
                     history: History::All,
                     captures: Vec::new(),
                     likenesses: Vec::new(),
+                    judges: Vec::new(),
                     patterns: vec![Pattern {
                         actor: Some(ActorIdx(1)),
                         regex: Regex::new("concede").expect("valid"),
@@ -302,4 +304,35 @@ fn captures_and_likenesses_become_facts() {
     let read = facts(&plan, &at, "I think ANSWER:  Forty  two", &store);
     assert_eq!(read.captures[0], Some(Digest::of(b"forty two")));
     assert_eq!(read.loops, [false, false]);
+}
+
+#[test]
+fn a_question_after_a_round_sees_the_talk_and_is_read_as_an_option() {
+    let mut plan = plan(&["pro", "con"]);
+    let question = plan.templates.add("{{ transcript }}\n{{ last }} {{ turns[0].actor }}: over?").expect("compiles");
+    change(&mut plan, |dialogue| {
+        let choose = ["over", "open"].map(str::to_owned).to_vec();
+        dialogue.judges = vec![RoundJudge { actor: ActorIdx(2), question, choose, on: "over".to_owned(), repair: 1 }];
+        dialogue.stop = Stop::Any(vec![Stop::JudgeSays(0), Stop::Budget(100)]);
+    });
+    let mut store = Store::default();
+    let ask = |repair| Call::Ask(Inquiry { round: 1, which: 0, repair });
+    let mut at = place(&mut store, 0, ask(0), 2);
+    at.turns = vec![store.turn("pro", "{{ item.motion }}"), store.turn("con", "No.")];
+    let question = "user: pro: {{ item.motion }}\n\ncon: No.\nNo. pro: over?\n\nAnswer with one JSON object and nothing \
+                    else: {\"choice\": X}, where X is one of \"over\", \"open\".";
+    assert_eq!(composed(&plan, &at, &store), [question], "what was said is data, and is never rendered");
+
+    let read = facts(&plan, &at, r#"{"choice": "Over"}"#, &store);
+    assert_eq!((read.verdict, read.invalid), (Some(Verdict::Choice("over".to_owned())), None));
+    assert_eq!(read.about_tokens, 5, "it counts for the dialogue's budget");
+    let read = facts(&plan, &at, "Perhaps.", &store);
+    assert_eq!(read.verdict, Some(Verdict::Unscored(Unscored::Unreadable)));
+    let complaint = read.invalid.expect("a complaint");
+
+    at.call = ask(1);
+    at.mended = Some(Mended { answer: store.put("Perhaps."), complaint });
+    let again = composed(&plan, &at, &store);
+    assert_eq!(again[..2], [question, "assistant: Perhaps."]);
+    assert!(again[2].contains("not one of \"over\", \"open\""), "{}", again[2]);
 }

@@ -66,3 +66,26 @@ fn a_file_is_exported_as_far_as_no_answer_is_needed() {
     assert_eq!((requests.len(), requests[3].0.as_str()), (4, "3/gist/say"));
     assert_eq!(project.run(&["export", "score.yaml", "--model", "m", "--out", "batch.jsonl"]).status.code(), Some(2));
 }
+
+#[test]
+fn rows_are_exported_as_results_are() {
+    let project = Project::with_pipelines();
+    let run = ["run", "pipelines/monte_carlo.yaml", "--backend", "sim", "--repeat", "3", "--quiet", "--json"];
+    project.stdout(&run);
+    let rows = project.stdout(&["export", "last", "--format", "jsonl"]);
+    assert_eq!(rows.lines().count(), 3);
+    assert!(
+        rows.lines().all(|row| serde_json::from_str::<Value>(row).is_ok_and(|row| row["status"] == "ok")),
+        "{rows}"
+    );
+    assert_eq!(rows, project.stdout(&["results", "last"]));
+    project.stdout(&["export", "--format", "jsonl", "--out", "rows.jsonl"]);
+    assert_eq!(std::fs::read_to_string(project.path("rows.jsonl")).expect("written"), rows);
+    for wrong in [
+        &["export", "pipelines/monte_carlo.yaml", "--format", "jsonl"][..],
+        &["export", "last", "--format", "jsonl", "--model", "small"],
+        &["export", "last", "--format", "jsonl", "--out", "rows.jsonl"],
+    ] {
+        assert_eq!(project.run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}

@@ -279,3 +279,24 @@ fn a_folder_that_is_not_there_is_told_before_the_first_call() {
     let told = text(&output.stderr);
     assert!(told.contains("there is no folder out for the results") && told.contains("f.yaml:3:18"), "{told}");
 }
+
+#[test]
+fn a_key_that_stands_twice_is_told_with_its_line() {
+    let project = project("{ path: n.jsonl }");
+    project.write("n.jsonl", "{\"n\": 1}\n{\"n\": 2, \"t\": \"a\", \"n\": 3}\n");
+    let output = project.run(&["check", "f.yaml"]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("the key \"n\" stands twice") && told.contains("n.jsonl:2:"), "{told}");
+}
+
+#[test]
+fn missing_items_are_told_with_what_else_is_wrong() {
+    let project = project("{ path: none.jsonl }");
+    project.edit("f.yaml", "version: 1", "version: 1\nrepeat: often");
+    let output = project.run(&["check", "f.yaml"]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("`repeat` must be") && told.contains("there is no file \"none.jsonl\""), "{told}");
+    assert!(told.contains("2 errors"), "{told}");
+}

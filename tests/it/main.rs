@@ -15,6 +15,7 @@ mod items;
 mod journals;
 mod language;
 mod network;
+mod parts;
 mod price;
 mod project;
 mod readme;

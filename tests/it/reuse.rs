@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::backend_faults::FaultServer;
 use crate::project::{Project, python, text};
 
-const FILE: &str = "pipelines/monte_carlo.yaml";
+pub(crate) const FILE: &str = "pipelines/monte_carlo.yaml";
 const QUESTION: (&str, &str) = ("Who argued better?", "Who was the better speaker?");
 
 struct Bench {
@@ -146,7 +146,7 @@ fn a_plan_names_what_was_edited_and_what_is_below_it() {
     bench.project.edit(FILE, QUESTION.0, QUESTION.1);
     let said = text(&bench.project.run(&["plan", FILE, "--repeat", "20"]).stdout);
     assert!(said.contains("debate   dialogue  20 reused\n"), "{said}");
-    assert!(said.contains("verdict  judge     20 changed (question): 40 calls\n"), "{said}");
+    assert!(said.contains("verdict  judge     20 changed (question): 40 calls (2 orders each)\n"), "{said}");
 
     bench.project.edit(FILE, QUESTION.1, QUESTION.0);
     bench.project.edit(FILE, "Is that a good idea?", "Is it?");
@@ -194,7 +194,11 @@ fn prompts_are_shown_as_far_as_they_exist_and_secrets_never() {
 
 /// A run of forty cases, killed when some are settled.
 fn interrupted() -> Project {
-    let project = Project::with_pipelines();
+    interrupted_run_of(Project::with_pipelines())
+}
+
+/// The same of a project that is prepared.
+pub(crate) fn interrupted_run_of(project: Project) -> Project {
     let run = ["run", FILE, "--backend", "sim:10", "--concurrency", "4", "--repeat", "40", "--out", "rows.jsonl"];
     let mut child = project.pipe(&run).stderr(std::process::Stdio::null()).spawn().expect("pipe starts");
     while project.settled() < 4 {
@@ -206,13 +210,13 @@ fn interrupted() -> Project {
     project
 }
 
-fn fresh(project: &Project) -> String {
+pub(crate) fn fresh(project: &Project) -> String {
     project.stdout(&["run", FILE, "--backend", "sim", "--repeat", "40", "--out", "fresh.jsonl", "--new", "--quiet"]);
     fs::read_to_string(project.path("fresh.jsonl")).expect("rows were written")
 }
 
 /// Resumes and returns what was said; how many runs there are then; whether the rows are those of a fresh run.
-fn resume(project: &Project) -> (String, usize, bool) {
+pub(crate) fn resume(project: &Project) -> (String, usize, bool) {
     let out = project.run(&["resume"]);
     let talk = text(&out.stderr);
     assert!(out.status.success(), "{talk}");

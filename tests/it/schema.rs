@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipe::diag::{code, has_errors};
-use pipe::spec::{parse, schema};
+use pipe::spec::{parse, part_schema, schema};
 use serde_json::Value;
 
 fn root() -> &'static Path {
@@ -14,13 +14,39 @@ fn root() -> &'static Path {
 /// Renews the file when `PIPE_BLESS=1` is set; a stale one fails.
 #[test]
 fn the_published_schema_is_fresh() {
-    let path = root().join("schemas/pipeline.schema.json");
-    let fresh = serde_json::to_string_pretty(&schema()).expect("a schema is JSON") + "\n";
-    if std::env::var_os("PIPE_BLESS").is_some() {
-        std::fs::write(&path, &fresh).expect("written");
+    for (name, schema) in [("pipeline", schema()), ("part", part_schema())] {
+        let path = root().join(format!("schemas/{name}.schema.json"));
+        let fresh = serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n";
+        if std::env::var_os("PIPE_BLESS").is_some() {
+            std::fs::write(&path, &fresh).expect("written");
+        }
+        let published = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(published == fresh, "{} is stale: run with PIPE_BLESS=1", path.display());
     }
-    let published = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(published == fresh, "{} is stale: run with PIPE_BLESS=1", path.display());
+}
+
+/// A file that includes may lack what the other has; a file that is included needs nothing at all.
+#[test]
+fn files_in_parts_are_valid_for_editors() {
+    let validator = |schema: &Value| jsonschema::validator_for(schema).expect("the schema is valid");
+    let (whole, part) = (validator(&schema()), validator(&part_schema()));
+    let value = |text: &str| -> Value { serde_yaml::from_str(text).expect("YAML") };
+    for (text, as_whole, as_part) in [
+        ("{ version: 1, include: [parts.yaml] }", true, true),
+        ("{ version: 1 }", false, true),
+        ("{ version: 2, include: [parts.yaml] }", false, false),
+        ("{ include: [parts.yaml] }", false, true),
+        ("{ limits: { retries: { attempts: 3 } } }", false, true),
+        ("{ steps: { ask: { on_error: skip } }, items: { limit: 3 } }", false, true),
+        ("{ steps: { ask: { chat: { actor: a } } } }", false, true),
+        ("{ steps: { ask: { chat: { actr: a } } } }", false, false),
+        ("{ actors: { a: { temperature: 3 } } }", false, false),
+    ] {
+        assert_eq!((whole.is_valid(&value(text)), part.is_valid(&value(text))), (as_whole, as_part), "{text}");
+    }
+    for path in yaml_files("tests/valid/parts").into_iter().chain(yaml_files("pipelines/parts")) {
+        assert!(part.is_valid(&value(&std::fs::read_to_string(&path).expect("readable"))), "{}", path.display());
+    }
 }
 
 /// Descriptions and titles are what an editor shows at a key, examples and defaults what it fills in.
@@ -318,6 +344,10 @@ fn the_schema_refuses_the_shapes_that_the_reader_refuses() {
     let mut refused = 0;
     for path in yaml_files("tests/invalid") {
         let text = std::fs::read_to_string(&path).expect("readable");
+        // What such a file has is told by several files together.
+        if text.contains("\ninclude:") {
+            continue;
+        }
         let (_, diagnostics) = parse(Arc::from("f.yaml"), &text);
         let Some(accepted) = judges.schema_accepts(&text) else { continue };
         if diagnostics.iter().any(|diagnostic| shapes.contains(&diagnostic.code)) {

@@ -37,6 +37,7 @@ fn a_spent_budget_is_exit_6_and_more_of_it_goes_on() {
     let (code, talk) = run(&stopped, RUN);
     assert_eq!(code, Some(6), "{talk}");
     assert!(talk.contains("by its budget") && talk.contains("of 200 tokens are spent"), "{talk}");
+    assert!(talk.contains("go on      pipe resume --set stop.budget.tokens=…"), "{talk}");
     assert!(!stopped.path("out.jsonl").exists(), "a run that is not over has no table");
     let (code, talk) = run(&stopped, &["resume"]);
     assert_eq!(code, Some(6), "the budget is the whole run's: {talk}");

@@ -87,17 +87,29 @@ fn nobody_at_the_port_is_exit_4_and_named() {
 }
 
 #[test]
-fn results_of_another_run_are_not_overwritten_without_force() {
+fn results_that_nobody_could_write_again_are_not_overwritten_without_force() {
     let project = Project::new();
     project.write("hello.yaml", CHAT);
     let run = ["run", "hello.yaml", "--backend", "sim", "--out", "rows.jsonl"];
     project.stdout(&run);
-    let before = fs::read_to_string(project.path("rows.jsonl")).expect("rows were written");
+    let again = project.run(&run);
+    assert_eq!(again.status.code(), Some(0));
+    assert!(
+        text(&again.stderr).contains("rows.jsonl will be replaced; `pipe results hello-"),
+        "{}",
+        text(&again.stderr)
+    );
+
+    let rows = fs::read_to_string(project.path("rows.jsonl")).expect("rows were written");
+    let edited = format!("{rows}one more\n");
+    project.write("rows.jsonl", &edited);
     let refused = project.run(&run);
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("--force"), "{}", text(&refused.stderr));
-    assert_eq!(before, fs::read_to_string(project.path("rows.jsonl")).expect("still there"));
+    assert_eq!(edited, fs::read_to_string(project.path("rows.jsonl")).expect("still there"));
     project.stdout(&[&run[..], &["--force"]].concat());
+    fs::remove_dir_all(project.path(".pipe/runs")).expect("the runs are gone");
+    assert_eq!(project.run(&run).status.code(), Some(2), "nobody keeps what stands in the file");
 }
 
 #[test]

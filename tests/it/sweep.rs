@@ -68,3 +68,19 @@ fn the_shipped_sweep_runs_anywhere() {
     assert_eq!(rows.len(), 24, "3 items × 4 cells × 2 repeats");
     assert!(rows.iter().all(|row| row["matrix.style"].is_string() && row["status"] != "failed"), "{rows:?}");
 }
+
+#[test]
+fn an_item_is_shown_with_its_cases_in_other_cells() {
+    let project = Project::new();
+    project.write("sweep.yaml", &FILE.replace("items: { values", "items: { id: x, values"));
+    project.stdout(&["run", "sweep.yaml", "--backend", "sim", "--quiet"]);
+    let shown = project.run(&["show", "last", "tea#2"]);
+    assert!(text(&shown.stdout).contains("case 1 · tea#2  lang=en heat=0"), "{}", text(&shown.stdout));
+    let others =
+        "tea in other cells of the matrix: case 3 (lang=en heat=1), case 5 (lang=de heat=0), case 7 (lang=de heat=1)";
+    assert!(text(&shown.stderr).contains(others), "{}", text(&shown.stderr));
+    let json: Value = serde_json::from_str(&project.stdout(&["show", "last", "tea#2", "--json"])).expect("JSON");
+    assert_eq!(json["other_cells"][2]["case"], 7);
+    let by_number = project.run(&["show", "last", "1"]);
+    assert!(!text(&by_number.stderr).contains("other cells"), "a number names one case");
+}

@@ -12,6 +12,8 @@ pub struct Ending {
     pub kept: String,
     /// How other commands name it from here: `last`, or its folder when it lies in another project.
     pub name: String,
+    /// The budgets of a run that a budget has stopped, as `--set` takes them: one of them must be raised.
+    pub spent: Vec<String>,
 }
 
 /// Says what a run came to: the summary, then where results, details and the run itself are.
@@ -34,6 +36,11 @@ pub fn say_ending(printer: &mut Printer, summary: &Summary, ending: &Ending) {
     }
     if !matches!(summary.status, RunStatus::Complete | RunStatus::Cancelled) {
         let name = if ending.name == "last" { String::new() } else { format!(" {}", ending.name) };
-        printer.say(&format!("  go on      pipe resume{name}"));
+        let raised = match ending.spent.as_slice() {
+            [] => String::new(),
+            [only] => format!(" --set {only}=…"),
+            several => format!(" --set KEY=…   (KEY: {})", several.join(" or ")),
+        };
+        printer.say(&format!("  go on      pipe resume{name}{raised}"));
     }
 }

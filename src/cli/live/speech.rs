@@ -68,16 +68,20 @@ impl Speech {
     /// A judge answers in a form for programs: what it was read as is shown instead, votes of a step together.
     pub(super) fn is_vote(&self) -> bool {
         let call = self.id.call.as_str();
-        call.starts_with("vote/") || call.starts_with("panel/")
+        ["vote/", "panel/", "round/"].iter().any(|start| call.starts_with(start))
     }
 
-    /// Names a vote: `vote/2/exchanged` is "vote 2, names exchanged", `panel/1/vote/1/repair/1` is "vote 1, asked again".
+    /// Names a vote: `vote/2/exchanged` is "vote 2, names exchanged", `panel/1/vote/1/repair/1` is "vote 1, asked again",
+    /// `round/2/judge` is "after round 2".
     fn vote(&self) -> String {
         let call = self.id.call.as_str();
         let parts: Vec<&str> = call.split('/').collect();
         let parts = if let ["panel", _, rest @ ..] = parts.as_slice() { rest } else { &parts };
-        let ["vote", vote, ways @ ..] = parts else { return call.replace('/', " ") };
-        let mut words = format!("vote {vote}");
+        let (mut words, ways) = match parts {
+            ["vote", vote, ways @ ..] => (format!("vote {vote}"), ways),
+            ["round", round, "judge", ways @ ..] => (format!("after round {round}"), ways),
+            _ => return call.replace('/', " "),
+        };
         for way in ways {
             words.push_str(match *way {
                 "exchanged" => ", names exchanged",

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anstyle::Style;
 
 use super::speech::{Speech, SpeechEnd, failure_line, happening};
-use crate::base::{ActorName, AttemptNo, CallPath, CaseNo, Digest, StepName};
+use crate::base::{ActorName, AttemptNo, CallPath, CaseNo, Digest, EachKey, StepName};
 use crate::cli::printer::{BOLD, DIM, Stream, actor_style, inert, paint};
 use crate::event::{
     AttemptEnded, AttemptId, CaseAdmitted, ElementSettled, Event, FinishReason, Outcome, Recorded, TaskOutput,
@@ -32,11 +32,14 @@ pub struct TalkDisplay {
     present: Option<CaseNo>,
     /// Pieces of requests whose start is not known to be durable yet: facts wait for the disk, pieces do not.
     early: BTreeMap<AttemptId, String>,
-    /// The judge's step whose heading stands last: its next vote needs none.
-    judging: Option<(CaseNo, StepName)>,
+    /// The judge whose heading stands last, and of what: the next vote needs none.
+    judging: Option<Judging>,
     /// Requests that are over: a piece of one of them comes too late. Few, as the cases are few.
     ended: BTreeSet<AttemptId>,
 }
+
+/// Who judges what: the case, the step, the element, the actor.
+type Judging = (CaseNo, StepName, Option<EachKey>, ActorName);
 
 /// A case on its way to the screen.
 #[derive(Default)]
@@ -333,7 +336,8 @@ impl TalkDisplay {
     }
 
     fn write_heading(&mut self, speech: &Speech) {
-        let judging = speech.is_vote().then(|| (speech.id.case, speech.id.step.clone()));
+        let Speech { id, actor, .. } = speech;
+        let judging = speech.is_vote().then(|| (id.case, id.step.clone(), id.each.clone(), actor.clone()));
         let is_known = judging.is_some() && judging == self.judging;
         self.judging = judging;
         if is_known {

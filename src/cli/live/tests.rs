@@ -322,6 +322,47 @@ fn votes_are_shown_by_what_they_were_read_as() {
 }
 
 #[test]
+fn who_is_asked_after_a_round_is_shown_by_what_was_read() {
+    let mut story = Story::begin("debate");
+    story.admit(0, "one", &json!({}));
+    let open = Verdict::Choice("open".to_owned());
+    for (call, actor, verdict) in [
+        ("turn/1", "pro", None),
+        ("turn/2", "con", None),
+        ("round/1/judge", "referee", Some(Verdict::Unscored(Unscored::Unreadable))),
+        ("round/1/judge/repair/1", "referee", Some(open.clone())),
+        ("round/1/judge/2", "con", Some(open)),
+    ] {
+        let id = story.start(0, "debate", call, 1, actor);
+        story.answer(&id, "So it is.", FinishReason::Stop);
+        let last = story.log.last_mut().map(|last| &mut last.event);
+        let Some(Event::AttemptEnded(AttemptEnded { outcome: Outcome::Answered(answer), .. })) = last else {
+            panic!("an answer was just added");
+        };
+        answer.facts.verdict = verdict;
+    }
+    story.over(0, CaseStatus::Ok);
+    let mut stage = Show::talk(&story, 80);
+    stage.catch_up(&story);
+    stage.check(&expect![[r#"
+
+        pro
+          So it is.
+
+        con
+          So it is.
+
+        referee  debate
+          after round 1: cannot be counted: the answer has not the form that was asked
+          for
+          after round 1, asked again: open
+
+        con  debate
+          after round 1: open
+    "#]]);
+}
+
+#[test]
 fn without_a_terminal_lines_come_by_cases() {
     let mut story = Story::begin("monte_carlo");
     for case in 0..40 {
@@ -347,7 +388,8 @@ fn the_end_says_where_to_look() {
     let stream = |shared: &Shared| Stream::new(Box::new(shared.clone()), ColorChoice::Never, true, 80);
     let data = Shared::default();
     let mut printer = Printer::over(stream(&data), stream(&screen));
-    let ending = Ending { results: None, kept: ".pipe/runs/debate-1".to_owned(), name: "last".to_owned() };
+    let ending =
+        Ending { results: None, kept: ".pipe/runs/debate-1".to_owned(), name: "last".to_owned(), spent: Vec::new() };
     say_ending(&mut printer, &story.tally().summary(&"debate-1".into()), &ending);
     expect![[r#"
 

@@ -81,6 +81,18 @@ pub(super) const PAGES: &[Page] = &[
               A judge's verdict or a value is no such talk; a prompt can read it, as it can the lists of `for_each`.",
     },
     Page {
+        code: code::JUDGE_SAYS,
+        means: "A dialogue waits for an answer that its judge cannot give: `on` is no option, or the question does not show \
+                what was said.",
+        wrong: "steps:\n  debate:\n    dialogue:\n      actors: [pro, con]\n      opening: Tea?\n      stop: { any: [{ \
+                rounds: 5 }, { judge_says: { actor: referee, question: Is all said?, choose: [over, open], on: yes } }] }\n",
+        right: "steps:\n  debate:\n    dialogue:\n      actors: [pro, con]\n      opening: Tea?\n      stop: { any: [{ \
+                rounds: 5 }, { judge_says: { actor: referee, question: \"Is all said? {{ transcript }}\", choose: [over, \
+                open], on: over } }] }\n",
+        why: "After each round the actor is asked the question, and the dialogue ends when the answer is `on`. The question \
+              sees the talk up to then as `transcript`, `turns` and `last`; without them the answer is a guess.",
+    },
+    Page {
         code: code::MIXED_STOP,
         means: "Under one `all` of the run's stop stand conditions that cannot be tested together; or the run and its repeats \
                 would both end by what is seen.",

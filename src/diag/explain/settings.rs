@@ -63,4 +63,12 @@ pub(super) const PAGES: &[Page] = &[
               `.pipe/`, `pipe.yaml` or `.git`. Links do not lead out either. `--allow-outside` lifts the limit for \
               one command.",
     },
+    Page {
+        code: code::INCLUDE,
+        means: "A file includes itself, alone or by way of others; or files are included too deep, or too many.",
+        wrong: "include: [example.yaml]   # which is this file\n",
+        right: "include: [parts/patient.yaml]   # which includes nothing\n",
+        why: "What a file says would depend on itself. What two files need stands in a third that includes neither. At \
+              most 100 files come in, and at most 8 in each other.",
+    },
 ];

@@ -7,10 +7,10 @@ use crate::base::{ActorName, BackendName, Digest, Millis, StepName};
 use crate::judge::{AnswerSchema, Rule, Scale};
 use crate::plan::{
     Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, CellIdx, Chat, Concurrency, Course, Dialogue, Evidence,
-    ForEach, History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, Sampling, Step as PlanStep,
-    StepIdx, StepKind, Stop, Transform, Wanted,
+    ForEach, History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan, RoundJudge, Sampling,
+    Step as PlanStep, StepIdx, StepKind, Stop, Transform, Wanted,
 };
-use crate::prompt::{ExpressionId, Templates};
+use crate::prompt::{ExpressionId, TemplateId, Templates};
 
 /// Two cells of a matrix: in the second one the actors ask the other backend, and talk one round less.
 pub(super) fn plan() -> Arc<Plan> {
@@ -61,7 +61,6 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
         course: Course::default(),
         kind,
     };
-    let regex = regex::Regex::new("x").expect("valid");
     let form = AnswerSchema::new(serde_json::json!({ "type": "object" })).expect("a schema");
     let expression = templates.add_expression("true").expect("compiles");
     let chat = |actor| StepKind::Chat(Chat { actor: ActorIdx(actor), prompt: any, form: None, history: Vec::new() });
@@ -78,20 +77,7 @@ fn cell(name: &str, backends: [usize; 3], rounds: u32) -> Plan {
             vec![],
             StepKind::Chat(Chat { actor: ActorIdx(2), prompt: any, form: Some((form, 2)), history: Vec::new() }),
         ),
-        step(
-            "debate",
-            vec![StepIdx(0)],
-            StepKind::Dialogue(Dialogue {
-                actors: vec![ActorIdx(0), ActorIdx(1)],
-                opening: any,
-                stop: Stop::Any(vec![Stop::Rounds(number(rounds)), Stop::Says(0), Stop::Agree(0), Stop::Budget(20)]),
-                order: Order::Random,
-                history: History::Last(number(2)),
-                patterns: vec![Pattern { actor: None, regex }],
-                captures: vec![None],
-                likenesses: Vec::new(),
-            }),
-        ),
+        step("debate", vec![StepIdx(0)], StepKind::Dialogue(debate(any, rounds))),
         step(
             "verdict",
             vec![StepIdx(2)],
@@ -174,5 +160,34 @@ fn backend(name: &str) -> BackendPlan {
         url: BackendUrl::Sim { speed: 0 },
         api_key: None,
         concurrency: Concurrency::Auto,
+    }
+}
+
+/// A dialogue whose end depends on everything that a dialogue's end may depend on.
+fn debate(any: TemplateId, rounds: u32) -> Dialogue {
+    let number = |n| NonZeroU32::new(n).expect("not 0");
+    let regex = regex::Regex::new("x").expect("valid");
+    Dialogue {
+        actors: vec![ActorIdx(0), ActorIdx(1)],
+        opening: any,
+        stop: Stop::Any(vec![
+            Stop::Rounds(number(rounds)),
+            Stop::Says(0),
+            Stop::JudgeSays(0),
+            Stop::Agree(0),
+            Stop::Budget(40),
+        ]),
+        order: Order::Random,
+        history: History::Last(number(2)),
+        patterns: vec![Pattern { actor: None, regex }],
+        captures: vec![None],
+        likenesses: Vec::new(),
+        judges: vec![RoundJudge {
+            actor: ActorIdx(2),
+            question: any,
+            choose: ["over", "open"].map(str::to_owned).to_vec(),
+            on: "over".to_owned(),
+            repair: 1,
+        }],
     }
 }

@@ -12,7 +12,7 @@ use crate::event::{
     Outcome, Recorded, Report, RunOutcome, RunResumed, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings,
     Unscored, Usage, Verdict,
 };
-use crate::plan::{BackendIdx, Ballot, Call, Ground, Place, Plan, StepIdx};
+use crate::plan::{BackendIdx, Ballot, Call, Ground, Inquiry, Place, Plan, StepIdx};
 use std::num::NonZeroU32;
 
 pub(super) const ITEMS: u64 = 12;
@@ -33,7 +33,10 @@ pub(super) fn answer(place: &Place) -> Outcome {
     for turn in &place.turns {
         prompt = prompt.field(turn.text.as_bytes());
     }
-    let is_repair = matches!(place.call, Call::Repair(_) | Call::Vote(Ballot { repair: 1.., .. }));
+    let is_repair = matches!(
+        place.call,
+        Call::Repair(_) | Call::Vote(Ballot { repair: 1.., .. }) | Call::Ask(Inquiry { repair: 1.., .. })
+    );
     assert_eq!(place.mended.is_some(), is_repair, "who asks to mend shows what: {:?}", place.call);
     if let Some(mended) = &place.mended {
         prompt = prompt.field(mended.answer.as_bytes());
@@ -46,14 +49,18 @@ pub(super) fn answer(place: &Place) -> Outcome {
     if draw % 40 == 7 {
         return Outcome::Failed(Failure::new(FailureKind::Refused, "not this one"));
     }
-    let has_form = matches!(place.call, Call::Vote(_)) || place.step == StepIdx(1);
+    let has_form = matches!(place.call, Call::Vote(_) | Call::Ask(_)) || place.step == StepIdx(1);
     let is_unreadable = has_form && draw % 5 == 2;
     let verdict = match place.call {
-        Call::Vote(_) if is_unreadable => Some(Verdict::Unscored(Unscored::Unreadable)),
+        Call::Vote(_) | Call::Ask(_) if is_unreadable => Some(Verdict::Unscored(Unscored::Unreadable)),
         Call::Vote(_) if place.step == StepIdx(4) => {
             Some(Verdict::Score(f64::from(u8::try_from(draw % 5).expect("below 5")) + 1.0))
         }
         Call::Vote(_) => Some(Verdict::Choice(if draw.is_multiple_of(3) { "con" } else { "pro" }.to_owned())),
+        Call::Ask(inquiry) => {
+            assert_eq!(place.turns.len(), 2 * inquiry.round as usize, "asked right after its round");
+            Some(Verdict::Choice(if draw.is_multiple_of(4) { "over" } else { "open" }.to_owned()))
+        }
         Call::Say | Call::Repair(_) | Call::Turn(_) => None,
     };
     let invalid = is_unreadable.then(|| "no".to_owned());

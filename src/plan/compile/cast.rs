@@ -33,6 +33,10 @@ impl<'a> Compiler<'a> {
             let judges = step.judge.iter();
             let judge = judges.flat_map(|judge| judge.actor.iter().chain(judge.panel.iter().flatten()));
             let dialogue = step.dialogue.iter().filter_map(|dialogue| dialogue.actors.as_ref()).flatten();
+            let mut asked = Vec::new();
+            let stop = step.dialogue.as_ref().and_then(|dialogue| dialogue.stop.as_ref());
+            stop.into_iter().for_each(|stop| stop.judges(&mut asked));
+            used.extend(asked.iter().filter_map(|judge| Some(judge.actor.as_ref()?.value.as_str())));
             used.extend(chat.chain(judge).chain(dialogue).map(|name| name.value.as_str()));
         }
         used

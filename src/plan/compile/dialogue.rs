@@ -6,9 +6,10 @@ use regex::{Regex, RegexBuilder};
 
 use super::Compiler;
 use super::cast::Cast;
+use super::judge::DEFAULT_REPAIRS;
 use super::scope::{Checked, Role};
 use crate::diag::{Diagnostic, code};
-use crate::plan::{Dialogue, History, Likeness, Order, Pattern, Stop};
+use crate::plan::{Dialogue, History, Likeness, Order, Pattern, RoundJudge, Stop};
 use crate::spec::{self, Count, OrderWord, Setting, Spanned, Text};
 
 /// Memory that one pattern may take when compiled; `\w{20}` takes a third of it.
@@ -16,9 +17,9 @@ const LARGEST_PATTERN: usize = 1 << 18;
 /// Different patterns of a file: together 128 MiB at the very worst, a few hundred KiB in practice.
 const MOST_PATTERNS: usize = 500;
 
-/// What came of a dialogue; the opening's readings count even when something else is missing.
+/// What came of a dialogue; what its texts read counts even when something else is missing.
 pub(super) struct ReadDialogue {
-    pub(super) opening: Option<Checked>,
+    pub(super) reads: Vec<Checked>,
     pub(super) dialogue: Option<Dialogue>,
 }
 
@@ -28,6 +29,11 @@ struct Sought {
     patterns: Vec<Pattern>,
     captures: Vec<Option<Regex>>,
     likenesses: Vec<Likeness>,
+    judges: Vec<RoundJudge>,
+    /// How often a judge's answer is asked for again.
+    repair: u32,
+    /// What the judges' questions read.
+    reads: Vec<Checked>,
 }
 
 impl Sought {
@@ -38,12 +44,21 @@ impl Sought {
 }
 
 impl Compiler<'_> {
-    pub(super) fn dialogue(&mut self, name: &str, dialogue: &spec::Dialogue, cast: Option<&Cast>) -> ReadDialogue {
+    pub(super) fn dialogue(
+        &mut self,
+        entry: &spec::Entry<spec::Step>,
+        dialogue: &spec::Dialogue,
+        cast: Option<&Cast>,
+    ) -> ReadDialogue {
+        let name = &entry.name.value;
         let names: &[Spanned<String>] = dialogue.actors.as_deref().unwrap_or_default();
         let speakers: Vec<_> = names.iter().map(|name| self.actor_of(name, cast)).collect();
         let what = format!("`opening` of step `{name}`");
         let opening = dialogue.opening.as_ref().and_then(|text| self.template(&what, text, Role::Question));
-        let mut sought = Sought::default();
+        let repair = entry.value.as_ref().and_then(|step| step.repair.as_ref());
+        let repair = self.optional(&format!("`repair` of step `{name}`"), repair);
+        let repair = repair.map_or(DEFAULT_REPAIRS, |repairs| repairs.0);
+        let mut sought = Sought { repair, ..Sought::default() };
         let stop = dialogue.stop.as_ref().and_then(|condition| {
             self.check_bounded(name, condition);
             self.stop(condition, names, cast, &mut sought)
@@ -51,13 +66,15 @@ impl Compiler<'_> {
         let order = self.turn_order(name, dialogue.order.as_ref());
         let history = self.seen(name, dialogue.history.as_ref());
         let id = opening.as_ref().map(|opening| opening.id);
+        let Sought { patterns, captures, likenesses, judges, mut reads, repair: _ } = sought;
         let whole = || {
             let actors = speakers.into_iter().collect::<Option<Vec<_>>>()?;
-            let Sought { patterns, captures, likenesses } = sought;
             let (opening, order, history, stop) = (id?, order?, history?, stop?);
-            Some(Dialogue { actors, opening, order, history, stop, patterns, captures, likenesses })
+            Some(Dialogue { actors, opening, order, history, stop, patterns, captures, likenesses, judges })
         };
-        ReadDialogue { dialogue: whole(), opening }
+        let dialogue = whole();
+        reads.extend(opening);
+        ReadDialogue { reads, dialogue }
     }
 
     fn stop(
@@ -96,6 +113,12 @@ impl Compiler<'_> {
             let similarity = similarity.and_then(|setting| self.setting("`similarity`", setting));
             sought.likenesses.push(Likeness { similarity: similarity?.value.0, window: window? });
             return Some(Stop::Looping(sought.likenesses.len() - 1));
+        }
+        if let Some(judge) = &stop.judge_says {
+            let (question, judge) = self.round_judge(judge, sought.repair, cast);
+            sought.reads.extend(question);
+            sought.judges.push(judge?);
+            return Some(Stop::JudgeSays(sought.judges.len() - 1));
         }
         if let Some(budget) = &stop.budget {
             let tokens = budget.tokens.as_ref()?;
@@ -241,6 +264,7 @@ fn bounded(stop: &spec::Stop) -> bool {
         || stop.not.is_some()
         || stop.agree.is_some()
         || stop.unchanged.is_some()
-        || stop.looping.is_some();
+        || stop.looping.is_some()
+        || stop.judge_says.is_some();
     stop.rounds.is_some() || stop.turns.is_some() || stop.budget.is_some() || !may_never_hold
 }

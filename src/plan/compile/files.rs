@@ -14,6 +14,7 @@ impl Compiler<'_> {
         let format = self.optional("`format` of `items`", items.format.as_ref());
         let delimiter = self.optional("`delimiter` of `items`", items.delimiter.as_ref());
         let Spanned { value: RowsPath(written), span } = self.setting("`path` of `items`", path)?;
+        let written = if written == "-" { written } else { self.relative(&span, &written) };
         let paths = if written == "-" { Vec::new() } else { self.rows_files(&written, &span, format)? };
         let has = |wanted: &[TableFormat]| match paths.as_slice() {
             [] => wanted.contains(&format.unwrap_or(TableFormat::JsonLines)),

@@ -70,6 +70,8 @@ impl Compiler<'_> {
             };
             let (of, by) = (number("of", &within.of), number("by", &within.by));
             of.zip(by).map(|(of, by)| Check::Within { of, by })
+        } else if let Some(schema) = &assert.schema {
+            self.answer_schema(name, schema).map(Check::Schema)
         } else {
             let text = assert.expr.as_ref();
             self.sees.value = true;

@@ -183,7 +183,8 @@ impl Compiler<'_> {
     }
 
     fn schema_file(&mut self, step: &str, text: &Text) -> Option<Value> {
-        let path = self.environment(text)?.trim()["file://".len()..].to_owned();
+        let written = self.environment(text)?;
+        let path = self.relative(&text.span, &written.trim()["file://".len()..]);
         let mut refuse = |message: String, at: &Span, reason: String, help: &str| {
             self.report.push(Diagnostic::error(code::FILE, message).at(at, reason).help(help));
         };

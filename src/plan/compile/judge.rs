@@ -4,11 +4,11 @@ use std::num::NonZeroU32;
 
 use super::Compiler;
 use super::cast::Cast;
-use super::scope::{Checked, Role};
+use super::scope::{Checked, Role, TALK};
 use crate::base::ActorName;
 use crate::diag::{Diagnostic, Span, code};
 use crate::judge::Rule;
-use crate::plan::{ActorIdx, Judge, Wanted};
+use crate::plan::{ActorIdx, Judge, RoundJudge, Wanted};
 use crate::spec::{self, Setting, Spanned, VoteRule};
 
 /// How often an answer that cannot be read is asked for again when nothing is said: a slip is mended, and a model that
@@ -59,6 +59,48 @@ impl Compiler<'_> {
         let judge = whole();
         reads.extend(question);
         ReadJudge { reads, judge }
+    }
+
+    /// Reads what is asked about a dialogue after a round, and its question, which counts even without the rest.
+    pub(super) fn round_judge(
+        &mut self,
+        judge: &spec::JudgeSays,
+        repair: u32,
+        cast: Option<&Cast>,
+    ) -> (Option<Checked>, Option<RoundJudge>) {
+        let actor = judge.actor.as_ref().and_then(|name| self.actor_of(name, cast));
+        self.sees.talk = true;
+        let text = judge.question.as_ref();
+        let question = text.and_then(|text| self.template("`question` of `judge_says`", text, Role::Question));
+        self.sees.talk = false;
+        if let (Some(question), Some(text)) = (&question, text) {
+            let references = self.templates.references(question.id);
+            if !references.iter().any(|read| TALK.contains(&read.0[0].as_str())) {
+                self.report.push(
+                    Diagnostic::error(code::JUDGE_SAYS, "the question of `judge_says` shows nothing of the talk")
+                        .at(&text.span, "the same each time")
+                        .help("it reads {{ transcript }}, {{ last }} or {{ turns }}: what was said up to then"),
+                );
+            }
+        }
+        let choose = judge.choose.as_ref().map(|options| self.options(options));
+        if let (Some(on), Some(options)) = (judge.on.as_ref(), &choose)
+            && !options.contains(&on.value)
+            && !options.is_empty()
+        {
+            let message = format!("`judge_says` waits for `{}`, which is not an option", on.value);
+            self.report.push(
+                Diagnostic::error(code::JUDGE_SAYS, message)
+                    .at(&on.span, "not among `choose`")
+                    .suggest(&on.value, options.iter().map(String::as_str)),
+            );
+        }
+        let whole = || {
+            let (actor, question) = (actor?, question.as_ref()?.id);
+            Some(RoundJudge { actor, question, choose: choose?, on: judge.on.as_ref()?.value.clone(), repair })
+        };
+        let judge = whole();
+        (question, judge)
     }
 
     /// Checks that what is said of votes and order has a meaning for what is asked.

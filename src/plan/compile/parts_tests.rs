@@ -69,3 +69,53 @@ fn the_command_line_and_a_matrix_change_what_is_inherited() {
     let of_cells = cells.all_cells().map(|(_, cell)| cell.actors[0].sampling.temperature);
     assert_eq!(of_cells.collect::<Vec<_>>(), [Some(0.1), Some(0.2)]);
 }
+
+const MAIN: &str = "version: 1
+include: [parts/cast.yaml, late.yaml]
+actors: { pro: { temperature: 0.5 } }
+steps:
+  ask: { on_error: skip }
+  verdict: { judge: { actor: referee, question: \"Good? {{ steps.ask.text }}\", choose: [yes, no] }, repair: 3 }
+";
+
+const PARTS: &[(&str, &str)] = &[
+    ("parts/cast.yaml", "include: [../base.yaml]\nactors: { pro: { system: file://pro.md, temperature: 0.9 } }\n"),
+    ("parts/pro.md", "Be short."),
+    ("base.yaml", "actors: { pro: { system: Be long., max_tokens: 10 }, referee: { system: Be short. } }\n"),
+    (
+        "late.yaml",
+        "version: 1\nactors: { pro: { max_tokens: 40, temperature: 0.8 }, referee: { temperature: 0 } }\nsteps:\n  \
+         ask: { chat: { actor: pro, prompt: Hello } }\n",
+    ),
+];
+
+#[test]
+fn what_is_included_is_as_good_as_written_here() {
+    let compiled = compiled(MAIN, PARTS, &Overrides::default());
+    assert_eq!(compiled.diagnostics, []);
+    assert_eq!(compiled.plan.map(|plan| plan.hash), Some(plan(WRITTEN_OUT).hash));
+}
+
+/// Counts files, not only depth: two that each include two would be a thousand.
+#[test]
+fn includes_end() {
+    let codes = |files: &[(&str, &str)]| -> Vec<&str> {
+        let compiled = compiled("version: 1\ninclude: [0.yaml]\n", files, &Overrides::default());
+        compiled.diagnostics.iter().map(|diagnostic| diagnostic.code).collect()
+    };
+    let chain = |length: usize, each: &dyn Fn(usize) -> String| -> Vec<(String, String)> {
+        (0..length).map(|place| (format!("{place}.yaml"), each(place + 1))).collect()
+    };
+    let borrow = |files: &[(String, String)]| -> Vec<&'static str> {
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        codes(&files)
+    };
+    let one = |next: usize| format!("include: [{next}.yaml]\n");
+    assert_eq!(borrow(&chain(30, &one)), ["P0209"], "too deep");
+    let many =
+        |next: usize| if next < 8 { format!("include: [{next}.yaml, {next}.yaml]\n") } else { "x-a: 1".to_owned() };
+    let found = borrow(&chain(8, &many));
+    assert!(!found.is_empty() && found.iter().all(|code| *code == "P0209"), "too many: {found:?}");
+    assert_eq!(codes(&[("0.yaml", "include: [./main.yaml]\n")]), ["P0209"], "the pipeline itself");
+    assert_eq!(codes(&[("0.yaml", "")]), ["P0112"], "empty");
+}

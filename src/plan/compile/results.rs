@@ -26,7 +26,8 @@ impl Compiler<'_> {
         } else {
             let declared = spec.and_then(|results| results.path.as_ref())?;
             let path = self.setting("`path` of `results`", declared)?;
-            (self.resolve("the results", &path.value.0, &path.span)?, path.span)
+            let written = self.relative(&path.span, &path.value.0);
+            (self.resolve("the results", &written, &path.span)?, path.span)
         };
         Some(ResultsPlan { path, said, by_option: self.overrides.out.is_some(), columns })
     }

@@ -11,12 +11,14 @@ use crate::spec::{Judge, Step, Table, Text};
 
 /// Everything that a template may name.
 const ROOTS: &[&str] = &["params", "item", "repeat", "matrix", "actors", "steps", "run", "turn"];
+/// What a question of `judge_says` sees of its dialogue.
+pub(super) const TALK: &[&str] = &["transcript", "turns", "last"];
 /// Functions of the template language.
 pub(super) const FUNCTIONS: &[&str] = &["range", "dict"];
 
 /// What to do about a file that cannot be had.
 pub(super) const WHERE_FILES_ARE: &str =
-    "paths are relative to the pipeline's file and stay inside of its project, links included";
+    "paths are relative to the file that they stand in and stay inside of the project, links included";
 
 /// Mistakes that come with a suggestion.
 const MOST_SUGGESTIONS: usize = 100;
@@ -35,6 +37,8 @@ pub(super) struct Sees {
     pub(super) each: bool,
     /// `value`: the claim of an assert.
     pub(super) value: bool,
+    /// [`TALK`]: what is asked about a dialogue after a round.
+    pub(super) talk: bool,
 }
 
 /// A compiled template with the steps that it reads.
@@ -118,7 +122,7 @@ impl Compiler<'_> {
                     complete = false;
                     self.check_turn(&place, role);
                 }
-                "each" | "each_key" if role == Role::Question => {
+                "each" | "each_key" | "transcript" | "turns" | "last" if role == Role::Question => {
                     complete = false;
                     self.check_read(&read, &place);
                 }
@@ -135,7 +139,8 @@ impl Compiler<'_> {
         if !text.value.starts_with("file://") {
             return Some(text.clone());
         }
-        let path = self.environment(text)?.trim()["file://".len()..].to_owned();
+        let written = self.environment(text)?;
+        let path = self.relative(&text.span, &written.trim()["file://".len()..]);
         match (self.around.read_text)(&path) {
             Ok(content) => Some(Text::of_file(&Arc::from(path.as_str()), content)),
             Err(reason) => {
@@ -168,6 +173,7 @@ impl Compiler<'_> {
             ["actors", rest @ ..] => self.check_actor_read(&path, rest, place),
             ["each" | "each_key", ..] if self.sees.each => {}
             ["value", ..] if self.sees.value => {}
+            [root, ..] if self.sees.talk && TALK.contains(root) => {}
             [root @ ("each" | "each_key"), ..] => self.report.push(
                 Diagnostic::error(code::WRONG_PLACE, format!("`{root}` is read where there is no element"))
                     .at(place, "no element here")
@@ -243,6 +249,13 @@ impl Compiler<'_> {
         } else {
             None
         };
+        if owner.is_none() && TALK.contains(&name) {
+            self.report.push(diagnostic.help(format!(
+                "only the question of a dialogue's `judge_says` reads it so; elsewhere it is a field of the dialogue: \
+                 steps.<name>.{name}"
+            )));
+            return;
+        }
         self.report.push(match owner {
             Some(owner) => diagnostic.help(format!("did you mean `{owner}.{}`?", path.join("."))),
             None => diagnostic.suggest(name, ROOTS.iter().copied()),

@@ -106,8 +106,10 @@ impl Compiler<'_> {
                 }
             }
             if let Some(dialogue) = &step.dialogue {
-                let read = self.dialogue(name, dialogue, cast);
-                note(&mut waits, read.opening.as_ref());
+                let read = self.dialogue(entry, dialogue, cast);
+                for checked in &read.reads {
+                    note(&mut waits, Some(checked));
+                }
                 kind = read.dialogue.map(StepKind::Dialogue);
             }
             if let Some(judge) = &step.judge {
@@ -175,8 +177,8 @@ impl Compiler<'_> {
             (None, Some(at)) if step.chat.is_some() => {
                 (at, format!("`repair` of step `{name}` has nothing to mend"), "without `schema` any text will do")
             }
-            (None, Some(at)) if step.judge.is_none() => {
-                let help = "`repair` goes with a judge, or with a `chat` that has a `schema`";
+            (None, Some(at)) if step.judge.is_none() && !asks_judges(step) => {
+                let help = "`repair` goes with a judge, with a `judge_says`, or with a `chat` that has a `schema`";
                 (at, format!("`repair` of step `{name}` has nothing to mend"), help)
             }
             _ => return,
@@ -268,6 +270,14 @@ impl Compiler<'_> {
         }
         None
     }
+}
+
+/// Returns true for a dialogue whose stop asks somebody.
+fn asks_judges(step: &spec::Step) -> bool {
+    let mut judges = Vec::new();
+    let ending = step.dialogue.as_ref().and_then(|dialogue| dialogue.stop.as_ref());
+    ending.into_iter().for_each(|ending| ending.judges(&mut judges));
+    !judges.is_empty()
 }
 
 fn note(waits: &mut Vec<Wait>, checked: Option<&Checked>) {
