@@ -12,6 +12,7 @@ mod enough;
 mod given;
 mod halting;
 mod repeating;
+mod retrying;
 
 use self::given::Draws;
 use super::*;
