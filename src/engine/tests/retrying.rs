@@ -1,20 +1,29 @@
 //! What failed is asked again, and what was answered is not.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::super::*;
+use super::plan_for_tests::{each_cell, plan};
 use super::world_for_tests::World;
 use super::{Draws, first_difference};
 use crate::event::{Event, Recorded, RunOutcome};
+use crate::plan::Plan;
 
 const FAILED: Again = Again { failed: true, unscored: false, eased: false, step: None };
 const ALL: Again = Again { failed: true, unscored: true, eased: true, step: None };
 
+/// The world without what is made of all cases at once: such a run is not retried but run again.
+fn world(seed: u64) -> World {
+    let plan = Arc::into_inner(plan()).expect("nobody else holds it");
+    World::of(Arc::new(each_cell(plan, |cell| Plan { closing: None, ..cell })), seed)
+}
+
 /// A run of which a fifth of the calls was refused.
 fn refused(seed: u64, disturbed: bool) -> World {
-    let mut world = World::new(seed);
+    let mut world = self::world(seed);
     world.refuses = Some(seed);
     let mut world = world.run(disturbed);
     world.refuses = None;
@@ -32,7 +41,7 @@ fn answered(log: &[Recorded]) -> Vec<String> {
 
 #[test]
 fn what_failed_is_asked_again_and_nothing_else() {
-    let calm = World::new(7).run(false);
+    let calm = world(7).run(false);
     let mut world = refused(7, false);
     let failed = world.engine.state().cases.failed;
     assert!(failed > calm.engine.state().cases.failed + 2, "the fixture must show some: {failed}");
@@ -52,7 +61,7 @@ fn what_failed_is_asked_again_and_nothing_else() {
 
 #[test]
 fn a_run_without_failures_is_left_as_it_is() {
-    let mut world = World::new(7).run(false);
+    let mut world = self::world(7).run(false);
     let wanted = Again { failed: false, ..ALL };
     let step = crate::plan::StepIdx(0);
     assert_eq!(world.retry(&Again { step: Some(step), ..wanted }), 0, "a chat step is never unscored");
@@ -65,7 +74,7 @@ proptest! {
     /// undisturbed run, every request has a name of its own, and replay equals every checkpoint.
     #[test]
     fn retried_runs_end_as_undisturbed_ones(seed: u64, cut: u64, twice: bool) {
-        let calm = World::new(0).run(false);
+        let calm = world(0).run(false);
         let mut world = refused(seed, true);
         if twice {
             world.refuses = Some(cut);
