@@ -132,14 +132,9 @@ pub(super) async fn take_up(
     };
     let done = replay.state().cases.settled();
     let total = survey.as_ref().map_or(0, |survey| survey.cases).max(replay.state().cases.admitted);
-    if let Some(survey) = survey {
-        say_other_input(kept.input, &survey, printer);
-    }
-    let all = super::check::counted(total, "case");
+    survey.iter().for_each(|survey| say_other_input(kept.input, survey, printer));
     let cut_off = cut_off(replay.state().in_flight());
-    let resuming = || format!("resuming {}: {} of {all} done{cut_off}", dir.id, grouped(done));
-    let retrying = |found: &Found| format!("retrying {}: {}{cut_off}", dir.id, found.says());
-    printer.say(&reopened.as_ref().map_or_else(resuming, retrying));
+    printer.say(&going_on(dir, reopened.as_ref(), done, total, &cut_off));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
@@ -215,6 +210,14 @@ fn over(dir: &RunDir, found: &Resumable, json: bool, printer: &mut Printer) -> R
     }
     let help = format!("`pipe run {} --reuse {}` takes over what it has", found.started.file, dir.id);
     Err(CommandError::new(Exit::Usage, format!("{} was cancelled, for good", dir.id)).help(help))
+}
+
+fn going_on(dir: &RunDir, reopened: Option<&Found>, done: u64, total: u64, cut_off: &str) -> String {
+    if let Some(found) = reopened {
+        return format!("retrying {}: {}{cut_off}", dir.id, found.says());
+    }
+    let all = super::check::counted(total, "case");
+    format!("resuming {}: {} of {all} done{cut_off}", dir.id, grouped(done))
 }
 
 fn gone(file: &str, printer: &mut Printer) {

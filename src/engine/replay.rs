@@ -171,9 +171,9 @@ fn restore_case(plan: &Plan, stored: SnapCase) -> Result<(CaseNo, CaseState), St
         opened.insert(find(&step)?, Opened { elements: elements.transpose()? });
     }
     let mut asked = BTreeMap::new();
-    for SnapAsked { step, each, call, attempts } in stored.asked {
-        let call = Call::parse(&call).ok_or_else(|| format!("unknown call {call}"))?;
-        asked.insert((find(&step)?, each, call), attempts);
+    for SnapAsked { step, each, call: path, attempts } in stored.asked {
+        let of_path = Call::parse(&path).ok_or_else(|| format!("unknown call {path}"))?;
+        asked.insert((find(&step)?, each, of_path), attempts);
     }
     let case = CaseState { item: stored.item, repeat: stored.repeat, cell, row: stored.row, tasks, opened, asked };
     Ok((stored.case, case))

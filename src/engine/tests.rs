@@ -366,6 +366,7 @@ fn a_step_bounds_its_own_requests() {
     assert_eq!(world.engine.next_wakeup(), Some(world.now.after(Millis::seconds(5))));
     world.tick();
     world.commit();
+    world.commit();
     let given_up = world.log.iter().find_map(|recorded| match &recorded.event {
         Event::AttemptEnded(ended) if ended.id.case == ticket.key.case => Some(ended.retry_at),
         _ => None,

@@ -44,16 +44,12 @@ impl Query {
     ///
     /// # Errors
     /// What the store says of the question, or what `visit` returns as text.
-    pub fn ask(
-        &self,
-        question: &str,
-        visit: &mut dyn FnMut(&[String], Vec<Cell>) -> std::io::Result<()>,
-    ) -> Result<Vec<String>, QueryError> {
+    pub fn ask(&self, question: &str, visit: &mut RowVisit<'_>) -> Result<Vec<String>, QueryError> {
         let mut statement = self.connection.prepare(question).map_err(QueryError::Question)?;
         if !statement.readonly() {
             return Err(QueryError::Writes);
         }
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query([]).map_err(QueryError::Question)?;
         while let Some(row) = rows.next().map_err(QueryError::Question)? {
             let cells = (0..columns.len()).map(|place| row.get_ref(place).map(Cell::of));
@@ -78,6 +74,18 @@ pub enum QueryError {
     Output(std::io::Error),
 }
 
+/// Gets the names of the columns, and a row.
+pub(super) type RowVisit<'a> = dyn FnMut(&[String], Vec<Cell>) -> std::io::Result<()> + 'a;
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+        text.extend([digit(byte >> 4), digit(byte & 15)]);
+    }
+    text
+}
+
 impl Cell {
     fn of(value: ValueRef<'_>) -> Self {
         match value {
@@ -85,7 +93,7 @@ impl Cell {
             ValueRef::Integer(number) => Self::Integer(number),
             ValueRef::Real(number) => Self::Real(number),
             ValueRef::Text(text) => Self::Text(String::from_utf8_lossy(text).into_owned()),
-            ValueRef::Blob(bytes) => Self::Bytes(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+            ValueRef::Blob(bytes) => Self::Bytes(hexadecimal(bytes)),
         }
     }
 }

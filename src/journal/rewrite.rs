@@ -49,7 +49,8 @@ pub fn compact(journal: &Path) -> Result<(u64, u64), JournalError> {
 /// # Errors
 /// The disk or the folder cannot take it; the damaged one is then still there.
 pub fn replace(journal: &Path, new: &Path) -> Result<PathBuf, JournalError> {
-    let kept = (1_u32..).map(|number| beside(journal, &format!("damaged-{number}"))).find(|path| !path.exists());
+    let kept =
+        (1_u32..10_000).map(|number| beside(journal, &format!("damaged-{number}"))).find(|path| !path.exists());
     let kept = kept.unwrap_or_else(|| beside(journal, "damaged"));
     let failed = |source| JournalError::file(&kept, "write", source);
     std::fs::hard_link(journal, &kept).or_else(|_| std::fs::copy(journal, &kept).map(drop)).map_err(failed)?;

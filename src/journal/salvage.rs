@@ -79,17 +79,13 @@ impl Salvage {
         let mut seen = 0;
         let mut tried = 0;
         while tried < last && barren < BARREN {
-            let (rows, through) = match self.store().page(&page, [tried.cast_signed()]) {
-                Ok(rows) => {
-                    let through = rows.last().map_or(last, |row| row.seq.0);
-                    (rows, through)
-                }
-                Err(_) => {
-                    let through = last.min(tried + PAGE as u64);
-                    let each =
-                        (tried + 1..=through).filter_map(|seq| self.store().page(&one, [seq.cast_signed()]).ok());
-                    (each.flatten().collect(), through)
-                }
+            let (rows, through) = if let Ok(rows) = self.store().page(&page, [tried.cast_signed()]) {
+                let through = rows.last().map_or(last, |row| row.seq.0);
+                (rows, through)
+            } else {
+                let through = last.min(tried + PAGE as u64);
+                let each = (tried + 1..=through).filter_map(|seq| self.store().page(&one, [seq.cast_signed()]).ok());
+                (each.flatten().collect(), through)
             };
             barren = if rows.is_empty() { barren + 1 } else { 0 };
             for row in rows {
@@ -133,23 +129,20 @@ impl Salvage {
         let mut barren = 0;
         let page = "select id, case_no, digest, body from texts not indexed where id > ?1 order by id limit 256";
         let one = "select id, case_no, digest, body from texts not indexed where id = ?1";
-        let mut lost = Vec::new();
+        let mut damaged = Vec::new();
         let mut tried = 0;
         while tried < last && barren < BARREN {
-            let (rows, through) = match self.text_rows(page, tried) {
-                Ok(rows) => {
-                    let through = rows.last().map_or(last, |row| row.0);
-                    (rows, through)
+            let (rows, through) = if let Ok(rows) = self.text_rows(page, tried) {
+                let through = rows.last().map_or(last, |row| row.0);
+                (rows, through)
+            } else {
+                let through = last.min(tried + 256);
+                let each = (tried + 1..=through).filter_map(|id| self.text_rows(one, id).ok());
+                let rows: Vec<TextRow> = each.flatten().collect();
+                if barren == 0 {
+                    damaged.push(Place::File);
                 }
-                Err(_) => {
-                    let through = last.min(tried + 256);
-                    let each = (tried + 1..=through).filter_map(|id| self.text_rows(one, id).ok());
-                    let rows: Vec<TextRow> = each.flatten().collect();
-                    if barren == 0 {
-                        lost.push(Place::File);
-                    }
-                    (rows, through)
-                }
+                (rows, through)
             };
             barren = if rows.is_empty() { barren + 1 } else { 0 };
             for (_, owner, digest, body) in rows {
@@ -158,13 +151,13 @@ impl Salvage {
                     (Some(digest), Some(body)) if Digest::of(body.as_bytes()) == digest => {
                         visit(Text { case, digest, body })?;
                     }
-                    (Some(digest), _) => lost.push(Place::Text(digest)),
-                    (None, _) => lost.push(Place::File),
+                    (Some(digest), _) => damaged.push(Place::Text(digest)),
+                    (None, _) => damaged.push(Place::File),
                 }
             }
             tried = through.max(tried + 1);
         }
-        Ok(lost)
+        Ok(damaged)
     }
 
     /// Finds a text of a case or of the run.

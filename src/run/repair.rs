@@ -124,11 +124,11 @@ fn needed(event: &Event) -> Vec<Digest> {
     }
 }
 
+/// Finds a text, of a case or of the run.
+type Find<'a> = dyn Fn(Option<CaseNo>, &Digest) -> Result<Option<Arc<str>>, JournalError> + 'a;
+
 /// Returns the first text that an event speaks of and nobody has: of a request, and of what cannot be done without.
-fn missing(
-    event: &Event,
-    text: &dyn Fn(Option<CaseNo>, &Digest) -> Result<Option<Arc<str>>, JournalError>,
-) -> Result<(Option<Digest>, Option<Digest>), JournalError> {
+fn missing(event: &Event, text: &Find<'_>) -> Result<(Option<Digest>, Option<Digest>), JournalError> {
     let case = event.case();
     let find = |digest: Digest| match text(case, &digest) {
         Ok(found) => Ok(found),
