@@ -76,12 +76,12 @@ pub(super) fn place_of(
     started: &AttemptStarted,
 ) -> Option<Place> {
     let whole = plan;
-    let cell = whole.find_cell(&case.admitted.matrix)?;
+    let home = whole.find_cell(&case.admitted.matrix)?;
     if case.closing && whole.closing.is_none() {
         return None;
     }
-    let cell = if case.closing { whole.closing_of(cell) } else { cell };
-    let plan = whole.cell(cell);
+    let stands_in = if case.closing { whole.closing_of(home) } else { home };
+    let plan = whole.cell(stands_in);
     let step = StepIdx(plan.steps.iter().position(|step| step.name == started.id.step)?);
     let actor = ActorIdx(plan.actors.iter().position(|actor| actor.name == started.actor)?);
     let call = Call::parse(&started.id.call)?;
@@ -93,7 +93,7 @@ pub(super) fn place_of(
         case: case.admitted.case,
         item: case.admitted.item.clone(),
         repeat: case.admitted.repeat,
-        cell,
+        cell: stands_in,
         row: case.admitted.row,
         step,
         each: started.id.each.as_ref().map(element_of),

@@ -205,11 +205,11 @@ fn over_all_cases(step: &Step, cells: u64) -> String {
         kind => kind.word().to_owned(),
     };
     let often = if cells > 1 { "once in each cell" } else { "once" };
-    let calls = match step.kind.calls().1.saturating_mul(cells) {
+    let asks = match step.kind.calls().1.saturating_mul(cells) {
         0 => "no calls".to_owned(),
-        calls => counted(calls, "call"),
+        several => counted(several, "call"),
     };
-    format!("{calls}: {of}, {often} when all cases are over")
+    format!("{asks}: {of}, {often} when all cases are over")
 }
 
 /// Returns how many calls are made about all cases.
