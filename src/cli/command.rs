@@ -6,7 +6,7 @@ use serde_json::json;
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
-use super::{check, doctor, explain, export, init, place, plan, results, resume, run, runs, show, steer, top};
+use super::{check, doctor, explain, export, init, place, plan, results, resume, run, runs, show, steer, top, tune};
 
 /// Does what the command line asks for.
 ///
@@ -23,7 +23,7 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Run(args) => run::run(&args, printer).await,
         Command::Resume(args) => resume::resume(&args, printer).await,
         Command::Pause(args) => steer::pause(&args, &place::home_here(), printer).await,
-        Command::Tune(args) => steer::tune(&args, &place::home_here(), printer).await,
+        Command::Tune(args) => tune::tune(&args, &place::home_here(), printer).await,
         Command::Stop(args) => steer::stop(&args, &place::home_here(), printer).await,
         Command::Cancel(args) => steer::cancel(&args, &place::home_here(), printer).await,
         Command::Top(args) => top::top(&args, &place::home_here(), printer).await,
