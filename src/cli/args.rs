@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::init::{InitArgs, Template};
+pub use super::journal_args::{JournalArgs, JournalCommand, JournalRunArgs, PruneArgs, RepairArgs, SqlArgs};
+pub use super::retry_args::RetryArgs;
 pub use super::steer_args::{CancelArgs, SteerArgs, TopArgs, TuneArgs};
 use super::value::{Assignment, SeedChoice, grace};
 use crate::base::Millis;
@@ -70,6 +72,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Go on with a run that was paused, stopped, interrupted or killed.
     Resume(ResumeArgs),
+    /// Ask what failed in a run again, in the same run; everything answered is kept.
+    Retry(RetryArgs),
     /// Start no new call of a live run until `pipe resume`; those in flight may end.
     Pause(SteerArgs),
     /// Change the limits of a live run: calls at once, retries, timeouts, budget.
@@ -86,6 +90,10 @@ pub enum Command {
     Runs(RunsArgs),
     /// Write the results of a run, one row per case.
     Results(ResultsArgs),
+    /// Check, repair, compact or query the journal of a run: the one file in which everything about it is kept.
+    Journal(JournalArgs),
+    /// Delete runs that are over and old.
+    Prune(PruneArgs),
     /// Write a run's rows as JSON lines, or requests as a file for a batch service.
     Export(ExportArgs),
     /// Say what is found here: backends, models, devices, project; and what would be used.
@@ -112,6 +120,7 @@ impl Command {
             Self::Plan(args) => args.json,
             Self::Run(args) => args.session.json,
             Self::Resume(args) => args.session.json,
+            Self::Retry(args) => args.session.json,
             Self::Pause(args) | Self::Stop(args) => args.json,
             Self::Tune(args) => args.json,
             Self::Cancel(args) => args.json,
@@ -119,6 +128,8 @@ impl Command {
             Self::Show(args) => args.json,
             Self::Runs(args) => args.json,
             Self::Results(args) => args.json,
+            Self::Journal(args) => args.wants_json(),
+            Self::Prune(args) => args.json,
             Self::Export(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Explain(args) => args.json,

@@ -6,7 +6,10 @@ use serde_json::json;
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
-use super::{check, doctor, explain, export, init, place, plan, results, resume, run, runs, show, steer, top, tune};
+use super::{
+    check, doctor, explain, export, init, journal, place, plan, prune, results, resume, retry, run, runs, show,
+    steer, top, tune,
+};
 
 /// Does what the command line asks for.
 ///
@@ -22,6 +25,7 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Plan(args) => plan::plan(&args, printer),
         Command::Run(args) => run::run(&args, printer).await,
         Command::Resume(args) => resume::resume(&args, printer).await,
+        Command::Retry(args) => retry::retry(&args, printer).await,
         Command::Pause(args) => steer::pause(&args, &place::home_here(), printer).await,
         Command::Tune(args) => tune::tune(&args, &place::home_here(), printer).await,
         Command::Stop(args) => steer::stop(&args, &place::home_here(), printer).await,
@@ -32,6 +36,8 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Results(args) => results::results(&args, &place::home_here(), printer),
         Command::Doctor(args) => doctor::doctor(&args, &place::home_here(), printer).await,
         Command::Explain(args) => explain::explain(&args, printer),
+        Command::Journal(args) => journal::journal(&args, &place::home_here(), printer),
+        Command::Prune(args) => prune::prune(&args, &place::home_here(), printer),
         Command::Export(args) => export::export(&args, &place::home_here(), printer).await,
         Command::Schema { part } => {
             let schema = if part { crate::spec::part_schema() } else { crate::spec::schema() };

@@ -74,8 +74,12 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         drop(live.try_send(crate::run::Live::Budget(halt.budgets())));
     }
     let state = engine.state();
-    let intake = Intake::start(Arc::clone(&plan), state.passed(&plan), state.admitted_chain, reuse)
-        .map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;
+    let intake = if state.source_ended {
+        Intake::over()
+    } else {
+        Intake::start(Arc::clone(&plan), state.passed(&plan), state.admitted_chain, reuse)
+            .map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?
+    };
     let models = connect::models(&plan, &connected, earlier.as_deref());
     let stream = talk || plan.limits.streams;
     let retuner = super::tune::Retuner::new(dir.clone(), stream);

@@ -33,6 +33,8 @@ pub(super) enum Output {
 /// Name of the file in a run's folder that lists the results files that the run has written: a line each, the digest of
 /// the content and the path.
 const WRITTEN: &str = "written";
+/// Name of the file in a run's folder that says that the results have to be written again.
+const OWED: &str = "owed";
 
 impl Output {
     /// Decides where rows go: `--out`, else `results.path`, else stdout when that is no terminal.
@@ -57,18 +59,15 @@ impl Output {
         let path = results.path.clone();
         let ours = run.is_some_and(|run| written(run).iter().any(|(_, written)| *written == path));
         if path.exists() && !force && !ours {
-            match author(home, &path) {
-                Some(author) => printer.say(&format!(
-                    "{} will be replaced; `pipe results {author}` still gives what stands in it",
-                    shown(&path)
-                )),
-                None => {
-                    let message =
-                        format!("{} exists, and no run that is kept here wrote what stands in it", shown(&path));
-                    return Err(CommandError::new(Exit::Usage, message)
-                        .help("--out FILE writes elsewhere, --force replaces it"));
-                }
-            }
+            let Some(author) = author(home, &path) else {
+                let message =
+                    format!("{} exists, and no run that is kept here wrote what stands in it", shown(&path));
+                return Err(
+                    CommandError::new(Exit::Usage, message).help("--out FILE writes elsewhere, --force replaces it")
+                );
+            };
+            let path = shown(&path);
+            printer.say(&format!("{path} will be replaced; `pipe results {author}` still gives what stands in it"));
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
             let message = format!("there is no folder {} for the results", folder.display());
@@ -106,16 +105,31 @@ impl Output {
                 let beside = beside(path, run);
                 let new = Replacement { path, format: format_of(path), open: &open, beside: &beside, note: &note };
                 new.write(&reader, &layout)?;
+                match std::fs::remove_file(run.path.join(OWED)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                    Ok(()) | Err(_) => {}
+                }
                 Ok(Some(path.clone()))
             }
         }
     }
 }
 
+/// Says that the results of a run, though written, will be others: until they are written again they are owed.
+///
+/// # Errors
+/// The run's folder cannot be written.
+pub(super) fn owe(run: &RunDir) -> Result<(), CommandError> {
+    Ok(std::fs::write(run.path.join(OWED), "")?)
+}
+
 /// Returns true when a run that is complete was killed before its results were in place.
 pub(super) fn is_owed(plan: &Plan, run: &RunDir) -> bool {
+    let is_gone_on_with = run.path.join(OWED).exists();
     let owed = |path: &PathBuf| {
-        !written(run).iter().any(|(_, written)| written == path) || path.with_file_name(beside(path, run)).exists()
+        is_gone_on_with
+            || !written(run).iter().any(|(_, written)| written == path)
+            || path.with_file_name(beside(path, run)).exists()
     };
     plan.results.as_ref().is_some_and(|results| owed(&results.path))
 }

@@ -12,15 +12,16 @@ use super::output::Output;
 use super::pipeline::Loaded;
 use super::place::Unfinished;
 use super::printer::Printer;
+use super::retry::{self, Found, Wish};
 use super::run::Beginning;
 use super::{connect, output, pipeline, place, stdin, steer};
-use crate::base::RunId;
+use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunTuned};
-use crate::journal::{Home, RunDir, Sqlite};
+use crate::journal::{Home, RunDir, RunLock, Sqlite};
 use crate::plan::Plan;
 use crate::report::grouped;
-use crate::run::{Clock, Resumable, ResumeError, Reuse, Source, load};
+use crate::run::{Clock, Resumable, ResumeError, Reuse, Source, Survey, load};
 
 /// Resumes a run by its name.
 ///
@@ -45,7 +46,7 @@ pub(super) async fn resume(args: &ResumeArgs, printer: &mut Printer) -> Result<E
         return steer::unpause(&dir, args.session.json, printer).await;
     }
     let sets = args.sets.iter().map(|set| (set.name.clone(), set.value.clone())).collect();
-    take_up(&dir, sets, &args.session, printer).await
+    take_up(&dir, sets, None, &args.session, printer).await
 }
 
 /// Returns the newest run that can be gone on with; the newest of all when every one is over or being worked on.
@@ -61,32 +62,33 @@ fn latest(home: &Home) -> Result<RunDir, CommandError> {
     Ok(open.unwrap_or(newest))
 }
 
-/// Goes on with a run; `sets` replace values of its file on top of those that it began with.
+/// Goes on with a run; `sets` replace values of its file on top of those that it began with, and what `wish` names of
+/// its cases that are over is asked again.
 ///
 /// # Errors
 /// It is held by another process, complete, or cannot be taken up by this version.
 pub(super) async fn take_up(
     dir: &RunDir,
     sets: Vec<(String, String)>,
+    wish: Option<&Wish>,
     session: &Session,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
-    let lock = dir.lock().map_err(|error| {
-        CommandError::new(Exit::Usage, error.to_string())
-            .help("it is being worked on; `pipe show` tells how far it is")
-    })?;
+    let lock = locked(dir)?;
     let journal = dir.journal_path();
     let found = load(&journal).map_err(|error| unusable(&error))?;
-    if found.complete || found.cancelled {
+    if found.cancelled || (found.complete && wish.is_none()) {
         return over(dir, &found, session.json, printer);
     }
     let kept = Kept::read(&found.started)?;
+    let (earlier, latest) = (found.started.backends.clone(), found.latest);
     let file = PathBuf::from(&found.started.file);
     let mut source = found.source.clone();
     source.replace(&sets);
     let (mut loaded, changed) = match edited(&file, &found, &kept, &source)? {
         Edit::None(loaded) => (loaded, None),
         Edit::Outside(loaded, changed) => (loaded, Some(changed)),
+        Edit::Inside(_) if wish.is_some() => return Err(retry::edited(dir, &file)),
         Edit::Inside(loaded) => {
             drop(lock);
             let mut kept = kept;
@@ -94,60 +96,64 @@ pub(super) async fn take_up(
             return anew(dir, &file, loaded, kept, session, printer).await;
         }
         Edit::Gone(loaded) => {
-            printer.say(&format!("{} is gone; the run goes on with its own copy", file.display()));
+            gone(&file.display().to_string(), printer);
             (loaded, None)
         }
     };
-    for gone in &loaded.gone {
-        printer.say(&format!("{gone} is gone; the run goes on with its own copy"));
-    }
+    loaded.gone.iter().for_each(|file| gone(file, printer));
     let Some(mut plan) = loaded.plan.take() else {
         loaded.say(printer);
         printer.complain("   = help: the run waits: mend the file, or move it away to go on with the run's own copy");
         return pipeline::refuse(&file, &loaded, None, session.json, printer);
     };
     stdin::again(&mut plan, dir)?;
-    let survey = match pipeline::surveyed(&file, &loaded, &plan, session.json, printer)? {
-        Ok(survey) => survey,
-        Err(exit) => return Ok(exit),
+    let replay = found.replay(&plan).map_err(|error| unusable(&error))?;
+    // An input of which every case is admitted is not looked at any more.
+    let survey = match replay.state().source_ended {
+        true => None,
+        false => match pipeline::surveyed(&file, &loaded, &plan, session.json, printer)? {
+            Ok(survey) => Some(survey),
+            Err(exit) => return Ok(exit),
+        },
     };
+    let reopened = wish.map(|wish| wish.find(dir, &plan)).transpose()?;
+    if let Some(reopened) = reopened.as_ref().filter(|reopened| reopened.cases.is_empty()) {
+        return reopened.say_none(dir, session.json, printer);
+    }
     let output = Output::plan(&plan, kept.force, Some(dir), &place::home_here(), session.json, printer)?;
-    let earlier = found.started.backends.clone();
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
 
-    let clock = Clock::start(Some(found.latest));
+    let clock = Clock::start(Some(latest));
     let tally = engage::tally_of(&journal)?;
-    let replay = found.replay(&plan).map_err(|error| unusable(&error))?;
+    if reopened.is_some() {
+        output::owe(dir)?;
+    }
     let reuse = match &kept.reuse {
         Some(run) if !replay.state().source_ended => reused_again(dir, run, &plan, &earlier, printer)?,
         Some(_) | None => None,
     };
     let done = replay.state().cases.settled();
-    let total = survey.cases.max(replay.state().cases.admitted);
-    if let Some((cases, digest)) = kept.input
-        && digest != survey.digest
-    {
-        printer.say(&format!(
-            "the input was edited since this run began ({} then, {} now): cases that have not begun are read from it",
-            super::check::counted(cases, "case"),
-            grouped(survey.cases)
-        ));
+    let total = survey.as_ref().map_or(0, |survey| survey.cases).max(replay.state().cases.admitted);
+    if let Some(survey) = survey {
+        say_other_input(kept.input, &survey, printer);
     }
     let all = super::check::counted(total, "case");
     let cut_off = cut_off(replay.state().in_flight());
-    printer.say(&format!("resuming {}: {} of {all} done{cut_off}", dir.id, grouped(done)));
+    let resuming = || format!("resuming {}: {} of {all} done{cut_off}", dir.id, grouped(done));
+    let retrying = |found: &Found| format!("retrying {}: {}{cut_off}", dir.id, found.says());
+    printer.say(&reopened.as_ref().map_or_else(resuming, retrying));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
     let log = Sqlite::open(&journal, kept.durability()).map_err(|error| CommandError::journal(&error))?;
-    let resumed = RunResumed {
-        segment,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        backends: connected.iter().map(|one| one.resolved.clone()).collect(),
-        cases: plan.evidence.is_some().then_some(total),
-    };
-    let mut first = vec![Input::Resume(Box::new(resumed))];
+    let backends = connected.iter().map(|one| one.resolved.clone()).collect();
+    let cases = plan.evidence.is_some().then_some(total);
+    let resumed = RunResumed { segment, version: env!("CARGO_PKG_VERSION").to_owned(), backends, cases };
+    let mut first = vec![match reopened {
+        Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
+        None => Input::Resume(Box::new(resumed)),
+    }];
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
         printer.say(&tuned_line(&file, &changed, &sets));
@@ -165,13 +171,14 @@ pub(super) async fn take_up(
         })));
         first_texts = texts;
     }
+    let (dir, log) = (dir.clone(), Box::new(log));
     let engagement = Engagement {
         plan,
         connected,
         earlier: Some(earlier),
-        dir: dir.clone(),
+        dir,
         lock,
-        log: Box::new(log),
+        log,
         engine,
         first,
         first_texts,
@@ -183,6 +190,24 @@ pub(super) async fn take_up(
         clock,
     };
     engage::engage(engagement, printer).await
+}
+
+/// Takes the right to write to a run.
+fn locked(dir: &RunDir) -> Result<RunLock, CommandError> {
+    dir.lock().map_err(|error| {
+        CommandError::new(Exit::Usage, error.to_string())
+            .help("it is being worked on; `pipe show` tells how far it is")
+    })
+}
+
+/// Says when the input is not what it was when the run began.
+fn say_other_input(then: Option<(u64, Digest)>, now: &Survey, printer: &mut Printer) {
+    let Some((cases, _)) = then.filter(|(_, digest)| *digest != now.digest) else { return };
+    printer.say(&format!(
+        "the input was edited since this run began ({} then, {} now): cases that have not begun are read from it",
+        super::check::counted(cases, "case"),
+        grouped(now.cases)
+    ));
 }
 
 /// Says that nothing can follow; writes the results of a run that was killed right before.
@@ -202,6 +227,10 @@ fn over(dir: &RunDir, found: &Resumable, json: bool, printer: &mut Printer) -> R
     }
     let help = format!("`pipe run {} --reuse {}` takes over what it has", found.started.file, dir.id);
     Err(CommandError::new(Exit::Usage, format!("{} was cancelled, for good", dir.id)).help(help))
+}
+
+fn gone(file: &str, printer: &mut Printer) {
+    printer.say(&format!("{file} is gone; the run goes on with its own copy"));
 }
 
 /// Says how many calls the process before took along.

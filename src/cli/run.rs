@@ -61,7 +61,7 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
                     format!("`pipe resume {}` goes on with its own; --new starts a run with these", found.dir.id);
                 return Err(CommandError::new(Exit::Usage, message).help(help));
             }
-            return resume::take_up(&found.dir, Vec::new(), &args.session, printer).await;
+            return resume::take_up(&found.dir, Vec::new(), None, &args.session, printer).await;
         }
     }
     if args.resume {

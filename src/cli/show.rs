@@ -63,6 +63,9 @@ pub(super) fn show(args: &ShowArgs, home: &Home, printer: &mut Printer) -> Resul
     }
     if summary.cases.failed > 0 {
         printer.line(&format!("  failed     pipe show {run} --failed"))?;
+        if summary.status != RunStatus::Cancelled {
+            printer.line(&format!("  ask again  pipe retry {run}"))?;
+        }
     }
     printer.line(&format!("  kept in    {}", dir.path.display()))?;
     Ok(Exit::Done)

@@ -78,7 +78,7 @@ pub(super) fn show(
 }
 
 /// Takes a number, an item's id, and an id with `#` (or `/`) and the repeat; an item has a case in each cell.
-fn find(reader: &Reader, name: &str) -> Result<Vec<CaseRecord>, JournalError> {
+pub(super) fn find(reader: &Reader, name: &str) -> Result<Vec<CaseRecord>, JournalError> {
     if let Ok(number) = name.parse()
         && let Some(case) = reader.case(CaseNo(number))?
     {

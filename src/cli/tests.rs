@@ -70,6 +70,7 @@ fn a_run_is_shown_with_its_cases() {
 
               a case     pipe show last 0
               failed     pipe show last --failed
+              ask again  pipe retry last
               kept in    PROJECT/.pipe/runs/RUN
         "#]],
     );

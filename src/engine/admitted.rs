@@ -31,6 +31,7 @@ impl RunState {
             row: event.row,
             tasks: vec![TaskState::Open(BTreeMap::new()); plan.steps.len()],
             opened: BTreeMap::new(),
+            asked: BTreeMap::new(),
         };
         self.open.insert(event.case, case);
         Ok(())
@@ -52,6 +53,7 @@ impl RunState {
             row: Digest::of(b"{}"),
             tasks: vec![TaskState::Open(BTreeMap::new()); plan.cell(cell).steps.len()],
             opened: BTreeMap::new(),
+            asked: BTreeMap::new(),
         };
         self.open.insert(event.case, case);
         Ok(())

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::base::{AttemptNo, CaseNo, Digest, ItemId};
 use crate::event::{
-    Evaluation, FailureKind, Observation, Recorded, Report, RunOutcome, RunResumed, RunStarted, RunTuned, StopCause,
-    TaskAdopted,
+    CaseReopened, Evaluation, FailureKind, Observation, Recorded, Report, RunOutcome, RunResumed, RunStarted,
+    RunTuned, StopCause, TaskAdopted,
 };
 use crate::plan::{BackendIdx, Call, CellIdx, Ground, Place, Plan, StepIdx, Timeouts};
 
@@ -54,6 +54,8 @@ pub enum Input {
     Begin(Box<RunStarted>),
     /// A replayed run goes on: requests that were in flight are closed as interrupted.
     Resume(Box<RunResumed>),
+    /// The same, and cases that are over go on, as [`super::History::reopened`] says.
+    Retry(Box<RunResumed>, Vec<CaseReopened>),
     /// The plan's limits, results or descriptions are not those of before.
     Tune(Box<RunTuned>),
     /// Cases enter, in admission order.

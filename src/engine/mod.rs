@@ -22,6 +22,7 @@ mod frontier;
 mod halt;
 mod invariants;
 mod outcome;
+mod reopen;
 mod repeats;
 mod replay;
 mod retry;
@@ -39,6 +40,7 @@ pub use call::{
 pub use chain::chained;
 pub use clock::Clock;
 pub use evidence::Prefix;
+pub use reopen::{Again, History};
 pub use repeats::Repeats;
 pub use replay::Replay;
 pub use spent::SpentBy;

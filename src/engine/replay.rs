@@ -11,9 +11,10 @@ use super::state::{
     BackendState, CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState,
 };
 use super::step::{Engine, Options};
+use crate::base::{CaseNo, EachKey, StepName};
 use crate::event::{
-    Recorded, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapTask, SnapTaskState,
-    Snapshot,
+    CaseReopened, Recorded, SnapAsked, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened,
+    SnapTask, SnapTaskState, Snapshot,
 };
 use crate::plan::{Call, Plan, StepIdx};
 
@@ -66,16 +67,7 @@ impl RunState {
     /// Returns the state in the durable form.
     #[must_use]
     pub fn snapshot(&self, plan: &Plan) -> Snapshot {
-        let open = self.open.iter().map(|(&case, state)| SnapCase {
-            case,
-            item: state.item.clone(),
-            repeat: state.repeat,
-            matrix: plan.cell(state.cell).matrix.clone(),
-            closing: plan.is_closing(state.cell),
-            row: state.row,
-            tasks: snap_tasks(plan.cell(state.cell), state),
-            opened: snap_all_opened(plan.cell(state.cell), state),
-        });
+        let open = self.open.iter().map(|(&case, state)| snap_case(plan, case, state));
         let backends = plan.backends.iter().zip(&self.backends).map(|(plan, state)| SnapBackend {
             backend: plan.name.clone(),
             open_since: state.open_since,
@@ -125,34 +117,66 @@ impl RunState {
             state.backends[place] = BackendState { open_since, open_ms, takes_format };
         }
         for stored in snapshot.open {
-            let cell =
-                plan.find_cell(&stored.matrix).map(|cell| if stored.closing { plan.closing_of(cell) } else { cell });
-            let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", stored.case))?;
-            let of = plan.cell(cell);
-            let mut tasks = vec![TaskState::Open(BTreeMap::new()); of.steps.len()];
-            for SnapTask { step, state } in stored.tasks {
-                let StepIdx(place) = of.find_step(&step).ok_or_else(|| format!("the plan has no step {step}"))?;
-                tasks[place] = restore_task(state)?;
-            }
-            let mut opened = BTreeMap::new();
-            for SnapOpened { step, elements } in stored.opened {
-                let place = of.find_step(&step).ok_or_else(|| format!("the plan has no step {step}"))?;
-                let elements = elements.map(|elements| elements.into_iter().map(restore_element).collect());
-                opened.insert(place, Opened { elements: elements.transpose()? });
-            }
-            let case = CaseState { item: stored.item, repeat: stored.repeat, cell, row: stored.row, tasks, opened };
-            state.open.insert(stored.case, case);
+            let (number, case) = restore_case(plan, stored)?;
+            state.open.insert(number, case);
         }
         Ok(state)
     }
+
+    /// Takes in that a case goes on that was over.
+    pub(super) fn reopen(&mut self, plan: &Plan, event: &CaseReopened) -> Result<(), String> {
+        let (number, case) = restore_case(plan, event.now.clone())?;
+        if number.0 >= self.cases.admitted || self.open.contains_key(&number) {
+            return Err(format!("case {number} is not over"));
+        }
+        self.cases.reopen(event.was);
+        self.open.insert(number, case);
+        Ok(())
+    }
 }
 
-fn snap_tasks(plan: &Plan, state: &CaseState) -> Vec<SnapTask> {
-    state.tasks.iter().enumerate().filter_map(|(step, task)| snap_task(plan, step, task)).collect()
+fn snap_case(plan: &Plan, case: CaseNo, state: &CaseState) -> SnapCase {
+    let of = plan.cell(state.cell);
+    let asked = |(&(step, ref each, call), &attempts): (&(StepIdx, Option<EachKey>, Call), &u32)| SnapAsked {
+        step: of.step(step).name.clone(),
+        each: each.clone(),
+        call: call.path(),
+        attempts,
+    };
+    SnapCase {
+        case,
+        item: state.item.clone(),
+        repeat: state.repeat,
+        matrix: of.matrix.clone(),
+        closing: plan.is_closing(state.cell),
+        row: state.row,
+        tasks: state.tasks.iter().enumerate().filter_map(|(step, task)| snap_task(of, step, task)).collect(),
+        opened: state.opened.iter().map(|(&step, opened)| snap_opened(of, step, opened)).collect(),
+        asked: state.asked.iter().map(asked).collect(),
+    }
 }
 
-fn snap_all_opened(plan: &Plan, state: &CaseState) -> Vec<SnapOpened> {
-    state.opened.iter().map(|(&step, opened)| snap_opened(plan, step, opened)).collect()
+fn restore_case(plan: &Plan, stored: SnapCase) -> Result<(CaseNo, CaseState), String> {
+    let cell = plan.find_cell(&stored.matrix).map(|cell| if stored.closing { plan.closing_of(cell) } else { cell });
+    let cell = cell.ok_or_else(|| format!("the plan has no cell for case {}", stored.case))?;
+    let of = plan.cell(cell);
+    let find = |step: &StepName| of.find_step(step).ok_or_else(|| format!("the plan has no step {step}"));
+    let mut tasks = vec![TaskState::Open(BTreeMap::new()); of.steps.len()];
+    for SnapTask { step, state } in stored.tasks {
+        tasks[find(&step)?.0] = restore_task(state)?;
+    }
+    let mut opened = BTreeMap::new();
+    for SnapOpened { step, elements } in stored.opened {
+        let elements = elements.map(|elements| elements.into_iter().map(restore_element).collect());
+        opened.insert(find(&step)?, Opened { elements: elements.transpose()? });
+    }
+    let mut asked = BTreeMap::new();
+    for SnapAsked { step, each, call, attempts } in stored.asked {
+        let call = Call::parse(&call).ok_or_else(|| format!("unknown call {call}"))?;
+        asked.insert((find(&step)?, each, call), attempts);
+    }
+    let case = CaseState { item: stored.item, repeat: stored.repeat, cell, row: stored.row, tasks, opened, asked };
+    Ok((stored.case, case))
 }
 
 fn snap_task(plan: &Plan, step: usize, task: &TaskState) -> Option<SnapTask> {

@@ -65,6 +65,8 @@ pub struct CaseState {
     pub tasks: Vec<TaskState>,
     /// Steps whose condition holds and whose elements are known; only those that have either.
     pub opened: BTreeMap<StepIdx, Opened>,
+    /// The latest request of calls of which nothing else is kept, in a case that was reopened.
+    pub asked: BTreeMap<(StepIdx, Option<EachKey>, Call), u32>,
 }
 
 /// A step whose condition holds.
@@ -264,6 +266,7 @@ impl RunState {
                 }
                 None => Err(format!("case {} is not open", event.case)),
             },
+            Event::CaseReopened(event) => self.reopen(plan, event),
             Event::CapacityChanged(event) => {
                 let place = plan.backends.iter().position(|backend| backend.name == event.backend);
                 match place {
@@ -378,9 +381,10 @@ impl RunState {
         let backend = plan.backends.iter().position(|backend| backend.name == event.backend);
         let backend = backend.ok_or_else(|| format!("the plan has no backend {}", event.backend))?;
         let open_ms_before = self.still_ms(backend, at);
+        let asked = self.open.get(&event.id.case).map_or(0, |case| case.asked_before(plan, &event.id));
         let (call, calls) = self.task(plan, &event.id)?;
         let state = calls.entry(call).or_insert_with(|| CallState {
-            attempts: 0,
+            attempts: asked,
             charged: 0,
             first: at,
             open_ms_before,

@@ -9,8 +9,8 @@ use super::frontier;
 use super::state::{CallPhase, RunState};
 use crate::base::{AttemptNo, CaseNo, Millis, Timestamp};
 use crate::event::{
-    AttemptId, AttemptStarted, CaseAdmitted, DrainStage, Event, FailureKind, Recorded, RunEnded, RunOutcome,
-    SourceEnded, Stage, StopCause, TimeoutPhase,
+    AttemptId, AttemptStarted, CaseAdmitted, CaseReopened, DrainStage, Event, FailureKind, Recorded, RunEnded,
+    RunOutcome, RunResumed, SourceEnded, Stage, StopCause, TimeoutPhase,
 };
 use crate::plan::{BackendIdx, Ground, Place, Plan, StepIdx, StepKind};
 
@@ -60,7 +60,8 @@ impl Engine {
         let mut step = Step::default();
         match input {
             Input::Begin(begun) => self.record(&mut step, Event::RunStarted(*begun)),
-            Input::Resume(resumed) => self.resume(&mut step, Event::RunResumed(*resumed)),
+            Input::Resume(resumed) => self.resume(&mut step, *resumed, Vec::new()),
+            Input::Retry(resumed, cases) => self.resume(&mut step, *resumed, cases),
             Input::Tune(tuned) => self.record(&mut step, Event::RunTuned(*tuned)),
             Input::Offer(cases) => cases.into_iter().for_each(|case| self.admit(&mut step, case)),
             Input::SourceEnded => {
@@ -163,8 +164,8 @@ impl Engine {
         self.advance(step, case);
     }
 
-    fn resume(&mut self, step: &mut Step, event: Event) {
-        self.record(step, event);
+    fn resume(&mut self, step: &mut Step, resumed: RunResumed, reopened: Vec<CaseReopened>) {
+        self.record(step, Event::RunResumed(resumed));
         self.repeated_before(step);
         for (lane, state) in self.flow.lanes.iter_mut().zip(&self.state.backends) {
             lane.trials = state.open_since.map(|_| super::breaker::Trials::new(self.now));
@@ -173,6 +174,9 @@ impl Engine {
             self.state.open.iter().flat_map(|(&case, state)| tickets(case, state)).collect();
         for ticket in interrupted {
             self.interrupt(step, ticket);
+        }
+        for case in reopened {
+            self.record(step, Event::CaseReopened(case));
         }
         let cases: Vec<CaseNo> = self.state.open.keys().copied().collect();
         cases.into_iter().for_each(|case| self.advance(step, case));
@@ -279,7 +283,7 @@ impl Engine {
     }
 
     fn start(&mut self, step: &mut Step, backend: BackendIdx, key: Key) {
-        let sent = self.state.call(key).map_or(0, |call| call.attempts);
+        let sent = self.state.call(key).map_or_else(|| self.asked_before(key), |call| call.attempts);
         let ticket = Ticket { key, attempt: AttemptNo(sent + 1) };
         let place = self.place(key, backend);
         let id = self.id(ticket);
@@ -298,6 +302,12 @@ impl Engine {
         }
         let timeouts = self.limits(key).timeouts;
         step.effects.push(Effect::StartCall(Box::new(StartCall { ticket, place, backend, timeouts })));
+    }
+
+    /// Returns the number of the latest request for a call before its case was reopened.
+    fn asked_before(&self, key: Key) -> u32 {
+        let reopened = self.state.open.get(&key.case).filter(|case| !case.asked.is_empty());
+        reopened.map_or(0, |case| case.asked_before(&self.plan, &self.id(Ticket { key, attempt: AttemptNo(1) })))
     }
 
     fn place(&self, key: Key, backend: BackendIdx) -> Place {

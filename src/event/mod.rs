@@ -9,6 +9,7 @@ mod evidence;
 mod failure;
 mod flow;
 mod outcome;
+mod reopened;
 mod snapshot;
 
 pub use aggregate::{ALL_CASES, CellClosing, CountTable, CountedRow, MeanOf, Method, Ranked, Standing, Without};
@@ -23,6 +24,7 @@ pub use outcome::{
     Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Outcome, Report, RunOutcome, StopCause,
     StopReached, TaskOutput, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
 };
+pub use reopened::{CaseReopened, SnapAsked};
 pub use snapshot::{
     SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapSpent, SnapTask, SnapTaskState,
     Snapshot,
@@ -87,6 +89,8 @@ codec! {
         "task_adopted" => TaskAdopted(TaskAdopted),
         /// A case is over.
         "case_settled" => CaseSettled(CaseSettled),
+        /// A case that is over goes on: what failed in it is asked again.
+        "case_reopened" => CaseReopened(CaseReopened),
         /// What a backend can take changed.
         "capacity_changed" => CapacityChanged(CapacityChanged),
         /// An item has been repeated enough in a cell.
@@ -414,6 +418,7 @@ impl Event {
             Self::TaskSettled(event) => Some(event.case),
             Self::TaskAdopted(event) => Some(event.task.case),
             Self::CaseSettled(event) => Some(event.case),
+            Self::CaseReopened(event) => Some(event.now.case),
             Self::RunStarted(_)
             | Self::RunResumed(_)
             | Self::RunTuned(_)

@@ -294,6 +294,16 @@ impl CaseCounts {
             CaseStatus::Failed => self.failed += 1,
         }
     }
+
+    /// Counts one that was over and goes on.
+    pub const fn reopen(&mut self, was: CaseStatus) {
+        let count = match was {
+            CaseStatus::Ok => &mut self.ok,
+            CaseStatus::Unscored => &mut self.unscored,
+            CaseStatus::Failed => &mut self.failed,
+        };
+        *count = count.saturating_sub(1);
+    }
 }
 
 /// How a process left a run.

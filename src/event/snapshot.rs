@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, CaseCounts, Failure, SnapPrefix, SnapRepeats, TaskSettled, Usage};
+use super::{Answer, CaseCounts, Failure, SnapAsked, SnapPrefix, SnapRepeats, TaskSettled, Usage};
 use crate::base::{
     ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, StepName, Timestamp,
 };
@@ -90,6 +90,9 @@ pub struct SnapCase {
     /// Its steps whose condition holds or whose elements are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opened: Vec<SnapOpened>,
+    /// Requests for calls of which nothing else is kept, in a case that was reopened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<SnapAsked>,
 }
 
 /// A step whose condition holds.

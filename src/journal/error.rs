@@ -152,15 +152,13 @@ impl Place {
     /// Returns what the owner of the run can do.
     fn remedy(&self) -> String {
         match self {
-            Self::Event(EventSeq(seq)) if *seq > 1 => {
-                format!("events 1 to {} are readable; restore the file from a copy, or start a new run", seq - 1)
+            // Without its first event nobody knows what the run is made of.
+            Self::Meta | Self::Event(EventSeq(1)) => "restore the file from a copy, or start a new run".to_owned(),
+            Self::Checkpoint(_) => {
+                "nothing is lost: `pipe journal repair`, then `pipe resume`, reads the events instead".to_owned()
             }
-            Self::Checkpoint(seq) => format!(
-                "nothing is lost: `delete from checkpoints where seq = {seq}` in any SQLite shell, then `pipe resume` \
-                 reads the events instead"
-            ),
-            Self::File | Self::Meta | Self::Event(_) | Self::Text(_) | Self::Case(_) => {
-                "restore the file from a copy, or start a new run".to_owned()
+            Self::File | Self::Event(_) | Self::Text(_) | Self::Case(_) => {
+                "`pipe journal repair` keeps what holds, and `pipe resume` asks the rest again".to_owned()
             }
         }
     }

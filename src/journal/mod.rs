@@ -2,17 +2,20 @@
 //! Reads: `Event`, `Snapshot`. Gives: the [`EventLog`] port (a file, or memory), the [`Writer`] thread, [`Reader`]s,
 //! run folders with their lock
 //! and the orders that other processes leave there. Never: decisions about tasks.
-//! Start at [`EventLog`] and [`Writer`]; the file's layout is `schema.sql`.
+//! Start at [`EventLog`] and [`Writer`]; the file's layout is `schema.sql` and `views.sql`.
 
 mod control;
 mod error;
 mod home;
 mod lock;
 mod memory;
+mod query;
 mod reader;
 mod recent;
 mod records;
+mod rewrite;
 mod run_dir;
+mod salvage;
 mod schema;
 mod sqlite;
 mod utc;
@@ -31,9 +34,12 @@ pub use error::{JournalError, Place};
 pub use home::{Home, HomeError};
 pub use lock::{LockError, RunLock};
 pub use memory::Memory;
+pub use query::{Cell, Query, QueryError};
 pub use reader::{Adoption, AttemptRecord, CaseRecord, Meta, Reader};
 pub use records::EventPage;
+pub use rewrite::{compact, replace};
 pub use run_dir::RunDir;
+pub use salvage::{Found, Salvage};
 pub use sqlite::{Durability, Sqlite};
 pub use writer::{Committed, Writer};
 

@@ -225,7 +225,7 @@ impl Reader {
             None => (EventSeq(0), CaseCounts::default()),
         };
         let query = format!(
-            "select {COLUMNS} from events where seq > ?1 and kind in ('case_admitted', 'case_settled')
+            "select {COLUMNS} from events where seq > ?1 and kind in ('case_admitted', 'case_settled', 'case_reopened')
              order by seq limit {PAGE}"
         );
         let mut last = seq;
@@ -237,6 +237,8 @@ impl Reader {
                 let recorded = stored.decode(&self.path)?;
                 if matches!(recorded.event, Event::CaseAdmitted(_)) {
                     counts.admitted += 1;
+                } else if let Event::CaseReopened(reopened) = &recorded.event {
+                    counts.reopen(reopened.was);
                 } else if let Event::CaseSettled(settled) = recorded.event
                     // What closes a cell is numbered after all cases, and is none.
                     && settled.case.0 < counts.admitted
@@ -359,7 +361,45 @@ impl Reader {
                 record.tasks.push(task);
             }
             (Event::CaseSettled(settled), Some(record)) => record.settled = Some(settled),
+            (Event::CaseReopened(reopened), Some(record)) => {
+                let holds = |step: &StepName| reopened.former.iter().all(|task| task.step != *step);
+                record.tasks.retain(|task| holds(&task.step));
+                record.adopted.retain(|adoption| holds(&adoption.step));
+                record.settled = None;
+            }
             (other, Some(_)) => return Err(damaged(&format!("{} is no part of a result", other.kind()))),
+        }
+        Ok(())
+    }
+
+    /// Returns the numbers of the cases in which a task failed at some time, is unscored, or was let off by `on_error`.
+    /// Cost: a look at every settled task.
+    ///
+    /// # Errors
+    /// Trouble of the store.
+    pub fn cases_amiss(&self) -> Result<Vec<CaseNo>, JournalError> {
+        let query = format!(
+            "select distinct case_no from events
+             where part = {RESULTS} and kind in ('task_settled', 'task_adopted')
+             and (json_extract(body, '$.status') in ('failed', 'unscored') or json_extract(body, '$.because') = 'on_error'
+                  or json_type(body, '$.output.each') is not null)
+             order by case_no"
+        );
+        let failed = |source| JournalError::store(&self.path, "read", source);
+        let mut statement = self.connection.prepare_cached(&query).map_err(failed)?;
+        let numbers = statement.query_map([], |row| row.get::<_, i64>(0)).map_err(failed)?;
+        numbers.map(|number| number.map(|number| CaseNo(number.cast_unsigned())).map_err(failed)).collect()
+    }
+
+    /// Calls `visit` for every event of one case, in order. Cost: its own rows.
+    ///
+    /// # Errors
+    /// Damage, trouble of the store, whatever `visit` returns.
+    pub fn events_of(&self, case: CaseNo, visit: &mut EventVisit<'_>) -> Result<(), JournalError> {
+        let query = format!("select {COLUMNS} from events where part in (0, 1, 2) and case_no = ?1 order by seq");
+        for stored in self.store().page(&query, [case.0.cast_signed()])? {
+            let seq = stored.seq;
+            visit(seq, stored.decode(&self.path)?)?;
         }
         Ok(())
     }

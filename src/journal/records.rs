@@ -69,7 +69,8 @@ const fn part(event: &Event) -> i64 {
         | Event::CellClosing(_)
         | Event::TaskSettled(_)
         | Event::TaskAdopted(_)
-        | Event::CaseSettled(_) => RESULTS,
+        | Event::CaseSettled(_)
+        | Event::CaseReopened(_) => RESULTS,
         Event::RunStarted(_)
         | Event::RunResumed(_)
         | Event::RunTuned(_)

@@ -9,8 +9,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::sqlite::Durability;
 use super::{JournalError, Meta, Place};
+use crate::base::Digest;
 use crate::event::{FORMAT, OLDEST_FORMAT};
 
+/// What people read in it.
+const VIEWS: &str = include_str!("views.sql");
 /// Marks the file as ours in its header (`file journal.db` shows it): the letters `pipe`.
 const APPLICATION_ID: i32 = 0x7069_7065;
 /// Before 3.51.3 two connections that checkpoint and write together can lose a commit.
@@ -32,8 +35,10 @@ pub(super) fn create(path: &Path, durability: Durability) -> Result<Connection, 
     let failed = |source| JournalError::store(path, "lay out", source);
     let transaction = connection.unchecked_transaction().map_err(failed)?;
     transaction.execute_batch(include_str!("schema.sql")).map_err(failed)?;
+    transaction.execute_batch(VIEWS).map_err(failed)?;
     let format = FORMAT.to_string();
-    for (key, value) in [("format", format.as_str()), ("version", env!("CARGO_PKG_VERSION"))] {
+    let views = views();
+    for (key, value) in [("format", format.as_str()), ("version", env!("CARGO_PKG_VERSION")), ("views", &views)] {
         transaction.execute("insert into meta (key, value) values (?1, ?2)", [key, value]).map_err(failed)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
@@ -48,7 +53,35 @@ pub(super) fn create(path: &Path, durability: Durability) -> Result<Connection, 
 pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, JournalError> {
     // Looked at before the first setting is written: a file that is not ours is left as it is.
     drop(open_to_read(path)?);
-    connect_to_write(path, durability.synchronous())
+    let connection = connect_to_write(path, durability.synchronous())?;
+    renew_views(&connection, path)?;
+    Ok(connection)
+}
+
+/// Names the views of this version.
+fn views() -> String {
+    Digest::of(VIEWS.as_bytes()).to_string()
+}
+
+/// Makes the views again where another version made them: what they show follows from events alone.
+fn renew_views(connection: &Connection, path: &Path) -> Result<(), JournalError> {
+    let failed = |source| JournalError::store(path, "renew the views of", source);
+    let made: Option<String> = connection
+        .query_row("select value from meta where key = 'views'", [], |row| row.get(0))
+        .optional()
+        .map_err(failed)?;
+    if made.as_deref() == Some(views().as_str()) {
+        return Ok(());
+    }
+    let transaction = connection.unchecked_transaction().map_err(failed)?;
+    for view in VIEWS.lines().filter_map(|line| line.strip_prefix("create view ")?.strip_suffix(" as")) {
+        transaction.execute_batch(&format!("drop view if exists {view}")).map_err(failed)?;
+    }
+    transaction.execute_batch(VIEWS).map_err(failed)?;
+    let remember = "insert into meta (key, value) values ('views', ?1)
+                    on conflict (key) do update set value = excluded.value";
+    transaction.execute(remember, [views()]).map_err(failed)?;
+    transaction.commit().map_err(failed)
 }
 
 /// Opens an existing file for reading only, beside a writer or not.
@@ -59,6 +92,20 @@ pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Meta), JournalErr
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let meta = read_meta(&connection, path)?;
     Ok((connection, meta))
+}
+
+/// Opens a file for reading what can be read of it: no version is asked for, and pages that the header speaks of may be
+/// missing.
+pub(super) fn open_damaged(path: &Path) -> Result<Connection, JournalError> {
+    if !path.exists() {
+        return Err(JournalError::Missing { path: path.to_owned() });
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let failed = |source| JournalError::store(path, "read", source);
+    // Without it the store refuses a file that was cut.
+    connection.pragma_update(None, "writable_schema", true).map_err(failed)?;
+    connection.query_row("select count(*) from sqlite_schema", [], |_| Ok(())).map_err(failed)?;
+    Ok(connection)
 }
 
 fn connect_to_write(path: &Path, synchronous: &str) -> Result<Connection, JournalError> {

@@ -11,7 +11,7 @@ use super::wrap::{columns, cut};
 use super::{StepSummary, StepTally, grouped};
 use crate::base::{CaseNo, StepName, TokenCount};
 use crate::event::{
-    Because, CaseAdmitted, CaseCounts, CaseSettled, CellClosing, TaskOutput, TaskSettled, TaskStatus,
+    Because, CaseAdmitted, CaseCounts, CaseReopened, CaseSettled, CellClosing, TaskOutput, TaskSettled, TaskStatus,
 };
 
 /// Most cells that are written for people.
@@ -105,6 +105,22 @@ impl Cells {
         let Some(place) = self.open.remove(&settled.case).filter(|_| counts) else { return };
         if let Some((_, cell)) = self.cells.get_index_mut(place) {
             cell.cases.settle(settled.status);
+        }
+    }
+
+    /// Takes in that a case of a cell goes on that was over.
+    pub(super) fn reopen(&mut self, reopened: &CaseReopened) {
+        let Some((place, _, cell)) = self.cells.get_full_mut(&Value::Object(reopened.now.matrix.clone()).to_string())
+        else {
+            return;
+        };
+        self.open.insert(reopened.now.case, place);
+        cell.cases.reopen(reopened.was);
+        for task in &reopened.former {
+            if let Some((count, TokenCount(less))) = cell.output.as_mut().zip(task.usage.output) {
+                *count = count.saturating_sub(less);
+            }
+            cell.steps.entry(task.step.clone()).or_default().take_back(task);
         }
     }
 

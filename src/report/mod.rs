@@ -12,6 +12,7 @@ mod results;
 mod summary;
 mod summary_text;
 mod table;
+mod taken_back;
 mod tally;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -54,6 +54,9 @@ pub struct Summary {
     /// What they cost; none where no price is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// How often a case that was over went on, by `pipe retry`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reopened: u64,
     /// Tasks adopted instead of asked, by the run that they come from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reused: Vec<Reused>,
@@ -289,6 +292,7 @@ impl Tally {
             answered: self.answered,
             retries: self.retries,
             failures: named(&self.failures, FailureKind::word),
+            reopened: self.reopened,
             given_up: named(&self.given_up, FailureKind::word),
             first_given_up: self.first_given_up.clone(),
             cut: self.cut,

@@ -68,6 +68,10 @@ pub fn text(summary: &Summary, width: usize) -> String {
     if !summary.cells.is_empty() {
         rows.lines.extend(super::cells::table(&summary.cells, width));
     }
+    if summary.reopened > 0 {
+        let verb = if summary.reopened == 1 { "was" } else { "were" };
+        rows.add("retried", &format!("{} {verb} gone on with after the end", counted(summary.reopened, "case")));
+    }
     for reused in &summary.reused {
         rows.add("reused", &format!("{} of {}", counted(reused.tasks, "task"), reused.run));
     }

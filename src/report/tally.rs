@@ -31,6 +31,8 @@ pub struct Tally {
     pub after_stop: u64,
     /// How many cases there are, once the source has ended.
     pub total: Option<u64>,
+    /// How often a case that was over went on.
+    pub reopened: u64,
     /// Tasks adopted, by the run that they come from.
     pub reused: IndexMap<RunId, u64>,
     /// Requests sent.
@@ -45,6 +47,8 @@ pub struct Tally {
     pub given_up: Categories<FailureKind>,
     /// The first of them: case, step and what happened.
     pub first_given_up: Option<String>,
+    /// Whose it was.
+    pub(super) first_given_up_of: Option<(CaseNo, StepName)>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
     /// Requests that left the oldest turns of their dialogue out.
@@ -192,6 +196,7 @@ impl Tally {
                 }
                 self.cells.settle_case(settled, counts);
             }
+            Event::CaseReopened(reopened) => self.reopen(reopened),
             Event::RunPaused(_) => self.paused = true,
             Event::RunUnpaused(_) => self.paused = false,
             Event::WindowTrimmed(_) => self.trimmed += 1,
@@ -279,10 +284,13 @@ impl Tally {
         self.over_all.settle(settled);
         if let Some(failure) = settled.failure.as_ref().filter(|_| settled.because.is_none()) {
             self.given_up.add(failure.kind);
-            self.first_given_up.get_or_insert_with(|| match self.over_all.has(settled.case) {
-                true => format!("over all cases, {}", failure.detail),
-                false => format!("case {}, {}: {}", settled.case, settled.step, failure.detail),
-            });
+            if self.first_given_up.is_none() {
+                self.first_given_up = Some(match self.over_all.has(settled.case) {
+                    true => format!("over all cases, {}", failure.detail),
+                    false => format!("case {}, {}: {}", settled.case, settled.step, failure.detail),
+                });
+                self.first_given_up_of = Some((settled.case, settled.step.clone()));
+            }
         }
     }
 }
@@ -339,28 +347,34 @@ impl JudgeTally {
         }
     }
 
-    /// Counts what each member of a panel says for itself: the mean of its scores, or the option of most of its votes.
     fn add_panel(&mut self, judgement: &Judgement) {
-        let mut members: IndexMap<&ActorName, (Moments, Categories)> = IndexMap::new();
-        for vote in &judgement.votes {
-            let Some(by) = &vote.by else { return };
-            let (scores, names) = members.entry(by).or_default();
-            match &vote.verdict {
-                Verdict::Score(score) => scores.add(*score),
-                other => {
-                    if let Some(words) = verdict_words(other) {
-                        names.add(words);
-                    }
+        if let Some((numbers, names)) = of_panel(judgement) {
+            self.agreement.add_numbers(&numbers);
+            self.agreement.add_names(&names);
+        }
+    }
+}
+
+/// Returns what each member of a panel says for itself: the mean of its scores, or the option of most of its votes;
+/// none without a panel.
+pub(super) fn of_panel(judgement: &Judgement) -> Option<(Vec<f64>, Vec<String>)> {
+    let mut members: IndexMap<&ActorName, (Moments, Categories)> = IndexMap::new();
+    for vote in &judgement.votes {
+        let (scores, names) = members.entry(vote.by.as_ref()?).or_default();
+        match &vote.verdict {
+            Verdict::Score(score) => scores.add(*score),
+            other => {
+                if let Some(words) = verdict_words(other) {
+                    names.add(words);
                 }
             }
         }
-        let scores = members.values().filter_map(|(scores, _)| Some(scores.mean_95()?.point));
-        self.agreement.add_numbers(&scores.collect::<Vec<f64>>());
-        let names = members.values().filter_map(|(_, names)| match names.ranked().as_slice() {
-            [(name, _)] => Some(name.clone()),
-            [(name, most), (_, next), ..] if most > next => Some(name.clone()),
-            _ => None,
-        });
-        self.agreement.add_names(&names.collect::<Vec<String>>());
     }
+    let scores = members.values().filter_map(|(scores, _)| Some(scores.mean_95()?.point));
+    let names = members.values().filter_map(|(_, names)| match names.ranked().as_slice() {
+        [(name, _)] => Some(name.clone()),
+        [(name, most), (_, next), ..] if most > next => Some(name.clone()),
+        _ => None,
+    });
+    Some((scores.collect(), names.collect()))
 }

@@ -180,6 +180,9 @@ impl Watch {
                 let admitted = self.open.remove(&settled.case).map(|case| case.admitted);
                 keep(&mut self.settled, SettledCase { case: settled.case, admitted, status: settled.status });
             }
+            Event::CaseReopened(reopened) => {
+                self.open.insert(reopened.now.case, OpenCase { admitted: reopened.admitted(), latest: None });
+            }
             Event::CapacityChanged(changed) => match changed.change {
                 Capacity::BreakerOpened => self.lanes.entry(changed.backend.clone()).or_default().broken = true,
                 Capacity::BreakerClosed => self.lanes.entry(changed.backend.clone()).or_default().broken = false,

@@ -69,6 +69,13 @@ impl Intake {
         Ok(Self { cases })
     }
 
+    /// Returns an input that has no more cases: of a run whose cases are all admitted.
+    #[must_use]
+    pub fn over() -> Self {
+        let (_, cases) = mpsc::channel(1);
+        Self { cases }
+    }
+
     /// Returns the next case; none when there are no more.
     ///
     /// # Cancel safety

@@ -11,7 +11,9 @@ mod intake;
 mod items;
 mod live;
 mod orders;
+mod repair;
 mod resume;
+mod retry;
 mod reuse;
 mod texts;
 
@@ -22,6 +24,8 @@ pub use intake::{Intake, IntakeError, Read};
 pub use items::{ItemProblem, Survey, survey};
 pub use live::Live;
 pub use orders::{Retune, Retuned, listen};
+pub use repair::{Checked, RepairError, Repaired, beginning, check, repair};
 pub use resume::{Resumable, ResumeError, Source, load, source_of};
+pub use retry::{Reopened, reopened};
 pub use reuse::{Adopted, Forecast, Reuse, first_row, forecast};
 pub use texts::TextCache;

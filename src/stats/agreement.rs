@@ -61,6 +61,30 @@ impl Agreement {
         self.numbers.squares += squares;
     }
 
+    /// Counts one unit less that was judged by names, of those that were counted; exact but for rounding.
+    pub fn remove_names(&mut self, names: &[String]) {
+        let mut unit = Self::default();
+        unit.add_names(names);
+        for (name, here) in unit.names.counts {
+            if let Some(count) = self.names.counts.get_mut(&name) {
+                *count = count.saturating_sub(here);
+            }
+        }
+        self.names.counts.retain(|_, count| *count > 0);
+        self.names.agreed -= unit.names.agreed;
+        self.names.values = self.names.values.saturating_sub(unit.names.values);
+    }
+
+    /// Counts one unit less that was judged by numbers, of those that were counted; exact but for rounding.
+    pub fn remove_numbers(&mut self, numbers: &[f64]) {
+        let mut unit = Self::default();
+        unit.add_numbers(numbers);
+        self.numbers.values = self.numbers.values.saturating_sub(unit.numbers.values);
+        self.numbers.sum -= unit.numbers.sum;
+        self.numbers.squares -= unit.numbers.squares;
+        self.numbers.within -= unit.numbers.within;
+    }
+
     /// Returns alpha; none without two values for the same unit, or when all values are the same.
     #[must_use]
     pub fn alpha(&self) -> Option<f64> {
@@ -111,6 +135,30 @@ mod tests {
         }
         let rounded = |agreement: &Agreement| format!("{:.3}", agreement.alpha().expect("there is variation"));
         assert_eq!((rounded(&names).as_str(), rounded(&numbers).as_str()), ("0.743", "0.849"));
+    }
+
+    #[test]
+    fn what_is_removed_leaves_the_others() {
+        let (mut all, mut others) = (Agreement::default(), Agreement::default());
+        let named = |unit: &[u32]| unit.iter().map(u32::to_string).collect::<Vec<_>>();
+        let numbered = |unit: &[u32]| unit.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
+        for (place, unit) in units().iter().enumerate() {
+            all.add_names(&named(unit));
+            all.add_numbers(&numbered(unit));
+            if place % 3 > 0 {
+                others.add_names(&named(unit));
+                others.add_numbers(&numbered(unit));
+            }
+        }
+        for unit in units().iter().step_by(3) {
+            all.remove_names(&named(unit));
+            all.remove_numbers(&numbered(unit));
+        }
+        let alphas = |agreement: &Agreement| {
+            (agreement.names.alpha().expect("some"), agreement.numbers.alpha().expect("some"))
+        };
+        let ((one, two), (three, four)) = (alphas(&all), alphas(&others));
+        assert!((one - three).abs() + (two - four).abs() < 1e-9, "{one} {three} {two} {four}");
     }
 
     #[test]

@@ -18,6 +18,15 @@ impl<K: Ord + Clone> Categories<K> {
         *self.0.entry(name).or_default() += 1;
     }
 
+    /// Counts one less, of what was counted.
+    pub fn remove(&mut self, name: &K) {
+        match self.0.get_mut(name) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => drop(self.0.remove(name)),
+            None => {}
+        }
+    }
+
     /// Returns how often a name came.
     #[must_use]
     pub fn count(&self, name: &K) -> u64 {
@@ -63,5 +72,7 @@ mod tests {
         }
         assert_eq!(votes.ranked(), [("con", 2), ("pro", 2), ("tie", 1)]);
         assert_eq!((votes.total(), votes.count(&"pro"), votes.count(&"other")), (5, 2, 0));
+        ["tie", "con", "other"].iter().for_each(|name| votes.remove(name));
+        assert_eq!(votes.ranked(), [("pro", 2), ("con", 1)]);
     }
 }

@@ -44,6 +44,18 @@ impl Moments {
         self.squares += before * (number - self.mean);
     }
 
+    /// Counts one number less, of those that were counted; exact but for rounding.
+    pub fn remove(&mut self, number: f64) {
+        if self.count < 2 {
+            *self = Self::default();
+            return;
+        }
+        self.count -= 1;
+        let after = number - self.mean;
+        self.mean -= after / exact(self.count);
+        self.squares = (self.squares - after * (number - self.mean)).max(0.0);
+    }
+
     /// Returns how many numbers there are.
     #[must_use]
     pub const fn count(&self) -> u64 {
@@ -103,6 +115,27 @@ mod tests {
         check(&[3.0, 3.0, 3.0], "3.000 [3.000, 3.000]");
         // By hand: mean 3, deviation sqrt(2.5), t = 2.776 for 4 degrees, half = 2.776 × 1.5811 / sqrt(5) = 1.963.
         check(&[1.0, 2.0, 3.0, 4.0, 5.0], "3.000 [1.037, 4.963]");
+    }
+
+    #[test]
+    fn what_is_removed_leaves_the_others() {
+        let (mut all, mut others) = (Moments::default(), Moments::default());
+        for (place, number) in [4.0, 1.5, 9.25, 4.0, -3.0].into_iter().enumerate() {
+            all.add(number);
+            if place % 2 == 0 {
+                others.add(number);
+            }
+        }
+        all.remove(1.5);
+        all.remove(4.0);
+        let (all, others) = (all.mean_95().expect("three"), others.mean_95().expect("three"));
+        let apart = (all.point - others.point).abs()
+            + (all.deviation.zip(others.deviation)).map_or(1.0, |(a, b)| (a - b).abs());
+        assert!(apart < 1e-9, "{all:?} {others:?}");
+        let mut one = Moments::default();
+        one.add(2.0);
+        one.remove(2.0);
+        assert_eq!(one, Moments::default());
     }
 
     #[test]

@@ -64,7 +64,7 @@ class Audit:
         handle = getattr(self, f"on_{kind}", None)
         if handle is not None:
             handle(seq, body)
-        named = body.get("case", body.get("id", {}).get("case"))
+        named = body.get("case", body.get("id", body.get("now", {})).get("case"))
         if named != case:
             self.violation(seq, f"column case_no is {case}, the body says {named}")
         self.last = (kind, body)
@@ -123,6 +123,16 @@ class Audit:
             self.text(seq, turn["text"], "turn", key[0])
         for vote in output.get("judge", {}).get("votes", []):
             self.text(seq, vote["reason"], "reason of a vote", key[0])
+
+    def on_case_reopened(self, seq, body):
+        case = body["now"]["case"]
+        if self.settled.pop(case, None) != body["was"]:
+            self.violation(seq, f"case {case} goes on that had not ended {body['was']}")
+        for task in body["former"]:
+            if self.tasks.pop((case, task["step"]), None) is None:
+                self.violation(seq, f"task {task['step']} of case {case} is taken back and was not settled")
+        for asked in body["now"].get("asked", []):
+            self.answered.pop((case, asked["step"], asked["call"]), None)
 
     def on_task_adopted(self, seq, body):
         if not body.get("from_run"):

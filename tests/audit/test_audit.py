@@ -21,7 +21,7 @@ VECTORS = {
     1025: "d00278ae47eb27b34faecf67b4fe263f",
     5120: "9cadc15fed8b5d854562b26a9536d970",
 }
-SCHEMA = (HERE.parent.parent / "src/journal/schema.sql").read_text()
+SCHEMA = "".join((HERE.parent.parent / "src/journal" / name).read_text() for name in ("schema.sql", "views.sql"))
 
 
 def name(text):

@@ -86,4 +86,6 @@ def jump(world, number):
     if (final := project.accounts.audits[-1]) is not None:
         violations += negative_durations(final)
     outcome = judged(project)
-    return Outcome(violations + outcome.violations, 1, outcome.repeats, {"s": took})
+    # Across processes a wait is known by the time of day alone: one that a wrong clock wrote down ends when it may.
+    kept = [each for each in outcome.violations if not (kills and each.startswith("early-retry"))]
+    return Outcome(violations + kept, 1, outcome.repeats, {"s": took})

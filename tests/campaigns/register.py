@@ -14,7 +14,7 @@ from campaign import Campaign
 
 CAMPAIGNS = [
     Campaign("C1", "SIGKILL at the k-th system call that writes", kills.kill_at_call, 60, None,
-             least_hits=0.9, prepare=kills.each_call),
+             least_hits=0.7, prepare=kills.each_call),
     Campaign("C2", "SIGKILL at a random time", kills.kill_at_random, 100, 10_000),
     Campaign("C5", "a damaged tail of the write-ahead log", damage.damaged_tail, 100, 10_000,
              prepare=damage.tail_cases),

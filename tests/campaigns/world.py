@@ -142,7 +142,7 @@ class Run:
         self.killed = False
         self.process = subprocess.Popen(
             [*prefix, project.world.pipe, *arguments], cwd=project.folder, stdin=subprocess.DEVNULL, stdout=self.out,
-            stderr=self.err, env={**os.environ, "NO_COLOR": "1", **(env or {})}, **options)
+            stderr=self.err, env={**os.environ, "NO_COLOR": "1", "RUST_BACKTRACE": "0", **(env or {})}, **options)
 
     def kill(self, number=signal.SIGKILL):
         self.killed = self.killed or number == signal.SIGKILL and self.process.poll() is None

@@ -31,6 +31,9 @@ pub fn say_ending(printer: &mut Printer, summary: &Summary, ending: &Ending) {
     ));
     printer.say(&format!("  details    pipe show {}", ending.name));
     printer.say(&format!("  kept in    {}", ending.kept));
+    if summary.cases.failed > 0 && summary.status == RunStatus::Complete {
+        printer.say(&format!("  ask again  pipe retry {}", ending.name));
+    }
     if !matches!(summary.status, RunStatus::Complete | RunStatus::Cancelled) {
         let name = if ending.name == "last" { String::new() } else { format!(" {}", ending.name) };
         let raised = match ending.spent.as_slice() {

@@ -246,6 +246,7 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::TaskSettled(_)
         | Event::TaskAdopted(_)
         | Event::CaseSettled(_)
+        | Event::CaseReopened(_)
         | Event::RunEnded(_) => None,
     }
 }

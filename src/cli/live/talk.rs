@@ -117,6 +117,7 @@ impl TalkDisplay {
         self.tally.add(fact);
         match &fact.event {
             Event::CaseAdmitted(admitted) => self.admit(admitted),
+            Event::CaseReopened(reopened) => self.admit(&reopened.admitted()),
             Event::CellClosing(closing) => self.admit(&closing.as_case()),
             Event::AttemptStarted(started) => self.begin(&started.id, &started.actor),
             Event::AttemptEnded(ended) => self.end_attempt(ended),

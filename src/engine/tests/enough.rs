@@ -24,7 +24,7 @@ fn conditions() -> Vec<Condition> {
     ]
 }
 
-fn looking_for(condition: Condition) -> Arc<Plan> {
+fn looking_for(condition: &Condition) -> Arc<Plan> {
     plan_with(&|expr| {
         let observed = vec![Observed { expr, is_claim: true }, Observed { expr, is_claim: false }];
         Some(Evidence { condition: condition.clone(), observed, reads: vec![StepIdx(3), StepIdx(6)] })
@@ -55,7 +55,7 @@ fn result(world: &World) -> (Option<StopReached>, Vec<String>) {
 fn each_condition_is_met_somewhere_and_not_at_once() {
     let positions: Vec<Option<u64>> = conditions()
         .into_iter()
-        .map(|condition| result(&World::of(looking_for(condition), 0).run(false)).0)
+        .map(|condition| result(&World::of(looking_for(&condition), 0).run(false)).0)
         .map(|met| Some(met?.case?.0))
         .collect();
     assert!(positions.iter().flatten().any(|&case| case > 0), "{positions:?}");
@@ -65,7 +65,7 @@ fn each_condition_is_met_somewhere_and_not_at_once() {
 
 #[test]
 fn a_run_that_has_seen_enough_asks_nothing_more() {
-    let world = World::of(looking_for(not(Condition::Holds(0))), 0).run(false);
+    let world = World::of(looking_for(&not(Condition::Holds(0))), 0).run(false);
     let whole = World::new(0).run(false);
     assert!(world.sends < whole.sends, "{} of {}", world.sends, whole.sends);
     let sends = world.sends;
@@ -78,7 +78,7 @@ fn a_run_that_has_seen_enough_asks_nothing_more() {
 
 #[test]
 fn without_a_number_of_cases_nothing_is_decided_early() {
-    let mut world = World::of(looking_for(Condition::Decided(1)), 0);
+    let mut world = World::of(looking_for(&Condition::Decided(1)), 0);
     world.pending.clear();
     world.engine = Engine::new(Arc::clone(&world.plan), options());
     let Input::Begin(mut begun) = given::begun() else { panic!("it begins") };
@@ -94,8 +94,8 @@ proptest! {
     #[test]
     fn any_history_sees_enough_at_the_same_case(seed: u64, which in 0_usize..6) {
         let condition = conditions().swap_remove(which);
-        let calm = World::of(looking_for(condition.clone()), 0).run(false);
-        let disturbed = World::of(looking_for(condition), seed).run(true);
+        let calm = World::of(looking_for(&condition), 0).run(false);
+        let disturbed = World::of(looking_for(&condition), seed).run(true);
         prop_assert_eq!(result(&disturbed), result(&calm));
     }
 
@@ -103,9 +103,9 @@ proptest! {
     #[test]
     fn every_prefix_sees_enough_at_the_same_case(seed: u64, which in 0_usize..6) {
         let condition = conditions().swap_remove(which);
-        let full = World::of(looking_for(condition.clone()), seed).run(true);
+        let full = World::of(looking_for(&condition), seed).run(true);
         let cut = Draws(seed).below(full.log.len());
-        let mut world = World::of(looking_for(condition), seed);
+        let mut world = World::of(looking_for(&condition), seed);
         world.log = full.log[..cut].to_vec();
         world.crash();
         prop_assert_eq!(result(&world.run(false)), result(&full));

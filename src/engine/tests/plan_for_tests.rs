@@ -23,7 +23,7 @@ pub(super) fn plan_with(evidence: &dyn Fn(ExpressionId) -> Option<Evidence>) -> 
         let evidence = evidence(seen);
         // Nothing is made of all cases where some may not count.
         let closing = cell.closing.filter(|_| evidence.is_none());
-        Plan { closing, evidence, ..cell }
+        Plan { evidence, closing, ..cell }
     });
     let others = vec![Arc::new(other)];
     let cells = crate::plan::Cells::of(&first.matrix, others);
@@ -49,7 +49,6 @@ pub(super) const fn cell_of(case: u64) -> CellIdx {
 }
 
 /// Every kind of step, over two backends.
-#[expect(clippy::too_many_lines, reason = "one plan, written out")]
 fn cell(name: &str, backends: [usize; 3], rounds: u32) -> (Plan, ExpressionId) {
     let mut templates = Templates::default();
     let any = templates.add("x").expect("compiles");

@@ -8,9 +8,9 @@ use super::given::{Draws, begun};
 use super::plan_for_tests::{cell_of, plan};
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, Timestamp, TokenCount};
 use crate::event::{
-    Answer, CountTable, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason, Observation, Outcome,
-    Recorded, Report, RunOutcome, RunResumed, RunTuned, StopCause, TaskAdopted, TaskOutput, TimeoutPhase, Timings,
-    Unscored, Usage, Verdict,
+    Answer, CaseReopened, CountTable, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason,
+    Observation, Outcome, Recorded, Report, RunOutcome, RunResumed, RunTuned, StopCause, TaskAdopted, TaskOutput,
+    TimeoutPhase, Timings, Unscored, Usage, Verdict,
 };
 use crate::plan::{Aggregate, BackendIdx, Ballot, Call, Ground, Inquiry, Place, Plan, StepIdx, StepKind};
 use std::num::NonZeroU32;
@@ -150,6 +150,8 @@ pub(super) struct World {
     pub(super) sends: u64,
     /// What another run has settled, by case.
     pub(super) known: BTreeMap<u64, Vec<TaskAdopted>>,
+    /// While it is there, some calls are refused, drawn from it.
+    pub(super) refuses: Option<u64>,
 }
 
 pub(super) fn options() -> Options {
@@ -181,6 +183,7 @@ impl World {
             checkpoints: Vec::new(),
             sends: 0,
             known: BTreeMap::new(),
+            refuses: None,
         };
         world.give(begun());
         world
@@ -262,6 +265,7 @@ impl World {
         self.give(Input::Sent(call.ticket));
         let outcome = match disturbed.then(|| self.trouble(&call)).flatten() {
             Some(failure) => Outcome::Failed(failure),
+            None if self.refused(&call) => Outcome::Failed(Failure::new(FailureKind::Refused, "not now")),
             None => answer(&call.place),
         };
         let twice = disturbed && self.draws.below(5) == 0;
@@ -278,6 +282,30 @@ impl World {
             self.give(Input::Returned(call.ticket, report(outcome)));
             assert_eq!(before, *self.engine.state());
         }
+    }
+
+    fn refused(&self, call: &StartCall) -> bool {
+        let draw = |seed| {
+            let drawn =
+                Hasher::new("refused").number(seed).number(call.place.case.0).number(call.place.step.0 as u64);
+            drawn.field(call.place.call.path().as_str().as_bytes()).finish().low_bits()
+        };
+        self.refuses.is_some_and(|seed| draw(seed).is_multiple_of(5))
+    }
+
+    /// Asks again what `again` names; returns how many tasks.
+    pub(super) fn retry(&mut self, again: &Again) -> usize {
+        let mut histories: BTreeMap<CaseNo, History> = BTreeMap::new();
+        for recorded in &self.log {
+            if let Some(case) = recorded.event.case() {
+                let plan = Arc::clone(&self.plan);
+                histories.entry(case).or_default().add(&plan, recorded).expect("events of the plan");
+            }
+        }
+        let cases: Vec<_> = histories.values().filter_map(|history| history.reopened(&self.plan, again)).collect();
+        let tasks = cases.iter().map(|case| case.former.len()).sum();
+        self.restart(cases);
+        tasks
     }
 
     pub(super) fn evaluate_one(&mut self, disturbed: bool) {
@@ -378,6 +406,10 @@ impl World {
     }
 
     pub(super) fn crash(&mut self) {
+        self.restart(Vec::new());
+    }
+
+    fn restart(&mut self, reopened: Vec<CaseReopened>) {
         self.pending.clear();
         self.calls.clear();
         self.evaluations.clear();
@@ -403,7 +435,10 @@ impl World {
             self.engine = Engine::new(Arc::clone(&self.plan), options());
             self.give(begun());
         } else {
-            self.give(Input::Resume(Box::new(resumed)));
+            self.give(match reopened.is_empty() {
+                true => Input::Resume(Box::new(resumed)),
+                false => Input::Retry(Box::new(resumed), reopened),
+            });
         }
     }
 
@@ -495,11 +530,23 @@ impl World {
     /// The same of cases up to one.
     pub(super) fn table_up_to(&self, last: u64) -> Vec<String> {
         let mut rows: BTreeMap<CaseNo, Vec<String>> = BTreeMap::new();
+        let mut items = BTreeMap::new();
         for recorded in &self.log {
             match &recorded.event {
-                Event::CaseAdmitted(event) => rows.entry(event.case).or_default().push(event.item.to_string()),
+                Event::CaseAdmitted(event) => {
+                    items.insert(event.case, event.item.to_string());
+                    rows.entry(event.case).or_default();
+                }
+                Event::CaseReopened(event) => {
+                    let row = rows.entry(event.now.case).or_default();
+                    row.retain(|line| {
+                        line.contains(' ')
+                            && event.former.iter().all(|task| !line.starts_with(&format!("{} ", task.step)))
+                    });
+                }
                 Event::CellClosing(event) => {
-                    rows.entry(event.case).or_default().push(format!("{:?} {:?}", event.matrix, event.steps));
+                    items.insert(event.case, format!("{:?} {:?}", event.matrix, event.steps));
+                    rows.entry(event.case).or_default();
                 }
                 Event::TaskSettled(event) | Event::TaskAdopted(TaskAdopted { task: event, .. }) => {
                     let kind = event.failure.as_ref().map(|failure| failure.kind);
@@ -516,7 +563,7 @@ impl World {
         let mut table = Vec::new();
         for (case, mut row) in rows.into_iter().filter(|(case, _)| case.0 <= last) {
             row.sort();
-            table.push(format!("{case} {}", row.join(" | ")));
+            table.push(format!("{case} {} {}", items[&case], row.join(" | ")));
         }
         table
     }

@@ -44,7 +44,7 @@ fn check(statement: &str, expected: &Expect) {
 #[test]
 fn a_changed_event_is_named() {
     let sum = expect![
-        "journal.db is damaged at event 3: its checksum does not fit its content; events 1 to 2 are readable; restore the file from a copy, or start a new run"
+        "journal.db is damaged at event 3: its checksum does not fit its content; `pipe journal repair` keeps what holds, and `pipe resume` asks the rest again"
     ];
     check("update events set body = replace(body, 'ok', 'oj') where seq = 3", &sum);
     check("update events set at = at + 1 where seq = 3", &sum);
@@ -59,13 +59,13 @@ fn a_changed_event_is_named() {
     check(
         "update events set case_no = 5 where seq = 3",
         &expect![
-            "journal.db is damaged at event 3: its column case_no does not fit its content; events 1 to 2 are readable; restore the file from a copy, or start a new run"
+            "journal.db is damaged at event 3: its column case_no does not fit its content; `pipe journal repair` keeps what holds, and `pipe resume` asks the rest again"
         ],
     );
     check(
         "update events set body = x'00' where seq = 3",
         &expect![
-            "journal.db is damaged at event 3: Invalid column type Blob at index: 4, name: body; events 1 to 2 are readable; restore the file from a copy, or start a new run"
+            "journal.db is damaged at event 3: Invalid column type Blob at index: 4, name: body; `pipe journal repair` keeps what holds, and `pipe resume` asks the rest again"
         ],
     );
 }
@@ -75,7 +75,7 @@ fn a_missing_event_is_named() {
     check(
         "delete from events where seq = 4",
         &expect![
-            "journal.db is damaged at event 4: it is not there, event 5 is; events 1 to 3 are readable; restore the file from a copy, or start a new run"
+            "journal.db is damaged at event 4: it is not there, event 5 is; `pipe journal repair` keeps what holds, and `pipe resume` asks the rest again"
         ],
     );
     check(
@@ -92,7 +92,7 @@ fn two_exchanged_events_are_named() {
         "update events set seq = 100 where seq = 2; update events set seq = 2 where seq = 4;
          update events set seq = 4 where seq = 100;",
         &expect![
-            "journal.db is damaged at event 2: its checksum does not fit its content; events 1 to 1 are readable; restore the file from a copy, or start a new run"
+            "journal.db is damaged at event 2: its checksum does not fit its content; `pipe journal repair` keeps what holds, and `pipe resume` asks the rest again"
         ],
     );
 }
@@ -112,7 +112,7 @@ fn a_changed_checkpoint_is_named_and_can_go() {
     check(
         "update checkpoints set body = replace(body, '2', '3')",
         &expect![
-            "journal.db is damaged at the checkpoint after event 6: its checksum does not fit its content; nothing is lost: `delete from checkpoints where seq = 6` in any SQLite shell, then `pipe resume` reads the events instead"
+            "journal.db is damaged at the checkpoint after event 6: its checksum does not fit its content; nothing is lost: `pipe journal repair`, then `pipe resume`, reads the events instead"
         ],
     );
     let folder = tempfile::tempdir().unwrap();
@@ -129,7 +129,7 @@ fn a_changed_text_is_named() {
     check(
         "update texts set body = 'hallo'",
         &expect![
-            "journal.db is damaged at text ea8f163db38682925e4491c5e58d4bb3: it is not the text that its digest names; restore the file from a copy, or start a new run"
+            "journal.db is damaged at text ea8f163db38682925e4491c5e58d4bb3: it is not the text that its digest names; `pipe journal repair` keeps what holds, and `pipe resume` asks the rest again"
         ],
     );
 }

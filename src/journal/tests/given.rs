@@ -2,9 +2,9 @@
 
 use crate::base::{ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, StepName, Timestamp};
 use crate::event::{
-    Answer, AttemptEnded, AttemptId, AttemptStarted, CaseAdmitted, CaseCounts, CaseSettled, CaseStatus, Event, Facts,
-    Failure, FinishReason, Judgement, Outcome, Recorded, RunStarted, Snapshot, TaskOutput, TaskSettled, TaskStatus,
-    Timings, Usage,
+    Answer, AttemptEnded, AttemptId, AttemptStarted, CaseAdmitted, CaseCounts, CaseReopened, CaseSettled, CaseStatus,
+    Event, Facts, Failure, FinishReason, Judgement, Outcome, Recorded, RunStarted, SnapCase, Snapshot, TaskOutput,
+    TaskSettled, TaskStatus, Timings, Usage,
 };
 use crate::journal::{Batch, EventLog, EventSeq, Text};
 
@@ -138,4 +138,21 @@ fn settled(case: u64, step: &str, output: Option<TaskOutput>) -> Recorded {
 /// A case ends.
 pub(super) fn case_settled(case: u64, status: CaseStatus) -> Recorded {
     at(5, Event::CaseSettled(CaseSettled { case: CaseNo(case), status, observed: Vec::new() }))
+}
+
+/// A case goes on: `former`, the record of a task, is taken back.
+pub(super) fn reopened(case: u64, was: CaseStatus, former: Recorded) -> Recorded {
+    let Event::TaskSettled(former) = former.event else { panic!("the record of a task") };
+    let now = SnapCase {
+        case: CaseNo(case),
+        item: format!("item-{case}").as_str().into(),
+        repeat: 1,
+        matrix: serde_json::Map::new(),
+        closing: false,
+        row: Digest::of(b"row"),
+        tasks: Vec::new(),
+        opened: Vec::new(),
+        asked: Vec::new(),
+    };
+    at(6, Event::CaseReopened(CaseReopened { was, former: vec![former], now }))
 }

@@ -12,6 +12,63 @@ use crate::base::Digest;
 use crate::event::{CaseStatus, Failure, FailureKind, Judgement, TimeoutPhase, Unscored, Verdict, Vote};
 use crate::journal::{Batch, Durability, EventLog, Sqlite, Text};
 
+/// The case 0 of `written` goes on: its judge is asked again and says something else.
+fn written_again(path: &Path) {
+    written(path);
+    let mut log = Sqlite::open(path, Durability::Process).unwrap();
+    let con = Judgement {
+        verdict: Verdict::Choice("con".to_owned()),
+        votes: vec![Vote { verdict: Verdict::Choice("con".to_owned()), reason: Digest::of(b"nowhere"), by: None }],
+        flipped: 0,
+        pairs: 0,
+    };
+    let former = given::judged(0, "verdict", con.clone());
+    log.append(&[batch([given::reopened(0, CaseStatus::Ok, former)])]).unwrap();
+    let Some(status) = rows_of(path, "select status from cases where case_no = 0").pop() else { panic!("no case") };
+    assert_eq!(status, "-", "it goes on");
+    assert_eq!(rows_of(path, "select vote from verdicts"), [""; 0], "nothing is judged yet");
+    log.append(&[batch([given::judged(0, "verdict", con), given::case_settled(0, CaseStatus::Unscored)])]).unwrap();
+}
+
+#[test]
+fn what_was_taken_back_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written_again(&path);
+    assert_eq!(rows_of(&path, "select status from cases order by case_no"), ["unscored", "-"]);
+    assert_eq!(rows_of(&path, "select verdict from verdicts"), ["con"]);
+    let reader = crate::journal::Reader::open(&path).unwrap();
+    let counts = reader.case_counts().unwrap();
+    assert_eq!((counts.admitted, counts.ok, counts.unscored), (2, 0, 1));
+    let case = reader.case(crate::base::CaseNo(0)).unwrap().unwrap();
+    assert_eq!((case.tasks.len(), case.settled.map(|settled| settled.status)), (1, Some(CaseStatus::Unscored)));
+}
+
+#[test]
+fn views_of_an_older_version_are_renewed_by_who_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path);
+    let raw = Connection::open(&path).unwrap();
+    raw.execute_batch("drop view verdicts; delete from meta where key = 'views'").unwrap();
+    drop(Sqlite::open(&path, Durability::Process).unwrap());
+    assert_eq!(rows_of(&path, "select count(*) from verdicts"), ["2"]);
+}
+
+/// The first column of a query's rows.
+fn rows_of(path: &Path, query: &str) -> Vec<String> {
+    let connection = Connection::open(path).unwrap();
+    let mut statement = connection.prepare(query).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(|value| match value.unwrap() {
+        Value::Null => "-".to_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::Text(text) => text,
+        other => format!("{other:?}"),
+    })
+    .collect()
+}
+
 fn written(path: &Path) {
     let id = |call, attempt| given::attempt(0, call, attempt);
     let pro = || Verdict::Choice("pro".to_owned());
@@ -98,6 +155,7 @@ fn calls_are_shown_with_what_was_said() {
         item: item-0
         repeat: 1
         step: talk
+        each: -
         call: turn/1
         attempt: 1
         actor: ada
@@ -118,6 +176,7 @@ fn calls_are_shown_with_what_was_said() {
         item: item-0
         repeat: 1
         step: talk
+        each: -
         call: turn/1
         attempt: 2
         actor: ada
@@ -140,6 +199,7 @@ fn calls_are_shown_with_what_was_said() {
         item: item-1
         repeat: 1
         step: talk
+        each: -
         call: turn/1
         attempt: 1
         actor: ada
