@@ -195,7 +195,11 @@ pub(super) async fn order(
             return Err(CommandError::new(Exit::GateFailed, format!("{} refuses: {why}", dir.id)));
         }
         if !is_held {
-            return Ok(Heard::Gone);
+            // It may have said its last word before it was asked, and have written results since.
+            return Ok(match reader.last_event().map_err(unread)? {
+                Some((_, Recorded { event: Event::RunEnded(ended), .. })) => Heard::Over(ended.outcome),
+                Some(_) | None => Heard::Gone,
+            });
         }
         if asked.elapsed() > PATIENCE {
             let what = match spool.withdraw(&name) {
