@@ -76,7 +76,7 @@ pub enum Command {
     Retry(RetryArgs),
     /// Start no new call of a live run until `pipe resume`; those in flight may end.
     Pause(SteerArgs),
-    /// Change how many calls of a live run are in flight at once.
+    /// Change the limits of a live run: calls at once, retries, timeouts, budget.
     Tune(TuneArgs),
     /// Leave a live run in order: calls in flight may end, and `pipe resume` goes on later.
     Stop(SteerArgs),

@@ -8,7 +8,7 @@ use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
 use super::{
     check, doctor, explain, export, init, journal, place, plan, prune, results, resume, retry, run, runs, show,
-    steer, top,
+    steer, top, tune,
 };
 
 /// Does what the command line asks for.
@@ -27,7 +27,7 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Resume(args) => resume::resume(&args, printer).await,
         Command::Retry(args) => retry::retry(&args, printer).await,
         Command::Pause(args) => steer::pause(&args, &place::home_here(), printer).await,
-        Command::Tune(args) => steer::tune(&args, &place::home_here(), printer).await,
+        Command::Tune(args) => tune::tune(&args, &place::home_here(), printer).await,
         Command::Stop(args) => steer::stop(&args, &place::home_here(), printer).await,
         Command::Cancel(args) => steer::cancel(&args, &place::home_here(), printer).await,
         Command::Top(args) => top::top(&args, &place::home_here(), printer).await,

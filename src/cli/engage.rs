@@ -81,11 +81,13 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
             .map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?
     };
     let models = connect::models(&plan, &connected, earlier.as_deref());
+    let stream = talk || plan.limits.streams;
+    let retuner = super::tune::Retuner::new(dir.clone(), stream);
     let station = Station {
         plan: Arc::clone(&plan),
         backends: connected.iter().map(|one| Arc::clone(&one.backend)).collect(),
         models,
-        stream: talk || plan.limits.streams,
+        stream,
         texts: lookup(&texts),
         outputs: outputs(journal.clone()),
     };
@@ -110,7 +112,9 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         error = signals(steer.clone()) => {
             return Err(CommandError::new(Exit::Bug, format!("signals cannot be heard: {error}")));
         }
-        () = crate::run::listen(spool, steer) => return Err(CommandError::new(Exit::Bug, "nobody listens for orders")),
+        () = crate::run::listen(spool, steer, Arc::new(move |sets| retuner.retune(sets))) => {
+            return Err(CommandError::new(Exit::Bug, "nobody listens for orders"));
+        }
     };
     let tally = tokio::task::spawn_blocking(move || display.join())
         .await

@@ -59,6 +59,7 @@ pub(crate) mod testing;
 mod tests;
 mod tokens;
 mod top;
+mod tune;
 pub mod value;
 
 pub use args::Arguments;

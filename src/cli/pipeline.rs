@@ -163,7 +163,18 @@ pub(super) fn load_again(
     overrides: &Overrides,
     allow_outside: bool,
 ) -> Result<Loaded, CommandError> {
-    compile(file, text_of(file)?, Recorded::WhereGone(&source.files), overrides, allow_outside)
+    compile(file, text_of(file)?, Recorded::WhereGone(&source.files), &on_top(overrides, source), allow_outside)
+}
+
+/// Adds what was tuned since a run began to what its command line replaces.
+pub(super) fn on_top(overrides: &Overrides, source: &Source) -> Overrides {
+    let mut overrides = overrides.clone();
+    if source.sets.iter().any(|(path, _)| path == "limits.concurrency") {
+        // Who says so later is meant, whatever `--concurrency` said at the start.
+        overrides.concurrency = None;
+    }
+    overrides.set.extend_from_slice(&source.sets);
+    overrides
 }
 
 fn text_of(file: &Path) -> Result<String, CommandError> {
@@ -198,7 +209,8 @@ pub(super) fn compile_again(
     overrides: &Overrides,
     allow_outside: bool,
 ) -> Result<Loaded, CommandError> {
-    compile(file, source.text.to_string(), Recorded::Always(&source.files), overrides, allow_outside)
+    let overrides = on_top(overrides, source);
+    compile(file, source.text.to_string(), Recorded::Always(&source.files), &overrides, allow_outside)
 }
 
 /// Which texts of a run's journal count.

@@ -21,7 +21,7 @@ use crate::event::{BackendResolved, RunResumed, RunTuned};
 use crate::journal::{Home, RunDir, RunLock, Sqlite};
 use crate::plan::Plan;
 use crate::report::grouped;
-use crate::run::{Clock, Resumable, ResumeError, Reuse, Survey, load};
+use crate::run::{Clock, Resumable, ResumeError, Reuse, Source, Survey, load};
 
 /// Resumes a run by its name.
 ///
@@ -39,7 +39,8 @@ pub(super) async fn resume(args: &ResumeArgs, printer: &mut Printer) -> Result<E
     if steer::is_paused(&dir)? {
         if !args.sets.is_empty() {
             let message = format!("{} is paused, and the process that works on it takes no --set", dir.id);
-            let help = "`pipe resume` without --set goes on as it is; or `pipe stop`, then `pipe resume --set …`";
+            let help = "`pipe tune --set` changes its limits; `pipe resume` without --set goes on as it is; or `pipe stop`, \
+                        then `pipe resume --set …`";
             return Err(CommandError::new(Exit::Usage, message).help(help));
         }
         return steer::unpause(&dir, args.session.json, printer).await;
@@ -82,14 +83,16 @@ pub(super) async fn take_up(
     let kept = Kept::read(&found.started)?;
     let (earlier, latest) = (found.started.backends.clone(), found.latest);
     let file = PathBuf::from(&found.started.file);
-    let (mut loaded, changed) = match edited(&file, &found, &kept, &sets)? {
+    let mut source = found.source.clone();
+    source.replace(&sets);
+    let (mut loaded, changed) = match edited(&file, &found, &kept, &source)? {
         Edit::None(loaded) => (loaded, None),
         Edit::Outside(loaded, changed) => (loaded, Some(changed)),
         Edit::Inside(_) if wish.is_some() => return Err(retry::edited(dir, &file)),
         Edit::Inside(loaded) => {
             drop(lock);
             let mut kept = kept;
-            kept.overrides.set.extend(sets);
+            kept.overrides = pipeline::on_top(&kept.overrides, &source);
             return anew(dir, &file, loaded, kept, session, printer).await;
         }
         Edit::Gone(loaded) => {
@@ -149,9 +152,18 @@ pub(super) async fn take_up(
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
         printer.say(&tuned_line(&file, &changed, &sets));
+        let sets = source.sets;
         let (source, files, texts) = super::run::recorded(loaded.text, &loaded.read);
         let (prices, cell_prices) = (plan.prices(), plan.cell_prices());
-        first.push(Input::Tune(Box::new(RunTuned { source, files, prices, cell_prices, changed })));
+        first.push(Input::Tune(Box::new(RunTuned {
+            source,
+            files,
+            prices,
+            cell_prices,
+            changed,
+            sets,
+            asked: Vec::new(),
+        })));
         first_texts = texts;
     }
     let (dir, log) = (dir.clone(), Box::new(log));
@@ -256,15 +268,14 @@ enum Edit {
 }
 
 /// Reads the file again and compares it with what the run is made of.
-fn edited(file: &Path, found: &Resumable, kept: &Kept, sets: &[(String, String)]) -> Result<Edit, CommandError> {
+fn edited(file: &Path, found: &Resumable, kept: &Kept, source: &Source) -> Result<Edit, CommandError> {
     let again = || pipeline::compile_again(file, &found.source, &kept.overrides, kept.allow_outside);
     if matches!(std::fs::metadata(file), Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
         return Ok(Edit::Gone(again()?));
     }
-    let mut overrides = kept.overrides.clone();
-    overrides.set.extend_from_slice(sets);
-    let now = pipeline::load_again(file, &found.source, &overrides, kept.allow_outside)?;
-    let is_same = sets.is_empty() && *now.text == *found.source.text && now.read == found.source.files;
+    let now = pipeline::load_again(file, source, &kept.overrides, kept.allow_outside)?;
+    let is_same =
+        source.sets == found.source.sets && *now.text == *found.source.text && now.read == found.source.files;
     let Some(plan) = &now.plan else { return Ok(Edit::None(now)) };
     if is_same {
         return Ok(Edit::None(now));
@@ -284,7 +295,7 @@ fn tuned_line(file: &Path, changed: &[String], sets: &[(String, String)]) -> Str
 }
 
 /// Names what differs between two plans that ask the same.
-fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
+pub(super) fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
     let rows = |plan: &Plan| plan.results.as_ref().map(|results| (results.path.clone(), results.columns.clone()));
     let most = |plan: &Plan| plan.backends.iter().map(|backend| backend.concurrency).collect::<Vec<_>>();
     let differs = [

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::args::{CancelArgs, SteerArgs, TuneArgs};
+use super::args::{CancelArgs, SteerArgs};
 use super::engage::tally_of;
 use super::exit::{CommandError, Exit, with_causes};
 use super::kept::Kept;
 use super::printer::Printer;
 use super::{check, show};
-use crate::event::{Capacity, Event, Recorded, RunEnded, RunOutcome, StopCause};
+use crate::event::{Event, Recorded, RunEnded, RunOutcome, StopCause};
 use crate::journal::{Batch, EventLog as _, EventSeq, Home, Order, Reader, RunDir, Sqlite};
 use crate::report::stop_phrase;
 use crate::run::Clock;
@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What came of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Heard {
+pub(super) enum Heard {
     /// The journal says so.
     Done,
     /// The run was over before.
@@ -73,48 +73,6 @@ pub(super) async fn unpause(dir: &RunDir, as_json: bool, printer: &mut Printer) 
             told(dir, "running", &says, as_json, printer)
         }
         other => over(dir, &other, as_json, printer),
-    }
-}
-
-/// Changes how many calls of a live run are in flight at once.
-///
-/// # Errors
-/// No such run or backend, nobody works on it, or it does not answer.
-pub(super) async fn tune(args: &TuneArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
-    let dir = live_or_newest(home, &args.run)?;
-    if !dir.is_held() {
-        let message = format!("{} is not running: nothing to tune", dir.id);
-        return Err(CommandError::new(Exit::Usage, message)
-            .help("edit `limits.concurrency` in its file: `pipe resume` takes that up"));
-    }
-    let backends = tally_of(&dir.journal_path())?.backends;
-    let meant: Vec<_> =
-        backends.iter().filter(|one| args.backend.as_ref().is_none_or(|name| one.backend.as_str() == name)).collect();
-    let Some(last) = meant.last() else {
-        let names: Vec<&str> = backends.iter().map(|one| one.backend.as_str()).collect();
-        let message = format!("{} has no backend {:?}", dir.id, args.backend.as_deref().unwrap_or_default());
-        return Err(CommandError::new(Exit::Usage, message).help(format!("it has {}", names.join(", "))));
-    };
-    let slots = args.concurrency;
-    if let Some(small) = meant.iter().find(|one| one.endpoint == "embedded" && one.slots < slots.get()) {
-        let message = format!("the model inside of the process has room for {} calls at once", small.slots);
-        let help = "`pipe stop`, then edit `limits.concurrency` in the file and `pipe resume`";
-        return Err(CommandError::new(Exit::Usage, message).help(help));
-    }
-    // Backends are tuned in this order, so the last one's answer is the answer of all.
-    let done = |event: &Event| {
-        matches!(event, Event::CapacityChanged(changed)
-            if changed.backend == last.backend && changed.change == Capacity::Slots(slots.get()))
-    };
-    let backend = args.backend.as_deref().map(crate::base::BackendName::from);
-    match order(&dir, &Order::Slots { backend, slots }, &done).await? {
-        Heard::Done => {
-            let names: Vec<&str> = meant.iter().map(|one| one.backend.as_str()).collect();
-            let calls = check::counted(u64::from(slots.get()), "call");
-            let says = format!("{}: {} at once from here on at {}", dir.id, calls, names.join(", "));
-            told(&dir, "tuned", &says, args.json, printer)
-        }
-        other => over(&dir, &other, args.json, printer),
     }
 }
 
@@ -213,7 +171,11 @@ fn nobody(dir: &RunDir, verb: &str) -> Result<CommandError, CommandError> {
 }
 
 /// Leaves an order and waits until the journal says that it was carried out.
-async fn order(dir: &RunDir, order: &Order, is_done: &dyn Fn(&Event) -> bool) -> Result<Heard, CommandError> {
+pub(super) async fn order(
+    dir: &RunDir,
+    order: &Order,
+    is_done: &dyn Fn(&Event) -> bool,
+) -> Result<Heard, CommandError> {
     let unread = |error: crate::journal::JournalError| CommandError::journal(&error);
     let reader = show::open(dir)?;
     let mut seen = reader.last_event().map_err(unread)?.map_or(EventSeq(0), |(seq, _)| seq);
@@ -233,7 +195,11 @@ async fn order(dir: &RunDir, order: &Order, is_done: &dyn Fn(&Event) -> bool) ->
             return Err(CommandError::new(Exit::GateFailed, format!("{} refuses: {why}", dir.id)));
         }
         if !is_held {
-            return Ok(Heard::Gone);
+            // It may have said its last word before it was asked, and have written results since.
+            return Ok(match reader.last_event().map_err(unread)? {
+                Some((_, Recorded { event: Event::RunEnded(ended), .. })) => Heard::Over(ended.outcome),
+                Some(_) | None => Heard::Gone,
+            });
         }
         if asked.elapsed() > PATIENCE {
             let what = match spool.withdraw(&name) {
@@ -270,7 +236,7 @@ fn heard(
 }
 
 /// Says how a run ended before an order reached it.
-fn over(dir: &RunDir, heard: &Heard, as_json: bool, printer: &mut Printer) -> Result<Exit, CommandError> {
+pub(super) fn over(dir: &RunDir, heard: &Heard, as_json: bool, printer: &mut Printer) -> Result<Exit, CommandError> {
     let (result, says) = match heard {
         Heard::Over(RunOutcome::Complete | RunOutcome::Enough(_)) => ("complete", format!("{} is complete", dir.id)),
         Heard::Over(RunOutcome::Stopped(StopCause::Cancel)) => ("cancelled", format!("{} is cancelled", dir.id)),
@@ -284,7 +250,13 @@ fn over(dir: &RunDir, heard: &Heard, as_json: bool, printer: &mut Printer) -> Re
     told(dir, result, &says, as_json, printer)
 }
 
-fn told(dir: &RunDir, result: &str, says: &str, as_json: bool, printer: &mut Printer) -> Result<Exit, CommandError> {
+pub(super) fn told(
+    dir: &RunDir,
+    result: &str,
+    says: &str,
+    as_json: bool,
+    printer: &mut Printer,
+) -> Result<Exit, CommandError> {
     if as_json {
         printer.line(&json!({ "run": dir.id, "status": result }).to_string())?;
     } else {

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::value::Assignment;
+
 /// Options of `pipe pause` and `pipe stop`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -20,21 +22,32 @@ pub struct SteerArgs {
 
 /// Options of `pipe tune`.
 #[derive(Clone, Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true)))]
 #[command(after_help = "\
 Examples:
   pipe tune --concurrency 16                    the newest run that is live, each of its backends
   pipe tune debate-2026 --concurrency 2 --backend local
+  pipe tune --set limits.retries.attempts=9 --set limits.timeouts.total=2h
+  pipe tune --set stop.budget.tokens=10M
 
-It holds until the process ends: a resume goes by the file again, whose `limits` may be edited at any time.")]
+What --set says stays with the run, also after a resume; --concurrency holds until the process ends.
+Calls that start or are retried from then on keep it, unless their step says something of its own.
+Can be set: limits.concurrency; limits.retries.attempts, .within, .backoff;
+limits.timeouts.connect, .first_token, .idle, .total (first_token and idle where answers are streamed);
+stop.budget.tokens, .cost, .time; stop.errors.count, .fraction, .after. For anything else:
+`pipe stop`, then `pipe resume --set …`.")]
 pub struct TuneArgs {
     /// The run: `last`, the newest that is live, or the start of its id.
     #[arg(value_name = "RUN", default_value = "last")]
     pub run: String,
     /// How many calls may be in flight from now on; those that are may end.
-    #[arg(long, value_name = "N")]
-    pub concurrency: std::num::NonZeroU32,
+    #[arg(long, value_name = "N", group = "what")]
+    pub concurrency: Option<std::num::NonZeroU32>,
+    /// Replace a limit of the file, by its path; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE", group = "what")]
+    pub sets: Vec<Assignment>,
     /// At this backend alone, by its name in the file.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "sets")]
     pub backend: Option<String>,
     /// Print JSON.
     #[arg(long)]

@@ -1,13 +1,14 @@
 //! What the world may tell the engine, and what the engine may ask of it.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use crate::base::{AttemptNo, CaseNo, Digest, ItemId};
 use crate::event::{
     CaseReopened, Evaluation, FailureKind, Observation, Recorded, Report, RunOutcome, RunResumed, RunStarted,
     RunTuned, StopCause, TaskAdopted,
 };
-use crate::plan::{BackendIdx, Call, CellIdx, Ground, Place, StepIdx, Timeouts};
+use crate::plan::{BackendIdx, Call, CellIdx, Ground, Place, Plan, StepIdx, Timeouts};
 
 /// Names a call while the process lives. The order is the order of sending: oldest case first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +78,8 @@ pub enum Input {
     Unpause,
     /// Someone wants so many calls in flight at a backend, for as long as the process lives.
     Slots(BackendIdx, NonZeroU32),
+    /// Someone wants other limits for what starts from now on: a plan that asks the same.
+    Retune(Box<RunTuned>, Arc<Plan>),
     /// Time passed.
     Tick,
 }

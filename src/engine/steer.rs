@@ -1,14 +1,16 @@
-//! What people ask of a live run: to hold calls back, to let them go again, and how many at once.
+//! What people ask of a live run: to hold calls back, to let them go again, how many at once, and
+//! within which limits.
 //!
 //! A pause is in the journal, so that limits in time can leave it out; it ends with its process, because whoever
 //! takes a run up wants it to go on.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use super::call::{Effect, Step};
 use super::step::Engine;
-use crate::event::{Capacity, Event, RunPaused, RunUnpaused};
-use crate::plan::BackendIdx;
+use crate::event::{Capacity, Event, RunPaused, RunTuned, RunUnpaused};
+use crate::plan::{BackendIdx, Plan};
 
 impl Engine {
     /// Tells whether calls are held back: the run is paused, or stopping.
@@ -29,6 +31,16 @@ impl Engine {
         self.flow.lanes[backend.0].resize(slots.get() as usize);
         self.change(step, backend, Capacity::Slots(slots.get()), "`pipe tune`");
         step.effects.push(Effect::Resize(backend, slots));
+    }
+
+    /// Goes on by another plan, which differs in nothing that the state speaks of. What is in flight keeps its limits.
+    pub(super) fn retune(&mut self, step: &mut Step, tuned: RunTuned, plan: Arc<Plan>) {
+        if self.flow.finished {
+            return;
+        }
+        assert_eq!(plan.hash, self.plan.hash, "bug: a run is tuned to ask something else");
+        self.plan = plan;
+        self.record(step, Event::RunTuned(tuned));
     }
 
     pub(super) fn unpause(&mut self, step: &mut Step) {

@@ -78,6 +78,7 @@ impl Engine {
             Input::Pause => self.pause(&mut step),
             Input::Unpause => self.unpause(&mut step),
             Input::Slots(backend, slots) => self.resize(&mut step, backend, slots),
+            Input::Retune(tuned, plan) => self.retune(&mut step, *tuned, plan),
             Input::Tick => {}
         }
         self.pass_time(&mut step);

@@ -195,6 +195,12 @@ pub struct RunTuned {
     pub cell_prices: Vec<CellPrices>,
     /// What differs from before: `limits`, `results`, `concurrency`, …; empty for comments and descriptions.
     pub changed: Vec<String>,
+    /// What replaces values of that text from here on, by path, beside what the run began with: all of it, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<(String, String)>,
+    /// Those of them that somebody asked of a live process with this; none where a resume found them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<(String, String)>,
 }
 
 /// See [`Event::RunPaused`]. A pause ends with its process: whoever takes the run up works on it.

@@ -35,6 +35,11 @@ pub enum Order {
         /// How many.
         slots: NonZeroU32,
     },
+    /// Keep other limits from here on.
+    Tune {
+        /// What replaces values of the pipeline, by path, on top of what was tuned before.
+        sets: Vec<(String, String)>,
+    },
     /// Let calls in flight end, then leave the run; it can go on later.
     Stop,
     /// Give up calls in flight and leave the run for good.

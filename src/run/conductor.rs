@@ -12,6 +12,7 @@ use super::dispatch::{Dispatch, Returned};
 use super::evaluations::{Asked, Evaluated, Evaluations};
 use super::intake::{Intake, IntakeError, Read};
 use super::live::Live;
+use super::orders::Retuned;
 use super::texts::TextCache;
 use crate::base::{BackendName, CaseNo, Timestamp};
 use crate::engine::{Effect, Engine, Input, Step, Ticket};
@@ -60,7 +61,7 @@ pub struct Conductor {
 }
 
 /// What people may ask of a live run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Steer {
     /// Leave the run; a second time skips ahead.
     Stop(StopCause),
@@ -70,6 +71,8 @@ pub enum Steer {
     Unpause,
     /// Work on so many calls at once: of one backend, or of each.
     Slots(Option<BackendName>, NonZeroU32),
+    /// Keep other limits.
+    Tune(Box<Retuned>),
 }
 
 /// How a process left a run.
@@ -279,6 +282,14 @@ impl Running<'_> {
                 let backends = plan.backends.iter().enumerate();
                 let mut meant = backends.filter(|(_, one)| backend.as_ref().is_none_or(|name| *name == one.name));
                 meant.try_for_each(|(place, _)| self.give(Input::Slots(BackendIdx(place), slots)))
+            }
+            Steer::Tune(retuned) => {
+                let Retuned { plan, tuned, slots } = *retuned;
+                slots.into_iter().try_for_each(|(backend, slots)| self.give(Input::Slots(backend, slots)))?;
+                if let Some(halt) = &plan.halt {
+                    drop(self.live.try_send(Live::Budget(halt.budgets())));
+                }
+                self.give(Input::Retune(Box::new(tuned), plan))
             }
         }
     }

@@ -23,7 +23,7 @@ pub use folder::{Folder, open_plain};
 pub use intake::{Intake, IntakeError, Read};
 pub use items::{ItemProblem, Survey, survey};
 pub use live::Live;
-pub use orders::listen;
+pub use orders::{Retune, Retuned, listen};
 pub use repair::{Checked, RepairError, Repaired, beginning, check, repair};
 pub use resume::{Resumable, ResumeError, Source, load, source_of};
 pub use retry::{Reopened, reopened};

@@ -1,15 +1,32 @@
 //! Looks for orders that other processes leave for this run, and hands them to its owner.
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::conductor::Steer;
-use crate::event::StopCause;
+use crate::event::{RunTuned, StopCause};
 use crate::journal::{Order, Ordered, Spool};
+use crate::plan::{BackendIdx, Plan};
 
 /// How often the folder is looked at: at once for a person, and nothing for the disk.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A plan that asks the same within other limits.
+#[derive(Clone, Debug)]
+pub struct Retuned {
+    /// The plan from here on.
+    pub plan: Arc<Plan>,
+    /// What is recorded of it.
+    pub tuned: RunTuned,
+    /// Backends that work on another number of calls at once.
+    pub slots: Vec<(BackendIdx, NonZeroU32)>,
+}
+
+/// Makes the plan of a live run again, with values replaced by path; else says why not.
+pub type Retune = Arc<dyn Fn(&[(String, String)]) -> Result<Retuned, String> + Send + Sync>;
 
 /// Hands orders on until the run is over. A folder that cannot be read is told once and looked at again: a run does
 /// not end because nobody can steer it.
@@ -17,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// # Cancel safety
 /// An order that was taken and not handed on yet is lost when the future is dropped; whoever gave it hears nothing and
 /// says so.
-pub async fn listen(spool: Spool, steers: mpsc::Sender<Steer>) {
+pub async fn listen(spool: Spool, steers: mpsc::Sender<Steer>, retune: Retune) {
     let mut is_told = false;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -35,15 +52,19 @@ pub async fn listen(spool: Spool, steers: mpsc::Sender<Steer>) {
             Err(_) => return,
         };
         for Ordered { name, order } in orders {
-            match order {
-                Ok(order) => {
-                    if steers.send(steer(order)).await.is_err() {
+            let steer = match order {
+                Ok(order) => steer(order, &retune).await,
+                Err(why) => Err(why),
+            };
+            match steer {
+                Ok(steer) => {
+                    if steers.send(steer).await.is_err() {
                         return;
                     }
                 }
                 Err(why) => {
                     if let Err(error) = spool.refuse(&name, &why) {
-                        tracing::warn!(%error, "an order that cannot be read cannot be answered either");
+                        tracing::warn!(%error, "an order that is not carried out cannot be answered either");
                     }
                 }
             }
@@ -51,12 +72,18 @@ pub async fn listen(spool: Spool, steers: mpsc::Sender<Steer>) {
     }
 }
 
-fn steer(order: Order) -> Steer {
-    match order {
+async fn steer(order: Order, retune: &Retune) -> Result<Steer, String> {
+    Ok(match order {
         Order::Pause => Steer::Pause,
         Order::Unpause => Steer::Unpause,
         Order::Slots { backend, slots } => Steer::Slots(backend, slots),
+        Order::Tune { sets } => {
+            let retune = Arc::clone(retune);
+            // A large pipeline is compiled off the threads that calls run on.
+            let made = tokio::task::spawn_blocking(move || retune(&sets)).await;
+            Steer::Tune(Box::new(made.map_err(|panic| panic.to_string())??))
+        }
         Order::Stop => Steer::Stop(StopCause::Command),
         Order::Cancel => Steer::Stop(StopCause::Cancel),
-    }
+    })
 }

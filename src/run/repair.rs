@@ -84,9 +84,9 @@ pub fn beginning(salvage: &Salvage) -> Result<(RunStarted, Source), RepairError>
         Ok(())
     })?;
     let started = started.ok_or(RepairError::NoBeginning)?;
-    let (text, files) = match tuned {
-        Some(tuned) => (tuned.source, tuned.files),
-        None => (started.source, started.files.clone()),
+    let (text, files, sets) = match tuned {
+        Some(tuned) => (tuned.source, tuned.files, tuned.sets),
+        None => (started.source, started.files.clone(), Vec::new()),
     };
     let wanted: BTreeSet<Digest> = files.values().copied().chain([text]).collect();
     let mut found = std::collections::BTreeMap::new();
@@ -98,7 +98,7 @@ pub fn beginning(salvage: &Salvage) -> Result<(RunStarted, Source), RepairError>
     })?;
     let find = |digest: Digest| found.get(&digest).cloned().ok_or(RepairError::NoSource(digest));
     let files = files.into_iter().map(|(path, digest)| Ok((path, find(digest)?)));
-    let source = Source { files: files.collect::<Result<_, RepairError>>()?, text: find(text)? };
+    let source = Source { files: files.collect::<Result<_, RepairError>>()?, text: find(text)?, sets };
     Ok((started, source))
 }
 

@@ -33,6 +33,8 @@ pub struct Source {
     pub text: Arc<str>,
     /// The files that it names by `file://`, by their path as written.
     pub files: BTreeMap<String, Arc<str>>,
+    /// What replaces values of it since, by path, on top of what the run began with.
+    pub sets: Vec<(String, String)>,
 }
 
 /// A run that cannot be taken up.
@@ -60,13 +62,23 @@ pub enum ResumeError {
 /// # Errors
 /// The journal cannot be read, or lacks a text.
 pub fn source_of(reader: &Reader, started: &RunStarted) -> Result<Source, ResumeError> {
-    let (text, files) = match reader.last_tuned()? {
-        Some(tuned) => (tuned.source, tuned.files),
-        None => (started.source, started.files.clone()),
+    let (text, files, sets) = match reader.last_tuned()? {
+        Some(tuned) => (tuned.source, tuned.files, tuned.sets),
+        None => (started.source, started.files.clone(), Vec::new()),
     };
     let find = |digest: Digest| reader.text(None, &digest)?.ok_or(ResumeError::NoSource(digest));
     let files = files.into_iter().map(|(path, digest)| Ok((path, find(digest)?)));
-    Ok(Source { files: files.collect::<Result<_, ResumeError>>()?, text: find(text)? })
+    Ok(Source { files: files.collect::<Result<_, ResumeError>>()?, text: find(text)?, sets })
+}
+
+impl Source {
+    /// Adds what replaces values from here on; of the same path, the newest alone counts.
+    pub fn replace(&mut self, sets: &[(String, String)]) {
+        for (path, value) in sets {
+            self.sets.retain(|(other, _)| other != path);
+            self.sets.push((path.clone(), value.clone()));
+        }
+    }
 }
 
 /// Opens a run's journal and finds where it stands.

@@ -122,3 +122,55 @@ fn a_run_that_was_killed_is_cancelled_without_its_process() {
     assert_eq!(glance(&project)["status"], "cancelled");
     assert_eq!(project.run(&["resume"]).status.code(), Some(2));
 }
+
+#[test]
+fn limits_are_tuned_while_a_run_goes_on_and_stay() {
+    let project = Project::with_pipelines();
+    let child = live(&project);
+    project.stdout(&["pause"]);
+    let refused = |set: &str, code: i32, says: &str| {
+        let output = project.run(&["tune", "--set", set]);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    };
+    refused("actors.pro.temperature=0.1", 2, "limits.retries.attempts");
+    refused("limits.retries.attempts=none", 2, "limits.retries.attempts");
+    refused("limits.concurrency=auto", 2, "is a number");
+    refused("limits.timeouts.first_token=1m", 1, "only streamed answers");
+    assert_eq!(project.run(&["tune"]).status.code(), Some(2), "something is to be said");
+
+    let told = project.stdout(&[
+        "tune",
+        "--json",
+        "--set",
+        "limits.retries.attempts=9",
+        "--set",
+        "limits.timeouts.total=2h",
+        "--set",
+        "limits.concurrency=4",
+    ]);
+    assert_eq!(serde_json::from_str::<Value>(&told).expect("JSON")["status"], "tuned");
+    let slots = |count: u64| {
+        let look: Value = serde_json::from_str(&project.stdout(&["top", "--json"])).expect("JSON");
+        assert!(look["backends"].as_object().expect("by name").values().all(|lane| lane["slots"] == count), "{look}");
+    };
+    slots(4);
+
+    // What is spent already is more than that: the run leaves at once, also when it is taken up as it is.
+    let tuned = project.run(&["tune", "--set", "stop.budget.tokens=1"]);
+    assert!(tuned.status.success(), "{}", text(&tuned.stderr));
+    assert!(text(&tuned.stderr).contains("stop.budget.tokens=1 from here on"), "{}", text(&tuned.stderr));
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(6), "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("from here on"), "--quiet is quiet");
+    assert_eq!(project.run(&["tune", "--set", "limits.concurrency=2"]).status.code(), Some(2), "nobody is there");
+    assert_eq!(project.run(&["resume", "--quiet"]).status.code(), Some(6));
+    slots(4);
+
+    let resumed = project.run(&["resume", "--quiet", "--set", "stop.budget.tokens=100M"]);
+    assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+    slots(4);
+    let calm = Project::with_pipelines();
+    calm.stdout(&["run", "pipelines/monte_carlo.yaml", "--backend", "sim", "--quiet"]);
+    assert_eq!(project.stdout(&["results"]), calm.stdout(&["results"]), "tuning changes no row");
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::ActorName;
 use crate::cli::printer::inert;
+use crate::cli::tune::phrase;
 use crate::event::{AttemptId, Capacity, Event, Failure, FailureKind, FinishReason, Stage, StopCause, Verdict};
 use crate::report::{Wrapper, unscored_phrase, verdict_words};
 
@@ -226,6 +227,9 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         }),
         Event::RunPaused(_) => Some("paused: calls in flight may end; `pipe resume` lets new ones start".to_owned()),
         Event::RunUnpaused(_) => Some("goes on".to_owned()),
+        Event::RunTuned(tuned) => {
+            (!tuned.asked.is_empty()).then(|| format!("{} from here on (`pipe tune`)", inert(&phrase(&tuned.asked))))
+        }
         Event::RunFailed(_)
         | Event::RunStarted(_)
         | Event::RunResumed(_)
@@ -234,7 +238,6 @@ pub(super) fn happening(event: &Event) -> Option<String> {
         | Event::SourceEnded(_)
         | Event::AttemptStarted(_)
         | Event::AttemptEnded(_)
-        | Event::RunTuned(_)
         | Event::Evaluated(_)
         | Event::ElementSettled(_)
         | Event::WindowTrimmed(_)

@@ -88,6 +88,28 @@ fn money_is_counted_over_processes_by_the_prices_of_the_plan() {
 }
 
 #[test]
+fn a_bound_that_is_tuned_holds_at_once() {
+    let calm = World::new(1).run(false);
+    let mut world = World::of(with(Some(Halt::Failed(NonZeroU32::MIN))), 1);
+    world.other = Some(with(Some(Halt::Failed(NonZeroU32::new(99).expect("not 0")))));
+    world.tune();
+    let (world, outcome) = ended(world);
+    assert_eq!(outcome, RunOutcome::Complete);
+    assert_eq!(first_difference(&world, &calm), None);
+
+    let mut world = World::new(1);
+    for _ in 0..20 {
+        world.admit();
+        world.commit();
+        world.answer_one(false);
+    }
+    world.other = Some(with(Some(Halt::Tokens(1))));
+    world.tune();
+    let (_, outcome) = ended(world);
+    assert_eq!(condition(&outcome), "budget", "what was spent before counts");
+}
+
+#[test]
 fn what_must_not_hold_keeps_a_run_going() {
     let failed = World::new(1).run(false).engine.state().cases.failed;
     let count = |count: u64| NonZeroU32::new(u32::try_from(count).expect("small")).expect("not 0");

@@ -3,9 +3,11 @@
 use proptest::prelude::*;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use super::plan_for_tests::plan;
 use super::*;
-use crate::plan::BackendIdx;
+use crate::plan::{BackendIdx, Limits, Plan};
 
 #[test]
 fn a_paused_run_starts_nothing_and_its_limits_stand_still() {
@@ -69,6 +71,72 @@ fn more_slots_are_filled_and_fewer_are_waited_for() {
     assert_eq!(first_difference(&world.run(false), &World::new(3).run(false)), None);
 }
 
+/// Returns the plan of these tests within other limits.
+fn within(limits: impl FnOnce(&mut Limits)) -> Arc<Plan> {
+    let mut plan = Arc::into_inner(plan()).expect("nobody else holds it");
+    limits(&mut plan.limits);
+    Arc::new(plan)
+}
+
+#[test]
+fn what_starts_after_tuning_keeps_the_new_limits() {
+    let mut world = World::new(3);
+    world.admit();
+    world.commit();
+    let cut_off = || report(Outcome::Failed(Failure::new(FailureKind::CutOff, "half")));
+    let (first, second) = (world.calls.remove(0), world.calls.remove(0));
+    assert_eq!(first.timeouts, world.plan.limits.timeouts);
+    world.give(Input::Returned(first.ticket, cut_off()));
+    let phase = |world: &World, key| world.engine.state().call(key).map(|call| call.phase.clone());
+    assert!(matches!(phase(&world, first.ticket.key), Some(CallPhase::Ready(_))), "it is asked again");
+
+    let longer = Millis::seconds(7_200);
+    world.other = Some(within(|limits| {
+        limits.attempts = NonZeroU32::MIN;
+        limits.timeouts.total = longer;
+    }));
+    world.tune();
+    world.commit();
+    assert_eq!(world.log.iter().filter(|recorded| recorded.event.kind() == "run_tuned").count(), 1);
+    let ended = |world: &World| {
+        let ended = world.log.iter().rev().find_map(|recorded| match &recorded.event {
+            Event::AttemptEnded(ended) => Some(ended.retry_at),
+            _ => None,
+        });
+        ended.expect("one has ended")
+    };
+    assert!(ended(&world).is_some());
+    world.give(Input::Returned(second.ticket, cut_off()));
+    world.commit();
+    assert_eq!(ended(&world), None, "one attempt is all that is left");
+    let again = (0..1_000).find_map(|_| {
+        let again = world.calls.iter().find(|call| call.ticket.key == first.ticket.key).map(|call| call.timeouts);
+        if again.is_none() {
+            // Others have its slot, or it is too early.
+            world.answer_one(false);
+            world.commit();
+            world.tick();
+            world.commit();
+        }
+        again
+    });
+    assert_eq!(again.map(|timeouts| timeouts.total), Some(longer), "what was to be asked again is, for longer");
+    world.checkpoint();
+    world.crash();
+    assert_eq!(world.run(false).finished, Some(RunOutcome::Complete));
+}
+
+#[test]
+fn a_run_that_is_over_is_tuned_no_more() {
+    let mut world = World::new(3).run(false);
+    world.commit();
+    let events = world.log.len();
+    world.other = Some(plan());
+    world.tune();
+    world.commit();
+    assert_eq!(world.log.len(), events);
+}
+
 #[test]
 fn a_pause_ends_with_its_process() {
     let mut world = World::new(3);
@@ -97,6 +165,20 @@ fn a_cancelled_run_waits_for_nothing() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whenever a run is tuned, it replays and comes to the same table: longer waits lose no answer.
+    #[test]
+    fn tuning_changes_no_row(seed: u64) {
+        let mut world = World::new(seed);
+        world.other = Some(within(|limits| {
+            limits.timeouts.total = Millis::seconds(7_200);
+            limits.within = Millis::seconds(36_000);
+            limits.backoff = (Millis(10), Millis::seconds(9));
+        }));
+        let mut world = world.run(true);
+        prop_assert_eq!(first_difference(&world, &World::new(seed).run(false)), None);
+        world.crash();
+    }
 
     /// Nothing starts between a pause and the word, or the process, that ends it.
     #[test]

@@ -9,8 +9,8 @@ use super::plan_for_tests::{cell_of, plan};
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, Timestamp, TokenCount};
 use crate::event::{
     Answer, CaseReopened, CountTable, Element, Evaluation, Event, Facts, Failure, FailureKind, FinishReason,
-    Observation, Outcome, Recorded, Report, RunOutcome, RunResumed, StopCause, TaskAdopted, TaskOutput, TimeoutPhase,
-    Timings, Unscored, Usage, Verdict,
+    Observation, Outcome, Recorded, Report, RunOutcome, RunResumed, RunTuned, StopCause, TaskAdopted, TaskOutput,
+    TimeoutPhase, Timings, Unscored, Usage, Verdict,
 };
 use crate::plan::{Aggregate, BackendIdx, Ballot, Call, Ground, Inquiry, Place, Plan, StepIdx, StepKind};
 use std::num::NonZeroU32;
@@ -129,6 +129,8 @@ pub(super) fn report(outcome: Outcome) -> Box<Report> {
 
 pub(super) struct World {
     pub(super) plan: Arc<Plan>,
+    /// The same within other limits, to be tuned to.
+    pub(super) other: Option<Arc<Plan>>,
     pub(super) engine: Engine,
     pub(super) now: Timestamp,
     /// Durable.
@@ -165,6 +167,7 @@ impl World {
         let engine = Engine::new(Arc::clone(&plan), options());
         let mut world = Self {
             plan,
+            other: None,
             engine,
             now: Timestamp(0),
             log: Vec::new(),
@@ -446,6 +449,23 @@ impl World {
         }
     }
 
+    /// Goes on by the other plan, if there is one; this one is the other then.
+    pub(super) fn tune(&mut self) {
+        if let Some(other) = &mut self.other {
+            std::mem::swap(&mut self.plan, other);
+            let tuned = RunTuned {
+                source: Digest::of(b"source"),
+                files: BTreeMap::new(),
+                prices: BTreeMap::new(),
+                cell_prices: Vec::new(),
+                changed: vec!["limits".to_owned()],
+                sets: vec![("limits.timeouts.total".to_owned(), "1h".to_owned())],
+                asked: Vec::new(),
+            };
+            self.give(Input::Retune(Box::new(tuned), Arc::clone(&self.plan)));
+        }
+    }
+
     fn is_idle(&self) -> bool {
         self.calls.is_empty() && self.evaluations.is_empty() && self.observations.is_empty()
     }
@@ -484,6 +504,7 @@ impl World {
                     let backend = BackendIdx(self.draws.below(SLOTS.len()));
                     self.give(Input::Pause);
                     self.give(Input::Slots(backend, slots));
+                    self.tune();
                 }
                 6 | 7 => self.give(Input::Unpause),
                 _ => {
