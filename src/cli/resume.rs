@@ -18,7 +18,7 @@ use super::{connect, output, pipeline, place, stdin, steer};
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunTuned};
-use crate::journal::{Home, RunDir, RunLock, Sqlite};
+use crate::journal::{Home, RunDir, RunLock, Sqlite, Text};
 use crate::plan::Plan;
 use crate::report::grouped;
 use crate::run::{Clock, Resumable, ResumeError, Reuse, Source, Survey, load};
@@ -126,9 +126,7 @@ pub(super) async fn take_up(
 
     let clock = Clock::start(Some(latest));
     let tally = engage::tally_of(&journal)?;
-    if reopened.is_some() {
-        output::owe(dir)?;
-    }
+    reopened.as_ref().map_or(Ok(()), |_| output::owe(dir))?;
     let reuse = match &kept.reuse {
         Some(run) if !replay.state().source_ended => reused_again(dir, run, &plan, &earlier, printer)?,
         Some(_) | None => None,
@@ -152,18 +150,8 @@ pub(super) async fn take_up(
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
         printer.say(&tuned_line(&file, &changed, &sets));
-        let sets = source.sets;
-        let (source, files, texts) = super::run::recorded(loaded.text, &loaded.read);
-        let (prices, cell_prices) = (plan.prices(), plan.cell_prices());
-        first.push(Input::Tune(Box::new(RunTuned {
-            source,
-            files,
-            prices,
-            cell_prices,
-            changed,
-            sets,
-            asked: Vec::new(),
-        })));
+        let (tuned, texts) = tune(loaded, &plan, source.sets, changed);
+        first.push(tuned);
         first_texts = texts;
     }
     let (dir, log) = (dir.clone(), Box::new(log));
@@ -185,6 +173,14 @@ pub(super) async fn take_up(
         clock,
     };
     engage::engage(engagement, printer).await
+}
+
+/// Returns what records an edit outside identity, and the texts that it speaks of.
+fn tune(loaded: Loaded, plan: &Plan, sets: Vec<(String, String)>, changed: Vec<String>) -> (Input, Vec<Text>) {
+    let (source, files, texts) = super::run::recorded(loaded.text, &loaded.read);
+    let (prices, cell_prices) = (plan.prices(), plan.cell_prices());
+    let tuned = RunTuned { source, files, prices, cell_prices, changed, sets, asked: Vec::new() };
+    (Input::Tune(Box::new(tuned)), texts)
 }
 
 /// Takes the right to write to a run.
