@@ -56,8 +56,8 @@ def capped(world, number):
     last.abandoned = run.code != 0
     if run.code == "no end":
         violations.append("no-end: the process neither went on nor ended")
-    # The runtime panics where the system has no thread for it; nothing is lost by that.
-    starved = "Resource temporarily unavailable" in run.talk
+    # Rust's own runtime panics where the system has no thread, or no stack for one; nothing is lost by that.
+    starved = any(words in run.talk for words in ("Resource temporarily unavailable", "Cannot allocate memory"))
     if ("panicked" in run.talk or run.code in (70, 101)) and not starved:
         violations.append(f"panic: {run.code}: {run.talk.strip()[-300:]}")
     outcome = judged(project)
