@@ -331,6 +331,23 @@ impl<'n> Fields<'n> {
         report.push(if is_joined { base.help(help) } else { base });
     }
 
+    /// Checks that there is one condition of a stop, and no list of conditions without any; `example` shows one.
+    pub(super) fn one_condition(&self, conditions: &[&str], example: Option<&str>, report: &mut Vec<Diagnostic>) {
+        if conditions.iter().any(|key| self.has(key)) || !self.has_unknown(conditions) {
+            self.exactly_one(conditions, "several conditions go under `any` (one is enough) or `all`", report);
+        }
+        for (key, node) in self.entries.iter().filter(|(key, _)| ["any", "all"].contains(&key.value.as_str())) {
+            if matches!(&node.kind, Kind::List(list) if list.is_empty()) {
+                let message = format!("`{}` of {} is empty", key.value, self.place.what);
+                let diagnostic = Diagnostic::error(code::BAD_LIST, message)
+                    .at(&self.span_of(&key.value), "at least one condition must be given");
+                report.push(
+                    example.map_or(diagnostic.clone(), |example| diagnostic.help(format!("such as {example}"))),
+                );
+            }
+        }
+    }
+
     /// Reports the keys that nobody asked for. `x-…` keys are the author's own.
     pub(super) fn finish(self, report: &mut Vec<Diagnostic>) {
         for (name, _) in self.entries {

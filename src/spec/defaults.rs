@@ -100,11 +100,11 @@ fn named(legacy: &Legacy) -> String {
 /// stands.
 pub(super) fn inherit(root: &mut Node, report: &mut Vec<Diagnostic>) -> Inherited {
     let mut inherited = Inherited::default();
-    let Some(defaults) = entry(root, "defaults").cloned() else { return inherited };
+    let Some(defaults) = root.value("defaults").cloned() else { return inherited };
     let mut added = 0;
     for (section, noun) in [("actors", "actor"), ("steps", "step")] {
-        let Some(Node { kind: Kind::Map(values), .. }) = entry(&defaults, section) else { continue };
-        let Some(Node { kind: Kind::Map(takers), .. }) = entry_mut(root, section) else { continue };
+        let Some(Node { kind: Kind::Map(values), .. }) = defaults.value(section) else { continue };
+        let Some(Node { kind: Kind::Map(takers), .. }) = root.value_mut(section) else { continue };
         for (key, value) in values.iter().filter(|(key, value)| is_sound(section, key, value)) {
             let given = give(section, key, value, takers);
             added += given.heirs.len() * size(value);
@@ -147,7 +147,7 @@ impl Given {
             );
         }
         let help = match name.as_str() {
-            "repair" => "`repair` goes with a judge, or with a `chat` that has a `schema`",
+            "repair" => "`repair` goes with a judge, with a `judge_says`, or with a `chat` that has a `schema`",
             "retries" | "timeouts" => "no step here asks a model",
             "after" => "a step does not wait for itself: name one that another step can wait for",
             _ => "remove it",
@@ -176,17 +176,29 @@ fn give(section: &str, key: &Spanned<String>, value: &Node, takers: &mut [(Spann
 fn can_take(step: &str, node: &Node, key: &str, value: &Node) -> bool {
     match (key, &value.kind) {
         ("repair", _) => {
-            entry(node, "judge").is_some() || (entry(node, "chat").is_some() && entry(node, "schema").is_some())
+            let asks = |dialogue: &Node| dialogue.value("stop").is_some_and(|stop| mentions(stop, "judge_says"));
+            node.value("judge").is_some()
+                || (node.value("chat").is_some() && node.value("schema").is_some())
+                || node.value("dialogue").is_some_and(asks)
         }
         ("retries" | "timeouts", _) => {
-            let gathers = entry(node, "aggregate").is_some_and(|aggregate| entry(aggregate, "prompt").is_none());
-            !gathers && ["transform", "assert"].iter().all(|kind| entry(node, kind).is_none())
+            let gathers = node.value("aggregate").is_some_and(|aggregate| aggregate.value("prompt").is_none());
+            !gathers && ["transform", "assert"].iter().all(|kind| node.value(kind).is_none())
         }
         ("after", Kind::List(names)) => {
             let is_itself = |name: &Node| matches!(&name.kind, Kind::Scalar(text) if text.value == step);
             !names.iter().any(is_itself)
         }
         _ => true,
+    }
+}
+
+/// Tells whether a key stands somewhere in a tree.
+fn mentions(node: &Node, key: &str) -> bool {
+    match &node.kind {
+        Kind::Map(entries) => entries.iter().any(|(name, value)| name.value == key || mentions(value, key)),
+        Kind::List(entries) => entries.iter().any(|entry| mentions(entry, key)),
+        Kind::Scalar(_) | Kind::Invalid => false,
     }
 }
 
@@ -210,16 +222,6 @@ fn size(node: &Node) -> usize {
         Kind::Map(entries) => entries.iter().map(|(name, value)| name.value.len() + size(value)).sum(),
         Kind::Invalid => 0,
     }
-}
-
-fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
-    let Kind::Map(entries) = &node.kind else { return None };
-    entries.iter().find(|(name, _)| name.value == key).map(|(_, value)| value)
-}
-
-fn entry_mut<'n>(node: &'n mut Node, key: &str) -> Option<&'n mut Node> {
-    let Kind::Map(entries) = &mut node.kind else { return None };
-    entries.iter_mut().find(|(name, _)| name.value == key).map(|(_, value)| value)
 }
 
 impl Decode for Defaults {

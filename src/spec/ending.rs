@@ -6,7 +6,7 @@ use super::decode::{Decode, Fields, Place};
 use super::node::{Node, Spanned};
 use super::steps::distinct;
 use super::{Count, Required, Setting, Share, Text, Tokens};
-use crate::diag::{Diagnostic, Span, code};
+use crate::diag::{Diagnostic, Span};
 
 /// The conditions of a stop.
 const CONDITIONS: &[&str] =
@@ -146,9 +146,7 @@ impl Stop {
 impl Decode for Stop {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        if CONDITIONS.iter().any(|key| fields.has(key)) || !fields.has_unknown(CONDITIONS) {
-            fields.exactly_one(CONDITIONS, "several conditions go under `any` (one is enough) or `all`", report);
-        }
+        fields.one_condition(CONDITIONS, None, report);
         let stop = Self {
             rounds: fields.optional("rounds", report),
             turns: fields.optional("turns", report),
@@ -163,14 +161,6 @@ impl Decode for Stop {
             not: fields.optional("not", report),
             span: node.span.clone(),
         };
-        for (key, list) in [("any", &stop.any), ("all", &stop.all)] {
-            if list.as_ref().is_some_and(Vec::is_empty) {
-                report.push(
-                    Diagnostic::error(code::BAD_LIST, format!("`{key}` of {} is empty", place.what))
-                        .at(&fields.span_of(key), "at least one condition must be given"),
-                );
-            }
-        }
         fields.finish(report);
         Some(stop)
     }

@@ -70,7 +70,7 @@ struct Assembly<'a> {
 impl Assembly<'_> {
     /// Returns a tree over what it includes, later files over earlier ones.
     fn with_included(&mut self, root: Node) -> Option<Node> {
-        let Some((key, list)) = find(&root, "include") else { return Some(root) };
+        let Some((key, list)) = root.entry("include") else { return Some(root) };
         let place = Place { what: "`include`".to_owned(), at: key.span.clone() };
         let files = Vec::<Text>::decode(list, &place, &mut self.report)?;
         let mut base: Option<Node> = None;
@@ -183,7 +183,7 @@ impl Assembly<'_> {
 
     /// Checks the version of a part that names one; the pipeline's own is what counts.
     fn versioned(&mut self, node: Node) -> Option<Node> {
-        if let Some((key, version)) = find(&node, "version") {
+        if let Some((key, version)) = node.entry("version") {
             let place = Place { what: "`version`".to_owned(), at: key.span.clone() };
             Spanned::<Version>::decode(version, &place, &mut self.report)?;
         }
@@ -208,11 +208,6 @@ fn merged(base: Node, over: Node) -> Node {
         }
         (_, kind) => Node { span: over.span, kind },
     }
-}
-
-fn find<'n>(node: &'n Node, key: &str) -> Option<(&'n Spanned<String>, &'n Node)> {
-    let Kind::Map(entries) = &node.kind else { return None };
-    entries.iter().find(|(name, _)| name.value == key).map(|(name, value)| (name, value))
 }
 
 fn without(mut node: Node, key: &str) -> Node {

@@ -68,6 +68,23 @@ impl Node {
         }
     }
 
+    /// Returns a key of a map with its value; none when this is no map.
+    pub(super) fn entry(&self, key: &str) -> Option<&(Spanned<String>, Self)> {
+        let Kind::Map(entries) = &self.kind else { return None };
+        entries.iter().find(|(name, _)| name.value == key)
+    }
+
+    /// Returns the value of a key of a map; none when this is no map.
+    pub(super) fn value(&self, key: &str) -> Option<&Self> {
+        self.entry(key).map(|(_, value)| value)
+    }
+
+    /// Returns the value of a key of a map, to change it; none when this is no map.
+    pub(super) fn value_mut(&mut self, key: &str) -> Option<&mut Self> {
+        let Kind::Map(entries) = &mut self.kind else { return None };
+        entries.iter_mut().find(|(name, _)| name.value == key).map(|(_, value)| value)
+    }
+
     /// Returns what it is, for messages.
     pub(super) fn describe(&self) -> &'static str {
         match &self.kind {

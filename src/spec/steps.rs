@@ -119,6 +119,19 @@ impl Decode for Step {
             retries: fields.optional("retries", report),
             timeouts: fields.optional("timeouts", report),
         };
+        let gathers = step.aggregate.as_ref().is_some_and(|aggregate| aggregate.prompt.is_none());
+        if step.transform.is_some() || step.assert.is_some() || gathers {
+            for key in ["retries", "timeouts"].into_iter().filter(|key| fields.has(key)) {
+                let message = format!("`{key}` of {} bounds nothing", place.what);
+                let help =
+                    format!("remove `{key}`: it goes with a chat, a dialogue, a judge or an aggregate by: chat");
+                report.push(
+                    Diagnostic::error(code::WRONG_PLACE, message)
+                        .at(&fields.span_of(key), "no model is asked here")
+                        .help(help),
+                );
+            }
+        }
         fields.finish(report);
         Some(step)
     }

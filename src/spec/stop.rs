@@ -204,9 +204,7 @@ impl Decode for RepeatUntil {
 impl Decode for RepeatStop {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        if OF_REPEAT.iter().any(|key| fields.has(key)) || !fields.has_unknown(OF_REPEAT) {
-            fields.exactly_one(OF_REPEAT, "several conditions go under `any` (one is enough) or `all`", report);
-        }
+        fields.one_condition(OF_REPEAT, Some("{ decided: { of: steps.verdict.choice } }"), report);
         let stop = Self {
             expr: fields.optional("expr", report),
             decided: fields.optional("decided", report),
@@ -215,15 +213,6 @@ impl Decode for RepeatStop {
             not: fields.optional("not", report),
             span: node.span.clone(),
         };
-        for (key, list) in [("any", &stop.any), ("all", &stop.all)] {
-            if list.as_ref().is_some_and(Vec::is_empty) {
-                report.push(
-                    Diagnostic::error(code::BAD_LIST, format!("`{key}` of {} is empty", place.what))
-                        .at(&fields.span_of(key), "at least one condition must be given")
-                        .help("such as { decided: { of: steps.verdict.choice } }"),
-                );
-            }
-        }
         fields.finish(report);
         Some(stop)
     }
@@ -232,9 +221,7 @@ impl Decode for RepeatStop {
 impl Decode for RunStop {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        if CONDITIONS.iter().any(|key| fields.has(key)) || !fields.has_unknown(CONDITIONS) {
-            fields.exactly_one(CONDITIONS, "several conditions go under `any` (one is enough) or `all`", report);
-        }
+        fields.one_condition(CONDITIONS, Some("{ budget: { tokens: 5M } }"), report);
         let stop = Self {
             budget: fields.optional("budget", report),
             errors: fields.optional("errors", report),
@@ -246,15 +233,6 @@ impl Decode for RunStop {
             not: fields.optional("not", report),
             span: node.span.clone(),
         };
-        for (key, list) in [("any", &stop.any), ("all", &stop.all)] {
-            if list.as_ref().is_some_and(Vec::is_empty) {
-                report.push(
-                    Diagnostic::error(code::BAD_LIST, format!("`{key}` of {} is empty", place.what))
-                        .at(&fields.span_of(key), "at least one condition must be given")
-                        .help("such as { budget: { tokens: 5M } }"),
-                );
-            }
-        }
         fields.finish(report);
         Some(stop)
     }

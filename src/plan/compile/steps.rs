@@ -150,7 +150,6 @@ impl Compiler<'_> {
                 kind = read.judge.map(StepKind::Judge);
             }
             self.check_form_keys(name, step);
-            self.check_bounds(name, step);
             if let Some(transform) = &step.transform {
                 kind = self.transform(name, transform, &mut waits).map(StepKind::Transform);
             }
@@ -197,30 +196,6 @@ impl Compiler<'_> {
         };
         // The places of steps are not known yet.
         Some(Chat { actor: actor?, prompt: prompt?.id, form, history: Vec::new() })
-    }
-
-    /// Checks that `retries` and `timeouts` stand beside something that asks.
-    fn check_bounds(&mut self, name: &str, step: &spec::Step) {
-        let gathers = step.aggregate.as_ref().is_some_and(|aggregate| aggregate.prompt.is_none());
-        if step.transform.is_none() && step.assert.is_none() && !gathers {
-            return;
-        }
-        for (key, given) in [("retries", step.retries.is_some()), ("timeouts", step.timeouts.is_some())] {
-            let at = self
-                .spec
-                .steps
-                .as_ref()
-                .and_then(|steps| steps.get(name))
-                .filter(|_| given)
-                .map(|entry| &entry.name.span);
-            if let Some(at) = at {
-                let message = format!("`{key}` of step `{name}` bounds nothing");
-                let diagnostic = Diagnostic::error(code::WRONG_PLACE, message).at(at, "asks no model");
-                self.report.push(diagnostic.help(format!(
-                    "remove `{key}`: it goes with a chat, a dialogue, a judge or an aggregate by: chat"
-                )));
-            }
-        }
     }
 
     /// Checks that `schema` and `repair` stand beside something that has one answer.
