@@ -66,6 +66,38 @@ impl Digest {
     }
 }
 
+/// Hashes what is written through it, in constant memory.
+pub struct Hashing<W> {
+    inner: W,
+    hasher: blake3::Hasher,
+}
+
+impl<W> Hashing<W> {
+    /// Returns a writer that has written nothing yet.
+    #[must_use]
+    pub fn new(inner: W) -> Self {
+        Self { inner, hasher: blake3::Hasher::new() }
+    }
+
+    /// Returns what was written to, and [`Digest::of`] all that was.
+    #[must_use]
+    pub fn into_parts(self) -> (W, Digest) {
+        (self.inner, Digest::cut(self.hasher.finalize()))
+    }
+}
+
+impl<W: std::io::Write> std::io::Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 /// Hashes a sequence of fields so that no two different sequences give the same bytes.
 ///
 /// Each field is written as its length (eight bytes, little endian) and then its bytes.
@@ -148,6 +180,8 @@ impl<'de> Deserialize<'de> for Digest {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -155,6 +189,19 @@ mod tests {
         let digest = Digest::of(b"motion");
         assert_eq!(digest.to_string().parse::<Digest>().ok(), Some(digest));
         assert!("zz".parse::<Digest>().is_err());
+    }
+
+    #[test]
+    fn what_is_read_and_what_is_written_have_the_digest_of_their_bytes() {
+        let text = "motion".repeat(10_000);
+        assert_eq!(
+            Digest::of_reader(&mut text.as_bytes()).expect("a slice can be read"),
+            Digest::of(text.as_bytes())
+        );
+        let mut writer = Hashing::new(Vec::new());
+        text.as_bytes().chunks(7).try_for_each(|chunk| writer.write_all(chunk)).expect("a vector takes all");
+        let (written, digest) = writer.into_parts();
+        assert_eq!((written.as_slice(), digest), (text.as_bytes(), Digest::of(text.as_bytes())));
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod name;
 mod quantity;
 mod table;
 
-pub use digest::{Digest, Hasher, ParseDigestError};
+pub use digest::{Digest, Hasher, Hashing, ParseDigestError};
 pub use money::{MicroUsd, Price};
 pub use name::{ActorName, BackendName, CallPath, EachKey, ItemId, ModelName, RunId, StepName};
 pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
-use crate::base::{CaseNo, Digest, RunId, TableFormat};
+use crate::base::{CaseNo, Digest, Hashing, RunId, TableFormat};
 use crate::journal::{Home, JournalError, Reader, RunDir};
 use crate::plan::{Plan, StepKind, Wanted};
 use crate::report::{CaseRecord, Layout, Shape, TableColumns, TableWriter, row, standard_columns};
@@ -229,11 +229,11 @@ impl Replacement<'_> {
         let beside = OsStr::new(self.beside);
         // Whoever wrote it is dead.
         folder.remove(beside).map_err(told)?;
-        let file = BufWriter::new(folder.create(beside).map_err(told)?);
+        let file = BufWriter::new(Hashing::new(folder.create(beside).map_err(told)?));
         let done = table(reader, layout, self.format, file, &told)
             .and_then(|file| file.into_inner().map_err(|error| told(error.into_error())))
-            .and_then(|file| file.sync_all().map_err(told))
-            .and_then(|()| folder.read(beside).and_then(|mut file| Digest::of_reader(&mut file)).map_err(told))
+            .map(Hashing::into_parts)
+            .and_then(|(file, digest)| file.sync_all().map(|()| digest).map_err(told))
             .and_then(|digest| (self.note)(digest).map_err(told));
         if let Err(error) = done {
             drop(folder.remove(beside));

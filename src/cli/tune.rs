@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::args::TuneArgs;
-use super::engage::tally_of;
 use super::exit::{CommandError, Exit, with_causes};
 use super::kept::Kept;
 use super::pipeline::{self, Loaded};
@@ -16,7 +15,7 @@ use super::printer::{Printer, inert};
 use super::steer::{Heard, live_or_newest, order, over, told};
 use super::{check, resume, run, show};
 use crate::base::Digest;
-use crate::event::{Capacity, Event, RunTuned};
+use crate::event::{BackendResolved, Capacity, Event, RunTuned};
 use crate::journal::{Home, Order, Reader, RunDir};
 use crate::plan::{BackendIdx, Concurrency, Plan};
 use crate::run::{Retuned, Source, source_of};
@@ -73,7 +72,7 @@ async fn resize(
     slots: NonZeroU32,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
-    let backends = tally_of(&dir.journal_path())?.backends;
+    let backends = backends(dir)?;
     let meant: Vec<_> =
         backends.iter().filter(|one| args.backend.as_ref().is_none_or(|name| one.backend.as_str() == name)).collect();
     let Some(last) = meant.last() else {
@@ -102,6 +101,10 @@ async fn resize(
     }
 }
 
+fn backends(dir: &RunDir) -> Result<Vec<BackendResolved>, CommandError> {
+    show::open(dir)?.backends().map_err(|error| CommandError::journal(&error))
+}
+
 fn no_room(slots: u32) -> CommandError {
     let message = format!("the model inside of the process has room for {slots} calls at once");
     CommandError::new(Exit::Usage, message).help("`pipe stop`, then `pipe resume --set limits.concurrency=…`")
@@ -121,7 +124,7 @@ async fn replace(args: &TuneArgs, dir: &RunDir, printer: &mut Printer) -> Result
         return Err(CommandError::new(Exit::Usage, OTHER_PLAN).help(OTHER_PLAN_HELP));
     }
     let slots = slots(plan, &sets).map_err(|why| CommandError::new(Exit::Usage, why))?;
-    let backends = tally_of(&dir.journal_path())?.backends;
+    let backends = backends(dir)?;
     for (BackendIdx(place), wanted) in slots {
         let name = &plan.backends[place].name;
         let known = backends.iter().find(|one| one.backend == *name && one.endpoint == "embedded");

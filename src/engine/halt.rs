@@ -8,8 +8,8 @@ use crate::event::{Event, StopCause};
 use crate::plan::{Halt, Plan, Spent};
 
 impl Engine {
-    /// Stops the run when it has seen enough, when its budget is spent or too many cases have failed. A run whose last case is settled is over
-    /// anyway.
+    /// Stops the run when it has seen enough, when its budget is spent or too many cases have failed. A run whose last
+    /// case is settled is over anyway.
     pub(super) fn halt(&mut self, step: &mut Step) {
         self.enough(step);
         let complete = self.state.source_ended && self.state.open.is_empty();

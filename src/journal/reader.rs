@@ -9,8 +9,8 @@ use super::records::{COLUMNS, EventPage, PAGE, REQUESTS, RESULTS, Store};
 use super::{EventSeq, EventVisit, JournalError, Place, schema};
 use crate::base::{CaseNo, Digest, ItemId, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, AttemptStarted, CaseAdmitted, CaseCounts, CaseSettled, Counted, Event, Recorded, RunStarted,
-    RunTuned, Snapshot, TaskAdopted, TaskSettled,
+    AttemptEnded, AttemptStarted, BackendResolved, CaseAdmitted, CaseCounts, CaseSettled, Counted, Event, Recorded,
+    RunStarted, RunTuned, Snapshot, TaskAdopted, TaskSettled,
 };
 
 /// What the file says of itself.
@@ -136,12 +136,15 @@ impl Reader {
         }
     }
 
-    /// Returns the newest edit of what is outside of the run's identity. Cost: a look at every event.
+    /// Returns the newest edit of what is outside of the run's identity. Cost: a look at the events about the run.
     ///
     /// # Errors
     /// Damage, or trouble of the store.
     pub fn last_tuned(&self) -> Result<Option<RunTuned>, JournalError> {
-        let query = format!("select {COLUMNS} from events where kind = 'run_tuned' order by seq desc limit 1");
+        let query = format!(
+            "select {COLUMNS} from events where part = 0 and case_no is null and kind = 'run_tuned'
+             order by seq desc limit 1"
+        );
         let Some(stored) = self.store().page(&query, [])?.pop() else { return Ok(None) };
         match stored.decode(&self.path)?.event {
             Event::RunTuned(tuned) => Ok(Some(tuned)),
@@ -149,15 +152,32 @@ impl Reader {
         }
     }
 
-    /// Returns which cases count: not those after the case where the run, or an item, has seen enough. Cost: a look at
-    /// every event.
+    /// Returns the backends as the newest process of the run found them. Cost: a look at the events about the run.
+    ///
+    /// # Errors
+    /// [`JournalError::Unbegun`] when it has not begun; damage; trouble of the store.
+    pub fn backends(&self) -> Result<Vec<BackendResolved>, JournalError> {
+        let query = format!(
+            "select {COLUMNS} from events where part = 0 and case_no is null and kind = 'run_resumed'
+             order by seq desc limit 1"
+        );
+        if let Some(stored) = self.store().page(&query, [])?.pop()
+            && let Event::RunResumed(resumed) = stored.decode(&self.path)?.event
+        {
+            return Ok(resumed.backends);
+        }
+        Ok(self.run_started()?.1.backends)
+    }
+
+    /// Returns which cases count: not those after the case where the run, or an item, has seen enough. Cost: a look
+    /// at the events about the run.
     ///
     /// # Errors
     /// Damage, or trouble of the store.
     pub fn that_count(&self) -> Result<Counted, JournalError> {
         let query = format!(
-            "select {COLUMNS} from events where seq > ?1 and kind in ('stop_reached', 'repeats_reached')
-             order by seq limit {PAGE}"
+            "select {COLUMNS} from events where part = 0 and case_no is null and seq > ?1
+             and kind in ('stop_reached', 'repeats_reached') order by seq limit {PAGE}"
         );
         let mut counted = Counted::default();
         let mut after = 0;

@@ -20,13 +20,7 @@ steps:
 "#;
 
 fn plan(text: &str) -> Plan {
-    let around = Surroundings {
-        env: &|_| None,
-        read_text: &|_| Err("no files here".to_owned()),
-        resolve: &|_| Err("no files here".to_owned()),
-        list: &|_| Err("no files here".to_owned()),
-    };
-    let compiled = compile(Arc::from("t.yaml"), text, &Overrides::default(), &around);
+    let compiled = compile(Arc::from("t.yaml"), text, &Overrides::default(), &Surroundings::EMPTY);
     compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
 }
 

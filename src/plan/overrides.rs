@@ -55,6 +55,17 @@ pub struct Surroundings<'a> {
     pub list: &'a dyn Fn(&str) -> Result<Vec<PathBuf>, String>,
 }
 
+#[cfg(test)]
+impl Surroundings<'_> {
+    /// A world without variables and files.
+    pub(crate) const EMPTY: Self = Self {
+        env: &|_| None,
+        read_text: &|_| Err(String::new()),
+        resolve: &|_| Err(String::new()),
+        list: &|_| Err(String::new()),
+    };
+}
+
 /// What came of compiling.
 #[derive(Debug)]
 pub struct Compiled {

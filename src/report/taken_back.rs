@@ -2,12 +2,10 @@
 //! Requests and their tokens were spent and stay.
 
 use super::case::{score_words, verdict_words};
-use super::tally::of_panel;
+use super::tally::{of_panel, outputs_that_count};
 use super::{JudgeTally, StepTally, Tally};
 use crate::base::TokenCount;
-use crate::event::{
-    Because, CaseReopened, ElementOutput, Judgement, TaskOutput, TaskSettled, TaskStatus, Usage, Verdict,
-};
+use crate::event::{Because, CaseReopened, Judgement, TaskOutput, TaskSettled, TaskStatus, Usage, Verdict};
 
 impl Tally {
     pub(super) fn reopen(&mut self, reopened: &CaseReopened) {
@@ -62,12 +60,7 @@ impl StepTally {
                     less(all, 1);
                 }
             }
-            TaskOutput::Each { elements } => {
-                let counts =
-                    |element: &&ElementOutput| element.failure.is_none() || element.status == TaskStatus::Failed;
-                let outputs = elements.iter().filter(counts).filter_map(|element| element.output.as_ref());
-                outputs.for_each(|output| self.remove(output));
-            }
+            TaskOutput::Each { elements } => outputs_that_count(elements).for_each(|output| self.remove(output)),
             TaskOutput::Chat { .. }
             | TaskOutput::Dialogue { .. }
             | TaskOutput::Value { .. }

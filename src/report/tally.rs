@@ -304,12 +304,7 @@ impl StepTally {
                 *hold += u64::from(*passed);
                 *all += 1;
             }
-            TaskOutput::Each { elements } => {
-                let counts =
-                    |element: &&ElementOutput| element.failure.is_none() || element.status == TaskStatus::Failed;
-                let outputs = elements.iter().filter(counts).filter_map(|element| element.output.as_ref());
-                outputs.for_each(|output| self.add(output));
-            }
+            TaskOutput::Each { elements } => outputs_that_count(elements).for_each(|output| self.add(output)),
             TaskOutput::Chat { .. }
             | TaskOutput::Dialogue { .. }
             | TaskOutput::Value { .. }
@@ -317,6 +312,12 @@ impl StepTally {
             | TaskOutput::Ranking(_) => {}
         }
     }
+}
+
+/// Returns what elements of a `for_each` step gave, but what `on_error` put in its place.
+pub(super) fn outputs_that_count(elements: &[ElementOutput]) -> impl Iterator<Item = &TaskOutput> {
+    let counts = |element: &&ElementOutput| element.failure.is_none() || element.status == TaskStatus::Failed;
+    elements.iter().filter(counts).filter_map(|element| element.output.as_ref())
 }
 
 impl JudgeTally {

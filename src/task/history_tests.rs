@@ -29,13 +29,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let around = Surroundings {
-            env: &|_| None,
-            read_text: &|_| Err("no files here".to_owned()),
-            resolve: &|_| Err("no files here".to_owned()),
-            list: &|_| Err("no files here".to_owned()),
-        };
-        let compiled = compile(Arc::from("t.yaml"), FILE, &Overrides::default(), &around);
+        let compiled = compile(Arc::from("t.yaml"), FILE, &Overrides::default(), &Surroundings::EMPTY);
         let plan = compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
         let mut world = Self { plan, texts: BTreeMap::new(), settled: BTreeMap::new() };
         for step in ["explain", "doubt", "again"] {

@@ -15,13 +15,7 @@ steps:
 ";
 
 fn closing() -> Plan {
-    let around = Surroundings {
-        env: &|_| None,
-        read_text: &|_| Err("no files here".to_owned()),
-        resolve: &|_| Err("no files here".to_owned()),
-        list: &|_| Err("no files here".to_owned()),
-    };
-    let compiled = compile(Arc::from("t.yaml"), FILE, &Overrides::default(), &around);
+    let compiled = compile(Arc::from("t.yaml"), FILE, &Overrides::default(), &Surroundings::EMPTY);
     let plan = compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
     *plan.closing.expect("an aggregate")
 }

@@ -135,6 +135,11 @@ fn one_case_is_found_without_a_scan() {
     );
     let attempts = plan("select seq from events where part = 2 and case_no = 1 order by seq");
     assert!(attempts.contains("INDEX events_by_case (part=? AND case_no=?)"), "{attempts}");
+    let of_the_run = plan(
+        "select seq from events where part = 0 and case_no is null and seq > 7 and kind in ('stop_reached') order by seq",
+    );
+    assert!(of_the_run.contains("INDEX events_by_case (part=? AND case_no=? AND rowid>?)"), "{of_the_run}");
+    assert!(!of_the_run.contains("TEMP B-TREE"), "{of_the_run}");
     let text = plan("select body from texts where case_no in (1, -1) and digest = x'00' limit 1");
     assert!(text.contains("INDEX texts_by_case (case_no=? AND digest=?)"), "{text}");
     for view in ["cases", "calls", "verdicts"] {
