@@ -9,6 +9,7 @@ import economics
 import holders
 import kills
 import memory
+import power
 import storms
 from campaign import Campaign
 
@@ -16,6 +17,9 @@ CAMPAIGNS = [
     Campaign("C1", "SIGKILL at the k-th system call that writes", kills.kill_at_call, 60, None,
              least_hits=0.7, prepare=kills.each_call),
     Campaign("C2", "SIGKILL at a random time", kills.kill_at_random, 100, 10_000),
+    Campaign("C3", "the power goes: ext4 and xfs cut off their disks (root)", power.power_cut, 20, 800,
+             prepare=power.mounts, on_demand=True),
+    Campaign("C4", "the power goes: unsynced blocks lost, out of order, torn", power.lost_writes, 120, 20_000),
     Campaign("C5", "a damaged tail of the write-ahead log", damage.damaged_tail, 100, 10_000,
              prepare=damage.tail_cases),
     Campaign("C6", "bit flips, files swapped, missing, of another run", damage.damaged_middle, 250, 20_000),
