@@ -10,6 +10,7 @@ import holders
 import kills
 import memory
 import power
+import repair
 import storms
 from campaign import Campaign
 
@@ -23,6 +24,7 @@ CAMPAIGNS = [
     Campaign("C5", "a damaged tail of the write-ahead log", damage.damaged_tail, 100, 10_000,
              prepare=damage.tail_cases),
     Campaign("C6", "bit flips, files swapped, missing, of another run", damage.damaged_middle, 250, 20_000),
+    Campaign("C6r", "a damaged middle, `pipe journal repair`, resume", repair.repaired, 50, 5_000, least_hits=0.4),
     Campaign("C7", "a full disk: small file systems, ENOSPC from the k-th write on", disk.full, 40, 1_000,
              prepare=disk.full_cases),
     Campaign("C8", "EIO at the k-th write or sync; slow syncs", disk.failing, 40, None, prepare=disk.failing_cases),
