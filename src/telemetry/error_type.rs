@@ -1,22 +1,23 @@
-//! What `error.type` says of a failure: few words, the same in spans and metrics.
+//! `error.type`: a short list of words for everything that can go wrong.
 
-use std::borrow::Cow;
+use crate::event::{Failure, FailureKind, TimeoutPhase};
 
-use crate::event::{Failure, FailureKind};
-
-/// Returns the value of `error.type`: one of `timeout`, `connect`, `stream_aborted`, `invalid_response`,
-/// `schema_mismatch`, `context_length_exceeded`, `content_filter`, `cancelled`; else the HTTP status; else `_OTHER`.
+/// Returns the word for a failure: an HTTP status, or one of `timeout`, `connect`, `stream_aborted`,
+/// `invalid_response`, `schema_mismatch`, `context_length_exceeded`, `content_filter`, `cancelled`, `assertion`,
+/// `template`, `_OTHER`.
 #[must_use]
-pub fn error_type(failure: &Failure) -> Cow<'static, str> {
+pub fn error_type(failure: &Failure) -> String {
     let word = match failure.kind {
-        FailureKind::TimedOut(_) => "timeout",
-        FailureKind::Unreachable => "connect",
-        FailureKind::CutOff => "stream_aborted",
-        FailureKind::Malformed | FailureKind::TooLarge => "invalid_response",
-        FailureKind::Mismatched => "schema_mismatch",
+        FailureKind::TimedOut(TimeoutPhase::Connect) | FailureKind::Unreachable => "connect",
+        FailureKind::TimedOut(TimeoutPhase::FirstToken | TimeoutPhase::Idle | TimeoutPhase::Total) => "timeout",
         FailureKind::ContextOverflow => "context_length_exceeded",
         FailureKind::ContentFiltered => "content_filter",
+        FailureKind::Mismatched => "schema_mismatch",
         FailureKind::Interrupted | FailureKind::Cancelled | FailureKind::Unsent => "cancelled",
+        FailureKind::Assertion => "assertion",
+        FailureKind::Render => "template",
+        FailureKind::CutOff => "stream_aborted",
+        FailureKind::Malformed | FailureKind::TooLarge => "invalid_response",
         FailureKind::Throttled
         | FailureKind::QuotaExhausted
         | FailureKind::Overloaded
@@ -26,14 +27,12 @@ pub fn error_type(failure: &Failure) -> Cow<'static, str> {
         | FailureKind::Refused
         | FailureKind::ModelMissing
         | FailureKind::FormatUnsupported
-        | FailureKind::Redirected
-        | FailureKind::Render
-        | FailureKind::Assertion => match failure.status {
-            Some(status) => return Cow::Owned(status.to_string()),
-            None => "_OTHER",
+        | FailureKind::Redirected => match failure.status {
+            Some(status) if status >= 300 => return status.to_string(),
+            Some(_) | None => "_OTHER",
         },
     };
-    Cow::Borrowed(word)
+    word.to_owned()
 }
 
 #[cfg(test)]
@@ -41,14 +40,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_told_where_no_word_says_more() {
-        let told = |kind, status| {
-            let failure = Failure { status, ..Failure::new(kind, "") };
-            error_type(&failure).into_owned()
-        };
-        assert_eq!(told(FailureKind::Throttled, Some(429)), "429");
-        assert_eq!(told(FailureKind::ContextOverflow, Some(400)), "context_length_exceeded");
-        assert_eq!(told(FailureKind::CutOff, None), "stream_aborted");
-        assert_eq!(told(FailureKind::Assertion, None), "_OTHER");
+    fn a_status_speaks_for_itself_and_what_says_more_goes_first() {
+        let failure = |kind, status| Failure { status, ..Failure::new(kind, "") };
+        assert_eq!(error_type(&failure(FailureKind::Throttled, Some(429))), "429");
+        assert_eq!(error_type(&failure(FailureKind::ContextOverflow, Some(400))), "context_length_exceeded");
+        assert_eq!(error_type(&failure(FailureKind::Malformed, Some(200))), "invalid_response");
+        assert_eq!(error_type(&failure(FailureKind::Overloaded, Some(200))), "_OTHER", "an error inside a 200");
+        assert_eq!(error_type(&failure(FailureKind::TimedOut(TimeoutPhase::Idle), None)), "timeout");
     }
 }

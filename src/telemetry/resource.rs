@@ -4,10 +4,9 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
 
+use super::names;
 use crate::base::RunId;
 
-/// The run's id.
-pub(super) const RUN_ID: &str = "pipe.run.id";
 /// The pipeline's name.
 pub(super) const PIPELINE: &str = "pipe.pipeline";
 
@@ -16,7 +15,7 @@ pub(super) fn of_run(run: &RunId, pipeline: &str) -> Resource {
     let own = [
         KeyValue::new("service.name", "pipe"),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-        KeyValue::new(RUN_ID, run.to_string()),
+        KeyValue::new(names::RUN_ID, run.to_string()),
         KeyValue::new(PIPELINE, pipeline.to_owned()),
     ];
     let named = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());

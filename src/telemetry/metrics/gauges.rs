@@ -9,6 +9,7 @@ use super::names::{self, Name};
 use super::reader::{Allowed, Now};
 use crate::base::MicroUsd;
 use crate::report::{LaneNow, Tally, Watch};
+use crate::telemetry::names as words;
 
 type Shared = Arc<Mutex<Now>>;
 
@@ -18,7 +19,7 @@ pub(super) fn register(meter: &Meter, now: &Shared) {
         let cases = now.watch.tally.cases;
         let open = cases.admitted.saturating_sub(cases.settled());
         let stands = [("ok", cases.ok), ("unscored", cases.unscored), ("failed", cases.failed), ("open", open)];
-        stands.iter().for_each(|(word, count)| gauge.observe(*count, &[KeyValue::new("pipe.case.status", *word)]));
+        stands.iter().for_each(|(word, count)| gauge.observe(*count, &[KeyValue::new(words::CASE_STATUS, *word)]));
     });
     whole(meter, now, names::CASE_EXPECTED, |now, gauge| {
         now.watch.total().iter().for_each(|total| gauge.observe(*total, &[]));
@@ -111,7 +112,7 @@ fn real(
 fn lanes(meter: &Meter, now: &Shared, name: Name, value: impl Fn(&LaneNow) -> u64 + Send + Sync + 'static) {
     whole(meter, now, name, move |now, gauge| {
         for (backend, lane) in &now.watch.lanes {
-            gauge.observe(value(lane), &[KeyValue::new("pipe.backend.name", backend.to_string())]);
+            gauge.observe(value(lane), &[KeyValue::new(words::BACKEND_NAME, backend.to_string())]);
         }
     });
 }

@@ -7,7 +7,6 @@ mod instruments;
 pub mod names;
 mod reader;
 mod serve;
-mod server;
 #[cfg(test)]
 mod tests;
 

@@ -17,11 +17,6 @@ const fn name(name: &'static str, unit: &'static str, says: &'static str) -> Nam
     Name { name, unit, says }
 }
 
-/// Name of the instrumentation scope.
-pub const SCOPE: &str = "pipe";
-/// The revision of the conventions.
-pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev";
-
 /// How long requests took.
 pub const INFERENCE_DURATION: Name =
     name("gen_ai.client.inference.duration", "s", "How long requests took, from sent to over");

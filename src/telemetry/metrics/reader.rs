@@ -12,18 +12,17 @@ use serde_json::{Map, Value};
 
 use super::gauges;
 use super::instruments::Instruments;
-use super::names;
-use super::server::Server;
 use crate::base::{ActorName, BackendName, CaseNo, MicroUsd, Millis, RunId, StepName, Timestamp};
 use crate::event::{
     AttemptEnded, BackendResolved, CaseSettled, CaseStatus, Event, Failure, FailureKind, Outcome, Recorded,
     TaskSettled, TaskStatus,
 };
 use crate::report::{Watch, task_status_word};
-use crate::telemetry::{error_type, resource};
+use crate::telemetry::projector::BackendFacts;
+use crate::telemetry::{error_type, names as words, resource};
 
 /// What every metric of a run carries.
-const RUN_LABELS: [&str; 2] = [resource::RUN_ID, resource::PIPELINE];
+const RUN_LABELS: [&str; 2] = [words::RUN_ID, resource::PIPELINE];
 
 /// Tells the model that an actor is asked of, in the cell of these values.
 pub type ModelOf = Box<dyn Fn(&Map<String, Value>, &ActorName) -> Option<Arc<str>> + Send>;
@@ -52,7 +51,7 @@ pub struct Metrics {
     instruments: Instruments,
     model_of: ModelOf,
     pipeline: Arc<str>,
-    servers: BTreeMap<BackendName, Server>,
+    servers: BTreeMap<BackendName, BackendFacts>,
     /// When cases were admitted and steps first asked, as far as this process saw it.
     cases: BTreeMap<CaseNo, Timestamp>,
     tasks: BTreeMap<(CaseNo, StepName), Task>,
@@ -87,9 +86,9 @@ impl Metrics {
             .map_err(|error| SetupError(error.to_string()))?;
         let provider =
             SdkMeterProvider::builder().with_resource(resource::of_run(run, pipeline)).with_reader(exporter).build();
-        let scope = InstrumentationScope::builder(names::SCOPE)
+        let scope = InstrumentationScope::builder(words::SCOPE)
             .with_version(env!("CARGO_PKG_VERSION"))
-            .with_schema_url(names::SCHEMA_URL)
+            .with_schema_url(words::SCHEMA_URL)
             .build();
         let meter = provider.meter_with_scope(scope);
         let last_answer = watch.tally.last;
@@ -166,7 +165,7 @@ impl Metrics {
     }
 
     fn know(&mut self, backends: &[BackendResolved]) {
-        self.servers = backends.iter().map(|backend| (backend.backend.clone(), Server::of(backend))).collect();
+        self.servers = backends.iter().map(|backend| (backend.backend.clone(), BackendFacts::of(backend))).collect();
     }
 
     fn end_attempt(&self, ended: &AttemptEnded) {
@@ -185,7 +184,7 @@ impl Metrics {
         let backend = backend.clone();
         drop(now);
         if let Some(failure) = failure.filter(|_| ended.retry_at.is_some()) {
-            let why = [error_of(failure), KeyValue::new("pipe.backend.name", backend.to_string())];
+            let why = [error_of(failure), KeyValue::new(words::BACKEND_NAME, backend.to_string())];
             self.instruments.retries.add(1, &why);
         }
         let answered_by = match &ended.outcome {
@@ -193,10 +192,13 @@ impl Metrics {
             Outcome::Failed(_) => None,
         };
         let mut attributes =
-            vec![KeyValue::new("gen_ai.operation.name", "chat"), KeyValue::new("gen_ai.provider.name", "openai")];
-        attributes.extend(model.map(|model| KeyValue::new("gen_ai.request.model", model)));
-        attributes.extend(answered_by.map(|model| KeyValue::new("gen_ai.response.model", model)));
-        self.servers.get(&backend).iter().for_each(|server| server.tell(&mut attributes));
+            vec![KeyValue::new(words::OPERATION, words::CHAT), KeyValue::new(words::PROVIDER, "openai")];
+        attributes.extend(model.map(|model| KeyValue::new(words::REQUEST_MODEL, model)));
+        attributes.extend(answered_by.map(|model| KeyValue::new(words::RESPONSE_MODEL, model)));
+        if let Some(server) = self.servers.get(&backend) {
+            attributes.push(KeyValue::new(words::SERVER_ADDRESS, server.address.clone()));
+            attributes.extend(server.port.map(|port| KeyValue::new(words::SERVER_PORT, i64::from(port))));
+        }
         attributes.extend(failure.map(error_of));
         self.measure(ended, attributes);
     }
@@ -221,8 +223,8 @@ impl Metrics {
         self.count_task(settled, false);
         let Some(task) = self.tasks.remove(&(settled.case, settled.step.clone())) else { return };
         let mut attributes = vec![
-            KeyValue::new("gen_ai.operation.name", "invoke_agent"),
-            KeyValue::new("gen_ai.agent.name", settled.step.to_string()),
+            KeyValue::new(words::OPERATION, words::INVOKE_AGENT),
+            KeyValue::new(words::AGENT_NAME, settled.step.to_string()),
         ];
         self.instruments.agent_calls.record(task.requests, &attributes);
         let failure = settled.failure.as_ref().filter(|_| settled.status == TaskStatus::Failed);
@@ -232,8 +234,8 @@ impl Metrics {
 
     fn count_task(&self, settled: &TaskSettled, is_reused: bool) {
         let attributes = [
-            KeyValue::new("pipe.step", settled.step.to_string()),
-            KeyValue::new("pipe.task.status", task_status_word(settled.status)),
+            KeyValue::new(words::STEP, settled.step.to_string()),
+            KeyValue::new(words::TASK_STATUS, task_status_word(settled.status)),
             KeyValue::new("pipe.task.reused", is_reused),
         ];
         self.instruments.tasks.add(1, &attributes);
@@ -250,13 +252,13 @@ impl Metrics {
         // What is done over all cases is none of them.
         let Some(since) = self.cases.remove(&settled.case) else { return };
         let status = crate::report::status_word(settled.status);
-        self.instruments.cases.add(1, &[KeyValue::new("pipe.case.status", status)]);
+        self.instruments.cases.add(1, &[KeyValue::new(words::CASE_STATUS, status)]);
         let mut attributes = vec![
-            KeyValue::new("gen_ai.operation.name", "invoke_workflow"),
-            KeyValue::new("gen_ai.workflow.name", Arc::clone(&self.pipeline)),
+            KeyValue::new(words::OPERATION, words::INVOKE_WORKFLOW),
+            KeyValue::new(words::WORKFLOW_NAME, Arc::clone(&self.pipeline)),
         ];
         if settled.status == CaseStatus::Failed {
-            attributes.push(KeyValue::new("error.type", "_OTHER"));
+            attributes.push(KeyValue::new(words::ERROR_TYPE, "_OTHER"));
         }
         self.instruments.workflow.record(seconds(at.micros_since(since)), &attributes);
     }
@@ -272,7 +274,7 @@ const fn is_progress(event: &Event) -> bool {
 }
 
 fn error_of(failure: &Failure) -> KeyValue {
-    KeyValue::new("error.type", error_type(failure))
+    KeyValue::new(words::ERROR_TYPE, error_type(failure))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a call are fewer than 2^52")]
