@@ -2,15 +2,21 @@
 //! Reads: events, texts, `Plan`. Gives: the same spans, byte for byte, however often a run is told.
 //! Never: back-pressure on a run, a fact that is in no event.
 //! Start at [`Projector`] for the spans of a journal as they come, [`spans_of`] for those of one that is there;
-//! [`names`] has every name.
+//! [`Courier`] to bring them to a collector; [`names`] has every name.
 
 mod attributes;
 mod case;
 mod chat;
+mod collector;
 mod content;
+mod courier;
+mod cursor;
 mod error_type;
 mod evaluation;
+mod json;
 pub mod names;
+mod perfetto;
+mod post;
 mod projector;
 mod run_spans;
 mod sample;
@@ -19,9 +25,16 @@ mod span;
 mod step;
 #[cfg(test)]
 mod tests;
+mod wire;
 
+pub use collector::{Collector, CollectorError, Variable, resource};
+pub use courier::{Courier, Delivered, Patience, SendError};
+pub use cursor::Sent;
 pub use error_type::error_type;
+pub use json::request as json_request;
+pub use perfetto::Rows;
 pub use projector::{Projector, Texts, spans_of};
 pub use sample::{Keep, Sample};
 pub use settings::{Content, Settings};
 pub use span::{Attribute, Kind, Link, Span, SpanEvent, Status, Value};
+pub use wire::{request as wire_request, span as wire_span};
