@@ -1,8 +1,9 @@
 //! Tells a run in OpenTelemetry's words: its spans are a projection of the journal, never a second record.
 //! Reads: events, texts, `Plan`. Gives: the same spans, byte for byte, however often a run is told.
 //! Never: back-pressure on a run, a fact that is in no event.
-//! Start at [`Projector`] for the spans of a journal as they come, [`spans_of`] for those of one that is there;
-//! [`Courier`] to bring them to a collector; [`names`] has every name.
+//! Start at [`Projector`] for the spans of a journal as they come, [`spans_of`] for those of one that is there,
+//! [`Courier`] to bring them to a collector, [`metrics::Metrics`] for counts of a run as it goes; [`names`] has every
+//! name.
 
 mod attributes;
 mod case;
@@ -14,10 +15,12 @@ mod cursor;
 mod error_type;
 mod evaluation;
 mod json;
+pub mod metrics;
 pub mod names;
 mod perfetto;
 mod post;
 mod projector;
+mod resource;
 mod run_spans;
 mod sample;
 mod settings;
