@@ -60,6 +60,8 @@ pub(crate) mod testing;
 mod tests;
 mod tokens;
 mod top;
+mod trace;
+mod trace_args;
 mod tune;
 pub mod value;
 
