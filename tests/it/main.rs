@@ -30,3 +30,4 @@ mod steer;
 mod stops;
 mod surface;
 mod sweep;
+mod waterfall;
