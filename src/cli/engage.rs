@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 use super::args::Session;
-use super::connect;
 use super::exit::{CommandError, Exit, with_causes};
 use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
 use super::output::Output;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
+use super::{cache, connect};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
@@ -83,6 +83,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let models = connect::models(&plan, &connected, earlier.as_deref());
     let stream = talk || plan.limits.streams;
     let retuner = super::tune::Retuner::new(dir.clone(), stream);
+    let (recall, keeper) = cache::open(&plan, &dir, &connected, printer);
     let station = Station {
         plan: Arc::clone(&plan),
         backends: connected.iter().map(|one| Arc::clone(&one.backend)).collect(),
@@ -90,6 +91,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         stream,
         texts: lookup(&texts),
         outputs: outputs(journal.clone()),
+        recall,
     };
     let spool = dir.spool();
     spool.clear()?;
@@ -104,11 +106,12 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         slots: connected.iter().map(|one| one.resolved.slots).collect(),
         intake,
         live,
+        keeper,
         steers,
         clock,
     };
     let ended = tokio::select! {
-        ended = conductor.conduct() => ended,
+        ended = Box::pin(conductor.conduct()) => ended,
         error = signals(steer.clone()) => {
             return Err(CommandError::new(Exit::Bug, format!("signals cannot be heard: {error}")));
         }
@@ -129,6 +132,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
             return Err(CommandError::new(Exit::JournalUnusable, with_causes(&error)).help(KEPT));
         }
     };
+    cache::say(&ended.cache, printer);
     // What was over ahead of its turn was shown, and does not count.
     let again = ended.facts_lost || matches!(ended.outcome, RunOutcome::Enough(_)) || plan.repeats.is_some();
     let tally = if again { tally_of(&journal)? } else { tally };

@@ -115,6 +115,7 @@ impl Story {
             timings: Timings { queued_us: 100, first_token_us: Some(90_000), total_us: 450_000 },
             charged: true,
             retry_at: None,
+            from_cache: None,
         }));
         digest
     }
@@ -128,6 +129,7 @@ impl Story {
             timings: Timings::default(),
             charged: true,
             retry_at: None,
+            from_cache: None,
         }));
     }
 

@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::testing::{Story, judgement};
 use super::*;
-use crate::base::{Millis, RunId, Timestamp};
+use crate::base::{CaseNo, Millis, RunId, Timestamp};
 use crate::event::{
-    CaseAdmitted, CaseStatus, Event, FailureKind, FinishReason, Recorded, RunOutcome, RunResumed, StopCause,
-    TaskOutput, TaskSettled, TaskStatus, Verdict,
+    CaseAdmitted, CaseStatus, Event, FailureKind, FinishReason, FromCache, Recorded, RunOutcome, RunResumed,
+    StopCause, TaskOutput, TaskSettled, TaskStatus, Verdict,
 };
 
 fn many() -> Story {
@@ -372,4 +372,31 @@ fn what_is_reused_counts_as_settled_and_costs_nothing() {
     assert_eq!(judged(&summary), judged(&asked), "verdicts are counted whoever asked");
     let text = crate::report::summary_text(&summary, 80);
     assert!(text.contains("  reused     4 tasks of debate-1\n"), "{text}");
+}
+
+#[test]
+fn what_the_cache_answers_is_no_request_and_costs_nothing() {
+    let mut story = Story::begin("debate");
+    story.debate(0, Some("pro"));
+    story.end(RunOutcome::Complete);
+    let asked = story.tally().summary(&run());
+    for recorded in &mut story.log {
+        if let Event::AttemptEnded(ended) = &mut recorded.event {
+            let usage = std::mem::take(&mut ended.usage);
+            let found =
+                FromCache { run: "debate-1".into(), case: CaseNo(7), usage, total_us: ended.timings.total_us };
+            ended.from_cache = Some(Box::new(found));
+        }
+    }
+    let tally = story.tally();
+    let summary = tally.summary(&run());
+    assert!(asked.requests > 0 && asked.from_cache == 0);
+    assert_eq!((summary.requests, summary.answered, summary.from_cache), (0, 0, asked.answered));
+    assert_eq!((summary.tokens.output, tally.in_flight()), (None, 0));
+    assert_eq!(summary.steps, asked.steps, "verdicts are counted whoever asked");
+    let text = crate::report::summary_text(&summary, 80);
+    assert!(
+        text.contains(&format!("  cache      {} answers of earlier requests, at no cost\n", asked.answered)),
+        "{text}"
+    );
 }

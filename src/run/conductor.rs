@@ -11,10 +11,12 @@ use super::clock::Clock;
 use super::dispatch::{Dispatch, Returned};
 use super::evaluations::{Asked, Evaluated, Evaluations};
 use super::intake::{Intake, IntakeError, Read};
+use super::keeping::Keeping;
 use super::live::Live;
 use super::orders::Retuned;
 use super::texts::TextCache;
 use crate::base::{BackendName, CaseNo, Timestamp};
+use crate::cache::{Entry, Keeper, Told};
 use crate::engine::{Effect, Engine, Input, Step, Ticket};
 use crate::event::{Event, Outcome, Recorded, RunFailed, RunOutcome, StopCause};
 use crate::journal::{Batch, Committed, EventLog, JournalError, Text, Writer};
@@ -54,6 +56,8 @@ pub struct Conductor {
     pub intake: Intake,
     /// Where a display listens.
     pub live: mpsc::Sender<Live>,
+    /// Where answers are kept for other runs.
+    pub keeper: Option<Keeper>,
     /// Where people steer.
     pub steers: mpsc::Receiver<Steer>,
     /// The time.
@@ -82,6 +86,8 @@ pub struct Ending {
     pub outcome: RunOutcome,
     /// The display was held for so long that it missed facts: whoever sums them up reads the journal instead.
     pub facts_lost: bool,
+    /// What there is to tell of the cache.
+    pub cache: Told,
 }
 
 /// A run that could not be left in order.
@@ -100,6 +106,7 @@ struct Waiting {
     ticket: u64,
     effects: Vec<Effect>,
     facts: Arc<[Recorded]>,
+    keep: Vec<Entry>,
 }
 
 struct Running<'a> {
@@ -114,6 +121,7 @@ struct Running<'a> {
     batch: Batch,
     effects: Vec<Effect>,
     since_checkpoint: usize,
+    keeping: Option<Keeping>,
     live: mpsc::Sender<Live>,
     /// Facts that the display had no room for yet.
     untold: VecDeque<Arc<[Recorded]>>,
@@ -153,6 +161,7 @@ impl Conductor {
             batch: Batch { texts: self.first_texts, ..Batch::default() },
             effects: Vec::new(),
             since_checkpoint: 0,
+            keeping: self.keeper.map(Keeping::new),
             live: self.live,
             untold: VecDeque::new(),
             facts_lost: false,
@@ -200,6 +209,7 @@ impl Conductor {
                             run.evaluated(evaluated.map_err(RunError::Bug)?)?;
                         }
                     }
+                    () = caught_up(&mut run.keeping) => {}
                     case = next_case(&mut intake), if wants_case => run.offer(&mut intake, case)?,
                     Some(steer) = steers.recv() => run.steer(steer)?,
                     () = sleep_until(&run.clock, wakeup), if wakeup.is_some() => run.give(Input::Tick)?,
@@ -217,6 +227,7 @@ impl Conductor {
         let untold = std::mem::take(&mut run.untold);
         let facts_lost = run.facts_lost;
         let live = run.live.clone();
+        let keeping = run.keeping.take();
         drop(run);
         drop(committed);
         // The first failure names the cause; what closing says after it is only its echo.
@@ -224,11 +235,27 @@ impl Conductor {
         for facts in untold {
             drop(live.send(Live::Facts(facts)).await);
         }
+        let cache = told(keeping).await;
         result?;
         closed?;
         let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
-        Ok(Ending { outcome, facts_lost })
+        Ok(Ending { outcome, facts_lost, cache })
     }
+}
+
+async fn caught_up(keeping: &mut Option<Keeping>) {
+    match keeping {
+        Some(keeping) => keeping.catch_up().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the cache has all that is committed.
+async fn told(keeping: Option<Keeping>) -> Told {
+    let Some(keeping) = keeping else { return Told::default() };
+    let keeper = keeping.end().await;
+    // Nothing of a run is lost with it, so its end is the run's whatever becomes of it.
+    tokio::task::spawn_blocking(move || keeper.close()).await.unwrap_or_default()
 }
 
 /// Closes the journal off the runtime's threads: it syncs.
@@ -261,6 +288,9 @@ impl Running<'_> {
         let step = catch_unwind(AssertUnwindSafe(|| engine.step(now, input)))
             .map_err(|panic| RunError::Bug(panic_text(&*panic)))?;
         let Step { events, effects } = step;
+        if let Some(keeping) = &mut self.keeping {
+            keeping.look(&events);
+        }
         self.since_checkpoint += events.len();
         self.batch.events.extend(events);
         self.effects.extend(effects);
@@ -306,7 +336,8 @@ impl Running<'_> {
         let effects = std::mem::take(&mut self.effects);
         let facts: Arc<[Recorded]> = Arc::from(batch.events.as_slice());
         let ticket = self.writer.submit(batch);
-        self.waiting.push_back(Waiting { ticket, effects, facts });
+        let keep = self.keeping.as_mut().map(Keeping::of_batch).unwrap_or_default();
+        self.waiting.push_back(Waiting { ticket, effects, facts, keep });
     }
 
     /// Performs what waited for a commit, and tells the display.
@@ -316,13 +347,19 @@ impl Running<'_> {
             if waiting.ticket > commit.through {
                 break;
             }
-            let Some(Waiting { effects, facts, .. }) = self.waiting.pop_front() else { break };
+            let Some(Waiting { effects, facts, keep, .. }) = self.waiting.pop_front() else { break };
+            if let Some(keeping) = &mut self.keeping {
+                keeping.committed(keep);
+            }
             for effect in effects {
                 self.perform(effect)?;
             }
             for fact in facts.iter() {
                 if let Event::CaseSettled(settled) = &fact.event {
                     self.texts.forget(settled.case);
+                    if let Some(keeping) = &mut self.keeping {
+                        keeping.forget(settled.case);
+                    }
                 }
             }
             self.tell(facts);
@@ -403,6 +440,9 @@ impl Running<'_> {
 
     fn report(&mut self, returned: Returned) -> Result<(), RunError> {
         let Returned { ticket, worked } = returned;
+        if let (Some(keeping), Some((worth, entry))) = (&mut self.keeping, worked.keep) {
+            keeping.give(ticket, worth, entry);
+        }
         // Prompts are read again by people only; what later prompts are made of is kept at hand.
         let answer = match &worked.report.outcome {
             Outcome::Answered(answer) => Some(answer.text),
@@ -433,7 +473,8 @@ impl Running<'_> {
 
     /// A journal that falls behind is waited for: what waits for it is bounded by calls in flight and by this.
     fn wants_case(&self) -> bool {
-        self.waiting.len() < MOST_WAITING && self.engine.wants_cases() > 0
+        let is_behind = self.keeping.as_ref().is_some_and(Keeping::is_behind);
+        !is_behind && self.waiting.len() < MOST_WAITING && self.engine.wants_cases() > 0
     }
 
     fn offer(

@@ -22,15 +22,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &["event"]),
     ("backend", &["prompt", "event"]),
     ("gpu", &[]),
-    ("worker", &["plan", "prompt", "task", "backend", "event"]),
-    ("run", &["plan", "task", "engine", "journal", "backend", "gpu", "worker", "event"]),
+    ("cache", &["event"]),
+    ("worker", &["plan", "prompt", "task", "backend", "cache", "event"]),
+    ("run", &["plan", "task", "engine", "journal", "backend", "gpu", "cache", "worker", "event"]),
     ("sim", &["plan", "task", "engine", "journal", "backend", "event"]),
     ("report", &["event", "stats", "judge"]),
     (
         "cli",
         &[
             "spec", "event", "stats", "prompt", "judge", "plan", "task", "engine", "journal", "backend", "gpu",
-            "worker", "run", "sim", "report",
+            "cache", "worker", "run", "sim", "report",
         ],
     ),
 ];
