@@ -13,7 +13,7 @@ use crate::base::Digest;
 use crate::event::{FORMAT, OLDEST_FORMAT};
 
 /// What people read in it.
-const VIEWS: &str = include_str!("views.sql");
+pub(super) const VIEWS: &str = include_str!("views.sql");
 /// Marks the file as ours in its header (`file journal.db` shows it): the letters `pipe`.
 const APPLICATION_ID: i32 = 0x7069_7065;
 /// Before 3.51.3 two connections that checkpoint and write together can lose a commit.
@@ -59,7 +59,7 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, Jo
 }
 
 /// Names the views of this version.
-fn views() -> String {
+pub(super) fn views() -> String {
     Digest::of(VIEWS.as_bytes()).to_string()
 }
 
