@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::dispatch::{Dispatch, Returned};
 use super::evaluations::{Asked, Evaluated, Evaluations};
 use super::intake::{Intake, IntakeError, Read};
-use super::keeping::Keeping;
+use super::keeping::{self, Keeping};
 use super::live::Live;
 use super::orders::Retuned;
 use super::texts::TextCache;
@@ -209,7 +209,7 @@ impl Conductor {
                             run.evaluated(evaluated.map_err(RunError::Bug)?)?;
                         }
                     }
-                    () = caught_up(&mut run.keeping) => {}
+                    () = keeping::caught_up(&mut run.keeping) => {}
                     case = next_case(&mut intake), if wants_case => run.offer(&mut intake, case)?,
                     Some(steer) = steers.recv() => run.steer(steer)?,
                     () = sleep_until(&run.clock, wakeup), if wakeup.is_some() => run.give(Input::Tick)?,
@@ -235,27 +235,12 @@ impl Conductor {
         for facts in untold {
             drop(live.send(Live::Facts(facts)).await);
         }
-        let cache = told(keeping).await;
+        let cache = keeping::told(keeping).await;
         result?;
         closed?;
         let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
         Ok(Ending { outcome, facts_lost, cache })
     }
-}
-
-async fn caught_up(keeping: &mut Option<Keeping>) {
-    match keeping {
-        Some(keeping) => keeping.catch_up().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits until the cache has all that is committed.
-async fn told(keeping: Option<Keeping>) -> Told {
-    let Some(keeping) = keeping else { return Told::default() };
-    let keeper = keeping.end().await;
-    // Nothing of a run is lost with it, so its end is the run's whatever becomes of it.
-    tokio::task::spawn_blocking(move || keeper.close()).await.unwrap_or_default()
 }
 
 /// Closes the journal off the runtime's threads: it syncs.

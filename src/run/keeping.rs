@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::CaseNo;
-use crate::cache::{Entry, Keeper};
+use crate::cache::{Entry, Keeper, Told};
 use crate::engine::{Key, Ticket};
 use crate::event::{Event, Outcome, Recorded};
 use crate::worker::Worth;
@@ -88,7 +88,7 @@ impl Keeping {
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub(super) async fn catch_up(&mut self) {
+    async fn catch_up(&mut self) {
         match self.waiting.is_empty() {
             true => std::future::pending().await,
             false => self.keeper.hand_over(&mut self.waiting).await,
@@ -96,10 +96,26 @@ impl Keeping {
     }
 
     /// Hands over what is left, and the keeper back.
-    pub(super) async fn end(mut self) -> Keeper {
+    async fn end(mut self) -> Keeper {
         if !self.waiting.is_empty() {
             self.keeper.hand_over(&mut self.waiting).await;
         }
         self.keeper
     }
+}
+
+/// Waits as [`Keeping::catch_up`]; never ends without a cache.
+pub(super) async fn caught_up(keeping: &mut Option<Keeping>) {
+    match keeping {
+        Some(keeping) => keeping.catch_up().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the cache has all that is committed.
+pub(super) async fn told(keeping: Option<Keeping>) -> Told {
+    let Some(keeping) = keeping else { return Told::default() };
+    let keeper = keeping.end().await;
+    // Nothing of a run is lost with it, so its end is the run's whatever becomes of it.
+    tokio::task::spawn_blocking(move || keeper.close()).await.unwrap_or_default()
 }

@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn an_answer_is_good_that_nobody_would_ask_for_again() {
         let worth = |finish, text: &str, output: Option<u64>, most, facts| {
-            let answer = Answer { text: Digest::of(text.as_bytes()), finish, model: None, facts };
+            let answer = Answer { text: Digest::of(text.as_bytes()), finish, model: None, id: None, facts };
             let usage = Usage { output: output.map(TokenCount), ..Usage::default() };
             Worth::of(&answer, text, &usage, most)
         };

@@ -136,7 +136,7 @@ impl Station {
     ) -> Worked {
         let Kept { run, case, text, finish, model, usage, total_us } = kept;
         // What it took was spent then: this run is told of it, and counts nothing.
-        let answer = Completion { text: text.to_string(), finish, model, usage: Usage::default() };
+        let answer = Completion { text: text.to_string(), finish, model, id: None, usage: Usage::default() };
         let (outcome, _) = self.outcome(place, Ok(answer), &mut texts);
         let from_cache =
             matches!(outcome, Outcome::Answered(_)).then(|| Box::new(FromCache { run, case, usage, total_us }));
