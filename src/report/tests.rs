@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::testing::{Story, judgement};
 use super::*;
-use crate::base::{CaseNo, Millis, RunId, Timestamp};
+use crate::base::{Millis, RunId, Timestamp};
 use crate::event::{
-    CaseAdmitted, CaseStatus, Event, FailureKind, FinishReason, FromCache, Recorded, RunOutcome, RunResumed,
-    StopCause, TaskOutput, TaskSettled, TaskStatus, Verdict,
+    CaseAdmitted, CaseStatus, Event, FailureKind, FinishReason, Recorded, RunOutcome, RunResumed, StopCause,
+    TaskOutput, TaskSettled, TaskStatus, Verdict,
 };
 
 fn many() -> Story {
@@ -381,14 +381,7 @@ fn what_the_cache_answers_is_no_request_and_costs_nothing() {
     story.debate(0, Some("pro"));
     story.end(RunOutcome::Complete);
     let asked = story.tally().summary(&run());
-    for recorded in &mut story.log {
-        if let Event::AttemptEnded(ended) = &mut recorded.event {
-            let usage = std::mem::take(&mut ended.usage);
-            let found =
-                FromCache { run: "debate-1".into(), case: CaseNo(7), usage, total_us: ended.timings.total_us };
-            ended.from_cache = Some(Box::new(found));
-        }
-    }
+    let story = story.cached_from("debate-1");
     let tally = story.tally();
     let summary = tally.summary(&run());
     assert!(asked.requests > 0 && asked.from_cache == 0);

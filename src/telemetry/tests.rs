@@ -8,8 +8,8 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::base::{CaseNo, Digest, Millis, RunId, SpanContext, Timestamp};
 use crate::event::{
-    CaseReopened, CaseStatus, Event, FailureKind, FinishReason, FromCache, RunOutcome, RunResumed, Shape, SnapCase,
-    StopCause, TaskOutput, TaskStatus, Traced,
+    CaseReopened, CaseStatus, Event, FailureKind, FinishReason, RunOutcome, RunResumed, Shape, SnapCase, StopCause,
+    TaskOutput, TaskStatus, Traced,
 };
 use crate::report::testing::Story;
 
@@ -224,13 +224,7 @@ fn what_another_run_settled_is_told_without_requests() {
 fn what_the_cache_answers_is_told_without_requests() {
     let mut story = Story::begin("debate");
     story.debate(0, Some("pro"));
-    for recorded in &mut story.log {
-        if let Event::AttemptEnded(ended) = &mut recorded.event {
-            let usage = std::mem::take(&mut ended.usage);
-            let found = FromCache { run: "debate-1".into(), case: CaseNo(7), usage, total_us: 9_000 };
-            ended.from_cache = Some(Box::new(found));
-        }
-    }
+    let story = story.cached_from("debate-1");
     check(
         &story,
         &expect![[r#"
