@@ -130,13 +130,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         .and_then(Result::ok)
         .ok_or_else(|| CommandError::new(Exit::Bug, "the display died"))?;
 
-    let ended = match ended {
-        Ok(ended) => ended,
-        Err(RunError::Bug(message)) => return Err(CommandError::new(Exit::Bug, message).help(KEPT)),
-        Err(error @ RunError::Journal(_)) => {
-            return Err(CommandError::new(Exit::JournalUnusable, with_causes(&error)).help(KEPT));
-        }
-    };
+    let ended = ended.map_err(|error| left(&error))?;
     cache::say(&ended.cache, printer);
     // What was over ahead of its turn was shown, and does not count.
     let again = ended.facts_lost || matches!(ended.outcome, RunOutcome::Enough(_)) || plan.repeats.is_some();
@@ -185,6 +179,15 @@ fn introduce(plan: &Plan, connected: &[Connected], printer: &mut Printer) {
         let demo = if one.demo { ", a demo model" } else { "" };
         printer.say(&paint(DIM, &format!("{}{demo}", one.says)));
     }
+}
+
+/// Says why a run could not be left in order.
+fn left(error: &RunError) -> CommandError {
+    let told = match error {
+        RunError::Bug(message) => CommandError::new(Exit::Bug, message.clone()),
+        RunError::Journal(_) => CommandError::new(Exit::JournalUnusable, with_causes(error)),
+    };
+    told.help(KEPT)
 }
 
 const KEPT: &str = "everything acknowledged is kept; `pipe resume` goes on from there";

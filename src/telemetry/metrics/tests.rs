@@ -65,9 +65,13 @@ fn what_the_cache_answers_is_no_request() {
     story.admit(0, "m0", &serde_json::json!({}));
     let call = story.start(0, "debate", "turn/1", 1, "pro");
     story.answer(&call, "Tea.", FinishReason::Stop);
-    check(&story.cached_from("debate-1"), &["gen_ai_client_inference", "pipe_call_in_flight"], &expect![[r#"
+    check(
+        &story.cached_from("debate-1"),
+        &["gen_ai_client_inference", "pipe_call_in_flight"],
+        &expect![[r#"
         pipe_call_in_flight{pipe_backend_name="auto"} 0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
