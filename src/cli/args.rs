@@ -114,6 +114,17 @@ pub enum Command {
 }
 
 impl Command {
+    /// Names the commands whose process works on a run.
+    #[must_use]
+    pub const fn works_as(&self) -> Option<&'static str> {
+        match self {
+            Self::Run(_) => Some("run"),
+            Self::Resume(_) => Some("resume"),
+            Self::Retry(_) => Some("retry"),
+            _ => None,
+        }
+    }
+
     /// Tells whether a program reads what it prints, errors included.
     #[must_use]
     pub const fn wants_json(&self) -> bool {

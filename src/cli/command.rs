@@ -2,6 +2,7 @@
 
 use clap::CommandFactory as _;
 use serde_json::json;
+use tracing::Instrument as _;
 
 use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
@@ -10,6 +11,7 @@ use super::{
     check, doctor, explain, export, init, journal, place, plan, prune, results, resume, retry, run, runs, show,
     steer, top, trace, tune,
 };
+use crate::telemetry::{Collector, Own};
 
 /// Does what the command line asks for.
 ///
@@ -19,6 +21,23 @@ use super::{
 /// # Cancel safety
 /// Not cancel safe: a run that is dropped is interrupted as by `kill -9`.
 pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let Some(name) = arguments.command.works_as() else { return carry_out(arguments, printer).await };
+    let Some(own) = own_spans() else { return carry_out(arguments, printer).await };
+    let span = tracing::info_span!("pipe.command", pipe.command = name, pipe.run.id = tracing::field::Empty);
+    let ended = Box::pin(carry_out(arguments, printer).instrument(span)).await;
+    // Whoever is away for longer misses it; what happened in the run is told by other means.
+    tokio::task::spawn_blocking(move || own.finish()).await.ok();
+    ended
+}
+
+/// Begins to tell what this process does, where a collector is named; one that cannot be used is complained about by
+/// the command that needs it.
+fn own_spans() -> Option<Own> {
+    let collector = Collector::find(None, None, &|name| std::env::var(name).ok()).ok().flatten()?;
+    Own::start(&collector, tokio::runtime::Handle::current()).ok()
+}
+
+async fn carry_out(arguments: Arguments, printer: &mut Printer) -> Result<Exit, CommandError> {
     match arguments.command {
         Command::Init(args) => init::init(&args, printer).await,
         Command::Check(args) => check::check(&args, printer),

@@ -13,6 +13,7 @@ use crate::plan::{BackendIdx, BackendUrl, Concurrency, ModelChoice, Plan};
 ///
 /// # Errors
 /// A backend or a model that is not there, all of them named.
+#[tracing::instrument(name = "pipe.connect", skip_all, err)]
 pub(super) async fn backends(
     plan: &Plan,
     earlier: Option<&[BackendResolved]>,

@@ -59,6 +59,7 @@ pub(super) struct Engagement {
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, reuse, .. } = engagement;
     let Engagement { tally, total, output, session, clock, metrics_at, .. } = engagement;
+    tracing::Span::current().record("pipe.run.id", dir.id.as_str());
     introduce(&plan, &connected, printer);
     let journal = dir.journal_path();
     let texts = Arc::new(TextCache::new(journal_lookup(&journal)?));

@@ -267,6 +267,7 @@ impl Running<'_> {
         self.batch.events.extend(events);
         self.effects.extend(effects);
         if self.since_checkpoint >= CHECKPOINT_EVERY {
+            let _span = tracing::info_span!("pipe.checkpoint", events = self.since_checkpoint).entered();
             self.since_checkpoint = 0;
             self.batch.checkpoint = Some(self.engine.state().snapshot(&self.station.plan));
             self.submit();

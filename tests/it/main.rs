@@ -18,6 +18,7 @@ mod journals;
 mod language;
 mod metrics;
 mod network;
+mod own_spans;
 mod parts;
 mod price;
 mod project;

@@ -1,0 +1,75 @@
+//! What `pipe` itself does is told to a collector, when there is one.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use crate::project::{Project, text};
+
+/// A collector that takes everything; returns its address and what it is sent.
+fn collector() -> (String, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let store = Arc::clone(&taken);
+    // It lives as long as the tests: whoever wants to send may.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, store) = (stream.expect("a connection"), Arc::clone(&store));
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().expect("a reader"));
+                loop {
+                    let mut length = 0;
+                    loop {
+                        let mut line = String::new();
+                        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                            return;
+                        }
+                        let line = line.trim().to_ascii_lowercase();
+                        if let Some(value) = line.strip_prefix("content-length:") {
+                            length = value.trim().parse().expect("a length");
+                        }
+                        if line.is_empty() {
+                            break;
+                        }
+                    }
+                    let mut body = vec![0; length];
+                    reader.read_exact(&mut body).expect("a body");
+                    store.lock().expect("whole").extend(body);
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("answered");
+                }
+            });
+        }
+    });
+    (address, taken)
+}
+
+fn has(taken: &Mutex<Vec<u8>>, what: &str) -> bool {
+    taken.lock().expect("whole").windows(what.len()).any(|window| window == what.as_bytes())
+}
+
+#[test]
+fn commands_and_connects_are_spans_of_their_own() {
+    let project = Project::with_pipelines();
+    let (address, taken) = collector();
+    let mut pipe = project.pipe(&["run", "pipelines/debate.yaml", "--backend", "sim", "--quiet"]);
+    pipe.env("OTEL_EXPORTER_OTLP_ENDPOINT", &address).env("OTEL_EXPORTER_OTLP_COMPRESSION", "none");
+    pipe.env("OTEL_SERVICE_NAME", "a-service-of-mine");
+    let output = pipe.output().expect("pipe starts");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for what in ["pipe.command", "pipe.connect", "a-service-of-mine"] {
+        assert!(has(&taken, what), "{what} is told");
+    }
+    let run = project.run_folder().file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(has(&taken, &run), "with the run's id");
+}
+
+#[test]
+fn a_disabled_sdk_tells_nothing() {
+    let project = Project::with_pipelines();
+    let (address, taken) = collector();
+    let mut pipe = project.pipe(&["run", "pipelines/debate.yaml", "--backend", "sim", "--quiet"]);
+    pipe.env("OTEL_EXPORTER_OTLP_ENDPOINT", &address).env("OTEL_SDK_DISABLED", "true");
+    assert!(pipe.output().expect("pipe starts").status.success());
+    assert!(taken.lock().expect("whole").is_empty());
+}
