@@ -311,6 +311,10 @@ pub struct Session {
     /// Tell metrics to a Prometheus while the run goes: at `/metrics` of this address, such as 127.0.0.1:9464.
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics_addr: Option<std::net::SocketAddr>,
+    /// Send every prompt and answer as OpenTelemetry spans to this collector (OTLP over HTTP) while the run goes, such as
+    /// <http://localhost:4318>. Default: as `OTEL_EXPORTER_OTLP_ENDPOINT` says.
+    #[arg(long, value_name = "URL")]
+    pub trace_to: Option<String>,
 }
 
 /// What a settled task survives.

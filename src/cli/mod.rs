@@ -49,6 +49,7 @@ mod show;
 mod show_case;
 mod show_step;
 mod show_texts;
+mod spans;
 mod spent;
 mod stdin;
 mod steer;

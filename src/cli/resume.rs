@@ -14,7 +14,7 @@ use super::place::Unfinished;
 use super::printer::Printer;
 use super::retry::{self, Found, Wish};
 use super::run::Beginning;
-use super::{connect, metrics, output, pipeline, place, stdin, steer};
+use super::{connect, metrics, output, pipeline, place, spans, stdin, steer};
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunTuned};
@@ -82,6 +82,7 @@ pub(super) async fn take_up(
     }
     let kept = Kept::read(&found.started)?;
     let (earlier, latest) = (found.started.backends.clone(), found.latest);
+    let traced = found.started.traced.unwrap_or_default();
     let file = PathBuf::from(&found.started.file);
     let mut source = found.source.clone();
     source.replace(&sets);
@@ -124,6 +125,7 @@ pub(super) async fn take_up(
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
     let metrics_at = metrics::listen(session, printer).await?;
+    let collector = spans::collector(session.trace_to.as_deref())?;
 
     let clock = Clock::start(Some(latest));
     let tally = engage::tally_of(&journal)?;
@@ -143,8 +145,13 @@ pub(super) async fn take_up(
     let log = Sqlite::open(&journal, kept.durability()).map_err(|error| CommandError::journal(&error))?;
     let backends = connected.iter().map(|one| one.resolved.clone()).collect();
     let cases = plan.evidence.is_some().then_some(total);
-    let resumed =
-        RunResumed { segment, version: env!("CARGO_PKG_VERSION").to_owned(), backends, cases, parent: None };
+    let resumed = RunResumed {
+        segment,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        backends,
+        cases,
+        parent: spans::caller(),
+    };
     let mut first = vec![match reopened {
         Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
         None => Input::Resume(Box::new(resumed)),
@@ -173,6 +180,8 @@ pub(super) async fn take_up(
         session: session.clone(),
         clock,
         metrics_at,
+        collector,
+        traced,
     };
     engage::engage(engagement, printer).await
 }

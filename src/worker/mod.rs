@@ -4,4 +4,4 @@
 
 mod station;
 
-pub use station::{OutputsOfCases, Station, TextLookup, Worked};
+pub use station::{OutputsOfCases, Station, TextLookup, Tracing, Worked};
