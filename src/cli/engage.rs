@@ -134,13 +134,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         .and_then(Result::ok)
         .ok_or_else(|| CommandError::new(Exit::Bug, "the display died"))?;
 
-    let ended = match ended {
-        Ok(ended) => ended,
-        Err(RunError::Bug(message)) => return Err(CommandError::new(Exit::Bug, message).help(KEPT)),
-        Err(error @ RunError::Journal(_)) => {
-            return Err(CommandError::new(Exit::JournalUnusable, with_causes(&error)).help(KEPT));
-        }
-    };
+    let ended = ended.map_err(|error| not_left(&error))?;
     // What was over ahead of its turn was shown, and does not count.
     let again = ended.facts_lost || matches!(ended.outcome, RunOutcome::Enough(_)) || plan.repeats.is_some();
     let tally = if again { tally_of(&journal)? } else { tally };
@@ -161,12 +155,19 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let name = if is_here { "last".to_owned() } else { kept.clone() };
     let spent = super::spent::keys(&dir, &summary);
     say_ending(printer, &summary, &Ending { results, kept, name: name.clone(), spent });
+    drop(lock);
     match following {
         Some(following) => following.end(&dir, &name, printer).await?,
         None => spans::say_later(&name, printer),
     }
-    drop(lock);
     Ok(exit_of(&plan, &ended.outcome, &tally))
+}
+
+fn not_left(error: &RunError) -> CommandError {
+    match error {
+        RunError::Bug(message) => CommandError::new(Exit::Bug, message).help(KEPT),
+        RunError::Journal(_) => CommandError::new(Exit::JournalUnusable, with_causes(error)).help(KEPT),
+    }
 }
 
 /// Brings together who follows, and tells them what to expect.

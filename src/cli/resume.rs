@@ -134,28 +134,18 @@ pub(super) async fn take_up(
         Some(run) if !replay.state().source_ended => reused_again(dir, run, &plan, &earlier, printer)?,
         Some(_) | None => None,
     };
-    let done = replay.state().cases.settled();
     let total = survey.as_ref().map_or(0, |survey| survey.cases).max(replay.state().cases.admitted);
     survey.iter().for_each(|survey| say_other_input(kept.input, survey, printer));
     let cut_off = cut_off(replay.state().in_flight());
-    printer.say(&going_on(dir, reopened.as_ref(), done, total, &cut_off));
+    printer.say(&going_on(dir, reopened.as_ref(), replay.state().cases.settled(), total, &cut_off));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
     let log = Sqlite::open(&journal, kept.durability()).map_err(|error| CommandError::journal(&error))?;
     let backends = connected.iter().map(|one| one.resolved.clone()).collect();
     let cases = plan.evidence.is_some().then_some(total);
-    let resumed = RunResumed {
-        segment,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        backends,
-        cases,
-        parent: spans::caller(),
-    };
-    let mut first = vec![match reopened {
-        Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
-        None => Input::Resume(Box::new(resumed)),
-    }];
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let mut first = vec![again(RunResumed { segment, version, backends, cases, parent: spans::caller() }, reopened)];
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
         printer.say(&tuned_line(&file, &changed, &sets));
@@ -183,7 +173,15 @@ pub(super) async fn take_up(
         collector,
         traced,
     };
-    engage::engage(engagement, printer).await
+    Box::pin(engage::engage(engagement, printer)).await
+}
+
+/// Returns what takes a run up, with the cases that go on though they were over.
+fn again(resumed: RunResumed, reopened: Option<Found>) -> Input {
+    match reopened {
+        Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
+        None => Input::Resume(Box::new(resumed)),
+    }
 }
 
 /// Returns what records an edit outside identity, and the texts that it speaks of.

@@ -170,7 +170,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         collector,
         traced,
     };
-    engage::engage(engagement, printer).await
+    Box::pin(engage::engage(engagement, printer)).await
 }
 
 /// Returns the run whose answers may count.

@@ -1,15 +1,12 @@
 #!/usr/bin/env python3
 """Runs pipelines and holds every span to account: `check.py PIPE`, PIPE being the program. One line a check.
 
-Others read what it sends: `opentelemetry-proto` decodes, `pytest-genai-semconv` knows the conventions, `oteltap` is a
-collector. Every check prints what it counted; the first that fails ends it all.
+Others read what it sends: `opentelemetry-proto` decodes, `pytest-genai-semconv` knows the conventions. Every check prints what it counted; the first that fails ends it all.
 """
 
-import asyncio
 import glob
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -270,13 +267,6 @@ def shipped():
     assert pipelines >= 10
     world.close()
     return f"{spans:,} spans of {pipelines} pipelines: name, kind, operation, attributes, words, status"
-
-
-def tapped():
-    """A collector of somebody else's takes the spans."""
-    from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
-
-    return OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
 
 
 CHECKS = [shipped, once_each, troubled, refusing, killed, down_for_a_third, flat]
