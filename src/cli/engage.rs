@@ -11,7 +11,7 @@ use super::exit::{CommandError, Exit, with_causes};
 use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
 use super::output::Output;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use super::{connect, metrics, spans};
+use super::{cache, connect, metrics, spans};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
@@ -93,6 +93,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     };
     let stream = talk || plan.limits.streams;
     let retuner = super::tune::Retuner::new(dir.clone(), stream);
+    let (recall, keeper) = cache::open(&plan, &dir, &connected, printer);
     let station = Station {
         plan: Arc::clone(&plan),
         backends: connected.iter().map(|one| Arc::clone(&one.backend)).collect(),
@@ -101,6 +102,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         texts: lookup(&texts),
         outputs: outputs(journal.clone()),
         tracing: Some(Tracing { run: dir.id.clone(), traced }),
+        recall,
     };
     let following = collector.map(|collector| spans::follow(&dir, &plan, collector)).transpose()?;
     let spool = dir.spool();
@@ -116,11 +118,12 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         slots: connected.iter().map(|one| one.resolved.slots).collect(),
         intake,
         audience,
+        keeper,
         steers,
         clock,
     };
     let ended = tokio::select! {
-        ended = conductor.conduct() => ended,
+        ended = Box::pin(conductor.conduct()) => ended,
         error = signals(steer.clone()) => {
             return Err(CommandError::new(Exit::Bug, format!("signals cannot be heard: {error}")));
         }
@@ -134,7 +137,8 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         .and_then(Result::ok)
         .ok_or_else(|| CommandError::new(Exit::Bug, "the display died"))?;
 
-    let ended = ended.map_err(|error| not_left(&error))?;
+    let ended = ended.map_err(|error| left(&error))?;
+    cache::say(&ended.cache, printer);
     // What was over ahead of its turn was shown, and does not count.
     let again = ended.facts_lost || matches!(ended.outcome, RunOutcome::Enough(_)) || plan.repeats.is_some();
     let tally = if again { tally_of(&journal)? } else { tally };
@@ -163,13 +167,6 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     Ok(exit_of(&plan, &ended.outcome, &tally))
 }
 
-fn not_left(error: &RunError) -> CommandError {
-    match error {
-        RunError::Bug(message) => CommandError::new(Exit::Bug, message).help(KEPT),
-        RunError::Journal(_) => CommandError::new(Exit::JournalUnusable, with_causes(error)).help(KEPT),
-    }
-}
-
 /// Brings together who follows, and tells them what to expect.
 fn audience(display: mpsc::Sender<Live>, reader: Option<mpsc::Sender<Live>>, total: u64, plan: &Plan) -> Audience {
     let audience = Audience::of(display).with(reader);
@@ -193,6 +190,15 @@ fn introduce(plan: &Plan, connected: &[Connected], printer: &mut Printer) {
         let demo = if one.demo { ", a demo model" } else { "" };
         printer.say(&paint(DIM, &format!("{}{demo}", one.says)));
     }
+}
+
+/// Says why a run could not be left in order.
+fn left(error: &RunError) -> CommandError {
+    let told = match error {
+        RunError::Bug(message) => CommandError::new(Exit::Bug, message.clone()),
+        RunError::Journal(_) => CommandError::new(Exit::JournalUnusable, with_causes(error)),
+    };
+    told.help(KEPT)
 }
 
 const KEPT: &str = "everything acknowledged is kept; `pipe resume` goes on from there";

@@ -136,8 +136,13 @@ pub(super) async fn take_up(
     };
     let total = survey.as_ref().map_or(0, |survey| survey.cases).max(replay.state().cases.admitted);
     survey.iter().for_each(|survey| say_other_input(kept.input, survey, printer));
-    let cut_off = cut_off(replay.state().in_flight());
-    printer.say(&going_on(dir, reopened.as_ref(), replay.state().cases.settled(), total, &cut_off));
+    printer.say(&going_on(
+        dir,
+        reopened.as_ref(),
+        replay.state().cases.settled(),
+        total,
+        &cut_off(replay.state().in_flight()),
+    ));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
@@ -308,6 +313,7 @@ pub(super) fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
         ("stop", before.halt != now.halt),
         ("tolerate", before.tolerated.to_bits() != now.tolerated.to_bits()),
         ("concurrency", most(before) != most(now)),
+        ("cache", before.cache != now.cache),
         ("results", rows(before) != rows(now)),
         ("price", (before.prices(), before.cell_prices()) != (now.prices(), now.cell_prices())),
         ("description", before.description != now.description),

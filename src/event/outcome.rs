@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CountTable, ElementOutput, Failure, Ranked};
+use super::{CountTable, ElementOutput, Failure, FromCache, Ranked};
 use crate::base::{ActorName, CaseNo, Digest, TokenCount};
 
 /// What came of an attempt.
@@ -28,6 +28,8 @@ pub struct Report {
     pub usage: Usage,
     /// Lengths of its phases.
     pub timings: Timings,
+    /// Where the answer is from when no request was sent for it; `usage` is empty then.
+    pub from_cache: Option<Box<FromCache>>,
 }
 
 /// A whole answer, without its text.

@@ -38,8 +38,11 @@ class Model:
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
+                try:
+                    self.end_headers()
+                    self.wfile.write(text)
+                except BrokenPipeError:
+                    self.close_connection = True
 
             def log_message(self, *_):
                 pass
