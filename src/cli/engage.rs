@@ -160,10 +160,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let spent = super::spent::keys(&dir, &summary);
     say_ending(printer, &summary, &Ending { results, kept, name: name.clone(), spent });
     drop(lock);
-    match following {
-        Some(following) => following.end(&dir, &name, printer).await?,
-        None => spans::say_later(&name, printer),
-    }
+    spans::end(following, &dir, &name, printer).await?;
     Ok(exit_of(&plan, &ended.outcome, &tally))
 }
 

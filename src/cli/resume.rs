@@ -92,8 +92,7 @@ pub(super) async fn take_up(
         Edit::Inside(_) if wish.is_some() => return Err(retry::edited(dir, &file)),
         Edit::Inside(loaded) => {
             drop(lock);
-            let mut kept = kept;
-            kept.overrides = pipeline::on_top(&kept.overrides, &source);
+            let kept = Kept { overrides: pipeline::on_top(&kept.overrides, &source), ..kept };
             return anew(dir, &file, loaded, kept, session, printer).await;
         }
         Edit::Gone(loaded) => {
@@ -110,12 +109,11 @@ pub(super) async fn take_up(
     stdin::again(&mut plan, dir)?;
     let replay = found.replay(&plan).map_err(|error| unusable(&error))?;
     // An input of which every case is admitted is not looked at any more.
-    let survey = match replay.state().source_ended {
-        true => None,
-        false => match pipeline::surveyed(&file, &loaded, &plan, session.json, printer)? {
-            Ok(survey) => Some(survey),
-            Err(exit) => return Ok(exit),
-        },
+    let is_read = !replay.state().source_ended;
+    let survey = is_read.then(|| pipeline::surveyed(&file, &loaded, &plan, session.json, printer)).transpose()?;
+    let survey = match survey.transpose() {
+        Ok(survey) => survey,
+        Err(exit) => return Ok(exit),
     };
     let reopened = wish.map(|wish| wish.find(dir, &plan)).transpose()?;
     if let Some(reopened) = reopened.as_ref().filter(|reopened| reopened.cases.is_empty()) {
@@ -130,10 +128,8 @@ pub(super) async fn take_up(
     let clock = Clock::start(Some(latest));
     let tally = engage::tally_of(&journal)?;
     reopened.as_ref().map_or(Ok(()), |_| output::owe(dir))?;
-    let reuse = match &kept.reuse {
-        Some(run) if !replay.state().source_ended => reused_again(dir, run, &plan, &earlier, printer)?,
-        Some(_) | None => None,
-    };
+    let reused = kept.reuse.as_ref().filter(|_| !replay.state().source_ended);
+    let reuse = reused.map(|run| reused_again(dir, run, &plan, &earlier, printer)).transpose()?.flatten();
     let total = survey.as_ref().map_or(0, |survey| survey.cases).max(replay.state().cases.admitted);
     survey.iter().for_each(|survey| say_other_input(kept.input, survey, printer));
     printer.say(&going_on(
@@ -149,8 +145,7 @@ pub(super) async fn take_up(
     let log = Sqlite::open(&journal, kept.durability()).map_err(|error| CommandError::journal(&error))?;
     let backends = connected.iter().map(|one| one.resolved.clone()).collect();
     let cases = plan.evidence.is_some().then_some(total);
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let mut first = vec![again(RunResumed { segment, version, backends, cases, parent: spans::caller() }, reopened)];
+    let mut first = vec![again(segment, backends, cases, reopened)];
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
         printer.say(&tuned_line(&file, &changed, &sets));
@@ -182,7 +177,9 @@ pub(super) async fn take_up(
 }
 
 /// Returns what takes a run up, with the cases that go on though they were over.
-fn again(resumed: RunResumed, reopened: Option<Found>) -> Input {
+fn again(segment: u32, backends: Vec<BackendResolved>, cases: Option<u64>, reopened: Option<Found>) -> Input {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let resumed = RunResumed { segment, version, backends, cases, parent: spans::caller() };
     match reopened {
         Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
         None => Input::Resume(Box::new(resumed)),

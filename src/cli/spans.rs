@@ -139,7 +139,7 @@ impl Following {
     ///
     /// # Errors
     /// The thread died: a bug.
-    pub(super) async fn end(self, dir: &RunDir, name: &str, printer: &mut Printer) -> Result<(), CommandError> {
+    async fn end(self, dir: &RunDir, name: &str, printer: &mut Printer) -> Result<(), CommandError> {
         let Self { place, stop, thread } = self;
         // A thread that has ended has nobody left to tell.
         stop.send(Some(Instant::now() + FLUSH)).ok();
@@ -180,7 +180,19 @@ impl Following {
     }
 }
 
-/// Says how to send a run's spans later, where no collector was named.
-pub(super) fn say_later(name: &str, printer: &mut Printer) {
+/// Says what became of a run's spans; where no collector was named, how to send them later.
+///
+/// # Errors
+/// The thread that sends them died: a bug.
+pub(super) async fn end(
+    following: Option<Following>,
+    dir: &RunDir,
+    name: &str,
+    printer: &mut Printer,
+) -> Result<(), CommandError> {
+    if let Some(following) = following {
+        return following.end(dir, name, printer).await;
+    }
     printer.say(&format!("  spans      pipe trace send {name} --to URL"));
+    Ok(())
 }
