@@ -97,7 +97,7 @@ pub enum Command {
     Prune(PruneArgs),
     /// Write a run's rows as JSON lines, or requests as a file for a batch service.
     Export(ExportArgs),
-    /// Bring a run's spans to an OpenTelemetry collector, or write them to a file.
+    /// Draw where the time of a run went; bring its spans to an OpenTelemetry collector or into a file.
     Trace(TraceArgs),
     /// Say what is found here: backends, models, devices, project; and what would be used.
     Doctor(DoctorArgs),

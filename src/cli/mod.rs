@@ -65,6 +65,8 @@ mod tokens;
 mod top;
 mod trace;
 mod trace_args;
+mod trace_draw;
+mod trace_show;
 mod tune;
 pub mod value;
 

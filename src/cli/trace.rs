@@ -32,8 +32,9 @@ const TOGETHER: usize = 512;
 /// What was sent is remembered; a file may be left half written.
 pub(super) async fn trace(args: &TraceArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
     match &args.command {
-        TraceCommand::Send(args) => send(args, home, printer).await,
-        TraceCommand::Export(args) => export(args, home, printer),
+        Some(TraceCommand::Send(args)) => send(args, home, printer).await,
+        Some(TraceCommand::Export(args)) => export(args, home, printer),
+        None => super::trace_show::show(&args.show, home, printer),
     }
 }
 

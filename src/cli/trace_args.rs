@@ -6,15 +6,21 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// Options of `pipe trace`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
+  pipe trace                                         the newest run: all of it, or its slowest cases
+  pipe trace last 17                                 where the time of one case went, request by request
   pipe trace send --to http://localhost:4318         the spans of the newest run, to Jaeger or any OTLP collector
   pipe trace export last --out run.json              the same as a file
   pipe trace export last --format perfetto --out p.json && open https://ui.perfetto.dev")]
 pub struct TraceArgs {
-    /// What to do with them.
+    /// What to do with them; without it they are drawn here.
     #[command(subcommand)]
-    pub command: TraceCommand,
+    pub command: Option<TraceCommand>,
+    /// What is drawn.
+    #[command(flatten)]
+    pub show: TraceShowArgs,
 }
 
 impl TraceArgs {
@@ -22,10 +28,25 @@ impl TraceArgs {
     #[must_use]
     pub const fn wants_json(&self) -> bool {
         match &self.command {
-            TraceCommand::Send(args) => args.json,
-            TraceCommand::Export(args) => args.json,
+            Some(TraceCommand::Send(args)) => args.json,
+            Some(TraceCommand::Export(args)) => args.json,
+            None => self.show.json,
         }
     }
+}
+
+/// What of a run is drawn.
+#[derive(Clone, Debug, Args)]
+pub struct TraceShowArgs {
+    /// The run: `last`, or the start of its id.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// The case: its number, or its item's id, with `#` and the repeat when there are several.
+    #[arg(value_name = "CASE")]
+    pub case: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to do with the spans of a run.

@@ -28,6 +28,7 @@ mod span;
 mod step;
 #[cfg(test)]
 mod tests;
+mod waterfall;
 mod wire;
 
 pub use collector::{Collector, CollectorError, Variable, resource};
@@ -40,4 +41,5 @@ pub use projector::{Projector, Texts, spans_of};
 pub use sample::{Keep, Sample};
 pub use settings::{Content, Settings};
 pub use span::{Attribute, Kind, Link, Span, SpanEvent, Status, Value};
+pub use waterfall::{Bar, BarSort, waterfall};
 pub use wire::{request as wire_request, span as wire_span};
