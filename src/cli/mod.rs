@@ -22,6 +22,7 @@ mod engage;
 pub mod exit;
 mod explain;
 mod export;
+mod export_args;
 pub mod files;
 mod glance;
 mod init;
