@@ -95,9 +95,9 @@ pub(super) async fn take_up(
             let kept = Kept { overrides: pipeline::on_top(&kept.overrides, &source), ..kept };
             return anew(dir, &file, loaded, kept, session, printer).await;
         }
-        Edit::Gone(loaded) => {
+        Edit::Gone(loaded, changed) => {
             gone(&file.display().to_string(), printer);
-            (loaded, None)
+            (loaded, changed)
         }
     };
     loaded.gone.iter().for_each(|file| gone(file, printer));
@@ -270,15 +270,15 @@ enum Edit {
     Outside(Loaded, Vec<String>),
     /// Something else would be asked.
     Inside(Loaded),
-    /// It cannot be found: the journal's own copy serves.
-    Gone(Loaded),
+    /// It cannot be found: the journal's own copy serves, with what differs in it by new sets.
+    Gone(Loaded, Option<Vec<String>>),
 }
 
 /// Reads the file again and compares it with what the run is made of.
 fn edited(file: &Path, found: &Resumable, kept: &Kept, source: &Source) -> Result<Edit, CommandError> {
     let again = || pipeline::compile_again(file, &found.source, &kept.overrides, kept.allow_outside);
     if matches!(std::fs::metadata(file), Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
-        return Ok(Edit::Gone(again()?));
+        return copied(file, found, kept, source);
     }
     let now = pipeline::load_again(file, source, &kept.overrides, kept.allow_outside)?;
     let is_same =
@@ -292,6 +292,26 @@ fn edited(file: &Path, found: &Resumable, kept: &Kept, source: &Source) -> Resul
     }
     let changed = again()?.plan.map_or_else(Vec::new, |before| tuned(&before, plan));
     Ok(Edit::Outside(now, changed))
+}
+
+/// Takes the journal's own copy of a file that is gone, with what `source` sets in it by now.
+fn copied(file: &Path, found: &Resumable, kept: &Kept, source: &Source) -> Result<Edit, CommandError> {
+    let with = |source| pipeline::compile_again(file, source, &kept.overrides, kept.allow_outside);
+    let now = with(source)?;
+    let Some(plan) = now.plan.as_ref().filter(|_| source.sets != found.source.sets) else {
+        return Ok(Edit::Gone(now, None));
+    };
+    if plan.hash != found.started.plan {
+        let message = format!(
+            "{} is gone, and with that --set the run would ask something else than it began with",
+            file.display()
+        );
+        let help =
+            "put the file back: the resume is then a new run that takes over what is settled; or leave --set out";
+        return Err(CommandError::new(Exit::Usage, message).help(help));
+    }
+    let changed = with(&found.source)?.plan.map_or_else(Vec::new, |before| tuned(&before, plan));
+    Ok(Edit::Gone(now, Some(changed)))
 }
 
 /// Says what differs, and who says so.
