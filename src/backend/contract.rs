@@ -25,6 +25,7 @@ pub(crate) fn request(model: &str) -> ChatRequest {
         seed: 7,
         format: Format::Text,
         stream: false,
+        trace: None,
         limits: CallLimits { connect: limit, first_token: limit, idle: limit },
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use crate::base::SpanContext;
 use crate::event::{Failure, FinishReason, Usage};
 pub use crate::prompt::Format;
 use crate::prompt::Message;
@@ -60,6 +61,8 @@ pub struct ChatRequest {
     pub format: Format,
     /// Whether to ask for server-sent events.
     pub stream: bool,
+    /// The span that the request is, for servers that tell spans of their own.
+    pub trace: Option<SpanContext>,
     /// The adapter's own limits.
     pub limits: CallLimits,
 }

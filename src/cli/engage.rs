@@ -11,17 +11,18 @@ use super::exit::{CommandError, Exit, with_causes};
 use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
 use super::output::Output;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use super::{cache, connect, metrics};
+use super::{cache, connect, metrics, spans};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
-use crate::event::{BackendResolved, CaseAdmitted, RunOutcome, StopCause};
+use crate::event::{BackendResolved, CaseAdmitted, RunOutcome, StopCause, Traced};
 use crate::journal::{EventLog, EventSeq, Reader, RunDir, RunLock, Text};
 use crate::plan::Plan;
 use crate::report::Tally;
 use crate::run::{Audience, Clock, Conductor, Intake, Live, Reuse, RunError, Steer, TextCache};
 use crate::task::OneOutput;
-use crate::worker::{OutputsOfCases, Station};
+use crate::telemetry::Collector;
+use crate::worker::{OutputsOfCases, Station, Tracing};
 
 /// Cases up to which a terminal shows the talk itself.
 const TALK_UP_TO: u64 = 3;
@@ -49,6 +50,10 @@ pub(super) struct Engagement {
     pub(super) session: Session,
     /// Where metrics are asked for.
     pub(super) metrics_at: Option<TcpListener>,
+    /// Where spans go.
+    pub(super) collector: Option<Collector>,
+    /// How requests name their spans.
+    pub(super) traced: Traced,
     pub(super) clock: Clock,
 }
 
@@ -58,7 +63,7 @@ pub(super) struct Engagement {
 /// The journal, a thread or an output that cannot be used; how the run ends is an exit code.
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, reuse, .. } = engagement;
-    let Engagement { tally, total, output, session, clock, metrics_at, .. } = engagement;
+    let Engagement { tally, total, output, session, clock, metrics_at, collector, traced, .. } = engagement;
     tracing::Span::current().record("pipe.run.id", dir.id.as_str());
     introduce(&plan, &connected, printer);
     let journal = dir.journal_path();
@@ -97,8 +102,10 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         stream,
         texts: lookup(&texts),
         outputs: outputs(journal.clone()),
+        tracing: Some(Tracing { run: dir.id.clone(), traced }),
         recall,
     };
+    let following = collector.map(|collector| spans::follow(&dir, &plan, collector)).transpose()?;
     let spool = dir.spool();
     spool.clear()?;
     let (steer, steers) = mpsc::channel(STEERS);
@@ -152,8 +159,9 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let is_here = dir.path.parent().and_then(std::path::Path::parent) == Some(super::place::home_here().path());
     let name = if is_here { "last".to_owned() } else { kept.clone() };
     let spent = super::spent::keys(&dir, &summary);
-    say_ending(printer, &summary, &Ending { results, kept, name, spent });
+    say_ending(printer, &summary, &Ending { results, kept, name: name.clone(), spent });
     drop(lock);
+    spans::end(following, &dir, &name, printer).await?;
     Ok(exit_of(&plan, &ended.outcome, &tally))
 }
 

@@ -16,12 +16,12 @@ use super::printer::Printer;
 use super::show::{find, open};
 use super::show_texts::{Said, calls_of, messages};
 use crate::backend::openai::batch_body;
-use crate::backend::{ChatRequest, Message, Role};
+use crate::backend::{ChatRequest, Format, Message, Role};
 use crate::base::{CaseNo, Digest, StepName};
 use crate::journal::{CaseRecord, Home, JournalError, Reader};
-use crate::plan::{Ballot, Call, Course, Place, Plan, StepIdx, StepKind};
+use crate::plan::{Ballot, Call, Course, Place, Plan, StepIdx, StepKind, seed_of};
 use crate::run::Intake;
-use crate::task;
+use crate::task::{self, Composed};
 use crate::worker::Station;
 
 /// Writes requests to stdout or a file, one a line.
@@ -94,6 +94,7 @@ fn station(plan: &Arc<Plan>, models: Vec<Vec<Arc<str>>>) -> Station {
         texts: Arc::new(|_, _| None),
         outputs: Arc::new(|_, _, _| Ok(())),
         recall: None,
+        tracing: None,
     }
 }
 
@@ -121,6 +122,14 @@ fn of_run(args: &ExportArgs, home: &Home) -> Result<(Vec<String>, String), Comma
         Ok(())
     };
     reader.cases(CaseNo(0), &mut add).map_err(|error| CommandError::journal(&error))?;
+    // What was asked about all cases is numbered after them.
+    let mut number = CaseNo(reader.case_counts().map_err(|error| CommandError::journal(&error))?.admitted);
+    while let Some(closing) = reader.case(number).map_err(|error| CommandError::journal(&error))? {
+        let found = calls_of_case(&reader, &station, &closing).map_err(|error| CommandError::journal(&error))?;
+        lines.extend(found.0);
+        unsent += found.1;
+        number = CaseNo(number.0 + 1);
+    }
     let note = match unsent {
         0 => String::new(),
         count => format!(
@@ -144,8 +153,16 @@ fn calls_of_case(reader: &Reader, station: &Station, case: &CaseRecord) -> Resul
         // The options of an answer come from the plan; what was said comes from the journal.
         let texts = |digest: &Digest| reader.text(Some(number), digest).ok().flatten();
         let composed = place.map(|place| {
-            let plan = station.plan.cell(place.cell);
-            (task::compose(plan, &place, &station.models[place.cell.0], &texts), place)
+            let (plan, home) = (station.plan.cell(place.cell), station.plan.home_of(place.cell));
+            let composed = match &plan.step(place.step).kind {
+                // Its options are the actor's alone, and its messages need every case.
+                StepKind::Aggregate(_) => {
+                    let seed = seed_of(plan, &place);
+                    Ok(Composed { messages: Vec::new(), format: Format::Text, seed, dropped_turns: 0 })
+                }
+                _ => task::compose(plan, &place, &station.models[home.0], &texts),
+            };
+            (composed, place)
         });
         let Some((Ok(composed), place)) = composed.filter(|_| !said.is_empty()) else {
             unsent += 1;

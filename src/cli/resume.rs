@@ -14,7 +14,7 @@ use super::place::Unfinished;
 use super::printer::Printer;
 use super::retry::{self, Found, Wish};
 use super::run::Beginning;
-use super::{connect, metrics, output, pipeline, place, stdin, steer};
+use super::{connect, metrics, output, pipeline, place, spans, stdin, steer};
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunTuned};
@@ -82,6 +82,7 @@ pub(super) async fn take_up(
     }
     let kept = Kept::read(&found.started)?;
     let (earlier, latest) = (found.started.backends.clone(), found.latest);
+    let traced = found.started.traced.unwrap_or_default();
     let file = PathBuf::from(&found.started.file);
     let mut source = found.source.clone();
     source.replace(&sets);
@@ -91,13 +92,12 @@ pub(super) async fn take_up(
         Edit::Inside(_) if wish.is_some() => return Err(retry::edited(dir, &file)),
         Edit::Inside(loaded) => {
             drop(lock);
-            let mut kept = kept;
-            kept.overrides = pipeline::on_top(&kept.overrides, &source);
+            let kept = Kept { overrides: pipeline::on_top(&kept.overrides, &source), ..kept };
             return anew(dir, &file, loaded, kept, session, printer).await;
         }
-        Edit::Gone(loaded) => {
+        Edit::Gone(loaded, changed) => {
             gone(&file.display().to_string(), printer);
-            (loaded, None)
+            (loaded, changed)
         }
     };
     loaded.gone.iter().for_each(|file| gone(file, printer));
@@ -109,12 +109,11 @@ pub(super) async fn take_up(
     stdin::again(&mut plan, dir)?;
     let replay = found.replay(&plan).map_err(|error| unusable(&error))?;
     // An input of which every case is admitted is not looked at any more.
-    let survey = match replay.state().source_ended {
-        true => None,
-        false => match pipeline::surveyed(&file, &loaded, &plan, session.json, printer)? {
-            Ok(survey) => Some(survey),
-            Err(exit) => return Ok(exit),
-        },
+    let is_read = !replay.state().source_ended;
+    let survey = is_read.then(|| pipeline::surveyed(&file, &loaded, &plan, session.json, printer)).transpose()?;
+    let survey = match survey.transpose() {
+        Ok(survey) => survey,
+        Err(exit) => return Ok(exit),
     };
     let reopened = wish.map(|wish| wish.find(dir, &plan)).transpose()?;
     if let Some(reopened) = reopened.as_ref().filter(|reopened| reopened.cases.is_empty()) {
@@ -124,30 +123,29 @@ pub(super) async fn take_up(
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
     let metrics_at = metrics::listen(session, printer).await?;
+    let collector = spans::collector(session.trace_to.as_deref())?;
 
     let clock = Clock::start(Some(latest));
     let tally = engage::tally_of(&journal)?;
     reopened.as_ref().map_or(Ok(()), |_| output::owe(dir))?;
-    let reuse = match &kept.reuse {
-        Some(run) if !replay.state().source_ended => reused_again(dir, run, &plan, &earlier, printer)?,
-        Some(_) | None => None,
-    };
-    let done = replay.state().cases.settled();
+    let reused = kept.reuse.as_ref().filter(|_| !replay.state().source_ended);
+    let reuse = reused.map(|run| reused_again(dir, run, &plan, &earlier, printer)).transpose()?.flatten();
     let total = survey.as_ref().map_or(0, |survey| survey.cases).max(replay.state().cases.admitted);
     survey.iter().for_each(|survey| say_other_input(kept.input, survey, printer));
-    printer.say(&going_on(dir, reopened.as_ref(), done, total, &cut_off(replay.state().in_flight())));
+    printer.say(&going_on(
+        dir,
+        reopened.as_ref(),
+        replay.state().cases.settled(),
+        total,
+        &cut_off(replay.state().in_flight()),
+    ));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
     let log = Sqlite::open(&journal, kept.durability()).map_err(|error| CommandError::journal(&error))?;
     let backends = connected.iter().map(|one| one.resolved.clone()).collect();
     let cases = plan.evidence.is_some().then_some(total);
-    let resumed =
-        RunResumed { segment, version: env!("CARGO_PKG_VERSION").to_owned(), backends, cases, parent: None };
-    let mut first = vec![match reopened {
-        Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
-        None => Input::Resume(Box::new(resumed)),
-    }];
+    let mut first = vec![again(segment, backends, cases, reopened)];
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
         printer.say(&tuned_line(&file, &changed, &sets));
@@ -172,8 +170,20 @@ pub(super) async fn take_up(
         session: session.clone(),
         clock,
         metrics_at,
+        collector,
+        traced,
     };
-    engage::engage(engagement, printer).await
+    Box::pin(engage::engage(engagement, printer)).await
+}
+
+/// Returns what takes a run up, with the cases that go on though they were over.
+fn again(segment: u32, backends: Vec<BackendResolved>, cases: Option<u64>, reopened: Option<Found>) -> Input {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let resumed = RunResumed { segment, version, backends, cases, parent: spans::caller() };
+    match reopened {
+        Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
+        None => Input::Resume(Box::new(resumed)),
+    }
 }
 
 /// Returns what records an edit outside identity, and the texts that it speaks of.
@@ -260,15 +270,15 @@ enum Edit {
     Outside(Loaded, Vec<String>),
     /// Something else would be asked.
     Inside(Loaded),
-    /// It cannot be found: the journal's own copy serves.
-    Gone(Loaded),
+    /// It cannot be found: the journal's own copy serves, with what differs in it by new sets.
+    Gone(Loaded, Option<Vec<String>>),
 }
 
 /// Reads the file again and compares it with what the run is made of.
 fn edited(file: &Path, found: &Resumable, kept: &Kept, source: &Source) -> Result<Edit, CommandError> {
     let again = || pipeline::compile_again(file, &found.source, &kept.overrides, kept.allow_outside);
     if matches!(std::fs::metadata(file), Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
-        return Ok(Edit::Gone(again()?));
+        return copied(file, found, kept, source);
     }
     let now = pipeline::load_again(file, source, &kept.overrides, kept.allow_outside)?;
     let is_same =
@@ -282,6 +292,26 @@ fn edited(file: &Path, found: &Resumable, kept: &Kept, source: &Source) -> Resul
     }
     let changed = again()?.plan.map_or_else(Vec::new, |before| tuned(&before, plan));
     Ok(Edit::Outside(now, changed))
+}
+
+/// Takes the journal's own copy of a file that is gone, with what `source` sets in it by now.
+fn copied(file: &Path, found: &Resumable, kept: &Kept, source: &Source) -> Result<Edit, CommandError> {
+    let with = |source| pipeline::compile_again(file, source, &kept.overrides, kept.allow_outside);
+    let now = with(source)?;
+    let Some(plan) = now.plan.as_ref().filter(|_| source.sets != found.source.sets) else {
+        return Ok(Edit::Gone(now, None));
+    };
+    if plan.hash != found.started.plan {
+        let message = format!(
+            "{} is gone, and with that --set the run would ask something else than it began with",
+            file.display()
+        );
+        let help =
+            "put the file back: the resume is then a new run that takes over what is settled; or leave --set out";
+        return Err(CommandError::new(Exit::Usage, message).help(help));
+    }
+    let changed = with(&found.source)?.plan.map_or_else(Vec::new, |before| tuned(&before, plan));
+    Ok(Edit::Gone(now, Some(changed)))
 }
 
 /// Says what differs, and who says so.

@@ -13,7 +13,7 @@ use super::output::Output;
 use super::pipeline::{self, Loaded};
 use super::printer::Printer;
 use super::value::SeedChoice;
-use super::{connect, metrics, place, resolved, resume, reuse, stdin};
+use super::{connect, metrics, place, resolved, resume, reuse, spans, stdin};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
@@ -113,6 +113,8 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     let output = Output::plan(&plan, kept.force, None, home, session.json, printer)?;
     let connected = connect::backends(&plan, None, printer).await?;
     let metrics_at = metrics::listen(session, printer).await?;
+    let collector = spans::collector(session.trace_to.as_deref())?;
+    let traced = spans::traced(&plan, survey.cases);
     let resolved: Vec<BackendResolved> = connected.iter().map(|one| one.resolved.clone()).collect();
     let reuse = match &earlier {
         Some(earlier) => reuse::prepare(earlier, &plan, &resolved, printer)?,
@@ -145,7 +147,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         cases: plan.evidence.is_some().then_some(survey.cases),
         prices: plan.prices(),
         cell_prices: plan.cell_prices(),
-        traced: None,
+        traced: Some(traced),
     };
     let lock_file = resolved::yaml(&resolved::lock(&plan, &started))
         .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;
@@ -169,8 +171,10 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         session: session.clone(),
         clock,
         metrics_at,
+        collector,
+        traced,
     };
-    engage::engage(engagement, printer).await
+    Box::pin(engage::engage(engagement, printer)).await
 }
 
 /// Returns the run whose answers may count.

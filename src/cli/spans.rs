@@ -20,6 +20,8 @@ use crate::telemetry::{Collector, Courier, Delivered, Patience, SendError};
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a run waits at its end for what the collector has not taken yet.
 const FLUSH: Duration = Duration::from_secs(30);
+/// After so long, people are told what is waited for.
+const SOON: Duration = Duration::from_secs(2);
 /// Most spans of a run that is shown as one trace: user interfaces load a trace whole.
 const MOST_TOGETHER: u64 = 1_000;
 
@@ -89,8 +91,14 @@ async fn send(
 struct UntilStopped(watch::Receiver<Option<Instant>>);
 
 impl UntilStopped {
+    /// Returns until when there is time; none while the run goes on.
+    fn until(&self) -> Option<Instant> {
+        // Whoever was to stop it is gone: nobody waits for it.
+        if self.0.has_changed().is_err() { Some(Instant::now()) } else { *self.0.borrow() }
+    }
+
     fn is_stopped(&self) -> bool {
-        self.0.borrow().is_some()
+        self.until().is_some()
     }
 
     /// Rests for so long, or until the run is over.
@@ -108,15 +116,15 @@ impl UntilStopped {
 
 impl Patience for UntilStopped {
     fn is_over(&self) -> bool {
-        self.0.borrow().is_some_and(|until| Instant::now() >= until)
+        self.until().is_some_and(|until| Instant::now() >= until)
     }
 
     async fn wait(&mut self, wait: Duration) -> bool {
-        if !self.is_stopped() {
+        let Some(until) = self.until() else {
             self.rest(wait).await;
             return true;
-        }
-        let left = self.0.borrow().map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        };
+        let left = until.saturating_duration_since(Instant::now());
         tokio::time::sleep(wait.min(left)).await;
         !self.is_over()
     }
@@ -131,12 +139,23 @@ impl Following {
     ///
     /// # Errors
     /// The thread died: a bug.
-    pub(super) async fn end(self, dir: &RunDir, name: &str, printer: &mut Printer) -> Result<(), CommandError> {
+    async fn end(self, dir: &RunDir, name: &str, printer: &mut Printer) -> Result<(), CommandError> {
         let Self { place, stop, thread } = self;
         // A thread that has ended has nobody left to tell.
         stop.send(Some(Instant::now() + FLUSH)).ok();
-        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-        let ended = joined.map_err(|error| error.to_string());
+        let mut told = false;
+        let mut joined = tokio::task::spawn_blocking(move || thread.join());
+        let ended = loop {
+            tokio::select! {
+                ended = &mut joined => break ended.map_err(|error| error.to_string()),
+                () = tokio::time::sleep(SOON), if !told => {
+                    told = true;
+                    let seconds = FLUSH.as_secs();
+                    printer.say(&format!("  waiting up to {seconds} s for {place} to take the spans (Ctrl-C: later)"));
+                }
+                _ = tokio::signal::ctrl_c() => drop(stop.send(Some(Instant::now()))),
+            }
+        };
         let ended = ended.and_then(|ended| ended.map_err(|_| "the thread that sends spans died".to_owned()));
         let ended = ended.map_err(|error| CommandError::new(Exit::Bug, error))?;
         let again = format!("pipe trace send {name} --to {place}");
@@ -144,7 +163,8 @@ impl Following {
             Ok(delivered) => {
                 printer.say(&format!("  {}", says(&delivered).replacen("spans:", "spans     ", 1)));
                 match delivered.pending {
-                    0 => printer.say(&format!("             at {place}: search pipe.run.id={}", inert(dir.id.as_str()))),
+                    0 => printer
+                        .say(&format!("             at {place}: search pipe.run.id={}", inert(dir.id.as_str()))),
                     _ => printer.say(&format!("             the rest stays in the journal: {again}")),
                 }
             }
@@ -160,7 +180,19 @@ impl Following {
     }
 }
 
-/// Says how to send a run's spans later, where no collector was named.
-pub(super) fn say_later(name: &str, printer: &mut Printer) {
+/// Says what became of a run's spans; where no collector was named, how to send them later.
+///
+/// # Errors
+/// The thread that sends them died: a bug.
+pub(super) async fn end(
+    following: Option<Following>,
+    dir: &RunDir,
+    name: &str,
+    printer: &mut Printer,
+) -> Result<(), CommandError> {
+    if let Some(following) = following {
+        return following.end(dir, name, printer).await;
+    }
     printer.say(&format!("  spans      pipe trace send {name} --to URL"));
+    Ok(())
 }

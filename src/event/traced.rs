@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::SpanContext;
+use crate::base::{RunId, SpanContext, TraceId};
 
 /// What about a run's spans is settled at its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +12,14 @@ pub struct Traced {
     /// The span that whoever started the run gave it as its parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<SpanContext>,
+}
+
+impl Traced {
+    /// Returns the trace of what is about the run as a whole.
+    #[must_use]
+    pub fn trace(&self, run: &RunId) -> TraceId {
+        self.parent.map_or_else(|| TraceId::of_run(run), |parent| parent.trace)
+    }
 }
 
 /// In which traces the spans of a run are shown.

@@ -84,6 +84,12 @@ pub struct Summary {
     /// Answers to `judge_says` that could not be counted, so that they stopped nothing; those asked again included.
     #[serde(skip_serializing_if = "is_zero")]
     pub unread: u64,
+    /// Cases in which a condition on evidence could not be looked at, so that they are no observation.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unclear: u64,
+    /// The first of them, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_unclear: Option<String>,
     /// What was settled of each step.
     pub steps: Vec<StepSummary>,
     /// The same in each cell of the matrix.
@@ -302,6 +308,8 @@ impl Tally {
             cut: self.cut,
             trimmed: self.trimmed,
             unread: self.unread,
+            unclear: self.unclear,
+            first_unclear: self.first_unclear.clone(),
             steps: self.steps.iter().map(|(name, step)| StepSummary::of(name, step)).collect(),
             aggregates: self.over_all.summaries(),
             closings: self.over_all.closings().map(|closing| closing.matrix.clone()).collect(),

@@ -100,6 +100,11 @@ pub fn text(summary: &Summary, width: usize) -> String {
         let answers = counted(summary.unread, "answer");
         rows.add("unread", &format!("{answers} to `judge_says` that could not be counted, and so stopped nothing"));
     }
+    if let Some(first) = &summary.first_unclear {
+        let cases = counted(summary.unclear, "case");
+        let first = first.replace(char::is_control, " ");
+        rows.add("unclear", &format!("a condition on evidence could not be looked at in {cases}; {first}"));
+    }
     for backend in &summary.backends {
         rows.add("backend", &backend_line(backend));
     }

@@ -6,9 +6,9 @@ use super::case::{score_words, verdict_words};
 use super::{Cells, OverAll, Spent};
 use crate::base::{ActorName, CaseNo, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, BackendResolved, CaseCounts, Counted, ElementOutput, Event, Failure, FailureKind, FinishReason,
-    Judgement, Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted, TaskOutput, TaskSettled,
-    TaskStatus, Unscored, Usage, Verdict,
+    AttemptEnded, BackendResolved, CaseCounts, CaseSettled, Counted, ElementOutput, Event, Failure, FailureKind,
+    FinishReason, Judgement, Observation, Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted,
+    TaskOutput, TaskSettled, TaskStatus, Unscored, Usage, Verdict,
 };
 use crate::stats::{Agreement, Categories, Moments};
 
@@ -57,6 +57,10 @@ pub struct Tally {
     pub trimmed: u64,
     /// Answers about a dialogue after a round that could not be counted.
     pub unread: u64,
+    /// Cases in which a condition on evidence could not be looked at, so that they are no observation.
+    pub unclear: u64,
+    /// The first of them, and why.
+    pub first_unclear: Option<String>,
     /// Tokens of all answered requests.
     pub usage: Usage,
     /// The same by actor, and what they cost.
@@ -193,6 +197,7 @@ impl Tally {
                 let counts = self.counts(settled.case);
                 if counts {
                     self.cases.settle(settled.status);
+                    self.observe(settled);
                 } else {
                     self.after_stop += 1;
                 }
@@ -247,6 +252,17 @@ impl Tally {
             (Some(start), Some(until)) => until.micros_since(start),
             (None, _) | (_, None) => 0,
         }
+    }
+
+    /// Counts what a condition on evidence could not make anything of.
+    fn observe(&mut self, settled: &CaseSettled) {
+        let why = settled.observed.iter().flatten().find_map(|seen| match seen {
+            Observation::Unclear(why) => Some(why),
+            Observation::Truth(_) | Observation::Label(_) | Observation::Number(_) => None,
+        });
+        let Some(why) = why else { return };
+        self.unclear += 1;
+        self.first_unclear.get_or_insert_with(|| format!("case {}: {why}", settled.case));
     }
 
     fn end_attempt(&mut self, ended: &AttemptEnded) {

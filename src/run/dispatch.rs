@@ -127,7 +127,7 @@ impl Dispatch {
         self.calls.spawn(async move {
             let StartCall { ticket, place, backend, timeouts } = *call;
             let spoken = |piece: &str| speak(&station.plan, &live, ticket, &place, piece);
-            let mut worked = station.call(&place, backend, timeouts, &spoken, cancelled).await;
+            let mut worked = station.call(&place, ticket.attempt, backend, timeouts, &spoken, cancelled).await;
             worked.report.timings.queued_us = queued_us;
             (ticket, worked)
         });

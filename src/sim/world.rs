@@ -341,6 +341,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             seed: composed.seed,
             format: composed.format,
             stream: false,
+            trace: None,
             limits: CallLimits {
                 connect: call.timeouts.connect.duration(),
                 first_token: call.timeouts.first_token.duration(),

@@ -8,18 +8,24 @@ use super::compose::Models;
 use super::context::context;
 use super::evaluate::{hash_of, is_short, is_true};
 use crate::event::Observation;
-use crate::plan::{Ground, Plan};
+use crate::plan::{Ground, Observed, Plan};
+
+/// Most of what is told of a condition that cannot be looked at, in characters: it stands in the event of each case.
+const LONGEST_REASON: usize = 200;
 
 /// Finds what the run's condition on evidence looks at in a case, in the order of [`crate::plan::Evidence::observed`].
 #[must_use]
 pub fn observe(plan: &Plan, ground: &Ground, models: Models<'_>, texts: Texts<'_>) -> Vec<Option<Observation>> {
     let Some(evidence) = plan.looked_at() else { return Vec::new() };
     let data = context(plan, ground, None, models, &Labels::none(), texts);
-    let unclear = |why: &str| Some(Observation::Unclear(why.replace('\n', " ").chars().take(200).collect()));
-    let see = |observed: &crate::plan::Observed| match &data {
-        Err(error) => unclear(&error.to_string()),
+    let unclear = |observed: &Observed, why: String| {
+        let text = format!("`{}`: {why}", plan.templates.expression(observed.expr).trim());
+        Some(Observation::Unclear(text.replace('\n', " ").chars().take(LONGEST_REASON).collect()))
+    };
+    let see = |observed: &Observed| match &data {
+        Err(error) => unclear(observed, error.to_string()),
         Ok(data) => match plan.templates.evaluate(observed.expr, data) {
-            Err(error) => unclear(&error.to_string()),
+            Err(error) => unclear(observed, error.to_string()),
             Ok(value) if observed.is_claim => Some(Observation::Truth(is_true(&value))),
             Ok(value) => seen(&value),
         },

@@ -69,7 +69,7 @@ pub enum CollectorError {
     },
 }
 
-const FLAG: &str = "the address of the collector";
+const FLAG: &str = "the given URL";
 const FILE: &str = "`telemetry.endpoint`";
 const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const ANY: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -262,7 +262,7 @@ mod tests {
     fn what_cannot_be_is_told_and_no_secret_repeated() {
         assert_eq!(
             place(Some("localhost:4318"), None, &[]),
-            r#"the address of the collector is no address of a collector: "localhost:4318"; write one such as "http://localhost:4318""#
+            r#"the given URL is no address of a collector: "localhost:4318"; write one such as "http://localhost:4318""#
         );
         let error = place(Some("http://me:hunter2@h"), None, &[]);
         assert!(!error.contains("hunter2") && error.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{error}");

@@ -77,6 +77,9 @@ pub enum SendError {
 
 /// Decides how long a collector that is down is waited for.
 pub trait Patience: Send {
+    /// Tells whether even a collector that takes everything has had its time.
+    fn is_over(&self) -> bool;
+
     /// Waits for so long, or until there is no more patience; false when there is none.
     fn wait(&mut self, wait: Duration) -> impl Future<Output = bool> + Send;
 }
@@ -156,7 +159,7 @@ impl Courier {
     pub async fn deliver(&mut self, patience: &mut impl Patience) -> Result<(), SendError> {
         loop {
             let (batch, has_more) = self.next()?;
-            if !self.deliver_batch(batch, patience).await? || !has_more {
+            if !self.deliver_batch(batch, patience).await? || !has_more || patience.is_over() {
                 return Ok(());
             }
         }

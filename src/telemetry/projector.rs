@@ -15,10 +15,10 @@ use super::run_spans::{self, End, Segment};
 use super::settings::Settings;
 use super::span::{Span, SpanEvent};
 use super::step::{self, Over};
-use crate::base::{BackendName, CaseNo, Digest, EachKey, ModelName, RunId, SpanContext, Timestamp, TraceId};
+use crate::base::{BackendName, CaseNo, Digest, EachKey, ModelName, RunId, SpanContext, Timestamp};
 use crate::event::{
-    AttemptEnded, AttemptStarted, Capacity, CaseSettled, Event, Outcome, Recorded, RunEnded, RunStarted, Shape,
-    TaskAdopted, TaskSettled, TaskStatus, Traced,
+    AttemptEnded, AttemptStarted, Capacity, CaseSettled, Event, Outcome, Recorded, RunEnded, RunStarted, TaskAdopted,
+    TaskSettled, TaskStatus, Traced,
 };
 use crate::journal::{EventSeq, JournalError, Reader};
 use crate::plan::Plan;
@@ -198,8 +198,8 @@ impl Projector {
     }
 
     fn begin(&mut self, at: Timestamp, started: &RunStarted, out: &mut Out<'_>) {
-        let traced = started.traced.unwrap_or(Traced { shape: Shape::Item, parent: None });
-        let trace = traced.parent.map_or_else(|| TraceId::of_run(&self.run), |parent| parent.trace);
+        let traced = started.traced.unwrap_or_default();
+        let trace = traced.trace(&self.run);
         let backends = started.backends.iter();
         let facts = Facts {
             name: started.name.clone(),

@@ -6,4 +6,4 @@ mod recall;
 mod station;
 
 pub use recall::{Recall, Worth};
-pub use station::{OutputsOfCases, Station, TextLookup, Worked};
+pub use station::{OutputsOfCases, Station, TextLookup, Tracing, Worked};

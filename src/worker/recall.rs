@@ -136,6 +136,7 @@ mod tests {
             seed: 7,
             format: Format::Text,
             stream: false,
+            trace: None,
             limits: CallLimits { connect: limit, first_token: limit, idle: limit },
         }
     }

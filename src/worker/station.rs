@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 use super::recall::{Recall, Worth};
 use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
-use crate::base::{CaseNo, Digest, StepName};
+use crate::base::{AttemptNo, CaseNo, Digest, RunId, SpanContext, SpanId, SpanParts, StepName, TraceId};
 use crate::cache::{Entry, Kept};
-use crate::event::{Answer, Failure, FailureKind, FromCache, Outcome, Report, Timings, Usage};
+use crate::event::{Answer, Failure, FailureKind, FromCache, Outcome, Report, Shape, Timings, Traced, Usage};
 use crate::plan::{BackendIdx, Place, Plan, StepKind, Timeouts};
 use crate::task::{self, ComposeError, Composed, OneOutput, Rows};
 
@@ -36,8 +36,37 @@ pub struct Station {
     pub texts: Arc<TextLookup>,
     /// Where what cases came to is found, when all are over.
     pub outputs: Arc<OutputsOfCases>,
+    /// Which spans the requests are; none where nothing is recorded of them.
+    pub tracing: Option<Tracing>,
     /// Where answers of before are found; none where every call is asked.
     pub recall: Option<Recall>,
+}
+
+/// The run that requests are made for, as its spans name it.
+#[derive(Clone, Debug)]
+pub struct Tracing {
+    /// The run.
+    pub run: RunId,
+    /// What is settled about its spans.
+    pub traced: Traced,
+}
+
+impl Tracing {
+    /// Returns the span of a request, as the journal's projection will name it.
+    fn context(&self, plan: &Plan, place: &Place, attempt: AttemptNo) -> SpanContext {
+        let cell = plan.cell(place.cell);
+        let is_closing = plan.is_closing(place.cell);
+        let about = TraceId::of_case(&self.run, &place.item, place.repeat, &cell.matrix, is_closing);
+        let (step, path) = (&cell.step(place.step).name, place.call.path());
+        let each = place.each.as_ref().map_or("", |each| each.key.as_str());
+        let parts =
+            SpanParts { about, step: step.as_str(), each, call: path.as_str(), number: attempt.0, kind: "chat" };
+        let trace = match self.traced.shape {
+            Shape::Run => self.traced.trace(&self.run),
+            Shape::Item => about,
+        };
+        SpanContext { trace, span: SpanId::of(&parts) }
+    }
 }
 
 /// What a call came to.
@@ -61,6 +90,7 @@ impl Station {
     pub async fn call(
         &self,
         place: &Place,
+        attempt: AttemptNo,
         backend: BackendIdx,
         timeouts: Timeouts,
         spoken: &(dyn Fn(&str) + Send + Sync),
@@ -91,6 +121,8 @@ impl Station {
         {
             return self.recalled(place, kept, request_digest, dropped_turns, texts);
         }
+        let trace = self.tracing.as_ref().map(|tracing| tracing.context(&self.plan, place, attempt));
+        let request = ChatRequest { trace, ..request };
 
         let start = Instant::now();
         let first_token = OnceLock::new();
@@ -177,6 +209,7 @@ impl Station {
             seed: composed.seed,
             format,
             stream: self.stream,
+            trace: None,
             limits: CallLimits {
                 connect: timeouts.connect.duration(),
                 // Without a stream the first byte comes with the last one, so only the total limit can tell: it is the

@@ -134,6 +134,13 @@ fn a_question_about_all_cases_is_an_ordinary_call() {
     assert!(call.contains("max_tokens 12") && call.contains("seed"), "{call}");
     assert!(project.stdout(&["show"]).contains(&said), "the summary tells the answer");
     assert!(project.stdout(&["show", "last", "6", "title"]).contains(&said), "later aggregates read it");
+    let exported = project.stdout(&["export", "last"]);
+    let about_all: Vec<Value> =
+        exported.lines().skip(10).map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(about_all.len(), 2, "what was asked about all cases comes after them: {exported}");
+    assert_eq!(about_all[0]["custom_id"], "6/summary/say");
+    let sent = about_all[0]["body"]["messages"][1]["content"].as_str().expect("a text");
+    assert!(sent.starts_with("4 texts, 2 without, 6 counted:"), "{sent}");
     let again = project.stdout(&["plan", "all.yaml", "--backend", "sim"]);
     assert!(again.contains("2 calls in all") && again.contains("about "), "the rest is reused: {again}");
 }

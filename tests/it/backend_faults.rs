@@ -106,6 +106,7 @@ fn request(stream: bool, first_token: Duration, idle: Duration) -> ChatRequest {
         seed: 11,
         format: Format::Choice(vec!["pro".into(), "con".into()]),
         stream,
+        trace: None,
         limits: CallLimits { connect: Duration::from_secs(20), first_token, idle },
     }
 }

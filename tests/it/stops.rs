@@ -139,6 +139,46 @@ fn the_first_case_that_fits_ends_the_run_whatever_the_timing() {
 }
 
 #[test]
+fn who_watches_a_run_that_has_seen_enough_counts_as_its_results_do() {
+    let project = counting("stop: { expr: \"repeat == 2 and item.n == 3\" }", 7);
+    assert_eq!(run(&project, RUN).0, Some(0));
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(project.stdout(arguments).lines().last().expect("a line")).expect("JSON")
+    };
+    let (shown, watched) = (json(&["show", "--json"]), json(&["top", "--json"]));
+    assert_eq!(shown["cases"]["ok"], 11);
+    assert_eq!(watched["cases"], shown["cases"]);
+}
+
+#[test]
+fn a_condition_that_cannot_be_looked_at_is_told_with_the_case_and_why() {
+    let project = counting("stop: { expr: \"12 % (item.n - 3) > 9\" }", 2);
+    let (code, talk) = run(&project, RUN);
+    assert_eq!(code, Some(0), "{talk}");
+    let talk = talk.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        talk.contains("could not be looked at in 5 cases; case 2: `12 % (item.n - 3) > 9`: "),
+        "five repeats of the third item: {talk}"
+    );
+    let shown = project.stdout(&["show"]);
+    assert!(shown.contains("could not be looked at in 5 cases; case 2: "), "{shown}");
+}
+
+#[test]
+fn a_run_whose_file_is_gone_goes_on_with_other_limits_and_asks_nothing_else() {
+    let stopped = project("stop: { budget: { tokens: 200 } }");
+    assert_eq!(run(&stopped, RUN).0, Some(6));
+    fs::rename(stopped.path(FILE), stopped.path("away.yaml")).expect("renamed");
+    let (code, talk) = run(&stopped, &["resume", "--set", "seed=9"]);
+    assert_eq!(code, Some(2), "{talk}");
+    assert!(talk.contains("count.yaml is gone, and with that --set the run would ask something else"), "{talk}");
+    let (code, talk) = run(&stopped, &["resume", "--set", "stop.budget.tokens=5M"]);
+    assert_eq!(code, Some(1), "ten cases fail: {talk}");
+    assert!(talk.contains("is gone; the run goes on with its own copy"), "{talk}");
+    assert!(talk.contains("by --set: stop differs"), "{talk}");
+}
+
+#[test]
 fn a_majority_that_nothing_can_change_ends_the_run() {
     let project = counting("stop: { decided: { of: steps.size.value } }", 3);
     let (code, talk) = run(&project, RUN);

@@ -32,6 +32,7 @@ fn request(user: &str) -> ChatRequest {
         seed: 7,
         format: Format::Text,
         stream: true,
+        trace: None,
         limits: CallLimits {
             connect: Duration::from_secs(60),
             first_token: Duration::from_secs(60),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -90,6 +90,11 @@ impl OpenAi {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accept = if request.stream { "text/event-stream, application/json" } else { "application/json" };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        if let Some(context) = request.trace
+            && let Ok(context) = HeaderValue::try_from(context.to_string())
+        {
+            headers.insert(HeaderName::from_static("traceparent"), context);
+        }
         let sending = Sending {
             method: Method::POST,
             uri: self.base.api("/chat/completions"),

@@ -237,6 +237,7 @@ mod tests {
             seed: 0,
             format,
             stream: false,
+            trace: None,
             limits: CallLimits { connect: second, first_token: second, idle: second },
         }
     }

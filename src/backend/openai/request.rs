@@ -100,6 +100,7 @@ mod tests {
             seed: 5,
             format: Format::Text,
             stream: false,
+            trace: None,
             limits: CallLimits { connect: second, first_token: second, idle: second },
         };
         change(&mut request);

@@ -121,6 +121,7 @@ mod tests {
             seed,
             format: Format::Text,
             stream: false,
+            trace: None,
             limits: CallLimits { connect: second, first_token: second, idle: second },
         }
     }

@@ -98,6 +98,7 @@ mod tests {
             seed,
             format: Format::Choice(options.clone()),
             stream: false,
+            trace: None,
             limits: CallLimits { connect: second, first_token: second, idle: second },
         };
         choose(&request, &options).to_owned()

@@ -126,6 +126,7 @@ mod tests {
                 seed,
                 format: Format::Json(schema.clone().into()),
                 stream: false,
+                trace: None,
                 limits: CallLimits { connect: second, first_token: second, idle: second },
             };
             let value = write(schema, &request);

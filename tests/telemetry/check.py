@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""Runs pipelines and holds every span to account: `check.py PIPE`, PIPE being the program. One line a check.
+
+Others read what it sends: `opentelemetry-proto` decodes, `pytest-genai-semconv` knows the conventions. Every check prints what it counted; the first that fails ends it all.
+"""
+
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import rules
+from model import Model
+from receiver import Receiver
+
+PIPE = os.path.abspath(sys.argv[1])
+HERE = os.path.dirname(os.path.abspath(__file__))
+CANARY = "sk-canary-3f9a1c77"
+THREE = """version: 1
+name: three
+backends: {{ mock: {{ base_url: {url}, api_key: "${{OPENAI_API_KEY}}" }} }}
+actors: {{ one: {{ model: mock, system: Be brief., temperature: 0.5, max_tokens: 9 }} }}
+items: {{ path: items.jsonl, id: n }}
+limits: {{ concurrency: 16, retries: {{ backoff: 1ms..5ms }} }}
+steps:
+  first: {{ chat: {{ actor: one, prompt: "Item {{{{ item.n }}}}, first." }} }}
+  second: {{ chat: {{ actor: one, prompt: "After {{{{ steps.first.text }}}}" }} }}
+  third: {{ chat: {{ actor: one, prompt: "After {{{{ steps.second.text }}}}, {{{{ item.word }}}}" }} }}
+"""
+
+
+class World:
+    """A folder with a pipeline of three calls a case, and a model server."""
+
+    def __init__(self, items, **model):
+        self.folder = tempfile.mkdtemp(prefix="pipe-telemetry-")
+        os.mkdir(os.path.join(self.folder, ".pipe"))
+        self.model = Model(**model)
+        self.write("three.yaml", THREE.format(url=self.model.url))
+        rows = (json.dumps({"n": f"i{n}", "word": "tea"}) for n in range(items))
+        self.write("items.jsonl", "\n".join(rows) + "\n")
+
+    def write(self, name, text):
+        with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def environment(self, more):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "TRACE"))}
+        return {**kept, "OPENAI_API_KEY": CANARY, **more}
+
+    def start(self, *args, **more):
+        return subprocess.Popen([PIPE, *args], cwd=self.folder, env=self.environment(more), text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def pipe(self, *args, expect=0, **more):
+        process = self.start(*args, **more)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == expect, f"pipe {args}: {process.returncode}\n{err[-3000:]}"
+        return out, err
+
+    def exported(self):
+        path = os.path.join(self.folder, "spans.otlp")
+        self.pipe("trace", "export", "--format", "otlp", "--out", path, "--force")
+        with open(path, "rb") as file:
+            return list(rules.spans_of(file.read()))
+
+    def close(self):
+        self.model.close()
+        shutil.rmtree(self.folder)
+
+
+def made(err):
+    """What the last line about spans says: made, acked, rejected, pending."""
+    line = next(line for line in reversed(err.splitlines()) if " made, " in line)
+    return [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) (?:made|acked|rejected|pending)", line)]
+
+
+def once_each():
+    """1,000 items x 3 calls, some asked again; each span once, each request's header its span's id."""
+    world, receiver = World(1000, fail_every=97), Receiver()
+    _, err = world.pipe("run", "three.yaml", "-q", "--trace-to", receiver.url)
+    out, _ = world.pipe("trace", "send", "--to", receiver.url)
+    count, acked, rejected, pending = made(out)
+    spans = receiver.spans()
+    for span in spans:
+        rules.check(span)
+    assert rules.tree(spans) == 1001, "one root a case, and the run's"
+    assert (count, acked, rejected, pending) == (len(spans), len(spans), 0, 0), (out, len(spans))
+    assert receiver.received == len(spans), "a span came twice"
+    chats = {f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01" for span in spans if span.name.startswith("chat ")}
+    assert chats == set(world.model.asked), "a header names no span"
+    assert len(chats) == len(world.model.asked), "two requests bear one header"
+    answered = world.model.answered
+    children(world.model, spans)
+    told = {rules.identity(span): span.SerializeToString(deterministic=True) for span in world.exported()}
+    assert told == receiver.stored, "told later, a span has other bytes"
+    secrets(world, receiver)
+    world.close()
+    receiver.close()
+    return f"made {count:,}, stored {len(spans):,}, once each; {len(chats):,} requests, {answered:,} answered"
+
+
+def children(model, spans):
+    """What a server tells under the header that it got hangs below the request."""
+    known = {rules.identity(span) for span in spans}
+    for traceparent, began, ended in model.spans:
+        _, trace, parent, flags = traceparent.split("-")
+        assert (trace, parent) in known and flags == "01" and began <= ended
+
+
+def secrets(world, receiver):
+    """The key is in no span, no file of the run, and not in what is printed."""
+    for span in receiver.stored.values():
+        assert CANARY.encode() not in span
+    for path in glob.glob(os.path.join(world.folder, ".pipe", "runs", "*", "*")):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                assert CANARY.encode() not in file.read(), path
+    world.write("leaky.yaml", THREE.format(url=world.model.url).replace("item.word", f"'my key is {CANARY}'"))
+    leaky = Receiver()
+    _, err = world.pipe("run", "leaky.yaml", "--limit", "2", "--trace-to", leaky.url,
+                        OTEL_EXPORTER_OTLP_HEADERS=f"authorization=Bearer%20{CANARY}")
+    assert leaky.stored and CANARY not in err
+    for span in leaky.stored.values():
+        assert CANARY.encode() not in span and b"my key is ***" in b"".join(leaky.stored.values())
+    leaky.close()
+
+
+def troubled():
+    """A collector that is busy, then dead, then takes little at once, in the end has all."""
+    began = time.monotonic()
+
+    def script(receiver, body):
+        age = time.monotonic() - began
+        if age < 3:
+            return 503, {"retry-after": "1"}
+        if age < 6:
+            return None
+        return 413 if len(body) > 40_000 else 200
+
+    world, receiver = World(300), Receiver(script)
+    world.pipe("run", "three.yaml", "-q", "--trace-to", receiver.url)
+    out, _ = world.pipe("trace", "send", "--to", receiver.url)
+    count, acked, rejected, pending = made(out)
+    assert (acked, rejected, pending) == (count, 0, 0) and len(receiver.stored) == count, out
+    world.close()
+    receiver.close()
+    return f"made {count:,}, stored {len(receiver.stored):,}, in {receiver.requests} requests"
+
+
+def refusing():
+    """What can never be taken is told in one error; what cannot be read is kept aside."""
+    world = World(20)
+    world.pipe("run", "three.yaml", "-q")
+    denying = Receiver(lambda *_: 401)
+    _, err = world.pipe("trace", "send", "--to", denying.url, expect=4)
+    assert err.count("error:") == 1 and "401" in err and denying.requests == 1, err
+    unreading = Receiver(lambda receiver, _: 400 if receiver.requests == 1 else 200)
+    out, _ = world.pipe("trace", "send", "--to", unreading.url)
+    count, acked, rejected, pending = made(out)
+    [aside] = glob.glob(os.path.join(world.folder, ".pipe", "runs", "*", "spans-refused.otlp"))
+    with open(aside, "rb") as file:
+        kept = len(list(rules.spans_of(file.read())))
+    assert (acked + rejected, kept, pending) == (count, rejected, 0), out
+    world.close()
+    denying.close()
+    unreading.close()
+    return f"one error for 401; of {count} spans {kept} were unreadable, and kept"
+
+
+def killed():
+    """Killed in the middle and gone on with: the spans of a run that was not, and those cut off."""
+    world, receiver = World(300, delay=0.004), Receiver()
+    process = world.start("run", "three.yaml", "-q", "--trace-to", receiver.url)
+    while world.model.answered < 300:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    world.pipe("resume", "-q", "--trace-to", receiver.url)
+    spans = receiver.spans()
+    for span in spans:
+        rules.check(span)
+    rules.tree(spans)
+    assert receiver.differing == 0, "equal ids, other bytes"
+    told = {rules.identity(span): span.SerializeToString(deterministic=True) for span in world.exported()}
+    assert told == receiver.stored, f"{len(told)} told later, {len(receiver.stored)} stored"
+    cut_off, whole = 0, set()
+    for span in spans:
+        said = rules.attributes(span.attributes)
+        if said.get("error.type") == "cancelled":
+            cut_off += span.name.startswith("chat ")
+        elif "pipe.item.id" in said and span.name != "pipe.backoff":
+            whole.add((said["pipe.item.id"], said.get("pipe.step"), said.get("pipe.call")))
+    expected = {(f"i{n}", None, None) for n in range(300)}
+    for step in ("first", "second", "third"):
+        expected |= {(f"i{n}", step, call) for n in range(300) for call in (None, "say")}
+    assert whole == expected
+    assert 0 < cut_off <= 32, f"{cut_off} requests were cut off"
+    world.close()
+    receiver.close()
+    return f"stored {len(spans):,}: all of an uninterrupted run, and {cut_off} cut off; told again in the same bytes"
+
+
+def down_for_a_third():
+    """Dead for the middle third: `trace send` brings the rest."""
+    third = 1.5
+    began = time.monotonic()
+    world = World(400, delay=0.05)
+    receiver = Receiver(lambda *_: None if third < time.monotonic() - began < 2 * third else 200)
+    world.pipe("run", "three.yaml", "-q", "--trace-to", receiver.url)
+    out, _ = world.pipe("trace", "send", "--to", receiver.url)
+    count, acked, _, pending = made(out)
+    assert acked == count == len(receiver.stored) and pending == 0, out
+    assert len(world.exported()) == count
+    world.close()
+    receiver.close()
+    return f"made {count:,}, stored {len(receiver.stored):,}"
+
+
+def flat():
+    """12,000 requests with nobody there: no more memory than without spans, and nothing lost."""
+    world = World(4000)
+
+    def peak(*more):
+        args = [PIPE, "run", "three.yaml", "-q", "--new", "--backend", "sim", "--out", "rows.jsonl", "--force", *more]
+        process = subprocess.Popen(args, cwd=world.folder, env=world.environment({}), stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0
+        return usage.ru_maxrss / 1024
+
+    without = peak()
+    stop = threading.Event()
+    receiver = Receiver(lambda *_: 200 if stop.is_set() else 503)
+    threading.Timer(8, stop.set).start()
+    with_it = peak("--trace-to", receiver.url)
+    stop.set()
+    out, _ = world.pipe("trace", "send", "--to", receiver.url)
+    count, acked, _, pending = made(out)
+    assert (acked, pending) == (count, 0) and len(receiver.stored) == count, out
+    assert with_it < without + 40, f"{with_it:.0f} MiB with nobody there, {without:.0f} MiB without spans"
+    world.close()
+    receiver.close()
+    return f"{without:.0f} MiB without spans, {with_it:.0f} MiB with nobody there; then {count:,} spans stored"
+
+
+def shipped():
+    """Every span of every shipped pipeline, simulated."""
+    world, spans, pipelines = World(1), 0, 0
+    shutil.copytree(os.path.join(HERE, "..", "..", "pipelines"), os.path.join(world.folder, "pipelines"))
+    for path in sorted(glob.glob(os.path.join(world.folder, "pipelines", "*.yaml"))):
+        world.pipe("run", path, "--backend", "sim", "-q", "--new")
+        found = world.exported()
+        for span in found:
+            rules.check(span)
+        rules.tree(found)
+        assert len({rules.identity(span) for span in found}) == len(found), path
+        spans, pipelines = spans + len(found), pipelines + 1
+    assert pipelines >= 10
+    world.close()
+    return f"{spans:,} spans of {pipelines} pipelines: name, kind, operation, attributes, words, status"
+
+
+CHECKS = [shipped, once_each, troubled, refusing, killed, down_for_a_third, flat]
+
+
+def main():
+    wanted = sys.argv[2:]
+    for check in CHECKS:
+        if wanted and check.__name__ not in wanted:
+            continue
+        began = time.monotonic()
+        said = check()
+        print(f"{check.__name__.replace('_', ' '):16} {said} ({time.monotonic() - began:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
