@@ -64,8 +64,7 @@ pub(super) struct Engagement {
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, reuse, .. } = engagement;
     let Engagement { tally, total, output, session, clock, metrics_at, collector, traced, .. } = engagement;
-    tracing::Span::current().record("pipe.run.id", dir.id.as_str());
-    introduce(&plan, &connected, printer);
+    introduce(&dir, &plan, &connected, printer);
     let journal = dir.journal_path();
     let texts = Arc::new(TextCache::new(journal_lookup(&journal)?));
     let talk = total <= TALK_UP_TO && printer.err().is_terminal() && !session.quiet;
@@ -176,8 +175,9 @@ fn audience(display: mpsc::Sender<Live>, reader: Option<mpsc::Sender<Live>>, tot
     audience
 }
 
-/// Says what runs, with which parameters, and who answers.
-fn introduce(plan: &Plan, connected: &[Connected], printer: &mut Printer) {
+/// Says what runs, with which parameters, and who answers; and to which run the process's own spans belong.
+fn introduce(dir: &RunDir, plan: &Plan, connected: &[Connected], printer: &mut Printer) {
+    tracing::Span::current().record("pipe.run.id", dir.id.as_str());
     let what = plan.description.as_deref().map(|text| format!(": {}", inert(text.trim()))).unwrap_or_default();
     printer.say(&format!("{}{what}", paint(BOLD, &plan.name)));
     for (name, value) in &plan.params {
