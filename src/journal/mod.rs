@@ -9,6 +9,7 @@ mod error;
 mod home;
 mod lock;
 mod memory;
+mod pack;
 mod query;
 mod reader;
 mod recent;

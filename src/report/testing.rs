@@ -8,9 +8,9 @@ use crate::base::{
 };
 use crate::event::{
     Answer, AttemptEnded, AttemptId, AttemptStarted, BackendResolved, CaseAdmitted, CaseCounts, CaseSettled,
-    CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, Judgement, Outcome, Recorded, RunEnded, RunOutcome,
-    RunStarted, SourceEnded, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Timings, Turn, Unscored, Usage,
-    Verdict, Vote,
+    CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, Judgement, Message, Outcome, Recorded, RunEnded,
+    RunOutcome, RunStarted, SourceEnded, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Timings, Turn, Unscored,
+    Usage, Verdict, Vote,
 };
 
 /// A log under construction; every event is half a second after the one before.
@@ -106,10 +106,9 @@ impl Story {
     pub(crate) fn answer(&mut self, id: &AttemptId, text: &str, finish: FinishReason) -> Digest {
         let digest = self.keep(text);
         let said = self.keep("go on");
-        let request = self.keep(&serde_json::json!([{ "role": "user", "text": said }]).to_string());
         self.add(Event::AttemptEnded(AttemptEnded {
             id: id.clone(),
-            request: Some(request),
+            request: vec![Message("user".into(), said)],
             outcome: Outcome::Answered(Answer { text: digest, finish, model: None, facts: Facts::default() }),
             usage: usage(20, 10),
             timings: Timings { queued_us: 100, first_token_us: Some(90_000), total_us: 450_000 },
@@ -122,7 +121,7 @@ impl Story {
     pub(crate) fn fail(&mut self, id: &AttemptId, kind: FailureKind, detail: &str) {
         self.add(Event::AttemptEnded(AttemptEnded {
             id: id.clone(),
-            request: None,
+            request: Vec::new(),
             outcome: Outcome::Failed(Failure::new(kind, detail)),
             usage: Usage::default(),
             timings: Timings::default(),

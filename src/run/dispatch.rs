@@ -153,7 +153,12 @@ fn speak(plan: &Plan, live: &mpsc::Sender<Live>, ticket: Ticket, place: &crate::
 
 fn unsent(ticket: Ticket) -> Returned {
     let outcome = Outcome::Failed(Failure::new(FailureKind::Unsent, "the run stopped before it was sent"));
-    let report =
-        Report { request: None, dropped_turns: 0, outcome, usage: Usage::default(), timings: Timings::default() };
+    let report = Report {
+        request: Vec::new(),
+        dropped_turns: 0,
+        outcome,
+        usage: Usage::default(),
+        timings: Timings::default(),
+    };
     Returned { ticket, worked: Worked { report, texts: Vec::new() } }
 }

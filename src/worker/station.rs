@@ -1,15 +1,15 @@
 //! Where calls are made: the plan, the backends, and the model behind each actor.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
 use crate::base::{CaseNo, Digest, StepName};
-use crate::event::{Answer, Failure, FailureKind, Outcome, Report, Timings, Usage};
+use crate::event::{Answer, Failure, FailureKind, Message, Outcome, Report, Timings, Usage};
 use crate::plan::{BackendIdx, Place, Plan, StepKind, Timeouts};
 use crate::task::{self, ComposeError, Composed, OneOutput, Rows};
 
@@ -76,7 +76,7 @@ impl Station {
         };
         let mut texts = Vec::new();
         let dropped_turns = composed.dropped_turns;
-        let request_digest = manifest(&composed, &mut texts);
+        let sent = sent(&composed, &mut texts);
         let request = self.request(place, composed, timeouts);
 
         let start = Instant::now();
@@ -102,7 +102,7 @@ impl Station {
         });
         let timings = Timings { queued_us: 0, first_token_us: first_token.get().copied(), total_us: micros(start) };
         let (outcome, usage) = self.outcome(place, answer, &mut texts);
-        Worked { report: Report { request: Some(request_digest), dropped_turns, outcome, usage, timings }, texts }
+        Worked { report: Report { request: sent, dropped_turns, outcome, usage, timings }, texts }
     }
 
     /// Reads what all cases gave, off the runtime's threads: it is a look at every case of the journal.
@@ -181,8 +181,13 @@ fn micros(start: Instant) -> u64 {
 fn unasked(error: &task::ComposeError) -> Worked {
     let failure = Failure::new(FailureKind::Render, error.to_string());
     let outcome = Outcome::Failed(failure);
-    let report =
-        Report { request: None, dropped_turns: 0, outcome, usage: Usage::default(), timings: Timings::default() };
+    let report = Report {
+        request: Vec::new(),
+        dropped_turns: 0,
+        outcome,
+        usage: Usage::default(),
+        timings: Timings::default(),
+    };
     Worked { report, texts: Vec::new() }
 }
 
@@ -197,14 +202,12 @@ fn given_up(why: Option<FailureKind>, timeouts: Timeouts) -> Failure {
     }
 }
 
-/// Keeps the messages one by one, so that a text said in many requests is stored once, and the list of them.
-fn manifest(composed: &Composed, texts: &mut Vec<(Digest, Arc<str>)>) -> Digest {
-    let mut list = Vec::with_capacity(composed.messages.len());
-    for message in &composed.messages {
-        let digest = keep(texts, Arc::clone(&message.content));
-        list.push(json!({ "role": message.role.word(), "text": digest }));
-    }
-    keep(texts, Arc::from(serde_json::Value::from(list).to_string()))
+/// Keeps the messages one by one, so that a text said in many requests is stored once.
+fn sent(composed: &Composed, texts: &mut Vec<(Digest, Arc<str>)>) -> Vec<Message> {
+    let mut keep_one = |message: &crate::prompt::Message| {
+        Message(Cow::Borrowed(message.role.word()), keep(texts, Arc::clone(&message.content)))
+    };
+    composed.messages.iter().map(&mut keep_one).collect()
 }
 
 fn keep(texts: &mut Vec<(Digest, Arc<str>)>, text: Arc<str>) -> Digest {
