@@ -20,4 +20,5 @@ pub mod sim;
 pub mod spec;
 pub mod stats;
 pub mod task;
+pub mod telemetry;
 pub mod worker;

@@ -84,6 +84,8 @@ pub struct Completion {
     pub finish: FinishReason,
     /// The model that says it answered.
     pub model: Option<String>,
+    /// What the server calls the answer.
+    pub id: Option<String>,
     /// Tokens as the server counted them.
     pub usage: Usage,
 }

@@ -7,9 +7,11 @@ mod money;
 mod name;
 mod quantity;
 mod table;
+mod trace;
 
 pub use digest::{Digest, Hasher, Hashing, ParseDigestError};
 pub use money::{MicroUsd, Price};
 pub use name::{ActorName, BackendName, CallPath, EachKey, ItemId, ModelName, RunId, StepName};
 pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};
 pub use table::TableFormat;
+pub use trace::{ParseContextError, SpanContext, SpanId, SpanParts, TraceId};

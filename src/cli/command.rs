@@ -23,7 +23,7 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Init(args) => init::init(&args, printer).await,
         Command::Check(args) => check::check(&args, printer),
         Command::Plan(args) => plan::plan(&args, printer),
-        Command::Run(args) => run::run(&args, printer).await,
+        Command::Run(args) => Box::pin(run::run(&args, printer)).await,
         Command::Resume(args) => resume::resume(&args, printer).await,
         Command::Retry(args) => retry::retry(&args, printer).await,
         Command::Pause(args) => steer::pause(&args, &place::home_here(), printer).await,

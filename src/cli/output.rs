@@ -98,10 +98,7 @@ impl Output {
             }
             Self::File(path) | Self::Plain(path) => {
                 let open = if matches!(self, Self::Plain(_)) { Folder::open_plain } else { Folder::open_followed };
-                let note = |digest: Digest| {
-                    let mut list = File::options().create(true).append(true).open(run.path.join(WRITTEN))?;
-                    writeln!(list, "{digest} {}", path.display())
-                };
+                let note = |digest: Digest| note_written(&run.path, digest, path);
                 let beside = beside(path, run);
                 let new = Replacement { path, format: format_of(path), open: &open, beside: &beside, note: &note };
                 new.write(&reader, &layout)?;
@@ -120,7 +117,8 @@ impl Output {
 /// # Errors
 /// The run's folder cannot be written.
 pub(super) fn owe(run: &RunDir) -> Result<(), CommandError> {
-    Ok(std::fs::write(run.path.join(OWED), "")?)
+    File::create(run.path.join(OWED))?.sync_all()?;
+    Ok(Folder::open_followed(&run.path)?.sync()?)
 }
 
 /// Returns true when a run that is complete was killed before its results were in place.
@@ -141,9 +139,24 @@ fn beside(path: &Path, run: &RunDir) -> String {
     format!(".{}.{}.part", path.file_name().unwrap_or_default().to_string_lossy(), run.id)
 }
 
+/// Notes what a run is about to put into a place, so that it is known whose file that is.
+///
+/// In one write, on a line of its own even after one that a kill cut off; on disk before the file is in its place, else
+/// a power cut leaves a file that nobody seems to have written, and no resume would replace it.
+fn note_written(folder: &Path, digest: Digest, path: &Path) -> io::Result<()> {
+    let mut list = File::options().create(true).append(true).open(folder.join(WRITTEN))?;
+    list.write_all(format!("\n{digest} {}\n", path.display()).as_bytes())?;
+    list.sync_all()?;
+    Folder::open_followed(folder)?.sync()
+}
+
 /// Returns what a run has written, and what stood in it.
 fn written(run: &RunDir) -> Vec<(Digest, PathBuf)> {
-    let list = std::fs::read_to_string(run.path.join(WRITTEN)).unwrap_or_default();
+    written_in(&run.path)
+}
+
+fn written_in(folder: &Path) -> Vec<(Digest, PathBuf)> {
+    let list = std::fs::read_to_string(folder.join(WRITTEN)).unwrap_or_default();
     let entry = |line: &str| {
         let (digest, path) = line.split_once(' ')?;
         Some((digest.parse().ok()?, PathBuf::from(path)))
@@ -233,13 +246,14 @@ impl Replacement<'_> {
         let done = table(reader, layout, self.format, file, &told)
             .and_then(|file| file.into_inner().map_err(|error| told(error.into_error())))
             .map(Hashing::into_parts)
-            .and_then(|(file, digest)| file.sync_all().map(|()| digest).map_err(told))
+            .and_then(|(file, digest)| file.sync_all().and_then(|()| folder.sync()).map(|()| digest).map_err(told))
             .and_then(|digest| (self.note)(digest).map_err(told));
         if let Err(error) = done {
             drop(folder.remove(beside));
             return Err(error);
         }
-        folder.rename(beside, self.path.file_name().unwrap_or_default()).map_err(told)
+        folder.rename(beside, self.path.file_name().unwrap_or_default()).map_err(told)?;
+        folder.sync().map_err(told)
     }
 }
 
@@ -350,5 +364,23 @@ impl Write for ToStdout<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_known_after_a_line_that_was_cut_off() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let digest = Digest::of(b"rows");
+        std::fs::write(folder.path().join(WRITTEN), &digest.to_string()[..9]).expect("written");
+        assert_eq!(written_in(folder.path()), []);
+        for name in ["/a/rows.jsonl", "/a b/rows.csv"] {
+            note_written(folder.path(), digest, Path::new(name)).expect("noted");
+        }
+        let expected = ["/a/rows.jsonl", "/a b/rows.csv"].map(|name| (digest, PathBuf::from(name)));
+        assert_eq!(written_in(folder.path()), expected);
     }
 }

@@ -142,7 +142,8 @@ pub(super) async fn take_up(
     let log = Sqlite::open(&journal, kept.durability()).map_err(|error| CommandError::journal(&error))?;
     let backends = connected.iter().map(|one| one.resolved.clone()).collect();
     let cases = plan.evidence.is_some().then_some(total);
-    let resumed = RunResumed { segment, version: env!("CARGO_PKG_VERSION").to_owned(), backends, cases };
+    let resumed =
+        RunResumed { segment, version: env!("CARGO_PKG_VERSION").to_owned(), backends, cases, parent: None };
     let mut first = vec![match reopened {
         Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
         None => Input::Resume(Box::new(resumed)),

@@ -140,6 +140,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         cases: plan.evidence.is_some().then_some(survey.cases),
         prices: plan.prices(),
         cell_prices: plan.cell_prices(),
+        traced: None,
     };
     let lock_file = resolved::yaml(&resolved::lock(&plan, &started))
         .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;

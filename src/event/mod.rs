@@ -11,6 +11,7 @@ mod flow;
 mod outcome;
 mod reopened;
 mod snapshot;
+mod traced;
 
 pub use aggregate::{ALL_CASES, CellClosing, CountTable, CountedRow, MeanOf, Method, Ranked, Standing, Without};
 pub use codec::DecodeError;
@@ -29,14 +30,15 @@ pub use snapshot::{
     SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapSpent, SnapTask, SnapTaskState,
     Snapshot,
 };
+pub use traced::{Shape, Traced};
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, ModelName, Price, RunId, StepName,
-    Timestamp, TokenCount,
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, ModelName, Price, RunId,
+    SpanContext, StepName, Timestamp, TokenCount,
 };
 
 /// The version of everything in this module. A reader refuses a greater one by name.
@@ -139,6 +141,9 @@ pub struct RunStarted {
     /// The same in the cells of the matrix where they cost something else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cell_prices: Vec<CellPrices>,
+    /// How it is told in spans; none in a journal of before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traced: Option<Traced>,
 }
 
 /// What the tokens of actors cost in one cell of the matrix.
@@ -177,6 +182,9 @@ pub struct RunResumed {
     /// How many cases there will be, as in [`RunStarted::cases`], counted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cases: Option<u64>,
+    /// The span that whoever started this process gave it as its parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<SpanContext>,
 }
 
 /// See [`Event::RunTuned`].

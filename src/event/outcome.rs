@@ -51,6 +51,9 @@ pub struct Answer {
     /// The model that says it answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What the server calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// What was read in it.
     #[serde(default, skip_serializing_if = "Facts::is_empty")]
     pub facts: Facts,

@@ -7,6 +7,7 @@
 mod control;
 mod error;
 mod home;
+mod layout;
 mod lock;
 mod memory;
 mod pack;

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::pack::{Stored as Body, Unpacker};
 use super::records::{COLUMNS, PAGE, Store};
-use super::{EventSeq, JournalError, Place, Text, schema};
+use super::{EventSeq, JournalError, Place, Text, layout, schema};
 use crate::base::{CaseNo, Digest};
 use crate::event::Recorded;
 
@@ -46,17 +46,19 @@ impl Salvage {
         Store { connection: &self.connection, path: &self.path, unpacker: &self.unpacker }
     }
 
-    /// Returns what the store itself finds wrong with the file; nothing when it is sound. Cost: a look at every page.
+    /// Returns what the store itself finds wrong with the file, or what is laid out otherwise; nothing when it is sound. Cost: a look at every page.
     #[must_use]
     pub fn unsound(&self) -> Vec<String> {
         let read = || -> rusqlite::Result<Vec<String>> {
             let mut statement = self.connection.prepare("pragma integrity_check(20)")?;
             statement.query_map([], |row| row.get(0))?.collect()
         };
-        match read() {
+        let mut found: Vec<String> = match read() {
             Ok(lines) => lines.into_iter().filter(|line| line != "ok").collect(),
             Err(error) => vec![error.to_string()],
-        }
+        };
+        found.extend(layout::wrong(&self.path));
+        found
     }
 
     /// Returns the number of the newest event; none when the pages that tell are lost.

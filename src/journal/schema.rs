@@ -13,7 +13,7 @@ use crate::base::Digest;
 use crate::event::{FORMAT, OLDEST_FORMAT};
 
 /// What people read in it.
-const VIEWS: &str = include_str!("views.sql");
+pub(super) const VIEWS: &str = include_str!("views.sql");
 /// How they show a body to any tool: a packed one is none of its business.
 const PLAIN_TEXT: &str = "iif(typeof(texts.body) = 'text', texts.body, \
                           '(a long text, packed: pipe journal sql, or pipe show)')";
@@ -62,7 +62,7 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, Jo
 }
 
 /// Names the views of this version.
-fn views() -> String {
+pub(super) fn views() -> String {
     Digest::of(VIEWS.as_bytes()).to_string()
 }
 

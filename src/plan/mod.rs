@@ -37,5 +37,5 @@ pub use model::{
     ResultsPlan, Sampling, Secret, Step, StepIdx, StepKind, Timeouts,
 };
 pub use overrides::{Compiled, Overrides, Surroundings};
-pub use place::{Ballot, Call, Ground, Inquiry, Mended, Place, Way, seed_of};
+pub use place::{Ballot, Call, Ground, Inquiry, Mended, Place, Way, seed_of, seed_of_call};
 pub use stop::{Budgets, Halt, Spent};

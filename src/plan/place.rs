@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ActorIdx, CellIdx, Plan, StepIdx};
-use crate::base::{CallPath, CaseNo, Digest, Hasher, ItemId};
+use crate::base::{CallPath, CaseNo, Digest, Hasher, ItemId, StepName};
 use crate::event::{Element, TaskSettled, Turn};
 
 /// One question inside a task. The order is the order of asking.
@@ -227,13 +227,21 @@ impl Place {
 /// Neither the attempt nor the position of the item counts, so a retry asks the same question.
 #[must_use]
 pub fn seed_of(plan: &Plan, place: &Place) -> u32 {
+    let each = place.each.as_ref().map_or("", |each| each.key.as_str());
+    let step = &plan.step(place.step).name;
+    seed_of_call(plan.seed, &place.item, place.repeat, step, each, &place.call.path())
+}
+
+/// Returns the seed of a call by its names, as [`seed_of`]; `each` is empty outside of `for_each`.
+#[must_use]
+pub fn seed_of_call(run: u64, item: &ItemId, repeat: u32, step: &StepName, each: &str, call: &CallPath) -> u32 {
     let digest = Hasher::new("pipe seed 1")
-        .number(plan.seed)
-        .field(place.item.as_str().as_bytes())
-        .number(u64::from(place.repeat))
-        .field(plan.step(place.step).name.as_str().as_bytes())
-        .field(place.each.as_ref().map_or("", |each| each.key.as_str()).as_bytes())
-        .field(place.call.path().as_str().as_bytes())
+        .number(run)
+        .field(item.as_str().as_bytes())
+        .number(u64::from(repeat))
+        .field(step.as_str().as_bytes())
+        .field(each.as_bytes())
+        .field(call.as_str().as_bytes())
         .finish();
     let [a, b, c, d, ..] = digest.low_bits().to_le_bytes();
     u32::from_le_bytes([a, b, c, d]) & 0x7fff_ffff

@@ -42,6 +42,7 @@ impl Story {
             backends: vec![Self::backend()],
             prices: BTreeMap::new(),
             cell_prices: Vec::new(),
+            traced: None,
         }));
         story
     }
@@ -109,7 +110,13 @@ impl Story {
         self.add(Event::AttemptEnded(AttemptEnded {
             id: id.clone(),
             request: vec![Message("user".into(), said)],
-            outcome: Outcome::Answered(Answer { text: digest, finish, model: None, facts: Facts::default() }),
+            outcome: Outcome::Answered(Answer {
+                text: digest,
+                finish,
+                model: None,
+                id: None,
+                facts: Facts::default(),
+            }),
             usage: usage(20, 10),
             timings: Timings { queued_us: 100, first_token_us: Some(90_000), total_us: 450_000 },
             charged: true,

@@ -176,6 +176,7 @@ fn time_between_two_processes_is_not_work() {
         version: "0.1.0".to_owned(),
         backends: Vec::new(),
         cases: None,
+        parent: None,
     }));
     story.debate(1, Some("con"));
     let tally = story.tally();

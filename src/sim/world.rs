@@ -119,6 +119,7 @@ where
         cases: plan.evidence.is_some().then(|| rows().count() as u64),
         prices: plan.prices(),
         cell_prices: plan.cell_prices(),
+        traced: None,
     };
     world.give(log, Input::Begin(Box::new(begun)))?;
     let mut commits = 0;
@@ -350,7 +351,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             self.texts.get(digest).cloned()
         })?;
         let text = self.keep(&Arc::from(completion.text));
-        let answer = Answer { text, finish: completion.finish, model: completion.model, facts };
+        let answer = Answer { text, finish: completion.finish, model: completion.model, id: completion.id, facts };
         let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let timings = Timings {
             queued_us: 0,
@@ -428,7 +429,8 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             lane.busy = 0;
             lane.waiting.clear();
         }
-        let resumed = RunResumed { segment, version: String::new(), backends: backends.to_vec(), cases: None };
+        let resumed =
+            RunResumed { segment, version: String::new(), backends: backends.to_vec(), cases: None, parent: None };
         self.give(log, Input::Resume(Box::new(resumed)))
     }
 }

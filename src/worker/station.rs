@@ -159,7 +159,7 @@ impl Station {
     ) -> (Outcome, Usage) {
         match answer {
             Err(failure) => (Outcome::Failed(failure), Usage::default()),
-            Ok(Completion { text, finish, model, usage }) => {
+            Ok(Completion { text, finish, model, id, usage }) => {
                 let plan = self.plan.cell(place.cell);
                 let facts = match task::read(plan, place, &text, finish, &|digest| (self.texts)(place.case, digest)) {
                     Ok(facts) => facts,
@@ -168,7 +168,7 @@ impl Station {
                     }
                 };
                 let text = keep(texts, Arc::from(text));
-                (Outcome::Answered(Answer { text, finish, model, facts }), usage)
+                (Outcome::Answered(Answer { text, finish, model, id, facts }), usage)
             }
         }
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import workload
 from contenders import Aiohttp, LangGraph, Pipe, Reqwest, Wrk
-from harness import child, install, machine, table
+from harness import child, install, machine, syncs, table
 from harness.check import require
 from harness.server import ANSWER, MODEL, Server
 from workload import Workload
@@ -99,6 +99,34 @@ def compare(chain: int, taking_part: list, arguments: argparse.Namespace, server
         show(f"round {number + 1} of {arguments.rounds}", measured)
     if len(rounds) > 1:
         show(f"median of {len(rounds)} rounds", {name: median([one[name] for one in rounds]) for name in rounds[0]})
+    count_syncs(taking_part, shares, server, folder / "syncs")
+    watch_syncs(taking_part[0], work(1), server, folder / "watched")
+
+
+def count_syncs(taking_part: list, shares: dict, server: Server, folder: Path):
+    """Prints how often each contender syncs, in a run of its own that is not timed: tracing takes time."""
+    rows = []
+    for contender in taking_part:
+        own = folder / contender.name.replace(" ", "-")
+        own.mkdir(parents=True)
+        work = shares[contender.name]
+        limit = 60 + work.calls / LEAST_CALLS_PER_SECOND
+        count = syncs.count(contender.command(work, own), own, contender.environment(own), limit)
+        made = server.take_calls().total
+        per_sync = f"{made / count:,.1f}" if count else "none"
+        rows.append([contender.name, f"{count:,}", f"{count / made:.4f}", per_sync])
+    print(f"\nsyncs of one run, counted by strace\n{table.text(['', 'syncs', 'syncs/call', 'calls/sync'], rows)}", flush=True)
+
+
+def watch_syncs(pipe: Pipe, one: Workload, server: Server, folder: Path):
+    """Demands that no request is sent, and no case told to be done, before what led to it is synced."""
+    folder.mkdir()
+    command = [part for part in pipe.command(one, folder) if part != "--quiet"]
+    found = syncs.unsynced([*command, "--set", "limits.concurrency=1"], folder, pipe.environment(folder), 60)
+    made = server.take_calls().total
+    require(made == one.calls, f"the watched run made {made} calls, not {one.calls}")
+    require(not found, f"{pipe.name} acts or tells before a sync: {found}")
+    print(f"under strace, one case: each of {made} requests, and the word that the case is done, follow a sync of their own")
 
 
 def read_arguments() -> argparse.Namespace:

@@ -7,6 +7,10 @@ import time
 import traceback
 
 
+class Impossible(Exception):
+    """This machine does not let a campaign do what it needs; says what was refused."""
+
+
 @dataclasses.dataclass
 class Outcome:
     """What one case came to."""
@@ -34,8 +38,10 @@ class Campaign:
     least_hits: float = 0.5
     # May its cases run side by side?
     parallel: bool = True
-    # Called once before the first case; may return a list of all cases' numbers.
+    # Called once before the first case; returns the numbers of all cases.
     prepare: callable = None
+    # Is it left out of the CI column, unless it is named?
+    on_demand: bool = False
 
 
 @dataclasses.dataclass
@@ -50,6 +56,8 @@ class Result:
     failures: list = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     figures: dict = dataclasses.field(default_factory=dict)
+    # What this machine refused: then nothing was proven.
+    refused: str | None = None
 
     @property
     def floor(self):
@@ -57,6 +65,8 @@ class Result:
         return max(1, self.planned // 4)
 
     def problems(self):
+        if self.refused is not None:
+            return [self.refused]
         found = [f"case {number}: {violation}" for number, violations in self.failures for violation in violations]
         if self.cases < self.floor:
             found.append(f"only {self.cases} cases were run in the time given, the floor is {self.floor}")
@@ -69,7 +79,10 @@ def execute(campaign, world, release, seconds=None, only_case=None):
     """Runs the cases of a campaign."""
     began = time.monotonic()
     count = campaign.release if release else campaign.ci
-    numbers = campaign.prepare(world, count) if campaign.prepare else range(count)
+    try:
+        numbers = campaign.prepare(world, count) if campaign.prepare else range(count)
+    except Impossible as refusal:
+        return Result(campaign, planned=count or 0, refused=str(refusal))
     numbers = list(numbers) if only_case is None else [only_case]
     result = Result(campaign, planned=len(numbers))
 

@@ -20,8 +20,8 @@ HERE = threading.local()
 class Kept:
     """A project whose run was killed in the middle, or is complete, to be damaged again and again."""
 
-    def __init__(self, world, name, calls):
-        self.project = Project(world, SHAPE)
+    def __init__(self, world, name, calls, shape=SHAPE):
+        self.project = Project(world, shape)
         self.store = self.project.folder.with_name(f"{self.project.name}-kept")
         run = self.project.spawn_run()
         if calls is not None:

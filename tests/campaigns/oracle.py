@@ -53,6 +53,8 @@ class Accounts:
     # Files of the project, by their paths.
     files: list = dataclasses.field(default_factory=list)
     lock_is_free: bool = True
+    # What was said to whoever took the run up again.
+    at_the_lock: str = ""
     concurrency: int = 8
     # Another campaign's faults make more requests than there were kills.
     may_retry: bool = False
@@ -226,7 +228,7 @@ def file_violations(accounts):
     stray = [path for path in accounts.files if path.endswith((".part", ".tmp"))]
     found = [f"stray-file: {path}" for path in stray]
     if not accounts.lock_is_free:
-        found.append("lock-left: the run cannot be taken up")
+        found.append(f"lock-left: the run cannot be taken up: {accounts.at_the_lock}")
     return found
 
 
@@ -254,6 +256,11 @@ def read_journal(path, sums=False):
     except sqlite3.OperationalError as error:
         # The layout itself is one transaction: killed before it, a file is empty.
         if "no such table" in str(error):
+            return None
+        raise
+    except sqlite3.DatabaseError as error:
+        # The power went while its first page was written. Had anything been told of it, that is now lost.
+        if "not a database" in str(error):
             return None
         raise
     return read if read.kinds else None

@@ -9,6 +9,8 @@ import economics
 import holders
 import kills
 import memory
+import power
+import repair
 import storms
 from campaign import Campaign
 
@@ -16,9 +18,13 @@ CAMPAIGNS = [
     Campaign("C1", "SIGKILL at the k-th system call that writes", kills.kill_at_call, 60, None,
              least_hits=0.7, prepare=kills.each_call),
     Campaign("C2", "SIGKILL at a random time", kills.kill_at_random, 100, 10_000),
+    Campaign("C3", "the power goes: ext4 and xfs cut off their disks (root)", power.power_cut, 20, 800,
+             prepare=power.mounts, on_demand=True),
+    Campaign("C4", "the power goes: unsynced blocks lost, out of order, torn", power.lost_writes, 120, 20_000),
     Campaign("C5", "a damaged tail of the write-ahead log", damage.damaged_tail, 100, 10_000,
              prepare=damage.tail_cases),
     Campaign("C6", "bit flips, files swapped, missing, of another run", damage.damaged_middle, 250, 20_000),
+    Campaign("C6r", "a damaged middle, `pipe journal repair`, resume", repair.repaired, 50, 5_000, least_hits=0.4),
     Campaign("C7", "a full disk: small file systems, ENOSPC from the k-th write on", disk.full, 40, 1_000,
              prepare=disk.full_cases),
     Campaign("C8", "EIO at the k-th write or sync; slow syncs", disk.failing, 40, None, prepare=disk.failing_cases),

@@ -24,8 +24,10 @@ import unittest
 sys.dont_write_bytecode = True  # caches stay out of the tree
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import blocks  # noqa: E402
 import kills  # noqa: E402
 import oracle  # noqa: E402
+import power  # noqa: E402
 from world import Project, Shape, World  # noqa: E402
 
 PIPE = os.environ.get("PIPE", "pipe")
@@ -219,6 +221,31 @@ class Planted(unittest.TestCase):
     def test_sync_that_does_nothing(self):
         found = self.traced(inject=["fsync,fdatasync:retval=0"])
         self.assertTrue(any(violation.startswith("unsynced-act") for violation in found), found)
+
+    def after_power_cut(self, one):
+        """Returns what a recorded run violates when the power goes right after its last case was told to be done."""
+        told = max(place for place, step in enumerate(one.steps) if step.what == "told" and b"100.0 %" in step.data)
+        one.cut_at(told + 1, blocks.Luck("nothing", self.world.dice("planted")))
+        return oracle.ack_violations(one.project.accounts)
+
+    def test_power_cut(self):
+        self.assertEqual(self.after_power_cut(power.Recorded(self.world, False)), [])
+
+    def test_power_cut_without_syncs(self):
+        found = self.after_power_cut(power.Recorded(self.world, False, "--durability", "process"))
+        self.assertTrue(any(violation.startswith("lost-ack") for violation in found), found)
+
+    def test_folder_that_was_not_synced(self):
+        one = power.Recorded(self.world, False)
+        folders = {step.path for step in one.steps if step.what == "folder"}
+        lost = {place for place, step in enumerate(one.steps) if step.what == "sync begins" and step.path in folders}
+        self.assertTrue(lost)
+        # Its end is what comes next of the same thread.
+        lost |= {next(later for later in range(place, len(one.steps)) if one.steps[later].what == "sync ends" and
+                      one.steps[later].pid == one.steps[place].pid) for place in lost}
+        one.steps = [step for place, step in enumerate(one.steps) if place not in lost]
+        found = self.after_power_cut(one)
+        self.assertTrue(any("left no journal" in violation for violation in found), found)
 
     def test_lock_left(self):
         project = Project(self.world, ONE)

@@ -243,6 +243,7 @@ class Project:
         # What is complete may be taken up again without harm, by nobody waiting for a lock.
         again = self.spawn("resume", "last").wait(account=False)
         known.lock_is_free = again.code == 0
+        known.at_the_lock = again.talk.strip()[-300:]
         shown = self.spawn("show", "last", "--json").wait(account=False)
         known.summary = json.loads(shown.stdout) if shown.code == 0 else None
         for name, value in accounts.items():

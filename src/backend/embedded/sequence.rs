@@ -171,7 +171,7 @@ impl Sequence {
             reasoning: None,
         };
         let text = self.text.whole().to_owned();
-        tell(self.end, Ok(Completion { text, finish, model: Some(model.to_owned()), usage }));
+        tell(self.end, Ok(Completion { text, finish, model: Some(model.to_owned()), id: None, usage }));
     }
 
     /// Gives the answer up and tells the asker.

@@ -15,6 +15,8 @@ use crate::event::{Failure, FailureKind, FinishReason, Usage};
 
 /// How much of an unreadable answer is shown, in characters.
 const EXCERPT: usize = 80;
+/// Longest id of an answer that is kept, in bytes; known ones have some 40.
+const LONGEST_ID: usize = 128;
 
 /// A whole answer, or one chunk of a stream: only what is read of it.
 #[derive(Deserialize)]
@@ -22,9 +24,29 @@ pub(super) struct Wire<'a> {
     #[serde(default, borrow)]
     pub(super) model: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
+    pub(super) id: Option<Id<'a>>,
+    #[serde(default, borrow)]
     pub(super) choices: Option<Vec<Choice<'a>>>,
     #[serde(default)]
     pub(super) usage: Option<Value>,
+}
+
+/// What the server calls the answer: whatever else stands there is nothing to fail for.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Id<'a> {
+    Text(#[serde(borrow)] Cow<'a, str>),
+    Other(IgnoredAny),
+}
+
+impl Id<'_> {
+    /// Returns it, if it is a text of a sane length.
+    pub(super) fn text(self) -> Option<String> {
+        match self {
+            Self::Text(text) if !text.is_empty() && text.len() <= LONGEST_ID => Some(text.into_owned()),
+            Self::Text(_) | Self::Other(_) => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -126,6 +148,7 @@ pub(super) fn read(
         text: content.into_owned(),
         finish,
         model: wire.model.map(Cow::into_owned),
+        id: wire.id.and_then(Id::text),
         usage: wire.usage.as_ref().map(usage).unwrap_or_default(),
     })
 }

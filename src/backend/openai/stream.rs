@@ -6,7 +6,7 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::adapter::cut;
-use super::answer::{self, Piece, Wire};
+use super::answer::{self, Id, Piece, Wire};
 use super::events::{Event, Events, TooLong};
 use super::refusal::Refusal;
 use crate::backend::http::{BODY_LIMIT, ReadTrouble, Reading, Scrub, seconds};
@@ -89,6 +89,7 @@ pub(super) async fn read(
 struct Partial {
     text: String,
     model: Option<String>,
+    id: Option<String>,
     usage: Usage,
     finish: Option<FinishReason>,
     /// Chunks that carried anything that the model said.
@@ -136,6 +137,9 @@ impl Partial {
         if let Some(model) = wire.model.filter(|model| !model.is_empty()) {
             self.model = Some(model.into_owned());
         }
+        if self.id.is_none() {
+            self.id = wire.id.and_then(Id::text);
+        }
         if let Some(usage) = wire.usage.filter(|usage| !usage.is_null()) {
             self.usage = answer::usage(&usage);
         }
@@ -182,7 +186,7 @@ impl Partial {
         if self.text.is_empty() && self.has_other {
             return Err(Failure::new(FailureKind::Malformed, answer::no_content(true, finish)));
         }
-        Ok(Completion { text: self.text, finish, model: self.model, usage: self.usage })
+        Ok(Completion { text: self.text, finish, model: self.model, id: self.id, usage: self.usage })
     }
 }
 

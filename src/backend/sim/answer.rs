@@ -35,8 +35,9 @@ pub fn answer(request: &ChatRequest) -> Simulated {
     let (first_token, total) = latency::times(input, output);
     let usage =
         Usage { input: Some(TokenCount(input)), output: Some(TokenCount(output)), cached: None, reasoning: None };
+    let id = format!("sim-{}", identity(request).short());
     Simulated {
-        completion: Completion { text, finish, model: Some(request.model.to_string()), usage },
+        completion: Completion { text, finish, model: Some(request.model.to_string()), id: Some(id), usage },
         first_token,
         total,
     }

@@ -34,5 +34,6 @@ pub(super) fn begun() -> Input {
         cases: Some(super::world_for_tests::ITEMS),
         prices: BTreeMap::new(),
         cell_prices: Vec::new(),
+        traced: None,
     }))
 }

@@ -72,7 +72,7 @@ pub(super) fn answer(place: &Place) -> Outcome {
         invalid,
         ..Facts::default()
     };
-    Outcome::Answered(Answer { text: digest, finish: FinishReason::Stop, model: None, facts })
+    Outcome::Answered(Answer { text: digest, finish: FinishReason::Stop, model: None, id: None, facts })
 }
 
 /// What is found out without a model: a pure function of what decides it.
@@ -429,7 +429,8 @@ impl World {
         let segment = replay.state().segment + 1;
         self.engine = replay.engine(options());
         self.offered = self.engine.state().passed(&self.plan);
-        let resumed = RunResumed { segment, version: "0".to_owned(), backends: Vec::new(), cases: None };
+        let resumed =
+            RunResumed { segment, version: "0".to_owned(), backends: Vec::new(), cases: None, parent: None };
         self.finished = None;
         if self.log.is_empty() {
             self.engine = Engine::new(Arc::clone(&self.plan), options());

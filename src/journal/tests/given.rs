@@ -28,6 +28,7 @@ pub(crate) fn started() -> Recorded {
         backends: Vec::new(),
         prices: std::collections::BTreeMap::new(),
         cell_prices: Vec::new(),
+        traced: None,
     };
     at(0, Event::RunStarted(event))
 }
@@ -96,6 +97,7 @@ pub(super) fn answered(id: AttemptId, prompt: &str, answer: &str) -> Batch {
         text: answer.digest,
         finish: FinishReason::Stop,
         model: Some("tiny".to_owned()),
+        id: None,
         facts: Facts::default(),
     });
     let request = vec![Message("system".into(), said.digest), Message("user".into(), answer.digest)];

@@ -1,0 +1,140 @@
+//! Prompts and answers as the conventions write them: one JSON text an attribute.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::settings::Settings;
+use crate::base::Digest;
+use crate::event::{FinishReason, Message};
+use crate::plan::Secret;
+
+/// Most bytes of texts in one attribute: what is longer is cut, inside of the JSON, and stands whole in the journal.
+pub(super) const LONGEST: usize = 32 << 10;
+
+/// Finds a text of the case at hand.
+pub(super) type Find<'a> = &'a dyn Fn(&Digest) -> Option<Arc<str>>;
+
+/// An attribute's text.
+pub(super) struct Shown {
+    pub(super) json: String,
+    pub(super) truncated: bool,
+}
+
+/// Returns the messages of a request; none when its texts are not there.
+pub(super) fn input(settings: &Settings, request: &[Message], find: Find<'_>) -> Option<Shown> {
+    if request.is_empty() {
+        return None;
+    }
+    let texts: Option<Vec<Arc<str>>> = request.iter().map(|Message(_, text)| find(text)).collect();
+    let texts = texts?;
+    let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+    let most = fair_share(&lengths, LONGEST);
+    let messages = request.iter().zip(&texts).map(|(Message(role, _), text)| {
+        let text = redacted(settings, text);
+        json!({ "role": role, "parts": [{ "type": "text", "content": cut(&text, most) }] })
+    });
+    let json = Value::Array(messages.collect()).to_string();
+    Some(Shown { json, truncated: lengths.iter().any(|&length| length > most) })
+}
+
+/// Returns the one message of an answer.
+pub(super) fn output(settings: &Settings, text: &Digest, finish: FinishReason, find: Find<'_>) -> Option<Shown> {
+    let whole = find(text)?;
+    let whole = redacted(settings, &whole);
+    let text = cut(&whole, LONGEST);
+    // Deprecated by the conventions, and Phoenix shows no answer without it.
+    let message = json!([{
+        "role": "assistant",
+        "parts": [{ "type": "text", "content": text }],
+        "finish_reason": finish_word(finish),
+    }]);
+    Some(Shown { json: message.to_string(), truncated: text.len() < whole.len() })
+}
+
+/// Returns a text as it may be shown.
+pub(super) fn shown(settings: &Settings, text: &str) -> String {
+    cut(&redacted(settings, text), LONGEST).to_owned()
+}
+
+/// Returns the word for why an answer ended.
+pub(super) const fn finish_word(finish: FinishReason) -> &'static str {
+    match finish {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::Other => "other",
+    }
+}
+
+/// Returns a text without secrets. Before it is cut: half a secret is still one.
+fn redacted<'t>(settings: &Settings, text: &'t str) -> Cow<'t, str> {
+    let mut text = Cow::Borrowed(text);
+    for secret in settings.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
+        if text.contains(secret) {
+            text = Cow::Owned(text.replace(secret, "***"));
+        }
+    }
+    text
+}
+
+/// Returns the start of a text, at a character's end.
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Returns how long each text may be so that all come to at most `total`: short ones stay whole, long ones share the rest.
+fn fair_share(lengths: &[usize], total: usize) -> usize {
+    if lengths.iter().sum::<usize>() <= total {
+        return usize::MAX;
+    }
+    let mut sorted = lengths.to_vec();
+    sorted.sort_unstable();
+    let mut left = total;
+    for (place, length) in sorted.iter().enumerate() {
+        let share = left / (sorted.len() - place);
+        if *length > share {
+            return share;
+        }
+        left -= length;
+    }
+    usize::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_texts_stay_whole_and_long_ones_share_the_rest() {
+        assert_eq!(fair_share(&[10, 20], 30), usize::MAX);
+        assert_eq!(fair_share(&[10, 100, 100], 50), 20);
+        assert_eq!(fair_share(&[100], 50), 50);
+    }
+
+    #[test]
+    fn a_long_prompt_is_cut_within_its_json() {
+        let (question, system) = ("ä".repeat(LONGEST), "Be brief.");
+        let texts = [system, &question];
+        let request = [("system", system), ("user", &*question)]
+            .map(|(role, text)| Message(role.into(), Digest::of(text.as_bytes())));
+        let find = |digest: &Digest| {
+            let found = texts.iter().find(|text| Digest::of(text.as_bytes()) == *digest);
+            found.map(|text| Arc::from(*text))
+        };
+        let shown = input(&Settings::default(), &request, &find).expect("all texts are there");
+        assert!(shown.truncated && shown.json.len() < LONGEST + 200);
+        let read: Value = serde_json::from_str(&shown.json).expect("it is JSON still");
+        assert_eq!(read[0]["parts"][0]["content"], system);
+    }
+
+    #[test]
+    fn a_secret_is_shown_nowhere() {
+        let settings = Settings { secrets: vec![Secret::new("sk-canary"), Secret::new("")], ..Settings::default() };
+        assert_eq!(shown(&settings, "my key is sk-canary, keep it"), "my key is ***, keep it");
+    }
+}

@@ -1,0 +1,126 @@
+//! Every name that spans, metrics and logs use, in one place.
+//!
+//! `gen_ai.*` are those of the conventions for generative AI at the revision below; `pipe.*` are our own. The
+//! conventions have no tagged release yet, so a name is changed here and nowhere else.
+
+/// Where the meaning of `gen_ai.*` is written: stands on every scope.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev";
+/// The commit of `open-telemetry/semantic-conventions-genai` that the names below were read at.
+pub const REVISION: &str = "066d4a7f";
+/// The instrumentation scope.
+pub const SCOPE: &str = "pipe";
+
+/// Writes constants with their documentation: name, text, meaning.
+macro_rules! names {
+    ($( $name:ident = $text:literal, $doc:literal; )+) => {
+        $( #[doc = $doc] pub const $name: &str = $text; )+
+    };
+}
+
+names! {
+    CHAT = "chat", "One request to a model.";
+    INVOKE_AGENT = "invoke_agent", "A step that asks models.";
+    INVOKE_WORKFLOW = "invoke_workflow", "A run, or a case of it.";
+    EXECUTE_TOOL = "execute_tool", "A step without a model.";
+    EVALUATION_RESULT = "gen_ai.evaluation.result", "The event of a judgement.";
+}
+
+names! {
+    OPERATION = "gen_ai.operation.name", "What sort of span.";
+    PROVIDER = "gen_ai.provider.name", "In whose dialect was asked.";
+    REQUEST_MODEL = "gen_ai.request.model", "The model as sent.";
+    RESPONSE_MODEL = "gen_ai.response.model", "The model that says it answered.";
+    RESPONSE_ID = "gen_ai.response.id", "What the server calls the answer.";
+    FINISH_REASONS = "gen_ai.response.finish_reasons", "Why each choice ended.";
+    FIRST_CHUNK = "gen_ai.response.time_to_first_chunk", "Seconds from the request to the first piece of a stream.";
+    INPUT_TOKENS = "gen_ai.usage.input_tokens", "Tokens of the prompt, cached ones included.";
+    OUTPUT_TOKENS = "gen_ai.usage.output_tokens", "Tokens of the answer, reasoning included.";
+    CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens", "Of the prompt, those found in a cache.";
+    REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens", "Of the answer, those spent on reasoning.";
+    MAX_TOKENS = "gen_ai.request.max_tokens", "Most tokens of the answer.";
+    TEMPERATURE = "gen_ai.request.temperature", "As sent.";
+    TOP_P = "gen_ai.request.top_p", "As sent.";
+    STOP_SEQUENCES = "gen_ai.request.stop_sequences", "As sent.";
+    SEED = "gen_ai.request.seed", "As sent.";
+    STREAM = "gen_ai.request.stream", "True when a stream was asked for.";
+    OUTPUT_TYPE = "gen_ai.output.type", "`json` when a form was asked for.";
+    PROMPT_NAME = "gen_ai.prompt.name", "Pipeline and step of the template.";
+    PROMPT_VERSION = "gen_ai.prompt.version", "The hash of the plan.";
+    INPUT_MESSAGES = "gen_ai.input.messages", "What was sent, as JSON.";
+    OUTPUT_MESSAGES = "gen_ai.output.messages", "What was answered, as JSON.";
+    AGENT_NAME = "gen_ai.agent.name", "The step.";
+    WORKFLOW_NAME = "gen_ai.workflow.name", "The pipeline.";
+    TOOL_NAME = "gen_ai.tool.name", "The step.";
+    TOOL_TYPE = "gen_ai.tool.type", "Always `function`.";
+    EVALUATION_NAME = "gen_ai.evaluation.name", "The judge's step.";
+    EVALUATION_SCORE = "gen_ai.evaluation.score.value", "A number on the judge's scale.";
+    EVALUATION_LABEL = "gen_ai.evaluation.score.label", "What the judge chose.";
+    EVALUATION_EXPLANATION = "gen_ai.evaluation.explanation", "The judge's words.";
+    SERVER_ADDRESS = "server.address", "The host of the backend.";
+    SERVER_PORT = "server.port", "Its port.";
+    ERROR_TYPE = "error.type", "Why something failed, of a short list.";
+    RESEND_COUNT = "http.request.resend_count", "Requests for the same call before this one.";
+    OPENINFERENCE_KIND = "openinference.span.kind", "What Phoenix takes a span for.";
+}
+
+names! {
+    RUN_ID = "pipe.run.id", "The run.";
+    SEGMENT = "pipe.segment", "Which process of the run, from 0.";
+    STEP = "pipe.step", "The step.";
+    STEP_KIND = "pipe.step.kind", "What the step does.";
+    EACH = "pipe.each", "The element, in a `for_each` step.";
+    CALL = "pipe.call", "The question inside the task: `say`, `turn/3`, `vote/1`.";
+    ACTOR = "pipe.actor", "Who speaks.";
+    ATTEMPT = "pipe.attempt", "Which request for the call, from 1.";
+    CASE = "pipe.case", "The position of the case in the order of admission, from 0.";
+    CASE_STATUS = "pipe.case.status", "`ok`, `unscored` or `failed`.";
+    ITEM_ID = "pipe.item.id", "The item.";
+    REPEAT = "pipe.repeat", "Which repeat of it, from 1.";
+    MATRIX = "pipe.matrix.", "Before the name of each value of the cell.";
+    BACKEND_KIND = "pipe.backend.kind", "The server that was found: `vllm`, `ollama`, `llama.cpp`, `embedded`, `sim`.";
+    BACKEND_NAME = "pipe.backend.name", "Its key in the pipeline.";
+    QUEUE_WAIT = "pipe.queue.wait_s", "Seconds in our own queue before the request.";
+    REQUEST_DIGESTS = "pipe.request.digests", "Under which its messages stand in the journal, in order.";
+    RESPONSE_DIGEST = "pipe.response.digest", "Under which the answer stands in the journal.";
+    TRUNCATED = "pipe.content.truncated", "True when texts are cut; the digests name them whole.";
+    WINDOW_DROPPED = "pipe.window.dropped_turns", "Turns that the request had to leave out.";
+    TASK_STATUS = "pipe.task.status", "`ok`, `unscored`, `failed` or `skipped`.";
+    BECAUSE = "pipe.because", "Why a task ended as it did: `when` or `on_error`.";
+    STOPPED_BY = "pipe.dialogue.stopped_by", "The condition that ended a dialogue.";
+    TURNS = "pipe.dialogue.turns", "Turns of a dialogue.";
+    VOTES = "pipe.judge.votes", "Votes of a judge.";
+    FLIPPED = "pipe.judge.flipped", "Votes whose two askings differ.";
+    UNSCORED = "pipe.judge.unscored", "Why there is no verdict.";
+    LINK_TYPE = "pipe.link.type", "Why a span is linked: `run`, `evaluates`, `previous`, `caller`.";
+    FROM_RUN = "pipe.adopted.run", "The run that settled an adopted task.";
+    FROM_CASE = "pipe.adopted.case", "The case there.";
+    OUTCOME = "pipe.run.outcome", "How a process left the run.";
+    PLAN = "pipe.plan", "The hash of the plan.";
+    RUN_SEED = "pipe.run.seed", "The run's seed.";
+    CASES = "pipe.cases", "Cases admitted.";
+    CASES_OK = "pipe.cases.ok", "Cases settled ok.";
+    CASES_UNSCORED = "pipe.cases.unscored", "Cases settled unscored.";
+    CASES_FAILED = "pipe.cases.failed", "Cases settled failed.";
+    VERSION = "pipe.version", "The version of `pipe` that the process was.";
+    SAMPLE_REASON = "pipe.sample.reason", "Why a case's spans are kept: `ratio`, `error`, `retried`, `unscored`.";
+    CONDITION = "pipe.stop.condition", "The condition of the run's `stop` that holds.";
+    EVIDENCE = "pipe.stop.evidence", "What it was judged by.";
+    BACKEND_CHANGE = "pipe.backend.change", "What changed about a backend.";
+    REASON = "pipe.reason", "Why, for people.";
+}
+
+names! {
+    RUN_START_SPAN = "pipe.run.start", "A span without length, as soon as a run begins: its root comes at the end.";
+    SEGMENT_SPAN = "pipe.run.segment", "One process of a run.";
+    BACKOFF_SPAN = "pipe.backoff", "The wait before a request is sent again.";
+    EACH_SPAN = "pipe.for_each", "All elements of a `for_each` step.";
+    SKIPPED_EVENT = "pipe.task.skipped", "A step that was not done in a case.";
+    ADOPTED_EVENT = "pipe.task.adopted", "A task taken over from another run.";
+    UNSENT_EVENT = "pipe.request.unsent", "A request that was not made.";
+    BACKEND_EVENT = "pipe.backend.changed", "What a backend can take changed.";
+    STOP_EVENT = "pipe.stop.reached", "A condition of the run's `stop` holds.";
+    DRAIN_EVENT = "pipe.run.draining", "The run is stopping.";
+    PAUSED_EVENT = "pipe.run.paused", "No new call starts.";
+    UNPAUSED_EVENT = "pipe.run.unpaused", "Calls start again.";
+    TUNED_EVENT = "pipe.run.tuned", "Limits were changed.";
+}

@@ -1,0 +1,412 @@
+//! Events in the order of the log → spans, each as soon as nothing about it can change any more.
+//!
+//! A request is told when it is over, a task when it is settled, a case when it is over, the run at its end. So memory is
+//! bounded by the cases that are open at once, and whoever reads the log from its start tells the same spans in the same
+//! order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::attributes::Attributes;
+use super::case::{Flight, Open, Told};
+use super::chat;
+use super::names;
+use super::run_spans::{self, End, Segment};
+use super::settings::Settings;
+use super::span::{Span, SpanEvent};
+use super::step::{self, Over};
+use crate::base::{BackendName, CaseNo, Digest, EachKey, ModelName, RunId, SpanContext, Timestamp, TraceId};
+use crate::event::{
+    AttemptEnded, AttemptStarted, Capacity, CaseSettled, Event, Outcome, Recorded, RunEnded, RunStarted, Shape,
+    TaskAdopted, TaskSettled, TaskStatus, Traced,
+};
+use crate::journal::{EventSeq, JournalError, Reader};
+use crate::plan::Plan;
+
+/// Finds a text of a case among the journal's.
+pub type Texts<'a> = &'a dyn Fn(CaseNo, &Digest) -> Option<Arc<str>>;
+
+/// What is told of the run as a whole, known from its first event on.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) name: String,
+    pub(super) plan: Digest,
+    pub(super) seed: u64,
+    pub(super) traced: Traced,
+    pub(super) root: SpanContext,
+    pub(super) backends: BTreeMap<BackendName, BackendFacts>,
+}
+
+/// What a backend's name stands for.
+#[derive(Debug)]
+pub(super) struct BackendFacts {
+    pub(super) server: String,
+    pub(super) address: String,
+    pub(super) port: Option<u32>,
+    pub(super) models: Vec<(ModelName, ModelName)>,
+}
+
+/// Where in the life of a run an event stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moment {
+    /// Which process.
+    pub(super) segment: u32,
+    /// The last that the process before it recorded.
+    pub(super) cut_off: Timestamp,
+}
+
+/// Tells a run's events in spans.
+pub struct Projector {
+    run: RunId,
+    settings: Settings,
+    plan: Option<Arc<Plan>>,
+    life: Option<Life>,
+    moment: Moment,
+    latest: Timestamp,
+    open: BTreeMap<CaseNo, Open>,
+    unformatted: BTreeSet<BackendName>,
+    /// Events of cases that may yet be dropped.
+    held: BTreeMap<CaseNo, Vec<(Recorded, Moment)>>,
+}
+
+struct Life {
+    facts: Facts,
+    began: Timestamp,
+    segment: Segment,
+    /// The root has been told: what comes later is a retry.
+    is_told: bool,
+}
+
+/// Where spans go: nowhere, where what they are made from is only taken in.
+struct Out<'a> {
+    texts: Texts<'a>,
+    emit: Option<&'a mut dyn FnMut(Span)>,
+}
+
+impl Out<'_> {
+    fn tell(&mut self, make: impl FnOnce(Texts<'_>) -> Span) {
+        if let Some(emit) = &mut self.emit {
+            emit(make(self.texts));
+        }
+    }
+}
+
+impl Projector {
+    /// Returns one that has seen nothing. Without the plan, spans lack what only it says: temperatures, kinds of steps.
+    #[must_use]
+    pub fn new(run: RunId, settings: Settings, plan: Option<Arc<Plan>>) -> Self {
+        Self {
+            run,
+            settings,
+            plan,
+            life: None,
+            moment: Moment::default(),
+            latest: Timestamp(0),
+            open: BTreeMap::new(),
+            unformatted: BTreeSet::new(),
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the next event of the log and tells what is final with it.
+    pub fn add(&mut self, recorded: &Recorded, texts: Texts<'_>, emit: &mut dyn FnMut(Span)) {
+        self.take(recorded, &mut Out { texts, emit: Some(emit) });
+    }
+
+    /// Takes an event whose spans have been told already.
+    pub fn pass(&mut self, recorded: &Recorded) {
+        self.take(recorded, &mut Out { texts: &|_, _| None, emit: None });
+    }
+
+    /// Tells what there is to tell of cases that are not over, when nothing follows in the log: with a sample, those
+    /// have been held.
+    pub fn finish(&mut self, texts: Texts<'_>, emit: &mut dyn FnMut(Span)) {
+        let mut out = Out { texts, emit: Some(emit) };
+        for (_, events) in std::mem::take(&mut self.held) {
+            for (recorded, moment) in events {
+                self.tell(&recorded, moment, None, &mut out);
+            }
+        }
+    }
+
+    fn take(&mut self, recorded: &Recorded, out: &mut Out<'_>) {
+        if let Event::RunResumed(resumed) = &recorded.event {
+            self.moment = Moment { segment: resumed.segment, cut_off: self.latest };
+        }
+        self.latest = recorded.at;
+        let moment = self.moment;
+        let Some(case) = recorded.event.case().filter(|_| self.settings.sample.is_some()) else {
+            return self.tell(recorded, moment, None, out);
+        };
+        // What a case comes to decides whether it is told: it is taken in without a word first.
+        let mut quiet = Out { texts: out.texts, emit: None };
+        let reason = match (&recorded.event, self.open.get(&case), &self.settings.sample) {
+            (Event::CaseSettled(_), Some(open), Some(sample)) => Some(sample.reason(open)),
+            _ => None,
+        };
+        self.tell(recorded, moment, None, &mut quiet);
+        self.held.entry(case).or_default().push((recorded.clone(), moment));
+        let Some(reason) = reason else { return };
+        let events = self.held.remove(&case).unwrap_or_default();
+        if let Some(reason) = reason {
+            events.iter().for_each(|(recorded, moment)| self.tell(recorded, *moment, Some(reason), out));
+        }
+    }
+
+    fn tell(&mut self, recorded: &Recorded, moment: Moment, kept: Option<&'static str>, out: &mut Out<'_>) {
+        let at = recorded.at;
+        match &recorded.event {
+            Event::RunStarted(started) => self.begin(at, started, out),
+            Event::RunResumed(resumed) => {
+                let Some(life) = &mut self.life else { return };
+                if !life.segment.is_over {
+                    let (run, cut_off) = (&self.run, moment.cut_off);
+                    out.tell(|_| life.segment.span(run, &life.facts, cut_off, &End::Killed));
+                }
+                life.segment = Segment::new(resumed.segment, at, resumed.version.clone(), resumed.parent);
+            }
+            Event::RunEnded(ended) => self.end(at, ended, out),
+            Event::RunFailed(failed) => {
+                let Some(life) = &mut self.life else { return };
+                life.segment.is_over = true;
+                out.tell(|_| life.segment.span(&self.run, &life.facts, at, &End::Failed(&failed.message)));
+            }
+            Event::RunTuned(_)
+            | Event::RunPaused(_)
+            | Event::RunUnpaused(_)
+            | Event::StopReached(_)
+            | Event::DrainStage(_)
+            | Event::CapacityChanged(_) => {
+                if let Event::CapacityChanged(changed) = &recorded.event
+                    && changed.change == Capacity::FormatUnsupported
+                {
+                    self.unformatted.insert(changed.backend.clone());
+                }
+                if let Some(life) = &mut self.life {
+                    life.segment.note(at, &recorded.event);
+                }
+            }
+            Event::SourceEnded(_) | Event::RepeatsReached(_) => {}
+            event => self.of_case(at, event, moment, kept, out),
+        }
+    }
+
+    fn begin(&mut self, at: Timestamp, started: &RunStarted, out: &mut Out<'_>) {
+        let traced = started.traced.unwrap_or(Traced { shape: Shape::Item, parent: None });
+        let trace = traced.parent.map_or_else(|| TraceId::of_run(&self.run), |parent| parent.trace);
+        let backends = started.backends.iter();
+        let facts = Facts {
+            name: started.name.clone(),
+            plan: started.plan,
+            seed: started.seed,
+            traced,
+            root: run_spans::context(&self.run, trace, 0, "run"),
+            backends: backends.map(|one| (one.backend.clone(), BackendFacts::of(one))).collect(),
+        };
+        out.tell(|_| run_spans::start(&self.run, &facts, at));
+        let segment = Segment::new(0, at, started.version.clone(), None);
+        self.life = Some(Life { facts, began: at, segment, is_told: false });
+    }
+
+    fn end(&mut self, at: Timestamp, ended: &RunEnded, out: &mut Out<'_>) {
+        let Some(life) = &mut self.life else { return };
+        life.segment.is_over = true;
+        let (run, facts) = (&self.run, &life.facts);
+        out.tell(|_| life.segment.span(run, facts, at, &End::Ended(ended)));
+        if ended.outcome.is_final() && !life.is_told {
+            life.is_told = true;
+            out.tell(|_| run_spans::root(run, facts, life.began, at, ended));
+        }
+    }
+
+    fn of_case(
+        &mut self,
+        at: Timestamp,
+        event: &Event,
+        moment: Moment,
+        kept: Option<&'static str>,
+        out: &mut Out<'_>,
+    ) {
+        let Some(life) = &self.life else { return };
+        let (run, facts, plan) = (&self.run, &life.facts, self.plan.as_deref());
+        let Some(number) = event.case() else { return };
+        match event {
+            Event::CaseAdmitted(admitted) => {
+                self.open.insert(number, Open::admit(run, facts, at, admitted.clone(), false));
+                return;
+            }
+            Event::CellClosing(closing) => {
+                self.open.insert(number, Open::admit(run, facts, at, closing.as_case(), true));
+                return;
+            }
+            Event::CaseReopened(reopened) => {
+                self.open.insert(number, Open::reopen(run, facts, moment, at, reopened));
+                return;
+            }
+            _ => {}
+        }
+        let Some(case) = self.open.get_mut(&number) else { return };
+        let texts = out.texts;
+        let find = move |digest: &Digest| texts(number, digest);
+        let told = Told { run, facts, settings: &self.settings, plan, moment, find: &find };
+        match event {
+            Event::AttemptStarted(started) => {
+                let takes_format = !self.unformatted.contains(&started.backend);
+                started_one(&told, case, at, started, takes_format, out);
+            }
+            Event::WindowTrimmed(trimmed) => {
+                let task = case.task(&trimmed.id.step, trimmed.id.each.as_ref(), at);
+                if let Some(flight) = task.flights.get_mut(&trimmed.id.call) {
+                    flight.dropped_turns = trimmed.dropped_turns;
+                }
+            }
+            Event::AttemptEnded(ended) => ended_one(&told, case, at, ended, out),
+            Event::Evaluated(evaluated) => {
+                case.task(&evaluated.step, None, at);
+            }
+            Event::ElementSettled(element) => {
+                settled(&told, case, at, &element.task, Some(&element.each), None, out);
+            }
+            Event::TaskSettled(task) => settled(&told, case, at, task, None, None, out),
+            Event::TaskAdopted(adopted) => settled(&told, case, at, &adopted.task, None, Some(adopted), out),
+            Event::CaseSettled(over) => {
+                self.over(number, at, over, moment, kept, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn over(
+        &mut self,
+        number: CaseNo,
+        at: Timestamp,
+        over: &CaseSettled,
+        moment: Moment,
+        kept: Option<&str>,
+        out: &mut Out<'_>,
+    ) {
+        let (Some(life), Some(case)) = (&self.life, self.open.remove(&number)) else { return };
+        out.tell(|texts| {
+            let find = |digest: &Digest| texts(number, digest);
+            let (run, facts, plan) = (&self.run, &life.facts, self.plan.as_deref());
+            let told = Told { run, facts, settings: &self.settings, plan, moment, find: &find };
+            case.span(&told, at, over, kept)
+        });
+    }
+}
+
+fn started_one(
+    told: &Told<'_>,
+    case: &mut Open,
+    at: Timestamp,
+    started: &AttemptStarted,
+    takes_format: bool,
+    out: &mut Out<'_>,
+) {
+    let id = &started.id;
+    // The step of an element begins with its first.
+    if id.each.is_some() {
+        case.task(&id.step, None, at);
+    }
+    let task = case.task(&id.step, id.each.as_ref(), at);
+    let waited = task.failed.remove(&id.call).filter(|since| *since < at);
+    let flight = Flight { at, started: started.clone(), dropped_turns: 0, takes_format };
+    task.flights.insert(id.call.clone(), flight);
+    if let Some(since) = waited {
+        out.tell(|_| chat::backoff(told, case, id, since, at));
+    }
+}
+
+fn ended_one(told: &Told<'_>, case: &mut Open, at: Timestamp, ended: &AttemptEnded, out: &mut Out<'_>) {
+    let id = &ended.id;
+    let task = case.task(&id.step, id.each.as_ref(), at);
+    let Some(flight) = task.flights.remove(&id.call) else { return };
+    if !chat::was_made(ended) {
+        let mut attributes = Attributes::default();
+        attributes.put(names::CALL, id.call.as_str()).put(names::ATTEMPT, id.attempt.0);
+        if let Outcome::Failed(failure) = &ended.outcome {
+            attributes.put(names::REASON, super::content::shown(told.settings, &failure.detail));
+        }
+        if task.events.len() < super::case::MOST_EVENTS {
+            task.events.push(SpanEvent { at, name: names::UNSENT_EVENT, attributes: attributes.take() });
+        }
+        return;
+    }
+    task.asked = true;
+    task.usage.add(&ended.usage);
+    match &ended.outcome {
+        Outcome::Answered(answer) => task.finish = Some(answer.finish),
+        Outcome::Failed(failure) => {
+            // A call that a crash cut off did not wait for its turn.
+            if ended.retry_at.is_some() && failure.kind != crate::event::FailureKind::Interrupted {
+                task.failed.insert(id.call.clone(), at);
+            }
+        }
+    }
+    match &ended.outcome {
+        Outcome::Answered(_) => {
+            let context = case.call_context(id, names::CHAT);
+            case.answered.insert(id.step.clone(), context);
+        }
+        Outcome::Failed(_) => case.retried |= ended.retry_at.is_some(),
+    }
+    out.tell(|_| chat::span(told, case, &flight, at, ended));
+}
+
+fn settled(
+    told: &Told<'_>,
+    case: &mut Open,
+    at: Timestamp,
+    settled: &TaskSettled,
+    each: Option<&EachKey>,
+    adopted: Option<&TaskAdopted>,
+    out: &mut Out<'_>,
+) {
+    let task = case.take_task(&settled.step, each);
+    if each.is_none() {
+        case.note(settled, step::error_of(told, settled).as_ref());
+    }
+    if settled.status == TaskStatus::Skipped && task.is_none() {
+        case.event(step::skipped(at, settled, each));
+        return;
+    }
+    let over = Over { settled, each, task, adopted };
+    out.tell(|_| step::span(told, case, at, &over));
+}
+
+/// Tells every span of a journal: first those of the events in order, then what is held of cases that are open.
+///
+/// Memory: one page of events and the open cases.
+///
+/// # Errors
+/// Damage, trouble of the store, whatever `visit` returns.
+pub fn spans_of(
+    reader: &Reader,
+    run: &RunId,
+    settings: Settings,
+    plan: Option<Arc<Plan>>,
+    visit: &mut dyn FnMut(Span) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    let mut projector = Projector::new(run.clone(), settings, plan);
+    let damage = std::cell::RefCell::new(None);
+    let texts = |case: CaseNo, digest: &Digest| {
+        reader.text(Some(case), digest).unwrap_or_else(|error| {
+            damage.borrow_mut().get_or_insert(error);
+            None
+        })
+    };
+    let mut trouble = Ok(());
+    let mut emit = |span: Span| {
+        if trouble.is_ok() {
+            trouble = visit(span);
+        }
+    };
+    let read = reader.events_after(EventSeq::default(), &mut |_, recorded| {
+        projector.add(&recorded, &texts, &mut emit);
+        damage.borrow_mut().take().map_or(Ok(()), Err)
+    });
+    projector.finish(&texts, &mut emit);
+    read?;
+    damage.into_inner().map_or(Ok(()), Err)?;
+    trouble
+}
