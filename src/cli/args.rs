@@ -304,6 +304,9 @@ pub struct Session {
     /// Say nothing but errors and the results.
     #[arg(short, long)]
     pub quiet: bool,
+    /// Tell metrics to a Prometheus while the run goes: at `/metrics` of this address, such as 127.0.0.1:9464.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics_addr: Option<std::net::SocketAddr>,
 }
 
 /// What a settled task survives.

@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::args::Session;
-use super::connect;
 use super::exit::{CommandError, Exit, with_causes};
 use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
 use super::output::Output;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
+use super::{connect, metrics};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
@@ -17,7 +19,7 @@ use crate::event::{BackendResolved, CaseAdmitted, RunOutcome, StopCause};
 use crate::journal::{EventLog, EventSeq, Reader, RunDir, RunLock, Text};
 use crate::plan::Plan;
 use crate::report::Tally;
-use crate::run::{Clock, Conductor, Intake, Reuse, RunError, Steer, TextCache};
+use crate::run::{Audience, Clock, Conductor, Intake, Live, Reuse, RunError, Steer, TextCache};
 use crate::task::OneOutput;
 use crate::worker::{OutputsOfCases, Station};
 
@@ -45,6 +47,8 @@ pub(super) struct Engagement {
     pub(super) total: u64,
     pub(super) output: Output,
     pub(super) session: Session,
+    /// Where metrics are asked for.
+    pub(super) metrics_at: Option<TcpListener>,
     pub(super) clock: Clock,
 }
 
@@ -54,7 +58,7 @@ pub(super) struct Engagement {
 /// The journal, a thread or an output that cannot be used; how the run ends is an exit code.
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, reuse, .. } = engagement;
-    let Engagement { tally, total, output, session, clock, .. } = engagement;
+    let Engagement { tally, total, output, session, clock, metrics_at, .. } = engagement;
     introduce(&plan, &connected, printer);
     let journal = dir.journal_path();
     let texts = Arc::new(TextCache::new(journal_lookup(&journal)?));
@@ -68,11 +72,13 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let display = live::start(display, listener)
         .map_err(|error| CommandError::new(Exit::Bug, format!("no thread for the display: {error}")))?;
 
-    // The display has just started and its channel is empty, so this cannot be lost.
-    drop(live.try_send(crate::run::Live::Total(Some(total))));
-    if let Some(halt) = &plan.halt {
-        drop(live.try_send(crate::run::Live::Budget(halt.budgets())));
-    }
+    let models = connect::models(&plan, &connected, earlier.as_deref());
+    let is_resumed = earlier.is_some();
+    let about = metrics::About { run: &dir.id, plan: &plan, models: &models, journal: &journal, is_resumed };
+    // They end when this is dropped.
+    let mut services = JoinSet::new();
+    let reader = metrics_at.map(|listener| metrics::start(&about, listener, &mut services)).transpose()?;
+    let audience = audience(live, reader, total, &plan);
     let state = engine.state();
     let intake = if state.source_ended {
         Intake::over()
@@ -80,7 +86,6 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         Intake::start(Arc::clone(&plan), state.passed(&plan), state.admitted_chain, reuse)
             .map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?
     };
-    let models = connect::models(&plan, &connected, earlier.as_deref());
     let stream = talk || plan.limits.streams;
     let retuner = super::tune::Retuner::new(dir.clone(), stream);
     let station = Station {
@@ -103,7 +108,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         texts,
         slots: connected.iter().map(|one| one.resolved.slots).collect(),
         intake,
-        live,
+        audience,
         steers,
         clock,
     };
@@ -151,6 +156,17 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     say_ending(printer, &summary, &Ending { results, kept, name, spent });
     drop(lock);
     Ok(exit_of(&plan, &ended.outcome, &tally))
+}
+
+/// Brings together who follows, and tells them what to expect.
+fn audience(display: mpsc::Sender<Live>, reader: Option<mpsc::Sender<Live>>, total: u64, plan: &Plan) -> Audience {
+    let audience = Audience::of(display).with(reader);
+    // Everybody has just started and every channel is empty, so this cannot be lost.
+    audience.mention(&Live::Total(Some(total)));
+    if let Some(halt) = &plan.halt {
+        audience.mention(&Live::Budget(halt.budgets()));
+    }
+    audience
 }
 
 /// Says what runs, with which parameters, and who answers.

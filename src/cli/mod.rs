@@ -29,6 +29,7 @@ mod journal_args;
 mod journal_sql;
 mod kept;
 pub mod live;
+mod metrics;
 mod output;
 mod pipeline;
 mod place;

@@ -14,7 +14,7 @@ use super::place::Unfinished;
 use super::printer::Printer;
 use super::retry::{self, Found, Wish};
 use super::run::Beginning;
-use super::{connect, output, pipeline, place, stdin, steer};
+use super::{connect, metrics, output, pipeline, place, stdin, steer};
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunTuned};
@@ -123,6 +123,7 @@ pub(super) async fn take_up(
     let output = Output::plan(&plan, kept.force, Some(dir), &place::home_here(), session.json, printer)?;
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
+    let metrics_at = metrics::listen(session, printer).await?;
 
     let clock = Clock::start(Some(latest));
     let tally = engage::tally_of(&journal)?;
@@ -155,14 +156,13 @@ pub(super) async fn take_up(
         first.push(tuned);
         first_texts = texts;
     }
-    let (dir, log) = (dir.clone(), Box::new(log));
     let engagement = Engagement {
         plan,
         connected,
         earlier: Some(earlier),
-        dir,
+        dir: dir.clone(),
         lock,
-        log,
+        log: Box::new(log),
         engine,
         first,
         first_texts,
@@ -172,6 +172,7 @@ pub(super) async fn take_up(
         output,
         session: session.clone(),
         clock,
+        metrics_at,
     };
     engage::engage(engagement, printer).await
 }

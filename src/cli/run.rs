@@ -13,7 +13,7 @@ use super::output::Output;
 use super::pipeline::{self, Loaded};
 use super::printer::Printer;
 use super::value::SeedChoice;
-use super::{connect, place, resolved, resume, reuse, stdin};
+use super::{connect, metrics, place, resolved, resume, reuse, stdin};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
@@ -108,6 +108,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, session } = beginning;
     let output = Output::plan(&plan, kept.force, None, home, session.json, printer)?;
     let connected = connect::backends(&plan, None, printer).await?;
+    let metrics_at = metrics::listen(session, printer).await?;
     let resolved: Vec<BackendResolved> = connected.iter().map(|one| one.resolved.clone()).collect();
     let reuse = match &earlier {
         Some(earlier) => reuse::prepare(earlier, &plan, &resolved, printer)?,
@@ -163,6 +164,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         output,
         session: session.clone(),
         clock,
+        metrics_at,
     };
     engage::engage(engagement, printer).await
 }

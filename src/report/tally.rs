@@ -219,6 +219,12 @@ impl Tally {
         self.sent.saturating_sub(self.ended)
     }
 
+    /// Returns what the answers cost so far; none where no price is known.
+    #[must_use]
+    pub fn cost(&self) -> Option<super::Cost> {
+        self.spent.cost(&self.cells)
+    }
+
     /// Returns how long processes worked on the run, the time between two of them left out, in microseconds.
     #[must_use]
     pub fn active_us(&self) -> u64 {

@@ -11,8 +11,8 @@ use super::number::per;
 use super::summary_text::backend_line;
 use crate::base::{ActorName, BackendName, CallPath, CaseNo, Digest, Millis, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, AttemptId, BackendResolved, Capacity, CaseAdmitted, CaseStatus, Event, Failure, FailureKind,
-    Outcome, Recorded,
+    AttemptEnded, AttemptId, BackendResolved, Capacity, CaseAdmitted, CaseStatus, Counted, Event, Failure,
+    FailureKind, Outcome, Recorded,
 };
 
 /// Rates are taken over so much time, as on the line that `pipe run` keeps up to date.
@@ -140,6 +140,12 @@ struct Sample {
 }
 
 impl Watch {
+    /// Returns a watch over a run of which so much counts.
+    #[must_use]
+    pub fn of(counted: Counted) -> Self {
+        Self { tally: Tally::of(counted), ..Self::default() }
+    }
+
     /// Takes notice of how many cases there will be, as counted before the first call.
     pub const fn expect(&mut self, total: Option<u64>) {
         self.expected = total;
@@ -191,6 +197,12 @@ impl Watch {
             },
             _ => {}
         }
+    }
+
+    /// Returns where a request under way goes, and who speaks in it.
+    #[must_use]
+    pub fn flight(&self, id: &AttemptId) -> Option<(&BackendName, &ActorName)> {
+        self.flights.get(id).map(|flight| (&flight.backend, &flight.actor))
     }
 
     /// Returns how many requests are recorded and not over.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::audience::Audience;
 use super::clock::Clock;
 use super::dispatch::{Dispatch, Returned};
 use super::evaluations::{Asked, Evaluated, Evaluations};
@@ -25,9 +26,6 @@ use crate::worker::Station;
 const CHECKPOINT_EVERY: usize = 20_000;
 /// Commit notices that may wait for the conductor; the writer waits when it is full, which only delays a commit.
 const NOTICES: usize = 256;
-
-/// Commits that a held display may fall behind before it misses some.
-const MOST_UNTOLD: usize = 4_096;
 
 /// Cases admitted in one go, before the journal is given what they come to.
 const MOST_AT_ONCE: usize = 256;
@@ -52,8 +50,8 @@ pub struct Conductor {
     pub slots: Vec<u32>,
     /// Where cases come from.
     pub intake: Intake,
-    /// Where a display listens.
-    pub live: mpsc::Sender<Live>,
+    /// Who follows.
+    pub audience: Audience,
     /// Where people steer.
     pub steers: mpsc::Receiver<Steer>,
     /// The time.
@@ -114,10 +112,7 @@ struct Running<'a> {
     batch: Batch,
     effects: Vec<Effect>,
     since_checkpoint: usize,
-    live: mpsc::Sender<Live>,
-    /// Facts that the display had no room for yet.
-    untold: VecDeque<Arc<[Recorded]>>,
-    facts_lost: bool,
+    audience: Audience,
     outcome: Option<RunOutcome>,
     clock: Clock,
 }
@@ -140,7 +135,7 @@ impl Conductor {
         };
         let writer =
             Writer::start(self.log, Box::new(on_commit)).map_err(|error| RunError::Journal(Arc::new(error)))?;
-        let dispatch = Dispatch::new(Arc::clone(&self.station), &self.slots, self.live.clone());
+        let dispatch = Dispatch::new(Arc::clone(&self.station), &self.slots, self.audience.display());
         let evaluations = Evaluations::new(Arc::clone(&self.station));
         let mut run = Running {
             engine: self.engine,
@@ -153,9 +148,7 @@ impl Conductor {
             batch: Batch { texts: self.first_texts, ..Batch::default() },
             effects: Vec::new(),
             since_checkpoint: 0,
-            live: self.live,
-            untold: VecDeque::new(),
-            facts_lost: false,
+            audience: self.audience,
             outcome: None,
             clock: self.clock,
         };
@@ -176,7 +169,7 @@ impl Conductor {
                 let busy = run.dispatch.busy();
                 if busy != last_busy {
                     last_busy = busy;
-                    drop(run.live.try_send(Live::InFlight(u32::try_from(busy).unwrap_or(u32::MAX))));
+                    run.audience.mention(&Live::InFlight(u32::try_from(busy).unwrap_or(u32::MAX)));
                 }
                 let wakeup = run.engine.next_wakeup();
                 let wants_case = run.wants_case();
@@ -214,16 +207,11 @@ impl Conductor {
             run.writer.submit(Batch { events: vec![Recorded { at, event }], ..Batch::default() });
         }
         let outcome = run.outcome.take();
-        let untold = std::mem::take(&mut run.untold);
-        let facts_lost = run.facts_lost;
-        let live = run.live.clone();
-        drop(run);
+        let Running { audience, .. } = run;
         drop(committed);
         // The first failure names the cause; what closing says after it is only its echo.
         let closed = close(writer).await;
-        for facts in untold {
-            drop(live.send(Live::Facts(facts)).await);
-        }
+        let facts_lost = audience.finish().await;
         result?;
         closed?;
         let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
@@ -287,7 +275,7 @@ impl Running<'_> {
                 let Retuned { plan, tuned, slots } = *retuned;
                 slots.into_iter().try_for_each(|(backend, slots)| self.give(Input::Slots(backend, slots)))?;
                 if let Some(halt) = &plan.halt {
-                    drop(self.live.try_send(Live::Budget(halt.budgets())));
+                    self.audience.mention(&Live::Budget(halt.budgets()));
                 }
                 self.give(Input::Retune(Box::new(tuned), plan))
             }
@@ -325,24 +313,9 @@ impl Running<'_> {
                     self.texts.forget(settled.case);
                 }
             }
-            self.tell(facts);
+            self.audience.tell(&facts);
         }
         Ok(())
-    }
-
-    /// Tells the display; a slow one never holds the run up, and one that is held for very long misses facts.
-    fn tell(&mut self, facts: Arc<[Recorded]>) {
-        self.untold.push_back(facts);
-        while let Some(facts) = self.untold.front() {
-            match self.live.try_send(Live::Facts(Arc::clone(facts))) {
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => drop(self.untold.pop_front()),
-                Err(mpsc::error::TrySendError::Full(_)) => break,
-            }
-        }
-        while self.untold.len() > MOST_UNTOLD {
-            self.untold.pop_front();
-            self.facts_lost = true;
-        }
     }
 
     fn perform(&mut self, effect: Effect) -> Result<(), RunError> {

@@ -2,6 +2,7 @@
 //! Reads: `Plan`, a log, a source of cases. Gives: a finished or resumable run. Never: HTTP, terminal output, policy.
 //! Start at [`Conductor::conduct`].
 
+mod audience;
 mod clock;
 mod conductor;
 mod dispatch;
@@ -17,6 +18,7 @@ mod retry;
 mod reuse;
 mod texts;
 
+pub use audience::Audience;
 pub use clock::Clock;
 pub use conductor::{Conductor, Ending, RunError, Steer};
 pub use folder::{Folder, open_plain};

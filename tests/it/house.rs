@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("run", &["plan", "task", "engine", "journal", "backend", "gpu", "worker", "event"]),
     ("sim", &["plan", "task", "engine", "journal", "backend", "event"]),
     ("report", &["event", "stats", "judge"]),
-    ("telemetry", &["event", "stats", "plan", "journal", "backend"]),
+    ("telemetry", &["event", "stats", "report", "plan", "journal", "backend"]),
     (
         "cli",
         &[

@@ -15,6 +15,7 @@ mod invalid;
 mod items;
 mod journals;
 mod language;
+mod metrics;
 mod network;
 mod parts;
 mod price;

@@ -1,0 +1,14 @@
+//! A run in numbers: counters, histograms and gauges of the `opentelemetry` SDK, fed by the run's facts.
+//! Reads: events, as they are acknowledged. Gives: Prometheus' text format, and OTLP.
+//! Start at [`Metrics`]; [`serve`] answers scrapes.
+
+mod gauges;
+mod instruments;
+pub mod names;
+mod reader;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+pub use reader::{Allowed, Metrics, ModelOf};
+pub use serve::{Scrape, serve};
