@@ -330,7 +330,7 @@ fn rows(
                     None
                 }),
             };
-            let item = reader.text(no, &record.admitted.row)?.unwrap_or_else(|| "{}".into());
+            let item = reader.needed_text(record.admitted.case, &record.admitted.row)?;
             let item: Map<String, Value> = serde_json::from_str(&item).unwrap_or_default();
             let case =
                 CaseRecord { admitted: &record.admitted, item: &item, tasks: &record.tasks, status: settled.status };

@@ -136,8 +136,7 @@ pub(super) async fn take_up(
     let done = replay.state().cases.settled();
     let total = survey.as_ref().map_or(0, |survey| survey.cases).max(replay.state().cases.admitted);
     survey.iter().for_each(|survey| say_other_input(kept.input, survey, printer));
-    let cut_off = cut_off(replay.state().in_flight());
-    printer.say(&going_on(dir, reopened.as_ref(), done, total, &cut_off));
+    printer.say(&going_on(dir, reopened.as_ref(), done, total, &cut_off(replay.state().in_flight())));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });

@@ -185,7 +185,16 @@ impl JournalError {
 
     /// Sorts what the store said: damage and a full disk have their own words.
     pub(super) fn store(path: &Path, doing: &'static str, source: rusqlite::Error) -> Self {
+        use rusqlite::Error::{FromSqlConversionFailure, InvalidColumnType, SqlInputError, Utf8Error};
         use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
+        // Every question here is put by this program: a column that is not there, or holds something else, was there.
+        let is_strange = matches!(
+            source,
+            FromSqlConversionFailure(..) | InvalidColumnType(..) | SqlInputError { .. } | Utf8Error(..)
+        );
+        if is_strange {
+            return Self::damaged(path, Place::File, source.to_string());
+        }
         match source.sqlite_error_code() {
             Some(DatabaseCorrupt | NotADatabase) => Self::damaged(path, Place::File, source.to_string()),
             Some(DiskFull) => Self::DiskFull { path: path.to_owned() },

@@ -244,6 +244,16 @@ impl Reader {
         text.map_err(|why| JournalError::damaged(&self.path, case.map_or(Place::File, Place::Case), why))
     }
 
+    /// Returns a text of a case without which nothing can be said of it.
+    ///
+    /// # Errors
+    /// It is missing, which is damage: an event names it. Or trouble of the store.
+    pub fn needed_text(&self, case: CaseNo, digest: &Digest) -> Result<Arc<str>, JournalError> {
+        let missing =
+            || JournalError::damaged(&self.path, Place::Text(*digest), "it is missing, and an event names it");
+        self.text(Some(case), digest)?.ok_or_else(missing)
+    }
+
     /// Returns how many cases were admitted and how they ended. Cost: the events since the newest checkpoint.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 """C5 and C6: files of a journal that are damaged between two processes."""
 
 import contextlib
+import dataclasses
 import shutil
 import threading
 
@@ -21,7 +22,8 @@ class Kept:
     """A project whose run was killed in the middle, or is complete, to be damaged again and again."""
 
     def __init__(self, world, name, calls, shape=SHAPE):
-        self.project = Project(world, shape)
+        # Answers take long enough for the kill to hit, however fast pipe is.
+        self.project = Project(world, shape if calls is None else dataclasses.replace(shape, faults="/delay/10"))
         self.store = self.project.folder.with_name(f"{self.project.name}-kept")
         run = self.project.spawn_run()
         if calls is not None:
@@ -29,6 +31,8 @@ class Kept:
                 pass
             run.kill()
         run.wait()
+        if run.killed != (calls is not None):
+            raise ValueError(f"the run ended with {run.code} before it was killed")
         self.name, self.run = name, self.project.run_folders()[-1]
         shutil.copytree(self.project.folder, self.store)
         self.before = self.project.accounts.audits[-1]

@@ -150,6 +150,29 @@ fn damaged_layouts_are_repaired() {
 }
 
 #[test]
+fn a_row_that_is_missing_is_damage_and_not_an_empty_row() {
+    let (project, journal, _) = complete();
+    let row = "(select unhex(json_extract(body, '$.row')) from events where kind = 'case_admitted' and case_no = 3)";
+    let statement: &'static str = format!("delete from texts where digest = {row}").leak();
+    execute(statement)(&journal);
+    let refused = project.run(&["results", "last"]);
+    assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stdout));
+    assert!(text(&refused.stderr).contains("is missing, and an event names it"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn a_table_that_reads_as_something_else_is_damaged() {
+    let (project, journal, rows) = complete();
+    execute("update meta set value = cast(x'b2' as text) where key = 'format'")(&journal);
+    let refused = project.run(&["show", "last"]);
+    assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stdout));
+    assert!(text(&refused.stderr).contains("is damaged at"), "{}", text(&refused.stderr));
+    assert_eq!(project.run(&["journal", "check"]).status.code(), Some(5));
+    assert_eq!(project.run(&["journal", "repair", "--yes"]).status.code(), Some(0));
+    assert_eq!(project.stdout(&["results", "last"]), rows);
+}
+
+#[test]
 fn what_cannot_be_repaired_is_left_as_it_is() {
     let (project, journal, _) = complete();
     execute("update events set body = 'x' where seq = 1")(&journal);
