@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod base;
+pub mod cache;
 pub mod cli;
 pub mod diag;
 pub mod engine;

@@ -216,7 +216,13 @@ pub struct RunArgs {
     /// Overwrite a results file that another run wrote.
     #[arg(long)]
     pub force: bool,
-    /// Start a new run that asks everything, though one of this file is not finished or has answers to reuse.
+    /// Ask what the project's cache could answer, and keep nothing there: `cache: false`.
+    #[arg(long, conflicts_with_all = ["refresh_cache", "resume"])]
+    pub no_cache: bool,
+    /// Ask everything, and let the answers take the place of those in the project's cache: `cache: refresh`.
+    #[arg(long, conflicts_with_all = ["resume", "reuse"])]
+    pub refresh_cache: bool,
+    /// Start a new run that takes over nothing, though one of this file is not finished or has answers to reuse.
     #[arg(long, conflicts_with_all = ["resume", "reuse"])]
     pub new: bool,
     /// Start a new run that takes over what this one has settled in the same words; the default is the newest of the

@@ -11,7 +11,7 @@ use super::exit::{CommandError, Exit, with_causes};
 use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
 use super::output::Output;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use super::{connect, metrics};
+use super::{cache, connect, metrics};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
@@ -88,6 +88,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     };
     let stream = talk || plan.limits.streams;
     let retuner = super::tune::Retuner::new(dir.clone(), stream);
+    let (recall, keeper) = cache::open(&plan, &dir, &connected, printer);
     let station = Station {
         plan: Arc::clone(&plan),
         backends: connected.iter().map(|one| Arc::clone(&one.backend)).collect(),
@@ -95,6 +96,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         stream,
         texts: lookup(&texts),
         outputs: outputs(journal.clone()),
+        recall,
     };
     let spool = dir.spool();
     spool.clear()?;
@@ -109,11 +111,12 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         slots: connected.iter().map(|one| one.resolved.slots).collect(),
         intake,
         audience,
+        keeper,
         steers,
         clock,
     };
     let ended = tokio::select! {
-        ended = conductor.conduct() => ended,
+        ended = Box::pin(conductor.conduct()) => ended,
         error = signals(steer.clone()) => {
             return Err(CommandError::new(Exit::Bug, format!("signals cannot be heard: {error}")));
         }
@@ -127,13 +130,8 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         .and_then(Result::ok)
         .ok_or_else(|| CommandError::new(Exit::Bug, "the display died"))?;
 
-    let ended = match ended {
-        Ok(ended) => ended,
-        Err(RunError::Bug(message)) => return Err(CommandError::new(Exit::Bug, message).help(KEPT)),
-        Err(error @ RunError::Journal(_)) => {
-            return Err(CommandError::new(Exit::JournalUnusable, with_causes(&error)).help(KEPT));
-        }
-    };
+    let ended = ended.map_err(|error| left(&error))?;
+    cache::say(&ended.cache, printer);
     // What was over ahead of its turn was shown, and does not count.
     let again = ended.facts_lost || matches!(ended.outcome, RunOutcome::Enough(_)) || plan.repeats.is_some();
     let tally = if again { tally_of(&journal)? } else { tally };
@@ -181,6 +179,15 @@ fn introduce(plan: &Plan, connected: &[Connected], printer: &mut Printer) {
         let demo = if one.demo { ", a demo model" } else { "" };
         printer.say(&paint(DIM, &format!("{}{demo}", one.says)));
     }
+}
+
+/// Says why a run could not be left in order.
+fn left(error: &RunError) -> CommandError {
+    let told = match error {
+        RunError::Bug(message) => CommandError::new(Exit::Bug, message.clone()),
+        RunError::Journal(_) => CommandError::new(Exit::JournalUnusable, with_causes(error)),
+    };
+    told.help(KEPT)
 }
 
 const KEPT: &str = "everything acknowledged is kept; `pipe resume` goes on from there";

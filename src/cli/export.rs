@@ -93,6 +93,7 @@ fn station(plan: &Arc<Plan>, models: Vec<Vec<Arc<str>>>) -> Station {
         stream: false,
         texts: Arc::new(|_, _| None),
         outputs: Arc::new(|_, _, _| Ok(())),
+        recall: None,
     }
 }
 

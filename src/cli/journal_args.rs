@@ -92,11 +92,12 @@ Examples:
   pipe prune --keep 10                     all but the ten newest; says which, and asks
   pipe prune --older-than 30d --yes        those that began more than thirty days ago
   pipe prune --keep 5 --older-than 2w      those that are both
+  pipe prune --cache                       the answers that `cache: true` keeps, instead of runs
 
 Runs that are live stay, and so do those that can be resumed, unless --unfinished is said.")]
 pub struct PruneArgs {
     /// Keep so many of the newest runs.
-    #[arg(long, value_name = "N", required_unless_present = "older_than")]
+    #[arg(long, value_name = "N", required_unless_present_any = ["older_than", "cache"])]
     pub keep: Option<usize>,
     /// Only those that began longer ago: 12h, 30d, 8w.
     #[arg(long, value_name = "TIME", value_parser = age)]
@@ -104,6 +105,9 @@ pub struct PruneArgs {
     /// Those too that are not finished and could be resumed.
     #[arg(long)]
     pub unfinished: bool,
+    /// No runs, but the answers that `cache: true` keeps: all, or those older than `--older-than`.
+    #[arg(long, conflicts_with_all = ["keep", "unfinished"])]
+    pub cache: bool,
     /// Do not ask.
     #[arg(short, long)]
     pub yes: bool,

@@ -6,6 +6,7 @@ pub mod args;
 #[cfg(test)]
 mod args_tests;
 mod asked;
+mod cache;
 mod check;
 mod command;
 mod connect;
@@ -37,6 +38,7 @@ mod plan;
 pub mod printer;
 mod prompts;
 mod prune;
+mod prune_cache;
 mod resolved;
 mod results;
 mod resume;

@@ -8,7 +8,8 @@ use super::earlier::{Earlier, voices};
 use super::exit::{CommandError, Exit};
 use super::pipeline;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use super::{place, prompts, resolved, reuse, run, stdin, tokens};
+use super::{cache, place, prompts, resolved, reuse, run, stdin, tokens};
+use crate::journal::Home;
 use crate::plan::{CellIdx, Fingerprints, ForEach, Plan, Step, StepChange, StepKind, compare};
 use crate::report::grouped;
 use crate::run::{Forecast, forecast};
@@ -46,7 +47,7 @@ pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, Comma
     if args.prompts {
         return prompts::show(&plan, earlier.as_ref(), printer);
     }
-    say(&plan, earlier.as_ref(), args.json, printer)
+    say(&plan, earlier.as_ref(), &home, args.json, printer)
 }
 
 /// What would become of one step.
@@ -66,6 +67,7 @@ struct Line {
 pub(super) fn say(
     plan: &Plan,
     earlier: Option<&Earlier>,
+    home: &Home,
     as_json: bool,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
@@ -76,7 +78,9 @@ pub(super) fn say(
     let tokens = tokens::forecast(plan, &asked, earlier)?;
     let closing = calls_over_all(plan);
     if as_json {
-        printer.line(&to_json(plan, earlier, &forecast, &lines, &tokens).to_string())?;
+        let mut tree = to_json(plan, earlier, &forecast, &lines, &tokens);
+        tree["cache"] = cache::forecast_json(plan, home);
+        printer.line(&tree.to_string())?;
         return Ok(Exit::Done);
     }
     let what = plan.description.as_deref().map(|text| format!(": {}", inert(text.trim()))).unwrap_or_default();
@@ -124,6 +128,9 @@ pub(super) fn say(
     printer.line(&format!("  {} in all{early}{fans}; nothing was sent", range(all)))?;
     for said in [tokens.all.say(earlier), tokens.all.cost.say(plan)].into_iter().flatten() {
         printer.line(&format!("  {said}"))?;
+    }
+    if let Some(says) = cache::forecast(plan, home) {
+        printer.line(&format!("  {says}"))?;
     }
     let from_before = plan.actors.iter().any(|actor| actor.model == crate::plan::ModelChoice::Auto);
     if let Some(earlier) = earlier.filter(|_| from_before) {

@@ -11,6 +11,7 @@ use super::check::counted;
 use super::exit::{CommandError, Exit, with_causes};
 use super::glance::{glance, word};
 use super::printer::{DIM, Printer, inert, paint};
+use super::prune_cache;
 use super::table::Table;
 use crate::journal::{Home, RunDir};
 use crate::report::RunStatus;
@@ -30,6 +31,9 @@ struct Old {
 /// # Errors
 /// The runs cannot be listed or deleted; nobody says yes.
 pub(super) fn prune(args: &PruneArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
+    if args.cache {
+        return prune_cache::prune(args, home, printer);
+    }
     let runs = home.runs().map_err(|error| CommandError::journal(&error))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (mut old, mut kept, mut unreadable) = (Vec::new(), 0_u64, Vec::new());
@@ -88,6 +92,7 @@ pub(super) fn prune(args: &PruneArgs, home: &Home, printer: &mut Printer) -> Res
             printer.say(&format!("{} stays: somebody works on it by now", run.dir.id));
         }
     }
+    prune_cache::mention(home, printer);
     if args.json {
         let runs: Vec<_> = deleted.iter().map(|run| json!({ "run": run.dir.id, "bytes": run.bytes })).collect();
         let freed: u64 = deleted.iter().map(|run| run.bytes).sum();
@@ -122,7 +127,7 @@ fn sweep(runs: &Path) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn is_wanted(told: &str, printer: &mut Printer) -> Result<bool, CommandError> {
+pub(super) fn is_wanted(told: &str, printer: &mut Printer) -> Result<bool, CommandError> {
     if !std::io::stdin().is_terminal() || !printer.err().is_terminal() {
         let message = format!("{told}: nothing was deleted");
         return Err(CommandError::new(Exit::Usage, message).help("--yes deletes without asking"));

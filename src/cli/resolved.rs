@@ -10,6 +10,7 @@ use crate::plan::{
     Assert, BackendUrl, Chat, Check, Concurrency, Condition, Course, Dialogue, Evidence, FileItems, ForEach, Halt,
     History, Items, Limits, ModelChoice, OnError, Operand, Order, Plan, Step, StepKind, Stop, Wanted,
 };
+use crate::spec::CacheUse;
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
 pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
@@ -47,6 +48,11 @@ pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
         let stop = halt.map_or_else(|| enough.clone(), |halt| json!({ "any": [halt, enough] }));
         tree.insert("stop".to_owned(), stop);
     }
+    match plan.cache {
+        CacheUse::Off => None,
+        CacheUse::On => tree.insert("cache".to_owned(), json!(true)),
+        CacheUse::Refresh => tree.insert("cache".to_owned(), json!("refresh")),
+    };
     if plan.tolerated > 0.0 {
         tree.insert("tolerate".to_owned(), json!(plan.tolerated));
     }

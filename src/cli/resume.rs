@@ -304,6 +304,7 @@ pub(super) fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
         ("stop", before.halt != now.halt),
         ("tolerate", before.tolerated.to_bits() != now.tolerated.to_bits()),
         ("concurrency", most(before) != most(now)),
+        ("cache", before.cache != now.cache),
         ("results", rows(before) != rows(now)),
         ("price", (before.prices(), before.cell_prices()) != (now.prices(), now.cell_prices())),
         ("description", before.description != now.description),

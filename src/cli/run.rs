@@ -20,6 +20,7 @@ use crate::event::{BackendResolved, FORMAT, RunStarted};
 use crate::journal::{Home, Sqlite, Text};
 use crate::plan::{Overrides, Plan};
 use crate::run::{Clock, Survey};
+use crate::spec::CacheUse;
 
 /// Runs a pipeline.
 ///
@@ -29,7 +30,10 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     if args.session.quiet {
         printer.hush();
     }
-    let overrides = overrides(&args.choice, &args.overrides, args.out.as_deref());
+    let mut overrides = overrides(&args.choice, &args.overrides, args.out.as_deref());
+    let cache = [(args.no_cache, "false"), (args.refresh_cache, "refresh")];
+    let cache = cache.iter().filter(|(is_wanted, _)| *is_wanted);
+    overrides.set.extend(cache.map(|(_, word)| ("cache".to_owned(), (*word).to_owned())));
     let mut loaded = pipeline::load(&args.file, &overrides, args.overrides.allow_outside)?;
     loaded.say(printer);
     let json = args.session.json;
@@ -48,7 +52,7 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     let Loaded { text, read, .. } = loaded;
     if args.dry_run {
         let earlier = earlier(args, &home, &plan, printer)?;
-        return super::plan::say(&plan, earlier.as_ref(), args.session.json, printer);
+        return super::plan::say(&plan, earlier.as_ref(), &home, args.session.json, printer);
     }
     if !args.new && args.reuse.is_none() {
         let unfinished = place::unfinished(&home, &args.file)?;
@@ -173,7 +177,8 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
 fn earlier(args: &RunArgs, home: &Home, plan: &Plan, printer: &mut Printer) -> Result<Option<Earlier>, CommandError> {
     match &args.reuse {
         Some(reference) => Earlier::named(home, reference).map(Some),
-        None if args.new => Ok(None),
+        // Whoever wants new answers wants them of the model.
+        None if args.new || plan.cache == CacheUse::Refresh => Ok(None),
         None => newest(home, plan, printer),
     }
 }

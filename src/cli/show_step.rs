@@ -8,7 +8,7 @@ use super::asked::{Asked, AskedOf};
 use super::exit::{CommandError, Exit};
 use super::printer::{BOLD, DIM, inert, paint};
 use super::show_case::{Page, step_line, task_lines};
-use super::show_texts::{CallRecord, attempt_json, beside, calls_of, ending, messages, text_or_note};
+use super::show_texts::{CallRecord, attempt_json, beside, calls_of, ending, from_cache, messages, text_or_note};
 use crate::base::{Digest, StepName};
 use crate::event::{Answer, AttemptEnded, Failure, FinishReason, Outcome};
 use crate::journal::{AttemptRecord, JournalError};
@@ -173,11 +173,16 @@ fn attempt_lines(page: &Page<'_>, attempt: &AttemptRecord) -> Result<Vec<String>
         lines.push(beside("no answer", "in flight, or lost with its process", page.width));
         return Ok(lines);
     };
+    if let Some(found) = &ended.from_cache {
+        lines.push(beside("cache", &from_cache(found), page.width));
+    }
     let times = ended.timings;
     let mut took = vec![format!("{} in our queue", duration(times.queued_us))];
     took.extend(times.first_token_us.map(|first| format!("first token after {}", duration(first))));
     took.push(format!("{} in all", duration(times.total_us)));
-    lines.push(beside("time", &took.join(" · "), page.width));
+    if ended.from_cache.is_none() {
+        lines.push(beside("time", &took.join(" · "), page.width));
+    }
     let counts = [
         (ended.usage.input, "in"),
         (ended.usage.cached, "of them cached"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::printer::inert;
 use crate::base::{CaseNo, Digest, StepName, TokenCount};
-use crate::event::{Answer, AttemptEnded, FinishReason, Message, Outcome, Timings, Usage};
+use crate::event::{Answer, AttemptEnded, FinishReason, FromCache, Message, Outcome, Timings, Usage};
 use crate::journal::{AttemptRecord, JournalError, Reader};
 use crate::report::{columns, duration, grouped, wrapped};
 
@@ -105,6 +105,9 @@ pub(super) fn resolved(reader: &Reader, case: CaseNo, value: Value) -> Result<Va
 
 /// Says what one attempt took, in parts.
 pub(super) fn ending(ended: &AttemptEnded) -> Vec<String> {
+    if let Some(found) = &ended.from_cache {
+        return vec![from_cache(found)];
+    }
     let Timings { queued_us, first_token_us, total_us } = ended.timings;
     let first = first_token_us.map_or(String::new(), |first| format!(", first token after {}", duration(first)));
     let mut parts = vec![format!("{}{first}", duration(total_us))];
@@ -119,6 +122,11 @@ pub(super) fn ending(ended: &AttemptEnded) -> Vec<String> {
         parts.push("not charged".to_owned());
     }
     parts
+}
+
+/// Says where an answer is from that no request was sent for.
+pub(super) fn from_cache(found: &FromCache) -> String {
+    format!("from the cache: asked in case {} of {}", found.case, inert(found.run.as_str()))
 }
 
 /// Says tokens: `20 in, 10 out`; none where the server told nothing.
@@ -160,6 +168,9 @@ pub(super) fn attempt_json(reader: &Reader, attempt: &AttemptRecord) -> Result<V
     value["usage"] = json!(ended.usage);
     value["timings"] = json!(ended.timings);
     value["charged"] = json!(ended.charged);
+    if let Some(found) = &ended.from_cache {
+        value["from_cache"] = json!(found);
+    }
     match &ended.outcome {
         Outcome::Answered(answer) => {
             value["answer"] = json!(text_or_note(reader, ended.id.case, &answer.text)?);

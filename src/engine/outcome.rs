@@ -59,13 +59,20 @@ impl Engine {
             outcome: Outcome::Failed(failure),
             usage: Usage::default(),
             timings: Timings::default(),
+            from_cache: None,
         };
         self.end(step, ticket, report, &Decision { charged: false, retry_at: Some(self.now) });
     }
 
     fn answered(&mut self, step: &mut Step, backend: BackendIdx, ticket: Ticket, report: Report) {
-        self.end(step, ticket, report, &Decision { charged: true, retry_at: None });
+        let is_from_cache = report.from_cache.is_some();
+        self.end(step, ticket, report, &Decision { charged: !is_from_cache, retry_at: None });
         let lane = &mut self.flow.lanes[backend.0];
+        if is_from_cache {
+            // Nobody was asked, so it tells nothing of the backend: the next call is the trial.
+            lane.trials.iter_mut().for_each(Trials::returned);
+            return;
+        }
         lane.refusals = 0;
         if lane.trials.take().is_some() {
             lane.minute.clear();
@@ -182,13 +189,13 @@ impl Engine {
 
     fn end(&mut self, step: &mut Step, ticket: Ticket, report: Report, decision: &Decision) {
         let id = self.id(ticket);
-        let Report { request, dropped_turns, outcome, usage, timings } = report;
+        let Report { request, dropped_turns, outcome, usage, timings, from_cache } = report;
         if dropped_turns > 0 {
             let id = id.clone();
             self.record(step, Event::WindowTrimmed(WindowTrimmed { id, dropped_turns }));
         }
         let Decision { charged, retry_at } = *decision;
-        let ended = AttemptEnded { id, request, outcome, usage, timings, charged, retry_at };
+        let ended = AttemptEnded { id, request, outcome, usage, timings, charged, retry_at, from_cache };
         self.record(step, Event::AttemptEnded(ended));
     }
 

@@ -209,7 +209,7 @@ impl History {
         let (task, call) = named(plan, &event.id)?;
         let (sent, busy_us) = self.sent.entry((task.clone(), call)).or_default();
         *sent = (*sent).max(event.id.attempt.0);
-        *busy_us += event.timings.total_us;
+        *busy_us += event.busy_us();
         if let Outcome::Answered(answer) = &event.outcome {
             let answered = SnapCall {
                 call: call.path(),
@@ -217,7 +217,7 @@ impl History {
                 charged: 0,
                 first: at,
                 open_ms_before: 0,
-                usage: event.usage,
+                usage: event.usage_of_answer(),
                 busy_us: *busy_us,
                 state: SnapCallState::Answered(answer.clone()),
             };

@@ -407,10 +407,10 @@ impl RunState {
         if state.phase != CallPhase::InFlight(event.id.attempt) {
             return Err(format!("{} is not in flight", event.id));
         }
-        state.busy_us += event.timings.total_us;
+        state.busy_us += event.busy_us();
         match (&event.outcome, event.retry_at) {
             (Outcome::Answered(answer), _) => {
-                state.usage = event.usage;
+                state.usage = event.usage_of_answer();
                 state.phase = CallPhase::Answered(answer.clone());
                 self.usage.add(&event.usage);
                 if let Some((cell, actor)) = spender {

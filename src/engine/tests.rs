@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+mod cached;
 mod enough;
 mod given;
 mod halting;

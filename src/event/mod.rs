@@ -4,6 +4,7 @@
 //! Start at [`Event`].
 
 mod aggregate;
+mod cached;
 mod codec;
 mod evidence;
 mod failure;
@@ -14,6 +15,7 @@ mod snapshot;
 mod traced;
 
 pub use aggregate::{ALL_CASES, CellClosing, CountTable, CountedRow, MeanOf, Method, Ranked, Standing, Without};
+pub use cached::FromCache;
 pub use codec::DecodeError;
 use codec::codec;
 pub use evidence::{
@@ -290,6 +292,9 @@ pub struct AttemptEnded {
     /// When failed: from when on the call may be sent again; absent when it is given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
+    /// Where the answer is from when no request was sent for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_cache: Option<Box<FromCache>>,
 }
 
 /// See [`Event::WindowTrimmed`].

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CountTable, ElementOutput, Failure, Ranked};
+use super::{CountTable, ElementOutput, Failure, FromCache, Ranked};
 use crate::base::{ActorName, CaseNo, Digest, TokenCount};
 
 /// What came of an attempt.
@@ -30,6 +30,8 @@ pub struct Report {
     pub usage: Usage,
     /// Lengths of its phases.
     pub timings: Timings,
+    /// Where the answer is from when no request was sent for it; `usage` is empty then.
+    pub from_cache: Option<Box<FromCache>>,
 }
 
 /// A message of a request, written as `["user", "…digest…"]`.

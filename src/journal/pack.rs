@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use zstd_safe::{CCtx, CDict, DCtx, get_frame_content_size};
+use zstd::zstd_safe::{self, CCtx, CDict, DCtx, get_frame_content_size};
 
 use super::Text;
 use crate::base::{CaseNo, Digest};

@@ -29,6 +29,12 @@ impl RunDir {
         Self { id: RunId::from(name), path }
     }
 
+    /// Returns the home that it lies in; none for a run that was moved out of one.
+    #[must_use]
+    pub fn home(&self) -> Option<&Path> {
+        self.path.parent().filter(|runs| runs.ends_with("runs"))?.parent()
+    }
+
     /// Returns where the journal is, or will be.
     #[must_use]
     pub fn journal_path(&self) -> PathBuf {

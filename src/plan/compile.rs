@@ -156,6 +156,7 @@ impl Compiler<'_> {
         let mut bounds = self.step_bounds(&mut limits);
         let matrix = self.matrix();
         let tolerated = self.tolerated();
+        let cache = self.optional("`cache`", self.spec.cache.as_ref()).unwrap_or_default();
         let items = self.items();
         let pick = self.pick(seed);
         let limit = self.overrides.limit.or(pick.limit.map(|limit| u64::from(limit.get())));
@@ -193,6 +194,7 @@ impl Compiler<'_> {
             evidence,
             repeats,
             tolerated,
+            cache,
             results,
             templates: Arc::new(std::mem::take(&mut self.templates)),
             matrix,

@@ -14,6 +14,7 @@ use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepN
 use crate::diag::Span;
 use crate::judge::AnswerSchema;
 use crate::prompt::{TemplateId, Templates};
+use crate::spec::CacheUse;
 
 /// A pipeline that has passed every check.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub struct Plan {
     pub repeats: Option<Evidence>,
     /// The share of cases that may fail without the run counting as failed; outside identity.
     pub tolerated: f64,
+    /// Whether answers of earlier runs count; outside identity: it changes nothing that is asked.
+    pub cache: CacheUse,
     /// Where the table of results goes, when the file says so.
     pub results: Option<ResultsPlan>,
     /// Every compiled template.

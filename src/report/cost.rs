@@ -55,7 +55,7 @@ impl Spent {
 
     pub(super) fn end(&mut self, ended: &AttemptEnded) {
         let Some(actor) = self.asked.remove(&ended.id) else { return };
-        if matches!(ended.outcome, Outcome::Failed(_)) {
+        if matches!(ended.outcome, Outcome::Failed(_)) || ended.from_cache.is_some() {
             return;
         }
         let answers = self.actors.entry(actor).or_default();

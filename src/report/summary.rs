@@ -64,6 +64,9 @@ pub struct Summary {
     pub requests: u64,
     /// Requests that were answered.
     pub answered: u64,
+    /// Calls that the project's cache answered: no request was sent for them, and they cost nothing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub from_cache: u64,
     /// Requests after the first of their call.
     pub retries: u64,
     /// Requests without an answer, by why, most frequent first.
@@ -290,6 +293,7 @@ impl Tally {
             reused: self.reused.iter().map(|(run, &tasks)| Reused { run: run.clone(), tasks }).collect(),
             requests: self.sent,
             answered: self.answered,
+            from_cache: self.from_cache,
             retries: self.retries,
             failures: named(&self.failures, FailureKind::word),
             reopened: self.reopened,

@@ -80,6 +80,9 @@ pub fn text(summary: &Summary, width: usize) -> String {
         rows.add("cost", &cost.text());
     }
     rows.add("requests", &requests(summary));
+    if summary.from_cache > 0 {
+        rows.add("cache", &format!("{} of earlier requests, at no cost", counted(summary.from_cache, "answer")));
+    }
     if !summary.given_up.is_empty() {
         rows.add("given up", &kinds(&summary.given_up));
         if let Some(first) = &summary.first_given_up {
@@ -310,6 +313,7 @@ fn tokens(summary: &Summary) -> String {
     let parts = [input, known(summary.tokens.output, "out"), speed.map(|speed| format!("{speed} out/s"))];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     match parts.as_slice() {
+        [] if summary.answered == 0 && summary.from_cache > 0 => "none: nothing was asked".to_owned(),
         [] if summary.answered == 0 && !summary.reused.is_empty() => "none: everything is reused".to_owned(),
         [] => "not told by the server".to_owned(),
         parts => parts.join(" · "),

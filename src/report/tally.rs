@@ -39,6 +39,8 @@ pub struct Tally {
     pub sent: u64,
     /// Requests that were answered.
     pub answered: u64,
+    /// Calls that the project's cache answered: no request was sent for them.
+    pub from_cache: u64,
     /// Requests that were not, by why.
     pub failures: Categories<FailureKind>,
     /// Requests after the first of their call.
@@ -252,21 +254,28 @@ impl Tally {
         self.spent.end(ended);
         match &ended.outcome {
             Outcome::Answered(answer) => {
-                self.answered += 1;
+                if ended.from_cache.is_some() {
+                    self.never_sent(ended);
+                    self.from_cache += 1;
+                } else {
+                    self.answered += 1;
+                }
                 self.usage.add(&ended.usage);
                 self.cut += u64::from(answer.finish == FinishReason::Length);
                 let is_unread = matches!(answer.facts.verdict, Some(Verdict::Unscored(_)));
                 // A judge's own votes are told by what the step comes to.
                 self.unread += u64::from(is_unread && ended.id.call.as_str().starts_with("round/"));
             }
-            // Never a request, so it counts neither as sent nor as failed.
-            Outcome::Failed(Failure { kind: FailureKind::Unsent, .. }) => {
-                self.sent -= 1;
-                self.ended -= 1;
-                self.retries -= u64::from(ended.id.attempt.0 > 1);
-            }
+            Outcome::Failed(Failure { kind: FailureKind::Unsent, .. }) => self.never_sent(ended),
             Outcome::Failed(Failure { kind, .. }) => self.failures.add(*kind),
         }
+    }
+
+    /// It was no request, so it counts neither as sent nor as failed.
+    const fn never_sent(&mut self, ended: &AttemptEnded) {
+        self.sent -= 1;
+        self.ended -= 1;
+        self.retries -= (ended.id.attempt.0 > 1) as u64;
     }
 
     /// Counts what was adopted as settled, and its tokens not at all: another run has paid for them.

@@ -374,3 +374,23 @@ fn what_is_reused_counts_as_settled_and_costs_nothing() {
     let text = crate::report::summary_text(&summary, 80);
     assert!(text.contains("  reused     4 tasks of debate-1\n"), "{text}");
 }
+
+#[test]
+fn what_the_cache_answers_is_no_request_and_costs_nothing() {
+    let mut story = Story::begin("debate");
+    story.debate(0, Some("pro"));
+    story.end(RunOutcome::Complete);
+    let asked = story.tally().summary(&run());
+    let story = story.cached_from("debate-1");
+    let tally = story.tally();
+    let summary = tally.summary(&run());
+    assert!(asked.requests > 0 && asked.from_cache == 0);
+    assert_eq!((summary.requests, summary.answered, summary.from_cache), (0, 0, asked.answered));
+    assert_eq!((summary.tokens.output, tally.in_flight()), (None, 0));
+    assert_eq!(summary.steps, asked.steps, "verdicts are counted whoever asked");
+    let text = crate::report::summary_text(&summary, 80);
+    assert!(
+        text.contains(&format!("  cache      {} answers of earlier requests, at no cost\n", asked.answered)),
+        "{text}"
+    );
+}

@@ -258,7 +258,7 @@ impl Watch {
         let id = ended.id.clone();
         match &ended.outcome {
             Outcome::Answered(answer) => {
-                lane.answered += 1;
+                lane.answered += u64::from(ended.from_cache.is_none());
                 keep(&mut self.said, Said { at, id, actor, text: answer.text });
             }
             Outcome::Failed(failure) => {

@@ -12,10 +12,12 @@ use super::clock::Clock;
 use super::dispatch::{Dispatch, Returned};
 use super::evaluations::{Asked, Evaluated, Evaluations};
 use super::intake::{Intake, IntakeError, Read};
+use super::keeping::{self, Keeping};
 use super::live::Live;
 use super::orders::Retuned;
 use super::texts::TextCache;
 use crate::base::{BackendName, CaseNo, Timestamp};
+use crate::cache::{Entry, Keeper, Told};
 use crate::engine::{Effect, Engine, Input, Step, Ticket};
 use crate::event::{Event, Outcome, Recorded, RunFailed, RunOutcome, StopCause};
 use crate::journal::{Batch, Committed, EventLog, JournalError, Text, Writer};
@@ -50,6 +52,8 @@ pub struct Conductor {
     pub slots: Vec<u32>,
     /// Where cases come from.
     pub intake: Intake,
+    /// Where answers are kept for other runs.
+    pub keeper: Option<Keeper>,
     /// Who follows.
     pub audience: Audience,
     /// Where people steer.
@@ -80,6 +84,8 @@ pub struct Ending {
     pub outcome: RunOutcome,
     /// The display was held for so long that it missed facts: whoever sums them up reads the journal instead.
     pub facts_lost: bool,
+    /// What there is to tell of the cache.
+    pub cache: Told,
 }
 
 /// A run that could not be left in order.
@@ -98,6 +104,7 @@ struct Waiting {
     ticket: u64,
     effects: Vec<Effect>,
     facts: Arc<[Recorded]>,
+    keep: Vec<Entry>,
 }
 
 struct Running<'a> {
@@ -112,6 +119,7 @@ struct Running<'a> {
     batch: Batch,
     effects: Vec<Effect>,
     since_checkpoint: usize,
+    keeping: Option<Keeping>,
     audience: Audience,
     outcome: Option<RunOutcome>,
     clock: Clock,
@@ -148,6 +156,7 @@ impl Conductor {
             batch: Batch { texts: self.first_texts, ..Batch::default() },
             effects: Vec::new(),
             since_checkpoint: 0,
+            keeping: self.keeper.map(Keeping::new),
             audience: self.audience,
             outcome: None,
             clock: self.clock,
@@ -193,6 +202,7 @@ impl Conductor {
                             run.evaluated(evaluated.map_err(RunError::Bug)?)?;
                         }
                     }
+                    () = keeping::caught_up(&mut run.keeping) => {}
                     case = next_case(&mut intake), if wants_case => run.offer(&mut intake, case)?,
                     Some(steer) = steers.recv() => run.steer(steer)?,
                     () = sleep_until(&run.clock, wakeup), if wakeup.is_some() => run.give(Input::Tick)?,
@@ -207,15 +217,16 @@ impl Conductor {
             run.writer.submit(Batch { events: vec![Recorded { at, event }], ..Batch::default() });
         }
         let outcome = run.outcome.take();
-        let Running { audience, .. } = run;
+        let Running { audience, keeping, .. } = run;
         drop(committed);
         // The first failure names the cause; what closing says after it is only its echo.
         let closed = close(writer).await;
         let facts_lost = audience.finish().await;
+        let cache = keeping::told(keeping).await;
         result?;
         closed?;
         let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
-        Ok(Ending { outcome, facts_lost })
+        Ok(Ending { outcome, facts_lost, cache })
     }
 }
 
@@ -249,6 +260,9 @@ impl Running<'_> {
         let step = catch_unwind(AssertUnwindSafe(|| engine.step(now, input)))
             .map_err(|panic| RunError::Bug(panic_text(&*panic)))?;
         let Step { events, effects } = step;
+        if let Some(keeping) = &mut self.keeping {
+            keeping.look(&events);
+        }
         self.since_checkpoint += events.len();
         self.batch.events.extend(events);
         self.effects.extend(effects);
@@ -294,7 +308,8 @@ impl Running<'_> {
         let effects = std::mem::take(&mut self.effects);
         let facts: Arc<[Recorded]> = Arc::from(batch.events.as_slice());
         let ticket = self.writer.submit(batch);
-        self.waiting.push_back(Waiting { ticket, effects, facts });
+        let keep = self.keeping.as_mut().map(Keeping::of_batch).unwrap_or_default();
+        self.waiting.push_back(Waiting { ticket, effects, facts, keep });
     }
 
     /// Performs what waited for a commit, and tells the display.
@@ -304,13 +319,19 @@ impl Running<'_> {
             if waiting.ticket > commit.through {
                 break;
             }
-            let Some(Waiting { effects, facts, .. }) = self.waiting.pop_front() else { break };
+            let Some(Waiting { effects, facts, keep, .. }) = self.waiting.pop_front() else { break };
+            if let Some(keeping) = &mut self.keeping {
+                keeping.committed(keep);
+            }
             for effect in effects {
                 self.perform(effect)?;
             }
             for fact in facts.iter() {
                 if let Event::CaseSettled(settled) = &fact.event {
                     self.texts.forget(settled.case);
+                    if let Some(keeping) = &mut self.keeping {
+                        keeping.forget(settled.case);
+                    }
                 }
             }
             self.audience.tell(&facts);
@@ -376,6 +397,9 @@ impl Running<'_> {
 
     fn report(&mut self, returned: Returned) -> Result<(), RunError> {
         let Returned { ticket, worked } = returned;
+        if let (Some(keeping), Some((worth, entry))) = (&mut self.keeping, worked.keep) {
+            keeping.give(ticket, worth, entry);
+        }
         // Prompts are read again by people only; what later prompts are made of is kept at hand.
         let answer = match &worked.report.outcome {
             Outcome::Answered(answer) => Some(answer.text),
@@ -406,7 +430,8 @@ impl Running<'_> {
 
     /// A journal that falls behind is waited for: what waits for it is bounded by calls in flight and by this.
     fn wants_case(&self) -> bool {
-        self.waiting.len() < MOST_WAITING && self.engine.wants_cases() > 0
+        let is_behind = self.keeping.as_ref().is_some_and(Keeping::is_behind);
+        !is_behind && self.waiting.len() < MOST_WAITING && self.engine.wants_cases() > 0
     }
 
     fn offer(

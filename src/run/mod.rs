@@ -10,6 +10,7 @@ mod evaluations;
 mod folder;
 mod intake;
 mod items;
+mod keeping;
 mod live;
 mod orders;
 mod repair;

@@ -103,6 +103,7 @@ fn plan_of(steps: Vec<Step>, actors: Vec<Actor>, templates: Arc<Templates>) -> P
         evidence: None,
         repeats: None,
         tolerated: 0.0,
+        cache: crate::spec::CacheUse::Off,
         results: None,
         templates,
         matrix: serde_json::Map::new(),

@@ -53,4 +53,4 @@ pub use steps::{Chat, Step, StepNames};
 pub use stop::{Decided, Errors, FirstItems, Repeat, RepeatStop, RepeatUntil, RunBudget, RunStop};
 pub use table::{Entry, Table};
 pub use text::{Style, Text};
-pub use words::{BaseUrl, Delimiter, ParamType, PipelineName, RowsPath, Scalar, TablePath, Word};
+pub use words::{BaseUrl, CacheUse, Delimiter, ParamType, PipelineName, RowsPath, Scalar, TablePath, Word};

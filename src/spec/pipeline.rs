@@ -8,9 +8,9 @@ use super::decode::{Decode, Fields, Place};
 use super::node::{Kind, Node, Spanned};
 use super::table::{Named, filled};
 use super::{
-    BaseUrl, Defaults, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, ReadText, Repeat,
-    Required, Results, RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Temperature, Text, Tokens, TopP,
-    Version, Word,
+    BaseUrl, CacheUse, Defaults, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, ReadText,
+    Repeat, Required, Results, RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Temperature, Text, Tokens,
+    TopP, Version, Word,
 };
 use crate::diag::{Diagnostic, code};
 
@@ -75,6 +75,11 @@ pub struct Spec {
     /// Bounds of the run.
     #[schemars(extend("examples" = [{"concurrency": 4, "timeouts": {"total": "10m"}}]))]
     pub limits: Option<Limits>,
+    /// Whether a call is answered from what an earlier run of this project was answered, when it asks the same of the
+    /// same model. Every repeat counts as another question. `refresh` asks anew and keeps the new answers.
+    #[schemars(extend("default" = false))]
+    #[schemars(extend("examples" = [true]))]
+    pub cache: Option<Setting<CacheUse>>,
     /// Where the table of results goes. Omitted: to standard output.
     #[schemars(extend("examples" = [{"path": "results.jsonl"}]))]
     pub results: Option<Results>,
@@ -234,6 +239,7 @@ impl Decode for Spec {
             stop: fields.optional("stop", report),
             tolerate: fields.optional("tolerate", report),
             limits: fields.optional("limits", report),
+            cache: fields.optional("cache", report),
             results: fields.optional("results", report),
         };
         fields.finish(report);

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    AggregateBy, AnyValue, Backoff, BaseUrl, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag, ForEach,
-    Length, Levels, Money, Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName, Rate,
-    Repairs, Repeat, RepeatUntil, Required, Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots,
+    AggregateBy, AnyValue, Backoff, BaseUrl, CacheUse, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag,
+    ForEach, Length, Levels, Money, Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName,
+    Rate, Repairs, Repeat, RepeatUntil, Required, Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots,
     Spanned, Spec, StepNames, Table, TablePath, Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
@@ -286,6 +286,7 @@ inline! {
     Count => { "type": "integer", "minimum": 1, "maximum": u32::MAX }
     Flag => { "type": "boolean" }
     Repairs => { "type": "integer", "minimum": 0, "maximum": 10 }
+    CacheUse => { "enum": [true, false, "refresh"] }
     VoteRule => { "enum": ["majority", "mean", "unanimous"] }
     AggregateBy => { "enum": ["table", "rank", "chat"] }
     SchemaSource => { "anyOf": [

@@ -28,6 +28,18 @@ pub struct TablePath(pub String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delimiter(pub u8);
 
+/// Whether answers of before count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheUse {
+    /// Everything is asked, and nothing is kept.
+    #[default]
+    Off,
+    /// What was answered before is not asked.
+    On,
+    /// Everything is asked, and its answers take the place of those of before.
+    Refresh,
+}
+
 /// Where a backend is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BaseUrl {
@@ -53,6 +65,21 @@ pub enum ParamType {
     String,
     /// True or false.
     Boolean,
+}
+
+impl FromScalar for CacheUse {
+    const EXPECTED: &'static str = "true, false or `refresh`";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        match literal {
+            Literal::Bool(true) => Ok(Self::On),
+            Literal::Bool(false) => Ok(Self::Off),
+            Literal::Text(text) if text.trim() == "refresh" => Ok(Self::Refresh),
+            Literal::Null | Literal::Integer(_) | Literal::Float(_) | Literal::Text(_) => {
+                Err(Refusal::wrong_type(literal))
+            }
+        }
+    }
 }
 
 impl FromScalar for Word {

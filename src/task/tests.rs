@@ -90,6 +90,7 @@ fn plan(speakers: &[&str]) -> Plan {
         evidence: None,
         repeats: None,
         tolerated: 0.0,
+        cache: crate::spec::CacheUse::Off,
         results: None,
         templates: Arc::new(templates),
         closing: None,

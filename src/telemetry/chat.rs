@@ -11,10 +11,11 @@ use crate::base::{EachKey, Timestamp};
 use crate::event::{AttemptEnded, AttemptId, FailureKind, FinishReason, Message, Outcome};
 use crate::plan::{Actor, Call, ModelChoice, StepKind, seed_of_call};
 
-/// Tells whether a request was made at all: a prompt that does not render and a stop before the sending make none.
+/// Tells whether a request was made at all: a prompt that does not render, a stop before the sending and an answer
+/// from the cache make none.
 pub(super) const fn was_made(ended: &AttemptEnded) -> bool {
     match &ended.outcome {
-        Outcome::Answered(_) => true,
+        Outcome::Answered(_) => ended.from_cache.is_none(),
         Outcome::Failed(failure) => !matches!(failure.kind, FailureKind::Unsent | FailureKind::Render),
     }
 }

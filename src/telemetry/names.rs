@@ -94,6 +94,8 @@ names! {
     LINK_TYPE = "pipe.link.type", "Why a span is linked: `run`, `evaluates`, `previous`, `caller`.";
     FROM_RUN = "pipe.adopted.run", "The run that settled an adopted task.";
     FROM_CASE = "pipe.adopted.case", "The case there.";
+    CACHE_RUN = "pipe.cache.run", "The run whose request was answered so.";
+    CACHE_CASE = "pipe.cache.case", "The case there.";
     OUTCOME = "pipe.run.outcome", "How a process left the run.";
     PLAN = "pipe.plan", "The hash of the plan.";
     RUN_SEED = "pipe.run.seed", "The run's seed.";
@@ -117,6 +119,7 @@ names! {
     SKIPPED_EVENT = "pipe.task.skipped", "A step that was not done in a case.";
     ADOPTED_EVENT = "pipe.task.adopted", "A task taken over from another run.";
     UNSENT_EVENT = "pipe.request.unsent", "A request that was not made.";
+    CACHED_EVENT = "pipe.cache.hit", "A call that the project's cache answered: no request was made.";
     BACKEND_EVENT = "pipe.backend.changed", "What a backend can take changed.";
     STOP_EVENT = "pipe.stop.reached", "A condition of the run's `stop` holds.";
     DRAIN_EVENT = "pipe.run.draining", "The run is stopping.";

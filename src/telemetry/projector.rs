@@ -327,8 +327,13 @@ fn ended_one(told: &Told<'_>, case: &mut Open, at: Timestamp, ended: &AttemptEnd
         if let Outcome::Failed(failure) = &ended.outcome {
             attributes.put(names::REASON, super::content::shown(told.settings, &failure.detail));
         }
+        let mut name = names::UNSENT_EVENT;
+        if let Some(found) = &ended.from_cache {
+            name = names::CACHED_EVENT;
+            attributes.put(names::CACHE_RUN, found.run.as_str()).put(names::CACHE_CASE, found.case.0);
+        }
         if task.events.len() < super::case::MOST_EVENTS {
-            task.events.push(SpanEvent { at, name: names::UNSENT_EVENT, attributes: attributes.take() });
+            task.events.push(SpanEvent { at, name, attributes: attributes.take() });
         }
         return;
     }

@@ -221,6 +221,22 @@ fn what_another_run_settled_is_told_without_requests() {
 }
 
 #[test]
+fn what_the_cache_answers_is_told_without_requests() {
+    let mut story = Story::begin("debate");
+    story.debate(0, Some("pro"));
+    let story = story.cached_from("debate-1");
+    check(
+        &story,
+        &expect![[r#"
+        pipe.run.start 0 ms
+        invoke_workflow debate ok [] -> ["run"] 4500 ms
+          invoke_agent debate ok ["pipe.cache.hit", "pipe.cache.hit"] -> [] 2000 ms
+          invoke_agent verdict ok ["pipe.cache.hit", "gen_ai.evaluation.result"] -> [] 1000 ms
+    "#]],
+    );
+}
+
+#[test]
 fn what_was_told_before_a_restart_and_what_is_told_after_it_are_all_of_it() {
     let mut story = Story::begin("debate");
     story.debate(0, Some("pro"));

@@ -2,6 +2,8 @@
 //! Reads: `Place`, texts. Gives: a `Report` and the texts it speaks of. Never: queues, retries, the journal.
 //! Start at [`Station::call`].
 
+mod recall;
 mod station;
 
+pub use recall::{Recall, Worth};
 pub use station::{OutputsOfCases, Station, TextLookup, Worked};

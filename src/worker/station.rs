@@ -7,9 +7,11 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use super::recall::{Recall, Worth};
 use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
 use crate::base::{CaseNo, Digest, StepName};
-use crate::event::{Answer, Failure, FailureKind, Message, Outcome, Report, Timings, Usage};
+use crate::cache::{Entry, Kept};
+use crate::event::{Answer, Failure, FailureKind, FromCache, Message, Outcome, Report, Timings, Usage};
 use crate::plan::{BackendIdx, Place, Plan, StepKind, Timeouts};
 use crate::task::{self, ComposeError, Composed, OneOutput, Rows};
 
@@ -34,6 +36,8 @@ pub struct Station {
     pub texts: Arc<TextLookup>,
     /// Where what cases came to is found, when all are over.
     pub outputs: Arc<OutputsOfCases>,
+    /// Where answers of before are found; none where every call is asked.
+    pub recall: Option<Recall>,
 }
 
 /// What a call came to.
@@ -43,6 +47,8 @@ pub struct Worked {
     pub report: Report,
     /// For the journal: every text that the report's digests stand for.
     pub texts: Vec<(Digest, Arc<str>)>,
+    /// For the cache, once the journal has it: the answer, and what it is worth.
+    pub keep: Option<(Worth, Entry)>,
 }
 
 impl Station {
@@ -77,7 +83,14 @@ impl Station {
         let mut texts = Vec::new();
         let dropped_turns = composed.dropped_turns;
         let sent = sent(&composed, &mut texts);
+        let wished = composed.format.clone();
         let request = self.request(place, composed, timeouts);
+        let key = self.recall.as_ref().map(|recall| recall.key(backend.0, &request, &wished, place.repeat));
+        if let (Some(recall), Some(key)) = (&self.recall, key)
+            && let Some(kept) = recall.find(key).await
+        {
+            return self.recalled(place, kept, sent, dropped_turns, texts);
+        }
 
         let start = Instant::now();
         let first_token = OnceLock::new();
@@ -102,7 +115,33 @@ impl Station {
         });
         let timings = Timings { queued_us: 0, first_token_us: first_token.get().copied(), total_us: micros(start) };
         let (outcome, usage) = self.outcome(place, answer, &mut texts);
-        Worked { report: Report { request: sent, dropped_turns, outcome, usage, timings }, texts }
+        let max_tokens = request.max_tokens;
+        let report = Report { request: sent, dropped_turns, outcome, usage, timings, from_cache: None };
+        let keep = match (&self.recall, key) {
+            (Some(recall), Some(key)) => recall.entry(key, place.case, &report, max_tokens, &texts),
+            _ => None,
+        };
+        Worked { report, texts, keep }
+    }
+
+    /// Reports the answer that was given before to the same request: what is read in it is read anew.
+    fn recalled(
+        &self,
+        place: &Place,
+        kept: Kept,
+        request: Vec<Message>,
+        dropped_turns: u32,
+        mut texts: Vec<(Digest, Arc<str>)>,
+    ) -> Worked {
+        let Kept { run, case, text, finish, model, usage, total_us } = kept;
+        // What it took was spent then: this run is told of it, and counts nothing.
+        let answer = Completion { text: text.to_string(), finish, model, id: None, usage: Usage::default() };
+        let (outcome, _) = self.outcome(place, Ok(answer), &mut texts);
+        let from_cache =
+            matches!(outcome, Outcome::Answered(_)).then(|| Box::new(FromCache { run, case, usage, total_us }));
+        let (usage, timings) = (Usage::default(), Timings::default());
+        let report = Report { request, dropped_turns, outcome, usage, timings, from_cache };
+        Worked { report, texts, keep: None }
     }
 
     /// Reads what all cases gave, off the runtime's threads: it is a look at every case of the journal.
@@ -181,14 +220,9 @@ fn micros(start: Instant) -> u64 {
 fn unasked(error: &task::ComposeError) -> Worked {
     let failure = Failure::new(FailureKind::Render, error.to_string());
     let outcome = Outcome::Failed(failure);
-    let report = Report {
-        request: Vec::new(),
-        dropped_turns: 0,
-        outcome,
-        usage: Usage::default(),
-        timings: Timings::default(),
-    };
-    Worked { report, texts: Vec::new() }
+    let (usage, timings) = (Usage::default(), Timings::default());
+    let report = Report { request: Vec::new(), dropped_turns: 0, outcome, usage, timings, from_cache: None };
+    Worked { report, texts: Vec::new(), keep: None }
 }
 
 fn given_up(why: Option<FailureKind>, timeouts: Timeouts) -> Failure {

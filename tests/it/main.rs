@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod backend_faults;
+mod cache;
 mod crash;
 mod explain;
 mod export;

@@ -112,6 +112,7 @@ pub(super) fn to_json(run: &Followed, now: Timestamp) -> Value {
         "total": watch.total(),
         "pace": watch.pace(now),
         "tokens": watch.tally.usage,
+        "from_cache": watch.tally.from_cache,
         "in_flight": watch.in_flight(),
         "backends": watch.lanes,
         "failures": kinds.collect::<Vec<_>>(),

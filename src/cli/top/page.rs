@@ -6,6 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use crate::base::{CaseNo, Digest, RunId, Timestamp};
+use crate::cli::check::counted;
 use crate::cli::glance::word;
 use crate::cli::printer::inert;
 use crate::cli::show::case_name;
@@ -145,7 +146,9 @@ fn tokens(watch: &Watch, pace: &Pace) -> String {
     };
     let usage = watch.tally.usage;
     let parts = [part(usage.input, pace.input_per_second, "in"), part(usage.output, pace.output_per_second, "out")];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let cached = watch.tally.from_cache;
+    let cached = (cached > 0).then(|| format!("{} from the cache", counted(cached, "answer")));
+    let parts: Vec<String> = parts.into_iter().flatten().chain(cached).collect();
     if parts.is_empty() { "tokens  none yet".to_owned() } else { format!("tokens  {}", parts.join(" · ")) }
 }
 

@@ -153,6 +153,7 @@ fn plan_of(name: &str, [pro, con, referee]: [usize; 3], steps: Vec<PlanStep>, te
         evidence: None,
         repeats: None,
         tolerated: 0.0,
+        cache: crate::spec::CacheUse::Off,
         results: None,
         matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),
         cells: crate::plan::Cells::default(),

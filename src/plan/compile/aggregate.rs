@@ -306,6 +306,7 @@ pub(super) fn closing(plan: &Plan, steps: Vec<Step>) -> Option<Box<Plan>> {
         evidence: None,
         repeats: None,
         tolerated: 0.0,
+        cache: plan.cache,
         results: None,
         templates: Arc::clone(&plan.templates),
         matrix: plan.matrix.clone(),

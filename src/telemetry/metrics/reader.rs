@@ -174,7 +174,9 @@ impl Metrics {
             Outcome::Failed(failure) => Some(failure),
         };
         // No request was made, or nobody knows how long it took.
-        if matches!(failure.map(|failure| failure.kind), Some(FailureKind::Unsent | FailureKind::Interrupted)) {
+        let unmade =
+            matches!(failure.map(|failure| failure.kind), Some(FailureKind::Unsent | FailureKind::Interrupted));
+        if unmade || ended.from_cache.is_some() {
             return;
         }
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);

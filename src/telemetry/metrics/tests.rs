@@ -60,6 +60,21 @@ fn requests_are_told_by_model_server_and_failure() {
 }
 
 #[test]
+fn what_the_cache_answers_is_no_request() {
+    let mut story = Story::begin("debate");
+    story.admit(0, "m0", &serde_json::json!({}));
+    let call = story.start(0, "debate", "turn/1", 1, "pro");
+    story.answer(&call, "Tea.", FinishReason::Stop);
+    check(
+        &story.cached_from("debate-1"),
+        &["gen_ai_client_inference", "pipe_call_in_flight"],
+        &expect![[r#"
+        pipe_call_in_flight{pipe_backend_name="auto"} 0
+    "#]],
+    );
+}
+
+#[test]
 fn durations_have_the_bounds_of_the_conventions() {
     let mut story = Story::begin("debate");
     story.admit(0, "m0", &serde_json::json!({}));
