@@ -9,6 +9,7 @@ pub use super::init::{InitArgs, Template};
 pub use super::journal_args::{JournalArgs, JournalCommand, JournalRunArgs, PruneArgs, RepairArgs, SqlArgs};
 pub use super::retry_args::RetryArgs;
 pub use super::steer_args::{CancelArgs, SteerArgs, TopArgs, TuneArgs};
+pub use super::trace_args::{TraceArgs, TraceCommand, TraceExportArgs, TraceFormat, TraceSendArgs};
 use super::value::{Assignment, SeedChoice, grace};
 use crate::base::Millis;
 
@@ -96,6 +97,8 @@ pub enum Command {
     Prune(PruneArgs),
     /// Write a run's rows as JSON lines, or requests as a file for a batch service.
     Export(ExportArgs),
+    /// Draw where the time of a run went; bring its spans to an OpenTelemetry collector or into a file.
+    Trace(TraceArgs),
     /// Say what is found here: backends, models, devices, project; and what would be used.
     Doctor(DoctorArgs),
     /// Tell what a code such as P0110 means, with a wrong and a right example; without a code, list them all.
@@ -131,6 +134,7 @@ impl Command {
             Self::Journal(args) => args.wants_json(),
             Self::Prune(args) => args.json,
             Self::Export(args) => args.json,
+            Self::Trace(args) => args.wants_json(),
             Self::Doctor(args) => args.json,
             Self::Explain(args) => args.json,
             _ => false,

@@ -8,7 +8,7 @@ use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
 use super::{
     check, doctor, explain, export, init, journal, place, plan, prune, results, resume, retry, run, runs, show,
-    steer, top, tune,
+    steer, top, trace, tune,
 };
 
 /// Does what the command line asks for.
@@ -38,6 +38,7 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
         Command::Explain(args) => explain::explain(&args, printer),
         Command::Journal(args) => journal::journal(&args, &place::home_here(), printer),
         Command::Prune(args) => prune::prune(&args, &place::home_here(), printer),
+        Command::Trace(args) => trace::trace(&args, &place::home_here(), printer).await,
         Command::Export(args) => export::export(&args, &place::home_here(), printer).await,
         Command::Schema { part } => {
             let schema = if part { crate::spec::part_schema() } else { crate::spec::schema() };

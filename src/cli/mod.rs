@@ -62,6 +62,10 @@ pub(crate) mod testing;
 mod tests;
 mod tokens;
 mod top;
+mod trace;
+mod trace_args;
+mod trace_draw;
+mod trace_show;
 mod tune;
 pub mod value;
 

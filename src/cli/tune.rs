@@ -188,6 +188,21 @@ impl ToldOf {
     }
 }
 
+/// Makes the plan of a run again, from the texts in its journal.
+///
+/// # Errors
+/// Why that cannot be, in words.
+pub(super) fn plan_of(dir: &RunDir) -> Result<Arc<Plan>, String> {
+    let told_of = ToldOf::open(dir).map_err(|error| error.to_string())?;
+    let plan = told_of.compile().map_err(|error| error.to_string())?.plan;
+    let plan = plan.ok_or("its pipeline cannot be read again")?;
+    if plan.hash == told_of.hash {
+        Ok(plan)
+    } else {
+        Err("this version of pipe, or this environment, makes another plan of the same pipeline".to_owned())
+    }
+}
+
 /// Makes the plan of the run that this process works on again.
 pub(super) struct Retuner {
     dir: RunDir,

@@ -1,17 +1,24 @@
 //! Tells a run in OpenTelemetry's words: its spans are a projection of the journal, never a second record.
 //! Reads: events, texts, `Plan`. Gives: the same spans, byte for byte, however often a run is told.
 //! Never: back-pressure on a run, a fact that is in no event.
-//! Start at [`Projector`] for the spans of a journal as they come, [`spans_of`] for those of one that is there, at
-//! [`metrics::Metrics`] for counts of a run as it goes; [`names`] has every name.
+//! Start at [`Projector`] for the spans of a journal as they come, [`spans_of`] for those of one that is there,
+//! [`Courier`] to bring them to a collector, [`metrics::Metrics`] for counts of a run as it goes; [`names`] has every
+//! name.
 
 mod attributes;
 mod case;
 mod chat;
+mod collector;
 mod content;
+mod courier;
+mod cursor;
 mod error_type;
 mod evaluation;
+mod json;
 pub mod metrics;
 pub mod names;
+mod perfetto;
+mod post;
 mod projector;
 mod resource;
 mod run_spans;
@@ -21,9 +28,18 @@ mod span;
 mod step;
 #[cfg(test)]
 mod tests;
+mod waterfall;
+mod wire;
 
+pub use collector::{Collector, CollectorError, Variable, resource};
+pub use courier::{Courier, Delivered, Patience, SendError};
+pub use cursor::Sent;
 pub use error_type::error_type;
+pub use json::request as json_request;
+pub use perfetto::Rows;
 pub use projector::{Projector, Texts, spans_of};
 pub use sample::{Keep, Sample};
 pub use settings::{Content, Settings};
 pub use span::{Attribute, Kind, Link, Span, SpanEvent, Status, Value};
+pub use waterfall::{Bar, BarSort, waterfall};
+pub use wire::{request as wire_request, span as wire_span};

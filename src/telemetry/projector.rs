@@ -108,6 +108,12 @@ impl Projector {
         }
     }
 
+    /// Returns one for the same run that has seen nothing.
+    #[must_use]
+    pub(super) fn anew(&self) -> Self {
+        Self::new(self.run.clone(), self.settings.clone(), self.plan.clone())
+    }
+
     /// Takes the next event of the log and tells what is final with it.
     pub fn add(&mut self, recorded: &Recorded, texts: Texts<'_>, emit: &mut dyn FnMut(Span)) {
         self.take(recorded, &mut Out { texts, emit: Some(emit) });

@@ -36,6 +36,7 @@ class Audit:
         self.tasks = {}  # (case, step) -> seq
         self.started = {}  # attempt -> seq
         self.ended = {}  # attempt -> outcome
+        self.uncharged = collections.Counter()  # call -> attempts that count against no bound
         self.answered = {}  # call -> attempt number
         self.answers = {}  # call -> what was answered
         self.tokens = collections.Counter()
@@ -102,6 +103,7 @@ class Audit:
         if key not in self.started:
             self.violation(seq, f"attempt ended that never started: {key}")
         self.once(self.ended, key, outcome, seq, "attempt ended")
+        self.uncharged[key[:3]] += not body.get("charged", True)
         if outcome == "answered":
             self.once(self.answered, key[:3], key[3], seq, "call answered")
             self.answers[key[:3]] = self.text(seq, body["outcome"]["answered"]["text"], "answer", key[0])

@@ -31,3 +31,4 @@ mod steer;
 mod stops;
 mod surface;
 mod sweep;
+mod waterfall;

@@ -2,11 +2,13 @@
 """Rows against a real llama.cpp server, with `kill -9` in between, and everything counted by four accounts.
 
     tests/real_server/batch.py --pipe target/release/pipe --python PYTHON --model MODEL.gguf [--rows 1000] [--kills 3]
+    tests/real_server/batch.py --pipe target/release/pipe --sim [--rows 170000] [--kills 10]
 
 The pipeline has the shape of pipelines/score_candidates.yaml, a note and a score for each application, with short
-answers. The rows are generated. A proxy (ledger.py) counts what reaches the server; the journal is read by
-tests/audit; `pipe show --json` and the file of results are the other two. PYTHON has the package xllamacpp. Exit code 1:
-two of them differ, or what was settled was asked again. `--seconds` bounds the whole: too few rows by then fail.
+answers; with `--sim` it is that file, on the simulated backend. The rows are generated. A proxy (ledger.py) counts what
+reaches the server; the journal is read by tests/audit; `pipe show --json` and the file of results are the other two.
+PYTHON has the package xllamacpp. Exit code 1: two of them differ, or what was settled was asked again. `--seconds` bounds
+the whole: a run that is not over by then fails.
 """
 import argparse
 import collections
@@ -15,6 +17,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -46,6 +49,8 @@ steps:
       question: "{{ item.about }} {{ steps.note.text }} Fit?"
       score: { min: 1, max: 5 }
 """
+SHIPPED = HERE.parents[1] / "pipelines" / "score_candidates.yaml"
+TOLD = re.compile(rb"^([\d,]+) of [\d,]+  ", re.MULTILINE)
 WORK = ["Drives a bus", "Runs a bakery", "Keeps accounts", "Repairs lifts", "Nurses at night", "Teaches maths", "Welds ships"]
 THEN = ["led a crew", "changed jobs often", "trained apprentices", "lost two licences", "wrote the handbook", "kept records"]
 # So long nothing may happen at all, on however slow a machine.
@@ -56,14 +61,18 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--pipe", required=True, type=pathlib.Path)
     parser.add_argument("--python", default=os.environ.get("PIPE_TEST_PYTHON"), help="has xllamacpp")
-    parser.add_argument("--model", required=True, type=pathlib.Path, help="a GGUF file")
-    parser.add_argument("--rows", type=int, default=1_000)
-    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--model", type=pathlib.Path, help="a GGUF file")
+    parser.add_argument("--sim", action="store_true", help="no server: the simulated backend")
+    parser.add_argument("--rows", type=int, help="default 1000, with --sim 170000")
+    parser.add_argument("--kills", type=int, help="default 3, with --sim 10")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, help="at most so long")
     given = parser.parse_args()
-    if given.python is None:
-        parser.error("--python is needed: a Python that has xllamacpp")
+    given.pipe = given.pipe.resolve()
+    given.rows = given.rows or (170_000 if given.sim else 1_000)
+    given.kills = (10 if given.sim else 3) if given.kills is None else given.kills
+    if not given.sim and (given.python is None or given.model is None):
+        parser.error("--python, with xllamacpp, and --model are needed; or --sim")
     return given
 
 
@@ -97,43 +106,47 @@ class Ledger:
         return self.answered.total()
 
 
-def write_project(folder, rows, seed):
-    dice = random.Random(seed)
-    (folder / "score_rows.yaml").write_text(PIPELINE)
-    with (folder / "rows.jsonl").open("w") as file:
-        for number in range(rows):
+def write_project(folder, given):
+    """Writes the pipeline and the rows, and returns the name of the pipeline."""
+    dice = random.Random(given.seed)
+    (folder / "score.yaml").write_text(SHIPPED.read_text() if given.sim else PIPELINE)
+    with (folder / ("candidates.jsonl" if given.sim else "rows.jsonl")).open("w") as file:
+        for number in range(given.rows):
             about = f"{dice.choice(WORK)}, {dice.choice(THEN)}, case {number}."
-            file.write(json.dumps({"candidate": f"c{number:05}", "about": about, "years": dice.randint(0, 40)}) + "\n")
+            row = {"candidate": f"c{number:06}", "name": f"N. {number}", "about": about, "years": dice.randint(0, 40)}
+            file.write(json.dumps(row) + "\n")
 
 
-def go(given, folder, url, ledger):
-    """Runs, kills and resumes; returns how often it was killed and the last exit code."""
-    began, killed, code = time.monotonic(), 0, None
-    calls = given.rows * len(STEPS)
+def go(given, folder, backend, ledger):
+    """Runs, kills and resumes; returns how often it was killed, what the last process ended with, and the seconds."""
+    began, killed, code, told = time.monotonic(), 0, None, 0
     dice = random.Random(f"kills {given.seed}")
-    due = sorted(dice.randint(calls // 20, calls * 9 // 10) for _ in range(given.kills))
-    command = ["run", "score_rows.yaml", "--backend", url, "--out", "results.jsonl", "--quiet"]
+    due = sorted(dice.randint(given.rows // 20, given.rows * 9 // 10) for _ in range(given.kills))
+    command = ["run", "score.yaml", "--backend", backend, "--out", "results.jsonl"]
     while code is None:
-        process = subprocess.Popen([given.pipe.resolve(), *command], cwd=folder, stdin=subprocess.DEVNULL,
-                                   env={**os.environ, "NO_PROXY": "127.0.0.1"})
-        seen, moved = ledger.read(), time.monotonic()
+        with (folder / "said.txt").open("wb") as said:
+            process = subprocess.Popen([given.pipe, *command], cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                                       env={**os.environ, "NO_PROXY": "127.0.0.1"})
+        moved = time.monotonic()
         while process.poll() is None:
-            time.sleep(0.2)
-            now = ledger.read()
-            seen, moved = (now, time.monotonic()) if now > seen else (seen, moved)
+            time.sleep(0.05)
+            now = max((int(count.replace(b",", b"")) for count in TOLD.findall((folder / "said.txt").read_bytes())), default=0)
+            ledger.read()
+            told, moved = (now, time.monotonic()) if now > told else (told, moved)
             if due and now >= due[0]:
                 del due[0]
                 process.kill()
                 killed += 1
-            elif given.seconds is not None and time.monotonic() - began > given.seconds:
+                break
+            if given.seconds is not None and time.monotonic() - began > given.seconds:
                 process.send_signal(signal.SIGTERM)
                 process.wait(60)
-            elif time.monotonic() - moved > STILL_S:
+            elif now < given.rows and time.monotonic() - moved > STILL_S:
                 process.kill()
-                sys.exit(f"nothing has happened for {STILL_S} s, after {now} of {calls} answers")
+                sys.exit(f"nothing has happened for {STILL_S} s, after {now} of {given.rows} cases")
         if process.wait() != -signal.SIGKILL:
             code = process.returncode
-        command = ["resume", "--quiet"]
+        command = ["resume"]
     return killed, code, time.monotonic() - began
 
 
@@ -142,12 +155,11 @@ def compare(given, folder, ledger, killed):
     (run,) = (folder / ".pipe" / "runs").iterdir()
     read = audit.audited(run / "journal.db", sums=given.rows <= 200)
     counts, found = read.counts(), [f"journal: {violation}" for violation in read.violations]
-    shown = subprocess.run([given.pipe.resolve(), "show", "last", "--json"], cwd=folder, capture_output=True, text=True, check=True)
+    shown = subprocess.run([given.pipe, "show", "last", "--json"], cwd=folder, capture_output=True, text=True, check=True)
     summary = json.loads(shown.stdout)
-    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    with (folder / "results.jsonl").open() as lines:
+        rows = [json.loads(line) for line in lines]
     statuses = collections.Counter(row["status"] for row in rows)
-    asked, distinct = ledger.asked.total(), len(ledger.asked)
-    again = asked - distinct
 
     def same(what, **accounts):
         if len(set(accounts.values())) != 1:
@@ -159,6 +171,14 @@ def compare(given, folder, ledger, killed):
         same(f"cases {status}", results=statuses[status], journal=counts["cases"][status], show=summary["cases"][status])
     same("answers", journal=counts["attempts"]["answered"], show=summary["answered"])
     same("output tokens", journal=counts["tokens"].get("output", 0), show=summary["tokens"]["output"])
+    figures = {"rows": len(rows), "ok": statuses["ok"], "unscored": statuses["unscored"], "failed": statuses["failed"],
+               "kills": killed, "recorded answers": counts["attempts"]["answered"],
+               "recorded, never answered": counts["attempts"]["open"], "output tokens": counts["tokens"].get("output", 0),
+               "bytes of journal a case": (run / "journal.db").stat().st_size // given.rows}
+    if given.sim:
+        return figures, found
+    asked, distinct = ledger.asked.total(), len(ledger.asked)
+    again = asked - distinct
     # Each question that the server saw has its one answer in the journal; a repair asks other words.
     same("questions", server=distinct, journal=len(read.answers))
     if asked > counts["attempts"]["started"]:
@@ -167,10 +187,7 @@ def compare(given, folder, ledger, killed):
         found.append(f"asked again: {again} questions after {killed} kills")
     if most := [digest for digest, times in ledger.asked.items() if times > 1 + killed]:
         found.append(f"asked again: {most[0]} more often than there were kills")
-    figures = {"rows": len(rows), "ok": statuses["ok"], "unscored": statuses["unscored"], "failed": statuses["failed"],
-               "kills": killed, "asked": asked, "answered by the server": ledger.answered.total(), "repeated": again,
-               "recorded answers": counts["attempts"]["answered"], "output tokens": counts["tokens"].get("output", 0)}
-    return figures, found
+    return {**figures, "asked": asked, "answered by the server": ledger.answered.total(), "repeated": again}, found
 
 
 def main():
@@ -179,18 +196,23 @@ def main():
     ledger = Ledger(folder / "ledger.jsonl")
     ledger.path.touch()
     (folder / ".pipe").mkdir()
-    write_project(folder, given.rows, given.seed)
-    with served(given.python, HERE / "serve.py", given.model, SLOTS, CONTEXT) as upstream, \
-            served(sys.executable, HERE / "ledger.py", upstream, ledger.path) as url:
-        killed, code, seconds = go(given, folder, url, ledger)
-        time.sleep(1)  # answers of the dead are noted late, or never
-        ledger.read()
+    write_project(folder, given)
+    if given.sim:
+        killed, code, seconds = go(given, folder, "sim", ledger)
+    else:
+        with served(given.python, HERE / "serve.py", given.model, SLOTS, CONTEXT) as upstream, \
+                served(sys.executable, HERE / "ledger.py", upstream, ledger.path) as url:
+            killed, code, seconds = go(given, folder, url, ledger)
+            time.sleep(1)  # answers of the dead are noted late, or never
+            ledger.read()
     if code != 0 and not (folder / "results.jsonl").exists():
-        sys.exit(f"ended with {code} after {seconds:.0f} s, {ledger.answered.total()} answers and {killed} kills; kept in {folder}")
+        said = (folder / "said.txt").read_text()[-300:]
+        sys.exit(f"ended with {code} after {seconds:.0f} s and {killed} kills; kept in {folder}: {said}")
     figures, found = compare(given, folder, ledger, killed)
-    print(f"a real llama.cpp server, {given.model.name}, seed {given.seed}, {seconds:.0f} s")
+    on = "the simulated backend" if given.sim else f"a real llama.cpp server, {given.model.name}"
+    print(f"{on}, seed {given.seed}, {seconds:.0f} s")
     for name, value in figures.items():
-        print(f"  {name:<24}{value:>10,}")
+        print(f"  {name:<26}{value:>12,}")
     if killed < given.kills:
         found.append(f"only {killed} of {given.kills} kills hit")
     for violation in found[:12]:

@@ -176,7 +176,7 @@ impl Client {
     }
 }
 
-fn late(limit: Duration) -> Failure {
+pub(super) fn late(limit: Duration) -> Failure {
     let detail = format!("no answer within {} s", seconds(limit));
     Failure::new(FailureKind::TimedOut(TimeoutPhase::FirstToken), detail)
 }

@@ -7,6 +7,7 @@
 mod base_url;
 mod body;
 mod client;
+mod messenger;
 mod route;
 mod scrub;
 mod trouble;
@@ -15,5 +16,6 @@ mod trust;
 pub use base_url::{BaseUrl, UrlError};
 pub(crate) use body::{BODY_LIMIT, ReadTrouble, Reading};
 pub(crate) use client::{Client, Page, Sending, seconds};
+pub use messenger::{Delivery, Messenger};
 pub(crate) use scrub::Scrub;
 pub use trust::TrustError;

@@ -1,0 +1,72 @@
+//! Posts small things to other servers than models, by the same client: for telemetry.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use tokio::time::timeout;
+
+use super::body::Reading;
+use super::client::{Client, Sending, late};
+use super::trust::TrustError;
+use crate::event::{Failure, FailureKind};
+
+/// Most that is read of an answer, in bytes.
+const ANSWER_LIMIT: usize = 64 << 10;
+
+/// A client that posts and reads short answers. Sends once; proxies come from the environment.
+#[derive(Clone)]
+pub struct Messenger(Client);
+
+/// What a server answered.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Whether it took it.
+    pub status: StatusCode,
+    /// What it said beside.
+    pub headers: HeaderMap,
+    /// At most 64 KiB.
+    pub body: Vec<u8>,
+}
+
+impl Messenger {
+    /// Makes one; opens no connection.
+    ///
+    /// # Errors
+    /// TLS cannot be set up on this machine.
+    pub fn new() -> Result<Self, TrustError> {
+        Client::new(2).map(Self)
+    }
+
+    /// Posts a body and reads the answer, all within `limit`.
+    ///
+    /// # Errors
+    /// Nobody is there, or does not answer in time.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection; the server may have taken the body.
+    pub async fn post(
+        &self,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Delivery, Failure> {
+        let sending =
+            Sending { method: Method::POST, uri, authorization: None, headers, body, connect: limit, head: limit };
+        let send = async {
+            let (response, _) = self.0.send(sending, || {}).await?;
+            let (head, body) = response.into_parts();
+            let mut start = Vec::new();
+            // What a refusal says more than its status is not needed; one that cannot be read to its end still counts.
+            let read = Reading::new(body, &mut start).all(ANSWER_LIMIT, limit).await;
+            let read = match read {
+                Ok(read) => read,
+                Err(_) if !head.status.is_success() => Vec::new(),
+                Err(_) => return Err(Failure::new(FailureKind::CutOff, "the answer was cut off")),
+            };
+            Ok(Delivery { status: head.status, headers: head.headers, body: read })
+        };
+        timeout(limit, send).await.unwrap_or_else(|_| Err(late(limit)))
+    }
+}

@@ -1,0 +1,366 @@
+//! Brings a run's spans to a collector: in the order of the log, with a cursor that moves only when they are there.
+//!
+//! At least once: after a crash the last batch goes again, with the same ids and bytes. Never holds the run up: it reads
+//! the journal on a connection of its own, and what waits for a collector that is down is the journal itself.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::collector::Collector;
+use super::cursor::{Cursors, Sent};
+use super::names;
+use super::post::{Answer, Post};
+use super::projector::Projector;
+use super::settings::Settings;
+use super::span::{Attribute, Span, Value};
+use super::wire;
+use crate::base::{CaseNo, Digest};
+use crate::journal::{EventSeq, JournalError, Reader, RunDir};
+use crate::plan::Plan;
+
+/// Most spans of one request, as the exporters of OpenTelemetry have it.
+const MOST_SPANS: usize = 512;
+/// Most bytes of one request before it is packed: below the 4 MiB that collectors take by default.
+const MOST_BYTES: usize = 3_500_000;
+/// The first wait after a collector that is down or busy; it doubles.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The longest wait, and the most that a collector may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How often a request goes again that a collector fails at for reasons of its own, before it is put aside.
+const MOST_FAILURES: u32 = 5;
+
+/// What became of a run's spans, for one collector, over all processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// What is there, and what will never be.
+    pub sent: Sent,
+    /// Spans that are still to be sent.
+    pub pending: u64,
+}
+
+/// Spans that cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The collector will refuse everything.
+    #[error("{collector} refuses spans: {answer}")]
+    Refused {
+        /// Where.
+        collector: String,
+        /// What it said.
+        answer: String,
+        /// What to look at.
+        help: &'static str,
+    },
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A file in the run's folder cannot be written.
+    #[error("{} cannot be written", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Requests cannot be made on this machine.
+    #[error("requests cannot be made: {0}")]
+    Client(String),
+}
+
+/// Decides how long a collector that is down is waited for.
+pub trait Patience: Send {
+    /// Waits for so long, or until there is no more patience; false when there is none.
+    fn wait(&mut self, wait: Duration) -> impl Future<Output = bool> + Send;
+}
+
+/// One run on its way to one collector.
+pub struct Courier {
+    reader: Reader,
+    projector: Projector,
+    collector: Collector,
+    post: Post,
+    cursors: Cursors,
+    key: String,
+    sent: Sent,
+    /// The last event that was read.
+    read: EventSeq,
+    quarantine: PathBuf,
+}
+
+/// Spans that go in one request, and the event after which all before them are told.
+struct Batch {
+    spans: Vec<(Span, Vec<u8>)>,
+    bytes: usize,
+    through: Option<EventSeq>,
+}
+
+impl Batch {
+    const fn new() -> Self {
+        Self { spans: Vec::new(), bytes: 0, through: None }
+    }
+
+    const fn is_full(&self) -> bool {
+        self.spans.len() >= MOST_SPANS || self.bytes >= MOST_BYTES
+    }
+}
+
+impl Courier {
+    /// Takes up where the last one stopped; with `again`, from the start.
+    ///
+    /// Cost: a look at the events that were sent before.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or no request be made.
+    pub fn open(
+        dir: &RunDir,
+        plan: Option<Arc<Plan>>,
+        settings: Settings,
+        collector: Collector,
+        again: bool,
+    ) -> Result<Self, SendError> {
+        let reader = Reader::open(&dir.journal_path())?;
+        let cursors = Cursors::of(&dir.path);
+        let key = collector.key();
+        let sent = if again { Sent::default() } else { cursors.get(&key) };
+        let mut projector = Projector::new(dir.id.clone(), settings, plan);
+        let mut read = EventSeq::default();
+        while read.0 < sent.through {
+            let page = reader.page_after(read, &mut |seq, recorded| {
+                if seq.0 <= sent.through {
+                    projector.pass(&recorded);
+                    read = seq;
+                }
+                Ok(())
+            })?;
+            if !page.has_more {
+                break;
+            }
+        }
+        let post = Post::new(&collector).map_err(SendError::Client)?;
+        let quarantine = dir.path.join("spans-refused.otlp");
+        Ok(Self { reader, projector, collector, post, cursors, key, sent, read, quarantine })
+    }
+
+    /// Sends all that the journal holds now; returns early when there is no more patience.
+    ///
+    /// # Errors
+    /// See [`SendError`]; what was sent is remembered.
+    pub async fn deliver(&mut self, patience: &mut impl Patience) -> Result<(), SendError> {
+        loop {
+            let (batch, has_more) = self.next()?;
+            if !self.deliver_batch(batch, patience).await? || !has_more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends also what is held of cases that are open, when nobody works on the run any more.
+    ///
+    /// # Errors
+    /// As [`Self::deliver`].
+    pub async fn finish(&mut self, patience: &mut impl Patience) -> Result<(), SendError> {
+        self.deliver(patience).await?;
+        let mut batch = Batch::new();
+        let (reader, damage) = (&self.reader, std::cell::RefCell::new(None));
+        let texts = |case: CaseNo, digest: &Digest| text(reader, case, digest, &damage);
+        self.projector.finish(&texts, &mut |span| add(&mut batch, span));
+        self.deliver_batch(batch, patience).await.map(drop)
+    }
+
+    /// Returns what became of the spans; those that are pending are counted.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn delivered(mut self) -> Result<Delivered, SendError> {
+        let mut pending = 0_u64;
+        if self.read.0 > self.sent.through {
+            // What was read and not sent is counted again from where the cursor stands.
+            self.projector = self.projector.anew();
+            self.read = EventSeq::default();
+        }
+        let through = self.sent.through;
+        let projector = &mut self.projector;
+        let mut count = |_: Span| pending += 1;
+        self.reader.events_after(self.read, &mut |seq, recorded| {
+            if seq.0 <= through {
+                projector.pass(&recorded);
+            } else {
+                projector.add(&recorded, &|_, _| None, &mut count);
+            }
+            Ok(())
+        })?;
+        Ok(Delivered { sent: self.sent, pending })
+    }
+
+    /// Reads on until a batch is full or the journal has no more.
+    fn next(&mut self) -> Result<(Batch, bool), SendError> {
+        let mut batch = Batch::new();
+        let damage = std::cell::RefCell::new(None);
+        loop {
+            let (reader, projector) = (&self.reader, &mut self.projector);
+            let texts = |case: CaseNo, digest: &Digest| text(reader, case, digest, &damage);
+            let mut last = self.read;
+            // A page that was read is projected whole: the cursor stands between pages.
+            let page = reader.page_after(self.read, &mut |seq, recorded| {
+                projector.add(&recorded, &texts, &mut |span| add(&mut batch, span));
+                last = seq;
+                damage.borrow_mut().take().map_or(Ok(()), Err)
+            })?;
+            self.read = last;
+            batch.through = Some(last);
+            if batch.is_full() || !page.has_more {
+                return Ok((batch, page.has_more));
+            }
+        }
+    }
+
+    /// Returns false when there is no more patience.
+    async fn deliver_batch(&mut self, batch: Batch, patience: &mut impl Patience) -> Result<bool, SendError> {
+        let mut parts = split(batch.spans);
+        while let Some(part) = parts.pop_front() {
+            match self.send(part, &mut parts, patience).await? {
+                true => {}
+                false => return Ok(false),
+            }
+        }
+        if let Some(through) = batch.through.filter(|through| through.0 > self.sent.through) {
+            self.sent.through = through.0;
+            self.remember()?;
+        }
+        Ok(true)
+    }
+
+    fn remember(&mut self) -> Result<(), SendError> {
+        let path = self.quarantine.with_file_name("spans.json");
+        self.cursors.set(&self.key, self.sent).map_err(|source| SendError::Write { path, source })
+    }
+
+    /// Sends one request until it is there, or put aside; false when there is no more patience.
+    async fn send(
+        &mut self,
+        part: Vec<(Span, Vec<u8>)>,
+        rest: &mut VecDeque<Vec<(Span, Vec<u8>)>>,
+        patience: &mut impl Patience,
+    ) -> Result<bool, SendError> {
+        let count = part.len() as u64;
+        let request = wire::request(&self.collector.resource, part.iter().map(|(_, bytes)| bytes.as_slice()));
+        let body = if self.collector.compressed { packed(&request) } else { request.clone() };
+        let body = bytes::Bytes::from(body);
+        let (mut wait, mut failures) = (FIRST_WAIT, 0);
+        loop {
+            let asked_for = match self.post.send(body.clone()).await {
+                Answer::Taken(rejected) => {
+                    let rejected = rejected.min(count);
+                    self.sent.rejected += rejected;
+                    self.sent.acked += count - rejected;
+                    return Ok(true);
+                }
+                Answer::TooLarge if part.len() > 1 => {
+                    let mut part = part;
+                    let half = part.split_off(part.len() / 2);
+                    rest.push_front(half);
+                    rest.push_front(part);
+                    return Ok(true);
+                }
+                Answer::TooLarge => match stripped(&part) {
+                    Some(smaller) => {
+                        rest.push_front(vec![smaller]);
+                        return Ok(true);
+                    }
+                    None => return self.put_aside(&request, count),
+                },
+                Answer::Unreadable => return self.put_aside(&request, count),
+                Answer::Never { answer, help } => {
+                    return Err(SendError::Refused { collector: self.collector.to_string(), answer, help });
+                }
+                Answer::Failed => {
+                    failures += 1;
+                    if failures >= MOST_FAILURES {
+                        return self.put_aside(&request, count);
+                    }
+                    None
+                }
+                Answer::Busy(wait) => wait,
+            };
+            let pause = asked_for.unwrap_or(wait).min(LONGEST_WAIT);
+            if !patience.wait(pause).await {
+                return Ok(false);
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    /// Keeps a request that the collector cannot take in a file: several in one are one, as the format has it.
+    fn put_aside(&mut self, request: &[u8], count: u64) -> Result<bool, SendError> {
+        let mut file = fs::OpenOptions::new();
+        let written = file.append(true).create(true).open(&self.quarantine);
+        let written = written.and_then(|mut file| file.write_all(request));
+        written.map_err(|source| SendError::Write { path: self.quarantine.clone(), source })?;
+        self.sent.refused += count;
+        Ok(true)
+    }
+}
+
+fn text(
+    reader: &Reader,
+    case: CaseNo,
+    digest: &Digest,
+    damage: &std::cell::RefCell<Option<JournalError>>,
+) -> Option<Arc<str>> {
+    reader.text(Some(case), digest).unwrap_or_else(|error| {
+        damage.borrow_mut().get_or_insert(error);
+        None
+    })
+}
+
+fn add(batch: &mut Batch, span: Span) {
+    let bytes = wire::span(&span);
+    batch.bytes += bytes.len();
+    batch.spans.push((span, bytes));
+}
+
+/// Cuts spans into requests.
+fn split(spans: Vec<(Span, Vec<u8>)>) -> VecDeque<Vec<(Span, Vec<u8>)>> {
+    let mut parts = VecDeque::new();
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    for span in spans {
+        if part.len() >= MOST_SPANS || (bytes + span.1.len() > MOST_BYTES && !part.is_empty()) {
+            parts.push_back(std::mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes += span.1.len();
+        part.push(span);
+    }
+    if !part.is_empty() {
+        parts.push_back(part);
+    }
+    parts
+}
+
+/// Returns a span without its words; none when it has none to lose.
+fn stripped(part: &[(Span, Vec<u8>)]) -> Option<(Span, Vec<u8>)> {
+    let (span, _) = part.first()?;
+    let words = [names::INPUT_MESSAGES, names::OUTPUT_MESSAGES];
+    let mut span = span.clone();
+    let before = span.attributes.len();
+    span.attributes.retain(|attribute| !words.contains(&&*attribute.key) && attribute.key != names::TRUNCATED);
+    if span.attributes.len() == before {
+        return None;
+    }
+    span.attributes.push(Attribute { key: names::TRUNCATED.into(), value: Value::Bool(true) });
+    let bytes = wire::span(&span);
+    Some((span, bytes))
+}
+
+fn packed(request: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(request.len() / 4), Compression::fast());
+    encoder.write_all(request).and_then(|()| encoder.finish()).expect("a vector takes all")
+}

@@ -1,0 +1,72 @@
+//! What has been sent where: a small file in the run's folder, written beside and put in its place.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// How much of a run a collector has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// The last event whose spans are all there.
+    pub through: u64,
+    /// Spans that the collector has taken.
+    pub acked: u64,
+    /// Spans that it has refused by number.
+    pub rejected: u64,
+    /// Spans of requests that it could not read, kept in a file.
+    #[serde(default)]
+    pub refused: u64,
+}
+
+/// The cursors of a run, one for each collector.
+#[derive(Debug)]
+pub(super) struct Cursors {
+    path: PathBuf,
+    by_collector: BTreeMap<String, Sent>,
+}
+
+impl Cursors {
+    /// Reads what was sent; nothing where the file is not there, or is no such file: to send twice harms nobody.
+    pub(super) fn of(run: &Path) -> Self {
+        let path = run.join("spans.json");
+        let read = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Self { path, by_collector: read.unwrap_or_default() }
+    }
+
+    pub(super) fn get(&self, collector: &str) -> Sent {
+        self.by_collector.get(collector).copied().unwrap_or_default()
+    }
+
+    /// Remembers. A crash leaves the old file or the new one.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub(super) fn set(&mut self, collector: &str, sent: Sent) -> io::Result<()> {
+        self.by_collector.insert(collector.to_owned(), sent);
+        let beside = self.path.with_extension("json.part");
+        let mut file = fs::File::create(&beside)?;
+        file.write_all(serde_json::to_string(&self.by_collector).map_err(io::Error::from)?.as_bytes())?;
+        drop(file);
+        fs::rename(&beside, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_collector_has_its_own_and_a_broken_file_is_as_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut cursors = Cursors::of(folder.path());
+        let sent = Sent { through: 7, acked: 12, ..Sent::default() };
+        cursors.set("a", sent).expect("it can be written");
+        let again = Cursors::of(folder.path());
+        assert_eq!((again.get("a"), again.get("b")), (sent, Sent::default()));
+        fs::write(folder.path().join("spans.json"), "{").expect("it can be written");
+        assert_eq!(Cursors::of(folder.path()).get("a"), Sent::default());
+    }
+}

@@ -1,0 +1,66 @@
+"""A collector that answers by a script, and decodes with somebody else's protocol buffers."""
+
+import gzip
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import rules
+
+
+class Receiver:
+    """Stores spans by id. `script(receiver, body)` returns a status, a status with headers, or None to hang up."""
+
+    def __init__(self, script=None, port=0, delay=0.0):
+        self.script, self.delay = script, delay
+        self.stored, self.received, self.differing, self.requests = {}, 0, 0, 0
+        self.lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                outer.take(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def take(self, handler):
+        body = handler.rfile.read(int(handler.headers["content-length"]))
+        self.requests += 1
+        answer = self.script(self, body) if self.script else 200
+        if answer is None:
+            handler.close_connection = True
+            return
+        status, headers = answer if isinstance(answer, tuple) else (answer, {})
+        if self.delay:
+            threading.Event().wait(self.delay)
+        if status == 200:
+            packed = handler.headers.get("content-encoding") == "gzip"
+            self.store(gzip.decompress(body) if packed else body)
+        handler.send_response(status)
+        for name, value in {"content-length": "0", **headers}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+
+    def store(self, body):
+        spans = list(rules.spans_of(body))
+        with self.lock:
+            for span in spans:
+                key, span_bytes = rules.identity(span), span.SerializeToString(deterministic=True)
+                self.differing += self.stored.get(key, span_bytes) != span_bytes
+                self.stored[key] = span_bytes
+                self.received += 1
+
+    def spans(self):
+        return [rules.Span.FromString(span) for span in self.stored.values()]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
