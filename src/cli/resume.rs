@@ -15,6 +15,7 @@ use super::printer::Printer;
 use super::retry::{self, Found, Wish};
 use super::run::Beginning;
 use super::{connect, metrics, output, pipeline, place, stdin, steer};
+use crate::backend::Connected;
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunTuned};
@@ -140,10 +141,7 @@ pub(super) async fn take_up(
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
     let log = Sqlite::open(&journal, kept.durability()).map_err(|error| CommandError::journal(&error))?;
-    let backends = connected.iter().map(|one| one.resolved.clone()).collect();
-    let cases = plan.evidence.is_some().then_some(total);
-    let resumed =
-        RunResumed { segment, version: env!("CARGO_PKG_VERSION").to_owned(), backends, cases, parent: None };
+    let resumed = resumed(segment, &connected, plan.evidence.is_some().then_some(total));
     let mut first = vec![match reopened {
         Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
         None => Input::Resume(Box::new(resumed)),
@@ -174,6 +172,12 @@ pub(super) async fn take_up(
         metrics_at,
     };
     engage::engage(engagement, printer).await
+}
+
+/// Returns what records that another process goes on.
+fn resumed(segment: u32, connected: &[Connected], cases: Option<u64>) -> RunResumed {
+    let backends = connected.iter().map(|one| one.resolved.clone()).collect();
+    RunResumed { segment, version: env!("CARGO_PKG_VERSION").to_owned(), backends, cases, parent: None }
 }
 
 /// Returns what records an edit outside identity, and the texts that it speaks of.
