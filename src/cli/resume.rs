@@ -15,6 +15,7 @@ use super::printer::Printer;
 use super::retry::{self, Found, Wish};
 use super::run::Beginning;
 use super::{connect, metrics, output, pipeline, place, spans, stdin, steer};
+use crate::backend::Connected;
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
 use crate::event::{BackendResolved, RunResumed, RunTuned};
@@ -143,9 +144,8 @@ pub(super) async fn take_up(
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
     let log = Sqlite::open(&journal, kept.durability()).map_err(|error| CommandError::journal(&error))?;
-    let backends = connected.iter().map(|one| one.resolved.clone()).collect();
-    let cases = plan.evidence.is_some().then_some(total);
-    let mut first = vec![again(segment, backends, cases, reopened)];
+    let resumed = resumed(segment, &connected, plan.evidence.is_some().then_some(total));
+    let mut first = vec![again(resumed, reopened)];
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
         printer.say(&tuned_line(&file, &changed, &sets));
@@ -177,13 +177,17 @@ pub(super) async fn take_up(
 }
 
 /// Returns what takes a run up, with the cases that go on though they were over.
-fn again(segment: u32, backends: Vec<BackendResolved>, cases: Option<u64>, reopened: Option<Found>) -> Input {
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let resumed = RunResumed { segment, version, backends, cases, parent: spans::caller() };
+fn again(resumed: RunResumed, reopened: Option<Found>) -> Input {
     match reopened {
         Some(reopened) => Input::Retry(Box::new(resumed), reopened.cases),
         None => Input::Resume(Box::new(resumed)),
     }
+}
+
+/// Returns what records that another process goes on.
+fn resumed(segment: u32, connected: &[Connected], cases: Option<u64>) -> RunResumed {
+    let backends = connected.iter().map(|one| one.resolved.clone()).collect();
+    RunResumed { segment, version: env!("CARGO_PKG_VERSION").to_owned(), backends, cases, parent: spans::caller() }
 }
 
 /// Returns what records an edit outside identity, and the texts that it speaks of.

@@ -2,24 +2,16 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::printer::inert;
 use crate::base::{CaseNo, Digest, StepName, TokenCount};
-use crate::event::{Answer, AttemptEnded, FinishReason, FromCache, Outcome, Timings, Usage};
+use crate::event::{Answer, AttemptEnded, FinishReason, FromCache, Message, Outcome, Timings, Usage};
 use crate::journal::{AttemptRecord, JournalError, Reader};
 use crate::report::{columns, duration, grouped, wrapped};
 
 /// Where texts stand beside the role that says them.
 const TEXT_INDENT: usize = 15;
-
-/// One message of a request, as the manifest names it.
-#[derive(Deserialize)]
-struct Line {
-    role: String,
-    text: Digest,
-}
 
 /// One message of a request.
 pub(super) struct Said {
@@ -64,18 +56,10 @@ pub(super) fn calls_of<'a>(attempts: &'a [AttemptRecord], step: &StepName) -> Ve
 /// # Errors
 /// Damage, or trouble of the store.
 pub(super) fn messages(reader: &Reader, ended: &AttemptEnded) -> Result<Vec<Said>, JournalError> {
-    let Some(manifest) = &ended.request else {
-        return Ok(Vec::new());
-    };
-    let list =
-        read_json(reader, ended.id.case, manifest)?.and_then(|list| serde_json::from_value::<Vec<Line>>(list).ok());
-    let Some(list) = list else {
-        let text = format!("(the journal has no list of messages {manifest})").into();
-        return Ok(vec![Said { role: "prompt".to_owned(), digest: *manifest, text }]);
-    };
     let mut messages = Vec::new();
-    for Line { role, text: digest } in list {
-        messages.push(Said { role, digest, text: text_or_note(reader, ended.id.case, &digest)? });
+    for Message(role, digest) in &ended.request {
+        let text = text_or_note(reader, ended.id.case, digest)?;
+        messages.push(Said { role: role.to_string(), digest: *digest, text });
     }
     Ok(messages)
 }

@@ -54,7 +54,7 @@ impl Engine {
     pub(super) fn interrupt(&mut self, step: &mut Step, ticket: Ticket) {
         let failure = Failure::new(FailureKind::Interrupted, "the process ended while the call was in flight");
         let report = Report {
-            request: None,
+            request: Vec::new(),
             dropped_turns: 0,
             outcome: Outcome::Failed(failure),
             usage: Usage::default(),

@@ -24,7 +24,7 @@ pub use evidence::{
 pub use failure::{Failure, FailureKind, TimeoutPhase};
 pub use flow::{Because, Element, ElementOutput, ElementSettled, Evaluated, Evaluation};
 pub use outcome::{
-    Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Outcome, Report, RunOutcome, StopCause,
+    Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Message, Outcome, Report, RunOutcome, StopCause,
     StopReached, TaskOutput, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
 };
 pub use reopened::{CaseReopened, SnapAsked};
@@ -44,10 +44,10 @@ use crate::base::{
 };
 
 /// The version of everything in this module. A reader refuses a greater one by name.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The oldest version that is read: before it nothing was released.
-pub const OLDEST_FORMAT: u32 = 2;
+pub const OLDEST_FORMAT: u32 = 3;
 
 /// One fact, with when it became true.
 #[derive(Clone, Debug, PartialEq)]
@@ -276,9 +276,9 @@ pub struct AttemptStarted {
 pub struct AttemptEnded {
     /// Which request.
     pub id: AttemptId,
-    /// The messages sent, in the journal's texts as a manifest of `{role, text}`; none when nothing was rendered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Digest>,
+    /// The messages sent; none when nothing was rendered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub request: Vec<Message>,
     /// What came of it.
     pub outcome: Outcome,
     /// Tokens as the server counted them.

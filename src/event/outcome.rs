@@ -1,5 +1,7 @@
 //! The words of answers, outputs and endings.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{CountTable, ElementOutput, Failure, FromCache, Ranked};
@@ -18,8 +20,8 @@ pub enum Outcome {
 /// What a worker says of one attempt; the engine makes an event of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// The manifest of the messages sent; none when nothing was rendered.
-    pub request: Option<Digest>,
+    /// The messages sent; none when nothing was rendered.
+    pub request: Vec<Message>,
     /// Turns of the dialogue that its `history` left out.
     pub dropped_turns: u32,
     /// What came of it.
@@ -31,6 +33,15 @@ pub struct Report {
     /// Where the answer is from when no request was sent for it; `usage` is empty then.
     pub from_cache: Option<Box<FromCache>>,
 }
+
+/// A message of a request, written as `["user", "…digest…"]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message(
+    /// Who says it: `system`, `user` or `assistant`.
+    pub Cow<'static, str>,
+    /// What, in the journal's texts.
+    pub Digest,
+);
 
 /// A whole answer, without its text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

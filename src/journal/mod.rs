@@ -10,6 +10,7 @@ mod home;
 mod layout;
 mod lock;
 mod memory;
+mod pack;
 mod query;
 mod reader;
 mod recent;

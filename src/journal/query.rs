@@ -1,11 +1,14 @@
 //! Questions of people to a journal, in SQL: read-only, beside a writer or not.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
-use rusqlite::types::ValueRef;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::{Value, ValueRef};
 
-use super::{JournalError, schema};
+use super::{JournalError, Reader, schema};
+use crate::base::CaseNo;
 
 /// A value of a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,9 +37,15 @@ impl Query {
     /// No journal there, a newer format, damage: each by name.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let (connection, _) = schema::open_to_read(path)?;
+        let failed = |source| JournalError::store(path, "open", source);
+        // A function may not ask its own connection.
+        let reader = Mutex::new(Reader::open(path)?);
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
         connection
-            .pragma_update(None, "query_only", true)
-            .map_err(|source| JournalError::store(path, "open", source))?;
+            .create_scalar_function("pipe_text", 2, flags, move |context| text_of(context, &reader))
+            .map_err(failed)?;
+        connection.execute_batch(&schema::views_with_texts()).map_err(failed)?;
+        connection.pragma_update(None, "query_only", true).map_err(failed)?;
         Ok(Self { connection })
     }
 
@@ -58,6 +67,15 @@ impl Query {
         }
         Ok(columns)
     }
+}
+
+/// The function `pipe_text(case_no, body)`: the text of a body in the table `texts`.
+fn text_of(context: &Context<'_>, reader: &Mutex<Reader>) -> rusqlite::Result<Value> {
+    let ValueRef::Blob(packed) = context.get_raw(1) else { return context.get(1) };
+    let case = context.get::<Option<i64>>(0)?.and_then(|case| u64::try_from(case).ok()).map(CaseNo);
+    let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = reader.unpacked(case, packed).map_err(|error| rusqlite::Error::UserFunctionError(error.into()))?;
+    Ok(Value::Text(text.to_string()))
 }
 
 /// A question that has no answer.

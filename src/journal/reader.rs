@@ -1,10 +1,12 @@
 //! Reads a journal beside its writer, on a connection of its own that cannot write.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::pack::{Stored as Body, Unpacker};
 use super::records::{COLUMNS, EventPage, PAGE, REQUESTS, RESULTS, Store};
 use super::{EventSeq, EventVisit, JournalError, Place, schema};
 use crate::base::{CaseNo, Digest, ItemId, RunId, StepName, Timestamp};
@@ -71,6 +73,7 @@ impl CaseRecord {
 /// may add to what they have not reached yet. Never holds up the writer.
 pub struct Reader {
     connection: Connection,
+    unpacker: RefCell<Unpacker>,
     path: PathBuf,
     meta: Meta,
 }
@@ -82,11 +85,11 @@ impl Reader {
     /// No journal there, a newer format, damage: each by name.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let (connection, meta) = schema::open_to_read(path)?;
-        Ok(Self { connection, path: path.to_owned(), meta })
+        Ok(Self { connection, unpacker: RefCell::default(), path: path.to_owned(), meta })
     }
 
     fn store(&self) -> Store<'_> {
-        Store { connection: &self.connection, path: &self.path }
+        Store { connection: &self.connection, path: &self.path, unpacker: &self.unpacker }
     }
 
     /// Sees only what is committed now, until [`Self::release`].
@@ -233,6 +236,12 @@ impl Reader {
     /// Damage, or trouble of the store.
     pub fn text(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
         self.store().text(case, digest)
+    }
+
+    /// Returns the text of a packed body, of a case or of the run.
+    pub(super) fn unpacked(&self, case: Option<CaseNo>, body: &[u8]) -> Result<Arc<str>, JournalError> {
+        let text = self.store().unpacked(case, Body::Packed(body.to_owned()))?;
+        text.map_err(|why| JournalError::damaged(&self.path, case.map_or(Place::File, Place::Case), why))
     }
 
     /// Returns a text of a case without which nothing can be said of it.

@@ -1,11 +1,14 @@
 //! Rows ↔ events, texts, checkpoints, with the checksum of each verified at every read.
 //! Every way of reading a journal goes through here, so nothing damaged is ever read as data.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params, Row};
 
+use super::pack::{self, Packer, Stored as Body, Unpacker};
 use super::{EventSeq, EventVisit, JournalError, Place, Text};
 use crate::base::{CaseNo, Digest, Hasher, Timestamp};
 use crate::event::{DecodeError, Event, Recorded, Snapshot};
@@ -21,6 +24,7 @@ pub(super) const COLUMNS: &str = "seq, at, kind, case_no, body, sum";
 pub(super) struct Store<'a> {
     pub(super) connection: &'a Connection,
     pub(super) path: &'a Path,
+    pub(super) unpacker: &'a RefCell<Unpacker>,
 }
 
 /// How far one go of reading has come.
@@ -53,8 +57,13 @@ fn checkpoint_sum(seq: EventSeq, body: &str) -> i64 {
 
 /// Returns how the owner of a text is written.
 fn owner(case: Option<CaseNo>) -> i64 {
-    case.map_or(-1, |case| case.0.cast_signed())
+    case.map_or(RUN, |case| case.0.cast_signed())
 }
+
+/// Owns what the run says, or several cases.
+const RUN: i64 = -1;
+/// Owns the second copy of what all others need.
+const SPARE: i64 = -2;
 
 /// Events that the results of a case are made of.
 pub(super) const RESULTS: i64 = 1;
@@ -138,16 +147,36 @@ impl Store<'_> {
         )
     }
 
-    /// Writes one text unless it is there. Inside a transaction of the caller.
-    ///
-    /// Bodies are stored as text. A later format may store a long one packed, as a blob in the same column:
-    /// this and [`Self::text`] are the only two places that know.
-    pub(super) fn insert_text(&self, case: Option<CaseNo>, text: &Text) -> Result<(), JournalError> {
+    /// Writes one text unless it is there, a long one packed. Inside a transaction of the caller.
+    pub(super) fn insert_text(
+        &self,
+        case: Option<CaseNo>,
+        text: &Text,
+        packer: &mut Packer,
+    ) -> Result<(), JournalError> {
         debug_assert_eq!(text.digest, Digest::of(text.body.as_bytes()), "bug: a text under another's digest");
-        self.execute(
-            "insert into texts (case_no, digest, body) values (?1, ?2, ?3) on conflict (case_no, digest) do nothing",
-            (owner(case), text.digest.as_bytes(), &*text.body),
-        )
+        let body = packer.pack(text, case);
+        if let Some(sample) = packer.take_sample() {
+            for owner in [RUN, SPARE] {
+                self.insert_body(owner, &sample.digest, pack::packed_alone(&sample.body), &sample.body)?;
+            }
+        }
+        self.insert_body(owner(case), &text.digest, body, &text.body)
+    }
+
+    fn insert_body(
+        &self,
+        owner: i64,
+        digest: &Digest,
+        packed: Option<Vec<u8>>,
+        plain: &str,
+    ) -> Result<(), JournalError> {
+        let statement =
+            "insert into texts (case_no, digest, body) values (?1, ?2, ?3) on conflict (case_no, digest) do nothing";
+        match packed {
+            Some(packed) => self.execute(statement, (owner, digest.as_bytes(), packed)),
+            None => self.execute(statement, (owner, digest.as_bytes(), plain)),
+        }
     }
 
     /// Writes a checkpoint and forgets all but the one before it. Inside a transaction of the caller.
@@ -245,16 +274,57 @@ impl Store<'_> {
 
     /// See [`super::EventLog::text`].
     pub(super) fn text(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
+        let damaged = |what: &str| JournalError::damaged(self.path, Place::Text(*digest), what);
+        let mut found = Ok(None);
+        for body in self.bodies(case, digest)? {
+            found = match self.unpacked(case, body)? {
+                Ok(body) if Digest::of(body.as_bytes()) == *digest => return Ok(Some(body)),
+                Ok(_) => Err(damaged("it is not the text that its digest names")),
+                Err(why) => Err(damaged(why)),
+            };
+        }
+        found
+    }
+
+    /// Unpacks a body of a case, or says what is wrong with it.
+    pub(super) fn unpacked(
+        &self,
+        case: Option<CaseNo>,
+        body: Body,
+    ) -> Result<Result<Arc<str>, &'static str>, JournalError> {
+        match body {
+            Body::Plain(body) => Ok(Ok(body)),
+            Body::Packed(body) => {
+                let mut stored = |digest: &Digest| self.bodies(case, digest);
+                let unpacked = self.unpacker.borrow_mut().unpack(&body, &mut stored)?;
+                Ok(unpacked.map(Arc::from))
+            }
+        }
+    }
+
+    /// Returns the bodies under a digest, as they are stored, that a case may mean: damage may spare one of them.
+    fn bodies(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Vec<Body>, JournalError> {
         let failed = self.failed("read");
-        let query = "select body from texts where case_no in (?1, -1) and digest = ?2 limit 1";
+        let query = "select body from texts where case_no in (?1, -1, -2) and digest = ?2";
         let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
         let mut rows = statement.query((owner(case), digest.as_bytes())).map_err(&failed)?;
-        let Some(row) = rows.next().map_err(&failed)? else { return Ok(None) };
-        let damaged = |what: String| JournalError::damaged(self.path, Place::Text(*digest), what);
-        let body: Arc<str> = row.get(0).map_err(|error| damaged(error.to_string()))?;
-        if Digest::of(body.as_bytes()) != *digest {
-            return Err(damaged("it is not the text that its digest names".to_owned()));
+        let mut bodies = Vec::new();
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let body = Body::read(row, 0);
+            bodies.push(
+                body.map_err(|error| JournalError::damaged(self.path, Place::Text(*digest), error.to_string()))?,
+            );
         }
-        Ok(Some(body))
+        Ok(bodies)
+    }
+}
+
+impl Body {
+    /// Reads a column of bodies.
+    pub(super) fn read(row: &Row<'_>, column: usize) -> rusqlite::Result<Self> {
+        match row.get_ref(column)? {
+            ValueRef::Blob(packed) => Ok(Self::Packed(packed.to_owned())),
+            _ => row.get(column).map(Self::Plain),
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! Reads what can be read of a damaged journal, and looks a whole one through.
 //! Never: decisions about what follows from a loss; those are made where the fold is known.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::pack::{Stored as Body, Unpacker};
 use super::records::{COLUMNS, PAGE, Store};
 use super::{EventSeq, JournalError, Place, Text, layout, schema};
 use crate::base::{CaseNo, Digest};
@@ -26,6 +28,7 @@ pub enum Found {
 /// A journal that may be damaged, open for reading.
 pub struct Salvage {
     connection: Connection,
+    unpacker: RefCell<Unpacker>,
     path: std::path::PathBuf,
 }
 
@@ -36,11 +39,11 @@ impl Salvage {
     /// There is none, or it is no database any more.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let connection = schema::open_damaged(path)?;
-        Ok(Self { connection, path: path.to_owned() })
+        Ok(Self { connection, unpacker: RefCell::default(), path: path.to_owned() })
     }
 
     fn store(&self) -> Store<'_> {
-        Store { connection: &self.connection, path: &self.path }
+        Store { connection: &self.connection, path: &self.path, unpacker: &self.unpacker }
     }
 
     /// Returns what the store itself finds wrong with the file, or what is laid out otherwise; nothing when it is sound. Cost: a look at every page.
@@ -150,10 +153,11 @@ impl Salvage {
             for (_, owner, digest, body) in rows {
                 let case = u64::try_from(owner).ok().map(CaseNo);
                 match (digest, body) {
-                    (Some(digest), Some(body)) if Digest::of(body.as_bytes()) == digest => {
-                        visit(Text { case, digest, body })?;
-                    }
-                    (Some(digest), _) => damaged.push(Place::Text(digest)),
+                    (Some(digest), Some(body)) => match self.store().unpacked(case, body) {
+                        Ok(Ok(body)) if Digest::of(body.as_bytes()) == digest => visit(Text { case, digest, body })?,
+                        _ => damaged.push(Place::Text(digest)),
+                    },
+                    (Some(digest), None) => damaged.push(Place::Text(digest)),
                     (None, _) => damaged.push(Place::File),
                 }
             }
@@ -185,7 +189,7 @@ impl Salvage {
         let rows = statement.query_map([from], |row| {
             let digest =
                 row.get::<_, Vec<u8>>(2).ok().and_then(|bytes| Some(Digest::from_bytes(bytes.try_into().ok()?)));
-            let body: Option<Arc<str>> = row.get(3).ok();
+            let body = Body::read(row, 3).ok();
             Ok((row.get(0)?, row.get(1).unwrap_or(-1), digest, body))
         })?;
         rows.collect()
@@ -193,4 +197,4 @@ impl Salvage {
 }
 
 /// Id, owner, digest and body.
-type TextRow = (i64, i64, Option<Digest>, Option<Arc<str>>);
+type TextRow = (i64, i64, Option<Digest>, Option<Body>);

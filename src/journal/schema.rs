@@ -14,6 +14,9 @@ use crate::event::{FORMAT, OLDEST_FORMAT};
 
 /// What people read in it.
 pub(super) const VIEWS: &str = include_str!("views.sql");
+/// How they show a body to any tool: a packed one is none of its business.
+const PLAIN_TEXT: &str = "iif(typeof(texts.body) = 'text', texts.body, \
+                          '(a long text, packed: pipe journal sql, or pipe show)')";
 /// Marks the file as ours in its header (`file journal.db` shows it): the letters `pipe`.
 const APPLICATION_ID: i32 = 0x7069_7065;
 /// Before 3.51.3 two connections that checkpoint and write together can lose a commit.
@@ -61,6 +64,11 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, Jo
 /// Names the views of this version.
 pub(super) fn views() -> String {
     Digest::of(VIEWS.as_bytes()).to_string()
+}
+
+/// Returns the views for a connection that has the function `pipe_text`: they hide those of the file.
+pub(super) fn views_with_texts() -> String {
+    VIEWS.replace("create view ", "create temp view ").replace(PLAIN_TEXT, "pipe_text(texts.case_no, texts.body)")
 }
 
 /// Makes the views again where another version made them: what they show follows from events alone.

@@ -23,9 +23,9 @@ create index events_by_case on events (part, case_no);
 -- A case's texts lie together; one that several cases say is the run's.
 create table texts (
     id      integer primary key,
-    case_no integer not null,     -- the case that says it; -1: the run, or several cases
+    case_no integer not null,     -- the case that says it; -1: the run, or several cases; -2: a second copy of what many need
     digest  blob not null,        -- first 128 bits of BLAKE3 of the body; events name it in lower-case hexadecimal
-    body    text not null
+    body    text not null         -- one of 1,024 bytes and more is a blob: packed, see pack.rs; pipe_text of `pipe journal sql` reads it
 );
 create unique index texts_by_case on texts (case_no, digest);
 

@@ -1,5 +1,6 @@
 //! The log as a file: `SQLite` in write-ahead mode, one transaction per append, synced.
 
+use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::pack::{Packer, Unpacker};
 use super::recent::{Need, Recent};
 use super::records::Store;
 use super::{Batch, EventLog, EventSeq, EventVisit, JournalError, Place, schema};
@@ -38,6 +40,8 @@ pub struct Sqlite {
     path: PathBuf,
     last: EventSeq,
     recent: Recent,
+    packer: Packer,
+    unpacker: RefCell<Unpacker>,
     has_failed: bool,
 }
 
@@ -56,6 +60,8 @@ impl Sqlite {
             path: path.to_owned(),
             last: EventSeq(0),
             recent: Recent::default(),
+            packer: Packer::default(),
+            unpacker: RefCell::default(),
             has_failed: false,
         })
     }
@@ -66,30 +72,39 @@ impl Sqlite {
     /// No journal there, a newer format, damage: each by name; nothing is changed then.
     pub fn open(path: &Path, durability: Durability) -> Result<Self, JournalError> {
         let connection = schema::open(path, durability)?;
-        let (last, checkpoint) = Store { connection: &connection, path }.ends()?;
+        let (last, checkpoint) = Store { connection: &connection, path, unpacker: &RefCell::default() }.ends()?;
         if checkpoint > last {
             let what = format!("it is not there, and a checkpoint stands after event {checkpoint}");
             return Err(JournalError::damaged(path, Place::Event(last.next()), what));
         }
-        Ok(Self { connection, path: path.to_owned(), last, recent: Recent::default(), has_failed: false })
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            last,
+            recent: Recent::default(),
+            packer: Packer::default(),
+            unpacker: RefCell::default(),
+            has_failed: false,
+        })
     }
 
     fn store(&self) -> Store<'_> {
-        Store { connection: &self.connection, path: &self.path }
+        Store { connection: &self.connection, path: &self.path, unpacker: &self.unpacker }
     }
 
     fn append_all(&mut self, batches: &[Batch]) -> Result<EventSeq, JournalError> {
         let failed = |source| JournalError::store(&self.path, "write", source);
-        let store = Store { connection: &self.connection, path: &self.path };
-        let recent = &mut self.recent;
+        let store = Store { connection: &self.connection, path: &self.path, unpacker: &self.unpacker };
+        let (recent, packer) = (&mut self.recent, &mut self.packer);
         // Dropped without a commit, on any error below, it rolls back.
         let transaction = self.connection.unchecked_transaction().map_err(failed)?;
         let mut last = self.last;
         for batch in batches {
             for text in &batch.texts {
                 if let Need::Written(case) = recent.needs(text) {
-                    store.insert_text(case, text)?;
+                    store.insert_text(case, text, packer)?;
                 }
+                packer.hears(text);
             }
             for recorded in &batch.events {
                 last = last.next();

@@ -1,4 +1,5 @@
 -- What people read in a journal: derived from its events, made again when a newer pipe opens an older journal to write.
+-- Long texts are packed: `pipe journal sql` shows them in these same views.
 
 -- One row per case. status is null while the case is open.
 create view cases as
@@ -10,7 +11,7 @@ select
     strftime('%Y-%m-%dT%H:%M:%fZ', admitted.at / 1e6, 'unixepoch')           as admitted_at,
     strftime('%Y-%m-%dT%H:%M:%fZ', settled.at / 1e6, 'unixepoch')            as settled_at,
     (
-        select body from texts
+        select iif(typeof(texts.body) = 'text', texts.body, '(a long text, packed: pipe journal sql, or pipe show)') from texts
         where texts.case_no in (admitted.case_no, -1) and lower(hex(digest)) = json_extract(admitted.body, '$.row')
         order by texts.case_no desc limit 1
     )                                                                        as row
@@ -56,21 +57,17 @@ select
     (
         select group_concat(message.line, char(10) || char(10))
         from (
-            select json_extract(part.value, '$.role') || ': ' || (
-                select body from texts
-                where texts.case_no in (attempt.case_no, -1) and lower(hex(digest)) = json_extract(part.value, '$.text')
+            select json_extract(part.value, '$[0]') || ': ' || (
+                select iif(typeof(texts.body) = 'text', texts.body, '(a long text, packed: pipe journal sql, or pipe show)') from texts
+                where texts.case_no in (attempt.case_no, -1) and lower(hex(digest)) = json_extract(part.value, '$[1]')
                 order by texts.case_no desc limit 1
             ) as line
-            from json_each((
-                select body from texts
-                where texts.case_no in (attempt.case_no, -1) and lower(hex(digest)) = json_extract(attempt.ended, '$.request')
-                order by texts.case_no desc limit 1
-            )) as part
+            from json_each(attempt.ended, '$.request') as part
             order by part.key
         ) as message
     )                                                                        as prompt,
     (
-        select body from texts
+        select iif(typeof(texts.body) = 'text', texts.body, '(a long text, packed: pipe journal sql, or pipe show)') from texts
         where texts.case_no in (attempt.case_no, -1) and lower(hex(digest)) = json_extract(attempt.ended, '$.outcome.answered.text')
         order by texts.case_no desc limit 1
     )                                                                        as answer
@@ -108,7 +105,7 @@ select
     )                                                                        as verdict,
     json_extract(vote.value, '$.verdict.unscored')                           as unscored,
     (
-        select body from texts
+        select iif(typeof(texts.body) = 'text', texts.body, '(a long text, packed: pipe journal sql, or pipe show)') from texts
         where texts.case_no in (settled.case_no, -1) and lower(hex(digest)) = json_extract(vote.value, '$.reason')
         order by texts.case_no desc limit 1
     )                                                                        as reason,

@@ -8,9 +8,9 @@ use crate::base::{
 };
 use crate::event::{
     Answer, AttemptEnded, AttemptId, AttemptStarted, BackendResolved, CaseAdmitted, CaseCounts, CaseSettled,
-    CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, FromCache, Judgement, Outcome, Recorded, RunEnded,
-    RunOutcome, RunStarted, SourceEnded, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Timings, Turn, Unscored,
-    Usage, Verdict, Vote,
+    CaseStatus, Event, Facts, Failure, FailureKind, FinishReason, FromCache, Judgement, Message, Outcome, Recorded,
+    RunEnded, RunOutcome, RunStarted, SourceEnded, TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Timings, Turn,
+    Unscored, Usage, Verdict, Vote,
 };
 
 /// A log under construction; every event is half a second after the one before.
@@ -107,10 +107,9 @@ impl Story {
     pub(crate) fn answer(&mut self, id: &AttemptId, text: &str, finish: FinishReason) -> Digest {
         let digest = self.keep(text);
         let said = self.keep("go on");
-        let request = self.keep(&serde_json::json!([{ "role": "user", "text": said }]).to_string());
         self.add(Event::AttemptEnded(AttemptEnded {
             id: id.clone(),
-            request: Some(request),
+            request: vec![Message("user".into(), said)],
             outcome: Outcome::Answered(Answer {
                 text: digest,
                 finish,
@@ -130,7 +129,7 @@ impl Story {
     pub(crate) fn fail(&mut self, id: &AttemptId, kind: FailureKind, detail: &str) {
         self.add(Event::AttemptEnded(AttemptEnded {
             id: id.clone(),
-            request: None,
+            request: Vec::new(),
             outcome: Outcome::Failed(Failure::new(kind, detail)),
             usage: Usage::default(),
             timings: Timings::default(),

@@ -12,7 +12,7 @@ use super::items::RowSource;
 use super::resume::Source;
 use crate::base::{CaseNo, Digest, Timestamp};
 use crate::engine::{IllegalEvent, Replay, TaskState};
-use crate::event::{CaseAdmitted, Event, Failure, Outcome, Recorded, RunStarted, TaskOutput};
+use crate::event::{CaseAdmitted, Event, Failure, Message, Outcome, Recorded, RunStarted, TaskOutput};
 use crate::journal::{Batch, Durability, EventLog as _, EventSeq, Found, JournalError, Salvage, Sqlite, Text};
 use crate::plan::Plan;
 
@@ -141,21 +141,12 @@ fn missing(event: &Event, text: &Find<'_>) -> Result<(Option<Digest>, Option<Dig
         }
     }
     let Event::AttemptEnded(ended) = event else { return Ok((None, None)) };
-    let Some(request) = ended.request else { return Ok((None, None)) };
-    let Some(manifest) = find(request)? else { return Ok((Some(request), None)) };
-    let parts: Vec<Part> = serde_json::from_str(&manifest).unwrap_or_default();
-    for part in parts {
-        if find(part.text)?.is_none() {
-            return Ok((Some(part.text), None));
+    for Message(_, text) in &ended.request {
+        if find(*text)?.is_none() {
+            return Ok((Some(*text), None));
         }
     }
     Ok((None, None))
-}
-
-/// A message of a request, as its manifest lists it.
-#[derive(serde::Deserialize)]
-struct Part {
-    text: Digest,
 }
 
 /// Applies an event to a fold, and demands besides what a fold of whole journals may take for granted.
@@ -351,7 +342,7 @@ impl Rewriting<'_> {
         }
         let (prompt, other) = missing(&recorded.event, &|case, digest| self.log.text(case, digest))?;
         if let (Some(_), Event::AttemptEnded(ended)) = (prompt, &mut recorded.event) {
-            ended.request = None;
+            ended.request.clear();
             self.done.prompts_lost += 1;
         }
         if other.is_some() || follow(&mut self.replay, &recorded).is_err() {

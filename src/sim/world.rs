@@ -277,7 +277,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             self.lanes[lane].busy -= 1;
             let outcome = Outcome::Failed(Failure::new(why, "no answer in time"));
             let report = Report {
-                request: None,
+                request: Vec::new(),
                 dropped_turns: 0,
                 outcome,
                 usage: Usage::default(),
@@ -311,7 +311,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             let total_us = 1_000 * failure.retry_after_ms.unwrap_or(250);
             let timings = Timings { total_us, ..Timings::default() };
             let (outcome, usage) = (Outcome::Failed(failure), Usage::default());
-            return Ok(Report { request: None, dropped_turns: 0, outcome, usage, timings, from_cache: None });
+            return Ok(Report { request: Vec::new(), dropped_turns: 0, outcome, usage, timings, from_cache: None });
         }
         let plan = self.plan.cell(call.place.cell);
         let models = vec![Arc::from("sim"); plan.actors.len()];
@@ -361,7 +361,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             total_us: micros(simulated.total),
         };
         let (outcome, usage) = (Outcome::Answered(answer), completion.usage);
-        Ok(Report { request: None, dropped_turns, outcome, usage, timings, from_cache: None })
+        Ok(Report { request: Vec::new(), dropped_turns, outcome, usage, timings, from_cache: None })
     }
 
     /// Troubles pass: the third request for a call is always answered.
@@ -480,7 +480,7 @@ fn outputs(
 fn unasked(error: &ComposeError) -> Report {
     let outcome = Outcome::Failed(Failure::new(FailureKind::Render, error.to_string()));
     Report {
-        request: None,
+        request: Vec::new(),
         dropped_turns: 0,
         outcome,
         usage: Usage::default(),

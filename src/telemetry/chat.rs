@@ -8,7 +8,7 @@ use super::names;
 use super::settings::Content;
 use super::span::{Kind, Span, Status};
 use crate::base::{EachKey, Timestamp};
-use crate::event::{AttemptEnded, AttemptId, FailureKind, FinishReason, Outcome};
+use crate::event::{AttemptEnded, AttemptId, FailureKind, FinishReason, Message, Outcome};
 use crate::plan::{Actor, Call, ModelChoice, StepKind, seed_of_call};
 
 /// Tells whether a request was made at all: a prompt that does not render, a stop before the sending and an answer
@@ -119,7 +119,8 @@ fn said(told: &Told<'_>, ended: &AttemptEnded, attributes: &mut Attributes) {
     if told.settings.content == Content::None {
         return;
     }
-    attributes.maybe(names::REQUEST_DIGEST, ended.request.map(|digest| digest.to_string()));
+    let digests: Vec<String> = ended.request.iter().map(|Message(_, text)| text.to_string()).collect();
+    attributes.maybe(names::REQUEST_DIGESTS, (!digests.is_empty()).then_some(super::Value::Texts(digests)));
     let (text, finish) = match &ended.outcome {
         Outcome::Answered(answer) => (Some(answer.text), answer.finish),
         // The start of an answer that is of no use is what came back.
@@ -129,7 +130,7 @@ fn said(told: &Told<'_>, ended: &AttemptEnded, attributes: &mut Attributes) {
     if told.settings.content == Content::Hash {
         return;
     }
-    let input = ended.request.and_then(|manifest| content::input(told.settings, &manifest, told.find));
+    let input = content::input(told.settings, &ended.request, told.find);
     let answered = matches!(ended.outcome, Outcome::Answered(_));
     let output = text.filter(|_| answered);
     let output = output.and_then(|text| content::output(told.settings, &text, finish, told.find));

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::settings::Settings;
 use crate::base::Digest;
-use crate::event::FinishReason;
+use crate::event::{FinishReason, Message};
 use crate::plan::Secret;
 
 /// Most bytes of texts in one attribute: what is longer is cut, inside of the JSON, and stands whole in the journal.
@@ -23,22 +22,18 @@ pub(super) struct Shown {
     pub(super) truncated: bool,
 }
 
-#[derive(Deserialize)]
-struct Line {
-    role: String,
-    text: Digest,
-}
-
 /// Returns the messages of a request; none when its texts are not there.
-pub(super) fn input(settings: &Settings, manifest: &Digest, find: Find<'_>) -> Option<Shown> {
-    let lines: Vec<Line> = serde_json::from_str(&find(manifest)?).ok()?;
-    let texts: Option<Vec<Arc<str>>> = lines.iter().map(|line| find(&line.text)).collect();
+pub(super) fn input(settings: &Settings, request: &[Message], find: Find<'_>) -> Option<Shown> {
+    if request.is_empty() {
+        return None;
+    }
+    let texts: Option<Vec<Arc<str>>> = request.iter().map(|Message(_, text)| find(text)).collect();
     let texts = texts?;
     let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
     let most = fair_share(&lengths, LONGEST);
-    let messages = lines.iter().zip(&texts).map(|(line, text)| {
+    let messages = request.iter().zip(&texts).map(|(Message(role, _), text)| {
         let text = redacted(settings, text);
-        json!({ "role": line.role, "parts": [{ "type": "text", "content": cut(&text, most) }] })
+        json!({ "role": role, "parts": [{ "type": "text", "content": cut(&text, most) }] })
     });
     let json = Value::Array(messages.collect()).to_string();
     Some(Shown { json, truncated: lengths.iter().any(|&length| length > most) })
@@ -124,18 +119,14 @@ mod tests {
     #[test]
     fn a_long_prompt_is_cut_within_its_json() {
         let (question, system) = ("ä".repeat(LONGEST), "Be brief.");
-        let manifest = json!([
-            { "role": "system", "text": Digest::of(system.as_bytes()) },
-            { "role": "user", "text": Digest::of(question.as_bytes()) },
-        ])
-        .to_string();
-        let texts = [system, &question, &manifest];
+        let texts = [system, &question];
+        let request = [("system", system), ("user", &*question)]
+            .map(|(role, text)| Message(role.into(), Digest::of(text.as_bytes())));
         let find = |digest: &Digest| {
             let found = texts.iter().find(|text| Digest::of(text.as_bytes()) == *digest);
             found.map(|text| Arc::from(*text))
         };
-        let shown =
-            input(&Settings::default(), &Digest::of(manifest.as_bytes()), &find).expect("all texts are there");
+        let shown = input(&Settings::default(), &request, &find).expect("all texts are there");
         assert!(shown.truncated && shown.json.len() < LONGEST + 200);
         let read: Value = serde_json::from_str(&shown.json).expect("it is JSON still");
         assert_eq!(read[0]["parts"][0]["content"], system);

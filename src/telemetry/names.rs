@@ -80,7 +80,7 @@ names! {
     BACKEND_KIND = "pipe.backend.kind", "The server that was found: `vllm`, `ollama`, `llama.cpp`, `embedded`, `sim`.";
     BACKEND_NAME = "pipe.backend.name", "Its key in the pipeline.";
     QUEUE_WAIT = "pipe.queue.wait_s", "Seconds in our own queue before the request.";
-    REQUEST_DIGEST = "pipe.request.digest", "Under which the messages stand in the journal.";
+    REQUEST_DIGESTS = "pipe.request.digests", "Under which its messages stand in the journal, in order.";
     RESPONSE_DIGEST = "pipe.response.digest", "Under which the answer stands in the journal.";
     TRUNCATED = "pipe.content.truncated", "True when texts are cut; the digests name them whole.";
     WINDOW_DROPPED = "pipe.window.dropped_turns", "Turns that the request had to leave out.";

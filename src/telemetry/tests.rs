@@ -284,7 +284,7 @@ fn words_leave_the_machine_only_as_far_as_they_may() {
     let with = |content| {
         let spans = told_with(&story, Settings { content, ..Settings::default() });
         let chat = spans.into_iter().find(|span| span.kind == Kind::Client).expect("there are requests");
-        [names::INPUT_MESSAGES, names::OUTPUT_MESSAGES, names::REQUEST_DIGEST, names::RESPONSE_DIGEST]
+        [names::INPUT_MESSAGES, names::OUTPUT_MESSAGES, names::REQUEST_DIGESTS, names::RESPONSE_DIGEST]
             .map(|key| chat.attribute(key).is_some())
     };
     assert_eq!(with(Content::Full), [true, true, true, true]);

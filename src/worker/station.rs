@@ -1,17 +1,19 @@
 //! Where calls are made: the plan, the backends, and the model behind each actor.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::recall::{Recall, Worth};
 use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
 use crate::base::{AttemptNo, CaseNo, Digest, RunId, SpanContext, SpanId, SpanParts, StepName, TraceId};
 use crate::cache::{Entry, Kept};
-use crate::event::{Answer, Failure, FailureKind, FromCache, Outcome, Report, Shape, Timings, Traced, Usage};
+use crate::event::{
+    Answer, Failure, FailureKind, FromCache, Message, Outcome, Report, Shape, Timings, Traced, Usage,
+};
 use crate::plan::{BackendIdx, Place, Plan, StepKind, Timeouts};
 use crate::task::{self, ComposeError, Composed, OneOutput, Rows};
 
@@ -112,14 +114,14 @@ impl Station {
         };
         let mut texts = Vec::new();
         let dropped_turns = composed.dropped_turns;
-        let request_digest = manifest(&composed, &mut texts);
+        let sent = sent(&composed, &mut texts);
         let wished = composed.format.clone();
         let request = self.request(place, composed, timeouts);
         let key = self.recall.as_ref().map(|recall| recall.key(backend.0, &request, &wished, place.repeat));
         if let (Some(recall), Some(key)) = (&self.recall, key)
             && let Some(kept) = recall.find(key).await
         {
-            return self.recalled(place, kept, request_digest, dropped_turns, texts);
+            return self.recalled(place, kept, sent, dropped_turns, texts);
         }
         let trace = self.tracing.as_ref().map(|tracing| tracing.context(&self.plan, place, attempt));
         let request = ChatRequest { trace, ..request };
@@ -148,8 +150,7 @@ impl Station {
         let timings = Timings { queued_us: 0, first_token_us: first_token.get().copied(), total_us: micros(start) };
         let (outcome, usage) = self.outcome(place, answer, &mut texts);
         let max_tokens = request.max_tokens;
-        let request = Some(request_digest);
-        let report = Report { request, dropped_turns, outcome, usage, timings, from_cache: None };
+        let report = Report { request: sent, dropped_turns, outcome, usage, timings, from_cache: None };
         let keep = match (&self.recall, key) {
             (Some(recall), Some(key)) => recall.entry(key, place.case, &report, max_tokens, &texts),
             _ => None,
@@ -162,7 +163,7 @@ impl Station {
         &self,
         place: &Place,
         kept: Kept,
-        request: Digest,
+        request: Vec<Message>,
         dropped_turns: u32,
         mut texts: Vec<(Digest, Arc<str>)>,
     ) -> Worked {
@@ -173,7 +174,7 @@ impl Station {
         let from_cache =
             matches!(outcome, Outcome::Answered(_)).then(|| Box::new(FromCache { run, case, usage, total_us }));
         let (usage, timings) = (Usage::default(), Timings::default());
-        let report = Report { request: Some(request), dropped_turns, outcome, usage, timings, from_cache };
+        let report = Report { request, dropped_turns, outcome, usage, timings, from_cache };
         Worked { report, texts, keep: None }
     }
 
@@ -255,7 +256,7 @@ fn unasked(error: &task::ComposeError) -> Worked {
     let failure = Failure::new(FailureKind::Render, error.to_string());
     let outcome = Outcome::Failed(failure);
     let (usage, timings) = (Usage::default(), Timings::default());
-    let report = Report { request: None, dropped_turns: 0, outcome, usage, timings, from_cache: None };
+    let report = Report { request: Vec::new(), dropped_turns: 0, outcome, usage, timings, from_cache: None };
     Worked { report, texts: Vec::new(), keep: None }
 }
 
@@ -270,14 +271,12 @@ fn given_up(why: Option<FailureKind>, timeouts: Timeouts) -> Failure {
     }
 }
 
-/// Keeps the messages one by one, so that a text said in many requests is stored once, and the list of them.
-fn manifest(composed: &Composed, texts: &mut Vec<(Digest, Arc<str>)>) -> Digest {
-    let mut list = Vec::with_capacity(composed.messages.len());
-    for message in &composed.messages {
-        let digest = keep(texts, Arc::clone(&message.content));
-        list.push(json!({ "role": message.role.word(), "text": digest }));
-    }
-    keep(texts, Arc::from(serde_json::Value::from(list).to_string()))
+/// Keeps the messages one by one, so that a text said in many requests is stored once.
+fn sent(composed: &Composed, texts: &mut Vec<(Digest, Arc<str>)>) -> Vec<Message> {
+    let mut keep_one = |message: &crate::prompt::Message| {
+        Message(Cow::Borrowed(message.role.word()), keep(texts, Arc::clone(&message.content)))
+    };
+    composed.messages.iter().map(&mut keep_one).collect()
 }
 
 fn keep(texts: &mut Vec<(Digest, Arc<str>)>, text: Arc<str>) -> Digest {

@@ -9,6 +9,7 @@ Written apart from the product, so that the two can be compared: it reads plain 
 """
 
 import collections
+import ctypes
 import json
 import pathlib
 import sqlite3
@@ -19,8 +20,29 @@ sys.dont_write_bytecode = True  # caches stay out of the tree
 
 import blake3
 
-FORMAT = 2
+FORMAT = 3
 SHOWN = 20  # violations printed; all are counted
+
+
+def frame(packed, base):
+    """Unpacks a frame of zstd, by the library that every Debian has."""
+    library = ctypes.CDLL("libzstd.so.1")
+    library.ZSTD_createDCtx.restype = ctypes.c_void_p
+    library.ZSTD_getFrameContentSize.restype = ctypes.c_ulonglong
+    library.ZSTD_decompress_usingDict.restype = ctypes.c_size_t
+    library.ZSTD_isError.argtypes = [ctypes.c_size_t]
+    size = library.ZSTD_getFrameContentSize(packed, ctypes.c_size_t(len(packed)))
+    if size > 1 << 31:
+        raise ValueError("no packed text")
+    text = ctypes.create_string_buffer(size + 1)
+    context = ctypes.c_void_p(library.ZSTD_createDCtx())
+    done = library.ZSTD_decompress_usingDict(
+        context, text, ctypes.c_size_t(size), packed, ctypes.c_size_t(len(packed)), base, ctypes.c_size_t(len(base))
+    )
+    library.ZSTD_freeDCtx(context)
+    if library.ZSTD_isError(done):
+        raise ValueError("it cannot be unpacked")
+    return text.raw[:done].decode()
 
 
 class Audit:
@@ -42,18 +64,38 @@ class Audit:
         self.tokens = collections.Counter()
         self.adopted = 0
         self.last = None
+        self.bases = {}  # long texts that others are packed against
 
     def violation(self, seq, text):
         self.violations.append(f"event {seq}: {text}")
 
     def text(self, seq, digest, what, case=-1):
         """Demands a text, of a case or of the run, and returns its body."""
-        query = "select body from texts where case_no in (?, -1) and digest = ?"
-        row = self.database.execute(query, (case, bytes.fromhex(digest))).fetchone()
-        if row is None:
+        body = self.body(case, bytes.fromhex(digest))
+        if body is None:
             self.violation(seq, f"text {digest} ({what}) is missing")
-            return None
-        return row[0]
+        return body
+
+    def body(self, case, digest):
+        query = "select body from texts where case_no in (?, -1, -2) and digest = ?"
+        row = self.database.execute(query, (case, digest)).fetchone()
+        return None if row is None else self.unpacked(case, row[0])
+
+    def unpacked(self, case, body):
+        """Returns the text of a body: a packed one is a byte, the digest of what it is packed against, and a frame."""
+        if isinstance(body, str):
+            return body
+        if body[0] == 0:
+            return frame(body[1:], b"")
+        base = self.bases.get(body[1:17])
+        if base is None:
+            base = self.body(case, body[1:17])
+            if base is None:
+                return None
+            base = base.encode()
+            if len(base) > 100_000:
+                self.bases[body[1:17]] = base
+        return frame(body[17:], base)
 
     def once(self, seen, key, value, seq, what):
         if key in seen:
@@ -108,10 +150,8 @@ class Audit:
             self.once(self.answered, key[:3], key[3], seq, "call answered")
             self.answers[key[:3]] = self.text(seq, body["outcome"]["answered"]["text"], "answer", key[0])
         self.tokens.update(body.get("usage") or {})
-        if body.get("request") is not None:
-            manifest = self.text(seq, body["request"], "request", key[0])
-            for part in json.loads(manifest) if manifest is not None else []:
-                self.text(seq, part["text"], "message of a request", key[0])
+        for _, digest in body.get("request", []):
+            self.text(seq, digest, "message of a request", key[0])
 
     def on_task_settled(self, seq, body):
         key = (body["case"], body["step"])
@@ -166,8 +206,9 @@ class Audit:
             self.sum(f"event {seq}", stored, "event", seq, at, kind, body)
         for seq, body, stored in self.database.execute("select seq, body, sum from checkpoints"):
             self.sum(f"checkpoint {seq}", stored, "checkpoint", seq, body)
-        for digest, body in self.database.execute("select digest, body from texts"):
-            if blake3.blake3(body.encode())[:16] != digest:
+        for case, digest, body in self.database.execute("select case_no, digest, body from texts"):
+            body = self.unpacked(case, body)
+            if body is None or blake3.blake3(body.encode())[:16] != digest:
                 self.violations.append(f"text {digest.hex()}: its checksum does not fit")
 
     def run(self):

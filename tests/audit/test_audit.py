@@ -31,13 +31,12 @@ def name(text):
 
 PARTS = {"case_admitted": 1, "task_settled": 1, "task_adopted": 1, "case_settled": 1, "attempt_started": 2, "attempt_ended": 2}
 ATTEMPT = {"case": 0, "step": "talk", "call": "say", "attempt": 1}
-MANIFEST = json.dumps([{"role": "user", "text": name("hello")}])
-TEXTS = {name("source"): "…", name("row"): "{}", name("hello"): "Hello.", name("yes"): "Yes.", name("ask"): MANIFEST}
+TEXTS = {name("source"): "…", name("row"): "{}", name("hello"): "Hello.", name("yes"): "Yes."}
 EVENTS = [
     ("run_started", {"source": name("source")}),
     ("case_admitted", {"case": 0, "item": "a", "repeat": 1, "row": name("row")}),
     ("attempt_started", {"id": ATTEMPT, "actor": "ada", "backend": "local"}),
-    ("attempt_ended", {"id": ATTEMPT, "request": name("ask"), "outcome": {"answered": {"text": name("yes")}}}),
+    ("attempt_ended", {"id": ATTEMPT, "request": [["user", name("hello")]], "outcome": {"answered": {"text": name("yes")}}}),
     ("task_settled", {"case": 0, "step": "talk", "status": "ok", "output": {"chat": {"text": name("yes")}}}),
     ("case_settled", {"case": 0, "status": "ok"}),
     ("run_ended", {"outcome": "complete", "cases": {"admitted": 1, "ok": 1, "unscored": 0, "failed": 0}}),
@@ -49,7 +48,7 @@ class Planted(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             database = sqlite3.connect(pathlib.Path(folder) / "journal.db")
             database.executescript("pragma synchronous = off;" + SCHEMA)
-            database.execute("insert into meta values ('format', '2')")
+            database.execute("insert into meta values ('format', '3')")
             for digest, body in (TEXTS if texts is None else texts).items():
                 database.execute("insert into texts (case_no, digest, body) values (-1, ?, ?)", (bytes.fromhex(digest), body))
             for kind, body in EVENTS if events is None else events:
@@ -120,7 +119,7 @@ class Planted(unittest.TestCase):
         self.caught("of a case that was not admitted", events=self.with_event(3, elsewhere))
 
     def test_texts(self):
-        for digest, what in [("source", "pipeline file"), ("row", "row"), ("ask", "request"), ("yes", "answer")]:
+        for digest, what in [("source", "pipeline file"), ("row", "row"), ("yes", "answer")]:
             texts = {key: body for key, body in TEXTS.items() if key != name(digest)}
             self.caught(f"text {name(digest)} ({what}) is missing", texts=texts)
         texts = {key: body for key, body in TEXTS.items() if key != name("hello")}
@@ -164,7 +163,7 @@ class Planted(unittest.TestCase):
     def test_columns(self):
         self.caught("column case_no is 3, the body says 0", statement="update events set case_no = 3 where seq = 5")
         self.caught("a checkpoint stands after event 9", statement="insert into checkpoints values (9, '{}', 0)")
-        self.caught("format 7: this audit knows 2", statement="update meta set value = '7'")
+        self.caught("format 7: this audit knows 3", statement="update meta set value = '7'")
 
 
 if __name__ == "__main__":

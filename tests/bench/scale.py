@@ -32,6 +32,10 @@ STARTS = 15
 NOTE_BYTES = 3_000
 ALLOWED_PER_CALL = 400
 
+# Targets: a resume makes its first new call within so many seconds, or so many counts of the events, whichever is more; peaks
+# in MB; and how much the peak may grow from one size to the next, where all caches are full.
+FIRST_CALL_S, FIRST_CALL_COUNTS, PEAK_MB, FLAT_FROM, GROWTH = 3.0, 5, 150, 100_000, 0.1
+
 BUDGET = "stop: {{ budget: {{ tokens: {tokens} }} }}\n"
 
 
@@ -40,9 +44,10 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="scale-", dir=arguments.folder)).resolve()
     try:
         with Server(folder / "server") as server:
-            print(f"on {machine.describe(folder)}")
-            start(arguments, server, folder)
-            disk(arguments, server, folder)
+            print(f"on {machine.describe(folder)}", flush=True)
+            if not arguments.only_cases:
+                start(arguments, server, folder)
+                disk(arguments, server, folder)
             memory(arguments, server, folder)
     except BaseException:
         print(f"what there is is kept in {folder}", file=sys.stderr)
@@ -55,6 +60,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("pipe", type=Path, metavar="PIPE", help="a release build of pipe")
     parser.add_argument("--cases", type=int, nargs="+", default=[2_000, 20_000], help="sizes (default 2000 20000)")
     parser.add_argument("--folder", type=Path, help="on which disk it works (default: the build folder)")
+    parser.add_argument("--only-cases", action="store_true", help="memory and resume alone: no start, no disk")
     parser.add_argument("--first", type=Path, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.pipe = arguments.pipe.resolve()
@@ -81,7 +87,7 @@ def journal(folder: Path) -> Path:
 
 def memory(arguments: argparse.Namespace, server: Server, folder: Path):
     """Stops runs of growing size when nearly all is done, takes them up again, and prints what both took."""
-    rows = []
+    rows, peaks, verdicts = [], {}, []
     for cases in arguments.cases:
         own = folder / f"cases-{cases}"
         work = make(own, server, cases)
@@ -109,6 +115,7 @@ def memory(arguments: argparse.Namespace, server: Server, folder: Path):
                 f"{first.peak_bytes / 1e6:.1f}",
                 f"{resumed.peak_bytes / 1e6:.1f}",
                 f"{(calls.first - began):.2f}",
+                f"{resumed.cpu_by(calls.first):.2f}",
                 f"{counted:.2f}",
                 f"{(calls.first - began) / counted:.1f}",
                 "0",
@@ -116,12 +123,26 @@ def memory(arguments: argparse.Namespace, server: Server, folder: Path):
                 f"{size / cases:,.0f}",
             ]
         )
+        peaks[cases] = first.peak_bytes
+        waited, allowed = calls.first - began, max(FIRST_CALL_S, FIRST_CALL_COUNTS * counted)
+        verdicts.append(verdict(f"{cases:,} cases: first new call", f"{waited:.2f} s", f"{allowed:.2f} s", waited <= allowed))
+        most = max(first.peak_bytes, resumed.peak_bytes)
+        verdicts.append(verdict(f"{cases:,} cases: peak", f"{most / 1e6:.0f} MB", f"{PEAK_MB} MB", most <= PEAK_MB * 1e6))
         shutil.rmtree(own)
+    for (few, less), (many, more) in zip(peaks.items(), list(peaks.items())[1:]):
+        if few >= FLAT_FROM:
+            grown = more / less - 1
+            verdicts.append(verdict(f"peak from {few:,} to {many:,} cases", f"{grown:+.0%}", f"+{GROWTH:.0%}", grown <= GROWTH))
     header = [
-        *["cases", "peak MB", "peak MB of the resume", "first new call after s", "count(*) s", "ratio"],
+        *["cases", "peak MB", "peak MB of the resume", "first new call after s", "CPU s by then", "count(*) s", "ratio"],
         *["calls repeated", "cases/s", "journal B/case"],
     ]
     print(f"\nruns stopped when all but a thousandth (at least {LEAST_LEFT}) of the cases were done, and taken up again\n{table.text(header, rows)}")
+    print("\n".join(verdicts), flush=True)
+
+
+def verdict(what: str, found: str, target: str, is_met: bool) -> str:
+    return f"{what} {found}, target {target}: {'met' if is_met else 'MISSED'}"
 
 
 def run_until_stopped(arguments: argparse.Namespace, own: Path, work: Workload, out: Path) -> child.Account:
@@ -166,7 +187,7 @@ def start(arguments: argparse.Namespace, server: Server, folder: Path):
             times[name].append(calls.first - began)
     medians = {name: sorted(values)[len(values) // 2] for name, values in times.items()}
     rows = [[name, f"{median * 1e3:.1f}", f"{median / medians['by hand']:.2f}"] for name, median in medians.items()]
-    print(f"\nfrom start to first request, median of {STARTS}\n{table.text(['', 'ms', 'x by hand'], rows)}")
+    print(f"\nfrom start to first request, median of {STARTS}\n{table.text(['', 'ms', 'x by hand'], rows)}", flush=True)
 
 
 def disk(arguments: argparse.Namespace, server: Server, folder: Path):
@@ -196,7 +217,7 @@ def disk(arguments: argparse.Namespace, server: Server, folder: Path):
         [f"1.3 times that, and {ALLOWED_PER_CALL}", f"{allowed / work.calls:,.0f}", "1.00"],
         ["pipe's journal and all beside it", f"{size / work.calls:,.0f}", f"{size / allowed:.2f}"],
     ]
-    print(f"\non disk after {cases:,} chains of 3 over notes of {NOTE_BYTES:,} bytes\n{table.text(['', 'B/call', 'ratio'], rows)}")
+    print(f"\non disk after {cases:,} chains of 3 over notes of {NOTE_BYTES:,} bytes\n{table.text(['', 'B/call', 'ratio'], rows)}", flush=True)
     shutil.rmtree(own)
 
 

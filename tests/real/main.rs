@@ -134,26 +134,17 @@ fn answered(project: &Project) -> Option<Vec<String>> {
             if let pipe::event::Event::AttemptEnded(ended) = recorded.event
                 && matches!(ended.outcome, pipe::event::Outcome::Answered(_))
             {
-                let manifest = reader
-                    .text(Some(ended.id.case), &ended.request.expect("it was sent"))?
-                    .expect("the text is there");
-                found.push(messages(&manifest, &|digest| {
-                    reader.text(Some(ended.id.case), digest).ok().flatten().expect("the text is there").to_string()
-                }));
+                let message = |message: &pipe::event::Message| {
+                    let text =
+                        reader.text(Some(ended.id.case), &message.1).ok().flatten().expect("the text is there");
+                    serde_json::json!([message.0, text])
+                };
+                found.push(ended.request.iter().map(message).collect::<Value>().to_string());
             }
             Ok(())
         })
         .ok()?;
     Some(found)
-}
-
-fn messages(manifest: &str, text: &dyn Fn(&pipe::base::Digest) -> String) -> String {
-    let manifest: Vec<BTreeMap<String, String>> = serde_json::from_str(manifest).expect("a manifest");
-    let messages: Vec<Value> = manifest
-        .iter()
-        .map(|message| serde_json::json!([message["role"], text(&message["text"].parse().expect("a digest"))]))
-        .collect();
-    Value::from(messages).to_string()
 }
 
 /// How often each list of messages was asked, by the ledger.

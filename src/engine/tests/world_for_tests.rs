@@ -119,7 +119,7 @@ pub(super) fn observation(observe: &Observe) -> Vec<Option<Observation>> {
 
 pub(super) fn report(outcome: Outcome) -> Box<Report> {
     Box::new(Report {
-        request: None,
+        request: Vec::new(),
         dropped_turns: 0,
         outcome,
         usage: Usage::default(),

@@ -31,7 +31,7 @@ fn the_audit_reads_what_is_written() {
     log.append(&[
         Batch { texts, ..batch(begun) },
         batch([given::attempt_started(id(2))]),
-        given::answered(id(2), "prompt", "answer"),
+        given::answered(id(2), &"a long prompt, which is packed ".repeat(100), "answer"),
         batch([given::task_settled(0, "talk"), given::case_settled(0, CaseStatus::Ok)]),
     ])
     .unwrap();

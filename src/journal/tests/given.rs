@@ -3,8 +3,8 @@
 use crate::base::{ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, ItemId, StepName, Timestamp};
 use crate::event::{
     Answer, AttemptEnded, AttemptId, AttemptStarted, CaseAdmitted, CaseCounts, CaseReopened, CaseSettled, CaseStatus,
-    Event, Facts, Failure, FinishReason, Judgement, Outcome, Recorded, RunStarted, SnapCase, Snapshot, TaskOutput,
-    TaskSettled, TaskStatus, Timings, Usage,
+    Event, Facts, Failure, FinishReason, Judgement, Message, Outcome, Recorded, RunStarted, SnapCase, Snapshot,
+    TaskOutput, TaskSettled, TaskStatus, Timings, Usage,
 };
 use crate::journal::{Batch, EventLog, EventSeq, Text};
 
@@ -90,13 +90,9 @@ pub(super) fn attempt_started(id: AttemptId) -> Recorded {
     at(2, Event::AttemptStarted(AttemptStarted { id, actor, backend }))
 }
 
-/// A request ends with an answer, whose manifest names `prompt`.
+/// A request ends with an answer, to `prompt` and to that answer.
 pub(super) fn answered(id: AttemptId, prompt: &str, answer: &str) -> Batch {
     let (said, answer) = (Text::of(prompt), Text::of(answer));
-    let manifest = Text::of(format!(
-        r#"[{{"role":"system","text":"{}"}},{{"role":"user","text":"{}"}}]"#,
-        said.digest, answer.digest
-    ));
     let outcome = Outcome::Answered(Answer {
         text: answer.digest,
         finish: FinishReason::Stop,
@@ -104,16 +100,16 @@ pub(super) fn answered(id: AttemptId, prompt: &str, answer: &str) -> Batch {
         id: None,
         facts: Facts::default(),
     });
-    let ended = ended(id, Some(manifest.digest), outcome);
-    Batch { events: vec![ended], texts: vec![said, answer, manifest], checkpoint: None }
+    let request = vec![Message("system".into(), said.digest), Message("user".into(), answer.digest)];
+    Batch { events: vec![ended(id, request, outcome)], texts: vec![said, answer], checkpoint: None }
 }
 
 /// A request ends without one.
 pub(super) fn failed(id: AttemptId, failure: Failure) -> Recorded {
-    ended(id, None, Outcome::Failed(failure))
+    ended(id, Vec::new(), Outcome::Failed(failure))
 }
 
-fn ended(id: AttemptId, request: Option<Digest>, outcome: Outcome) -> Recorded {
+fn ended(id: AttemptId, request: Vec<Message>, outcome: Outcome) -> Recorded {
     let usage = Usage { input: Some(crate::base::TokenCount(11)), output: None, cached: None, reasoning: None };
     let timings = Timings { queued_us: 5, first_token_us: None, total_us: 2_500 };
     let ended =

@@ -283,3 +283,38 @@ fn failures_have_the_same_words_as_in_reports() {
     let words: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert_eq!(words, kinds.map(FailureKind::word));
 }
+
+#[test]
+fn a_long_text_is_left_to_who_can_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let mut log = Sqlite::create(&path, Durability::Power).unwrap();
+    let prompt = "Is this worth reading to the end? ".repeat(40);
+    let id = given::attempt(0, "say", 1);
+    log.append(&[
+        Batch {
+            texts: vec![Text::of(row(0))],
+            ..batch([started(), admitted(0), given::attempt_started(id.clone())])
+        },
+        given::answered(id, &prompt, "No."),
+    ])
+    .unwrap();
+    let question = "select prompt from calls";
+    assert_eq!(
+        rows_of(&path, question),
+        ["system: (a long text, packed: pipe journal sql, or pipe show)\n\nuser: No."]
+    );
+    let mut shown = Vec::new();
+    let query = crate::journal::Query::open(&path).unwrap();
+    query
+        .ask(question, &mut |_, cells| {
+            shown.extend(cells);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(shown, [crate::journal::Cell::Text(format!("system: {prompt}\n\nuser: No."))]);
+    assert_eq!(
+        crate::journal::Reader::open(&path).unwrap().text(None, &Digest::of(prompt.as_bytes())).unwrap().as_deref(),
+        Some(&*prompt)
+    );
+}

@@ -22,6 +22,12 @@ class Account:
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    # Looks at the processor time while it ran: seconds since the epoch, and what it had used by then.
+    looks: list
+
+    def cpu_by(self, moment: float) -> float:
+        """Returns the processor time that it had used at a moment, as of the look before it."""
+        return max((used for at, used in self.looks if at <= moment), default=0.0)
 
 
 def run(command: list, log: Path, environment: dict, limit_seconds: float) -> Account:
@@ -35,7 +41,8 @@ def run(command: list, log: Path, environment: dict, limit_seconds: float) -> Ac
             stderr=output,
             env=os.environ | NO_PROXY | environment,
         )
-        peak = watch(child.pid, start + limit_seconds)
+        looks = []
+        peak = watch(child.pid, start + limit_seconds, looks)
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.monotonic() - start
     code = child.returncode = os.waitstatus_to_exitcode(status)
@@ -46,11 +53,14 @@ def run(command: list, log: Path, environment: dict, limit_seconds: float) -> Ac
     # The kernel counts into a child's peak what its parent held when it started it. Above that it is exact.
     floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     exact = usage.ru_maxrss * 1024
-    return Account(seconds, usage.ru_utime + usage.ru_stime, exact if exact > floor else peak)
+    return Account(seconds, usage.ru_utime + usage.ru_stime, exact if exact > floor else peak, looks)
 
 
-def watch(pid: int, deadline: float) -> int:
-    """Waits for the end of a child and returns the peak of its memory as last seen; past the deadline, kills it."""
+def watch(pid: int, deadline: float, looks: list) -> int:
+    """Waits for the end of a child and returns the peak of its memory as last seen; past the deadline, kills it.
+
+    Adds each look at its processor time to `looks`.
+    """
     peak = 0
     ended = select.poll()
     descriptor = os.pidfd_open(pid)
@@ -58,12 +68,19 @@ def watch(pid: int, deadline: float) -> int:
         ended.register(descriptor, select.POLLIN)
         while not ended.poll(LOOK_MS):
             peak = max(peak, peak_of(pid))
+            looks.append((time.time(), cpu_of(pid)))
             if time.monotonic() > deadline:
                 os.kill(pid, 9)
                 break
     finally:
         os.close(descriptor)
     return peak
+
+
+def cpu_of(pid: int) -> float:
+    """Returns the processor time of a process in seconds, in the kernel's ticks of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_of(pid: int) -> int:
