@@ -103,6 +103,8 @@ class World:
         self.seed = seed
         self.backend = Backend(folder)
         self.calm = {}
+        # How long a run takes by now, in seconds: on a machine that others use, this changes within minutes.
+        self.pace = None
         self.lock = threading.Lock()
 
     def close(self):
