@@ -1,6 +1,6 @@
 //! A run in numbers: counters, histograms and gauges of the `opentelemetry` SDK, fed by the run's facts.
 //! Reads: events, as they are acknowledged. Gives: Prometheus' text format, and OTLP.
-//! Start at [`Metrics`]; [`serve`] answers scrapes.
+//! Start at [`Metrics`]; [`serve()`] answers scrapes.
 
 mod gauges;
 mod instruments;
