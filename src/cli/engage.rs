@@ -16,7 +16,7 @@ use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
 use crate::event::{BackendResolved, CaseAdmitted, RunOutcome, StopCause, Traced};
-use crate::journal::{EventLog, EventSeq, Reader, RunDir, RunLock, Text};
+use crate::journal::{EventLog, EventPage, EventSeq, JournalError, Reader, RunDir, RunLock, Text};
 use crate::plan::Plan;
 use crate::report::Tally;
 use crate::run::{Audience, Clock, Conductor, Intake, Live, Reuse, RunError, Steer, TextCache};
@@ -43,8 +43,6 @@ pub(super) struct Engagement {
     pub(super) first_texts: Vec<Text>,
     /// What another run has settled already.
     pub(super) reuse: Option<Reuse>,
-    /// What the run came to before this process.
-    pub(super) tally: Tally,
     pub(super) total: u64,
     pub(super) output: Output,
     pub(super) session: Session,
@@ -63,22 +61,29 @@ pub(super) struct Engagement {
 /// The journal, a thread or an output that cannot be used; how the run ends is an exit code.
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, reuse, .. } = engagement;
-    let Engagement { tally, total, output, session, clock, metrics_at, collector, traced, .. } = engagement;
+    let Engagement { total, output, session, clock, metrics_at, collector, traced, .. } = engagement;
     introduce(&dir, &plan, &connected, printer);
     let journal = dir.journal_path();
     let texts = Arc::new(TextCache::new(journal_lookup(&journal)?));
     let talk = total <= TALK_UP_TO && printer.err().is_terminal() && !session.quiet;
-    let display = match () {
-        () if session.quiet => Display::Silent(Box::new(tally)),
-        () if talk => Display::Talk(Box::new(TalkDisplay::new(printer.err_again(), tally, boxed_lookup(&texts)))),
-        () => Display::Line(Box::new(LineDisplay::new(printer.err_again(), tally))),
+    let is_resumed = earlier.is_some();
+    // Read on the display's thread: a million cases take longer to count than the first call may wait.
+    let before = is_resumed.then(|| (journal.clone(), log.last_seq()));
+    let (stream_of_display, is_quiet, look_up) = (printer.err_again(), session.quiet, boxed_lookup(&texts));
+    let display = move || -> Result<Display, JournalError> {
+        let tally = before.map_or_else(|| Ok(Tally::default()), |(journal, through)| tally_until(&journal, through));
+        let tally = tally.inspect_err(|error| tracing::warn!(%error, "what the run came to is not known"))?;
+        Ok(match () {
+            () if is_quiet => Display::Silent(Box::new(tally)),
+            () if talk => Display::Talk(Box::new(TalkDisplay::new(stream_of_display, tally, look_up))),
+            () => Display::Line(Box::new(LineDisplay::new(stream_of_display, tally))),
+        })
     };
     let (live, listener) = mpsc::channel(live::CHANNEL);
     let display = live::start(display, listener)
         .map_err(|error| CommandError::new(Exit::Bug, format!("no thread for the display: {error}")))?;
 
     let models = connect::models(&plan, &connected, earlier.as_deref());
-    let is_resumed = earlier.is_some();
     let about = metrics::About { run: &dir.id, plan: &plan, models: &models, journal: &journal, is_resumed };
     // They end when this is dropped.
     let mut services = JoinSet::new();
@@ -136,12 +141,11 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         .ok()
         .and_then(Result::ok)
         .ok_or_else(|| CommandError::new(Exit::Bug, "the display died"))?;
-
     let ended = ended.map_err(|error| left(&error))?;
     cache::say(&ended.cache, printer);
     // What was over ahead of its turn was shown, and does not count.
     let again = ended.facts_lost || matches!(ended.outcome, RunOutcome::Enough(_)) || plan.repeats.is_some();
-    let tally = if again { tally_of(&journal)? } else { tally };
+    let tally = if again { tally_of(&journal)? } else { tally.map_err(|error| CommandError::journal(&error))? };
     let complete = ended.outcome.is_complete();
     let results = if complete { output.write(&dir, &plan, printer)? } else { None };
     let results = results.map(|path| shown(&path));
@@ -283,14 +287,22 @@ fn journal_lookup(journal: &std::path::Path) -> Result<Box<Lookup>, CommandError
 /// # Errors
 /// The journal cannot be read.
 pub(super) fn tally_of(journal: &std::path::Path) -> Result<Tally, CommandError> {
-    let reader = Reader::open(journal).map_err(|error| CommandError::journal(&error))?;
-    let mut tally = Tally::of(reader.that_count().map_err(|error| CommandError::journal(&error))?);
-    reader
-        .events_after(EventSeq::default(), &mut |_, recorded| {
-            tally.add(&recorded);
+    tally_until(journal, EventSeq(u64::MAX)).map_err(|error| CommandError::journal(&error))
+}
+
+/// Returns what a journal's events come to, up to one of them.
+fn tally_until(journal: &std::path::Path, through: EventSeq) -> Result<Tally, JournalError> {
+    let reader = Reader::open(journal)?;
+    let mut tally = Tally::of(reader.that_count()?);
+    let mut page = EventPage { last: EventSeq::default(), has_more: true };
+    while page.has_more && page.last < through {
+        page = reader.page_after(page.last, &mut |seq, recorded| {
+            if seq <= through {
+                tally.add(&recorded);
+            }
             Ok(())
-        })
-        .map_err(|error| CommandError::journal(&error))?;
+        })?;
+    }
     Ok(tally)
 }
 

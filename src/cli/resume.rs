@@ -127,7 +127,6 @@ pub(super) async fn take_up(
     let collector = spans::collector(session.trace_to.as_deref())?;
 
     let clock = Clock::start(Some(latest));
-    let tally = engage::tally_of(&journal)?;
     reopened.as_ref().map_or(Ok(()), |_| output::owe(dir))?;
     let reused = kept.reuse.as_ref().filter(|_| !replay.state().source_ended);
     let reuse = reused.map(|run| reused_again(dir, run, &plan, &earlier, printer)).transpose()?.flatten();
@@ -164,7 +163,6 @@ pub(super) async fn take_up(
         first,
         first_texts,
         reuse,
-        tally,
         total,
         output,
         session: session.clone(),

@@ -165,7 +165,6 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         first: vec![Input::Begin(Box::new(started))],
         first_texts,
         reuse,
-        tally: crate::report::Tally::default(),
         total: survey.cases,
         output,
         session: session.clone(),

@@ -1,5 +1,6 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "as expect-test writes them")]
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use anstream::ColorChoice;
@@ -414,8 +415,8 @@ fn a_display_ends_when_every_sender_is_gone() {
     let mut story = Story::begin("debate");
     story.debate(0, Some("pro"));
     let (sender, receiver) = tokio::sync::mpsc::channel(CHANNEL);
-    let thread = start(Display::Silent(Box::default()), receiver).unwrap();
+    let thread = start(|| Ok::<_, Infallible>(Display::Silent(Box::default())), receiver).unwrap();
     sender.blocking_send(Live::Facts(story.log.clone().into())).unwrap();
     drop(sender);
-    assert_eq!(thread.join().unwrap(), story.tally());
+    assert_eq!(thread.join().unwrap().unwrap(), story.tally());
 }

@@ -17,17 +17,22 @@ pub const CHANNEL: usize = 1_024;
 /// How often times and rates are brought up to date while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Runs a display until every sender is gone. Join the thread before anything else is printed.
+/// Makes a display on a thread of its own and runs it until every sender is gone. Join the thread before anything else
+/// is printed; what it returns is the tally, or why there is no display.
 ///
 /// # Errors
 /// The system gives no thread or no timer.
-pub fn start(mut display: Display, mut receiver: Receiver<Live>) -> io::Result<JoinHandle<Tally>> {
+pub fn start<E: Send + 'static>(
+    make: impl FnOnce() -> Result<Display, E> + Send + 'static,
+    mut receiver: Receiver<Live>,
+) -> io::Result<JoinHandle<Result<Tally, E>>> {
     let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     Builder::new().name("display".to_owned()).spawn(move || {
+        let mut display = make()?;
         loop {
             match clock.block_on(async { tokio::time::timeout(TICK, receiver.recv()).await }) {
                 Ok(Some(live)) => display.take(&live, now()),
-                Ok(None) => return display.finish(),
+                Ok(None) => return Ok(display.finish()),
                 Err(_) => display.tick(now()),
             }
         }
