@@ -10,7 +10,7 @@ use super::args::Session;
 use super::exit::{CommandError, Exit, with_causes};
 use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
 use super::output::Output;
-use super::printer::{BOLD, DIM, Printer, inert, paint};
+use super::printer::{BOLD, DIM, Printer, Stream, inert, paint};
 use super::{cache, connect, metrics, spans};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
@@ -70,14 +70,9 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     // Read on the display's thread: a million cases take longer to count than the first call may wait.
     let before = is_resumed.then(|| (journal.clone(), log.last_seq()));
     let (stream_of_display, is_quiet, look_up) = (printer.err_again(), session.quiet, boxed_lookup(&texts));
-    let display = move || -> Result<Display, JournalError> {
+    let display = move || {
         let tally = before.map_or_else(|| Ok(Tally::default()), |(journal, through)| tally_until(&journal, through));
-        let tally = tally.inspect_err(|error| tracing::warn!(%error, "what the run came to is not known"))?;
-        Ok(match () {
-            () if is_quiet => Display::Silent(Box::new(tally)),
-            () if talk => Display::Talk(Box::new(TalkDisplay::new(stream_of_display, tally, look_up))),
-            () => Display::Line(Box::new(LineDisplay::new(stream_of_display, tally))),
-        })
+        tally.map(|tally| display_of(tally, (is_quiet, talk), stream_of_display, look_up))
     };
     let (live, listener) = mpsc::channel(live::CHANNEL);
     let display = live::start(display, listener)
@@ -280,6 +275,15 @@ fn journal_lookup(journal: &std::path::Path) -> Result<Box<Lookup>, CommandError
         let reader = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         reader.text(Some(case), digest).ok().flatten()
     }))
+}
+
+/// Returns what shows a run that has come to `tally`, by whether it is silent and whether turns are shown as they come.
+fn display_of(tally: Tally, how: (bool, bool), stream: Stream, texts: live::TextLookup) -> Display {
+    match how {
+        (true, _) => Display::Silent(Box::new(tally)),
+        (false, true) => Display::Talk(Box::new(TalkDisplay::new(stream, tally, texts))),
+        (false, false) => Display::Line(Box::new(LineDisplay::new(stream, tally))),
+    }
 }
 
 /// Returns what a journal's events come to.
