@@ -153,6 +153,48 @@ impl Cache {
         (state.damaged.len() as u64, state.trouble.take())
     }
 
+    /// Deletes answers that were kept before a moment, in microseconds since the Unix epoch; returns how many.
+    ///
+    /// # Errors
+    /// The cache cannot be opened or written.
+    pub fn forget_before(home: &Path, moment: i64) -> Result<u64, CacheError> {
+        let path = Self::path_in(home);
+        let connection = connect(&path)?;
+        let failed = |source| CacheError::Store { path: path.clone(), doing: "delete from", source };
+        let gone = connection.execute("delete from answers where at < ?1", [moment]).map_err(failed)?;
+        connection.execute_batch("vacuum; pragma wal_checkpoint(truncate);").map_err(failed)?;
+        Ok(gone as u64)
+    }
+
+    /// Counts answers that were kept before a moment, as [`Self::forget_before`] would delete them.
+    ///
+    /// # Errors
+    /// The cache cannot be opened or read.
+    pub fn before(home: &Path, moment: i64) -> Result<u64, CacheError> {
+        let path = Self::path_in(home);
+        let connection = connect(&path)?;
+        let failed = |source| CacheError::Store { path: path.clone(), doing: "read", source };
+        let count = connection.query_row("select count(*) from answers where at < ?1", [moment], |row| row.get(0));
+        count.map(i64::cast_unsigned).map_err(failed)
+    }
+
+    /// Deletes the cache of a home as a whole. A process that has it open goes on with what is deleted.
+    ///
+    /// # Errors
+    /// A file cannot be deleted.
+    pub fn delete(home: &Path) -> Result<(), CacheError> {
+        let path = Self::path_in(home);
+        // Its log and its index of that go first: alone they mean nothing, the file without them is whole but for them.
+        for file in files(&path).into_iter().rev() {
+            match std::fs::remove_file(&file) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => return Err(CacheError::File { path: file, doing: "delete", source }),
+            }
+        }
+        Ok(())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic in here leaves nothing half done that is read again.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -173,48 +215,6 @@ impl Contents {
         let counted = Connection::open_with_flags(&path, access).and_then(|connection| count(&connection));
         let answers = counted.map_or(0, |count| u64::try_from(count).unwrap_or(0));
         Some(Self { answers, bytes })
-    }
-
-    /// Deletes answers that were kept before a moment, in microseconds since the Unix epoch; returns how many.
-    ///
-    /// # Errors
-    /// The cache cannot be opened or written.
-    pub fn forget_before(home: &Path, moment: i64) -> Result<u64, CacheError> {
-        let path = Cache::path_in(home);
-        let connection = connect(&path)?;
-        let failed = |source| CacheError::Store { path: path.clone(), doing: "delete from", source };
-        let gone = connection.execute("delete from answers where at < ?1", [moment]).map_err(failed)?;
-        connection.execute_batch("vacuum; pragma wal_checkpoint(truncate);").map_err(failed)?;
-        Ok(gone as u64)
-    }
-
-    /// Counts answers that were kept before a moment, as [`Self::forget_before`] would delete them.
-    ///
-    /// # Errors
-    /// The cache cannot be opened or read.
-    pub fn before(home: &Path, moment: i64) -> Result<u64, CacheError> {
-        let path = Cache::path_in(home);
-        let connection = connect(&path)?;
-        let failed = |source| CacheError::Store { path: path.clone(), doing: "read", source };
-        let count = connection.query_row("select count(*) from answers where at < ?1", [moment], |row| row.get(0));
-        count.map(i64::cast_unsigned).map_err(failed)
-    }
-
-    /// Deletes the cache of a home as a whole. A process that has it open goes on with what is deleted.
-    ///
-    /// # Errors
-    /// A file cannot be deleted.
-    pub fn delete(home: &Path) -> Result<(), CacheError> {
-        let path = Cache::path_in(home);
-        // Its log and its index of that go first: alone they mean nothing, the file without them is whole but for them.
-        for file in files(&path).into_iter().rev() {
-            match std::fs::remove_file(&file) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(source) => return Err(CacheError::File { path: file, doing: "delete", source }),
-            }
-        }
-        Ok(())
     }
 }
 

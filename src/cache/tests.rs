@@ -166,10 +166,10 @@ fn old_answers_are_forgotten_and_the_whole_is_deleted() {
     assert_eq!(Contents::of(home.path()), None);
     keep(home.path(), vec![entry("a", "old"), entry("b", "new")], false);
     sql(home.path(), "update answers set at = 5 where id = 1");
-    assert_eq!(Contents::before(home.path(), 10).unwrap(), 1);
-    assert_eq!(Contents::forget_before(home.path(), 10).unwrap(), 1);
+    assert_eq!(Cache::before(home.path(), 10).unwrap(), 1);
+    assert_eq!(Cache::forget_before(home.path(), 10).unwrap(), 1);
     assert_eq!(Contents::of(home.path()).unwrap().answers, 1);
-    Contents::delete(home.path()).unwrap();
+    Cache::delete(home.path()).unwrap();
     assert_eq!(Contents::of(home.path()), None);
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
 }

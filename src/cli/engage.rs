@@ -1,6 +1,8 @@
 //! The part that `run` and `resume` share: conduct, show, write the results, say the end.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -8,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::args::Session;
 use super::exit::{CommandError, Exit, with_causes};
-use super::live::{self, Display, Ending, LineDisplay, TalkDisplay, say_ending};
+use super::live::{self, Display, Ending, Manner, say_ending};
 use super::output::Output;
 use super::printer::{BOLD, DIM, Printer, Stream, inert, paint};
 use super::{cache, connect, metrics, spans};
@@ -69,14 +71,13 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let is_resumed = earlier.is_some();
     // Read on the display's thread: a million cases take longer to count than the first call may wait.
     let before = is_resumed.then(|| (journal.clone(), log.last_seq()));
-    let (stream_of_display, is_quiet, look_up) = (printer.err_again(), session.quiet, boxed_lookup(&texts));
-    let display = move || {
-        let tally = before.map_or_else(|| Ok(Tally::default()), |(journal, through)| tally_until(&journal, through));
-        tally.map(|tally| display_of(tally, (is_quiet, talk), stream_of_display, look_up))
+    let manner = match () {
+        () if session.quiet => Manner::Silent,
+        () if talk => Manner::Talk(boxed_lookup(&texts)),
+        () => Manner::Line,
     };
     let (live, listener) = mpsc::channel(live::CHANNEL);
-    let display = live::start(display, listener)
-        .map_err(|error| CommandError::new(Exit::Bug, format!("no thread for the display: {error}")))?;
+    let display = show(manner, before, printer.err_again(), listener)?;
 
     let models = connect::models(&plan, &connected, earlier.as_deref());
     let about = metrics::About { run: &dir.id, plan: &plan, models: &models, journal: &journal, is_resumed };
@@ -277,13 +278,19 @@ fn journal_lookup(journal: &std::path::Path) -> Result<Box<Lookup>, CommandError
     }))
 }
 
-/// Returns what shows a run that has come to `tally`, by whether it is silent and whether turns are shown as they come.
-fn display_of(tally: Tally, how: (bool, bool), stream: Stream, texts: live::TextLookup) -> Display {
-    match how {
-        (true, _) => Display::Silent(Box::new(tally)),
-        (false, true) => Display::Talk(Box::new(TalkDisplay::new(stream, tally, texts))),
-        (false, false) => Display::Line(Box::new(LineDisplay::new(stream, tally))),
-    }
+/// Starts a display of a run, which counts first what the journal `before` has up to an event.
+fn show(
+    manner: Manner,
+    before: Option<(PathBuf, EventSeq)>,
+    err: Stream,
+    listener: mpsc::Receiver<Live>,
+) -> Result<JoinHandle<Result<Tally, JournalError>>, CommandError> {
+    let display = move || {
+        let tally = before.map_or_else(|| Ok(Tally::default()), |(journal, through)| tally_until(&journal, through));
+        tally.map(|tally| Display::new(manner, err, tally))
+    };
+    let started = live::start(display, listener);
+    started.map_err(|error| CommandError::new(Exit::Bug, format!("no thread for the display: {error}")))
 }
 
 /// Returns what a journal's events come to.

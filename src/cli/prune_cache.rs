@@ -9,7 +9,7 @@ use super::check::counted;
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
 use super::prune::{bytes, is_wanted};
-use crate::cache::{CacheError, Contents};
+use crate::cache::{Cache, CacheError, Contents};
 use crate::journal::Home;
 
 /// Deletes the cache, or what is older than the command line says.
@@ -28,7 +28,7 @@ pub(super) fn prune(args: &PruneArgs, home: &Home, printer: &mut Printer) -> Res
     });
     let going = match moment {
         None => has.answers,
-        Some(moment) => Contents::before(home.path(), moment).map_err(failed)?,
+        Some(moment) => Cache::before(home.path(), moment).map_err(failed)?,
     };
     let says = match moment {
         None => format!("the cache: {}, {}", counted(going, "answer"), bytes(has.bytes)),
@@ -42,8 +42,8 @@ pub(super) fn prune(args: &PruneArgs, home: &Home, printer: &mut Printer) -> Res
         return Err(CommandError::new(Exit::Usage, "nothing was deleted"));
     }
     match moment {
-        None => Contents::delete(home.path()).map_err(failed)?,
-        Some(moment) => drop(Contents::forget_before(home.path(), moment).map_err(failed)?),
+        None => Cache::delete(home.path()).map_err(failed)?,
+        Some(moment) => drop(Cache::forget_before(home.path(), moment).map_err(failed)?),
     }
     let left = Contents::of(home.path()).unwrap_or_default();
     if !args.json {

@@ -17,7 +17,7 @@ use super::collector::Collector;
 use super::cursor::{Cursors, Sent};
 use super::names;
 use super::post::{Answer, Post};
-use super::projector::Projector;
+use super::projector::{Projector, TextSource};
 use super::settings::Settings;
 use super::span::{Attribute, Span, Value};
 use super::wire;
@@ -172,9 +172,10 @@ impl Courier {
     pub async fn finish(&mut self, patience: &mut impl Patience) -> Result<(), SendError> {
         self.deliver(patience).await?;
         let mut batch = Batch::new();
-        let (reader, damage) = (&self.reader, std::cell::RefCell::new(None));
-        let texts = |case: CaseNo, digest: &Digest| text(reader, case, digest, &damage);
+        let source = TextSource::of(&self.reader);
+        let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
         self.projector.finish(&texts, &mut |span| add(&mut batch, span));
+        source.check()?;
         self.deliver_batch(batch, patience).await.map(drop)
     }
 
@@ -206,16 +207,15 @@ impl Courier {
     /// Reads on until a batch is full or the journal has no more.
     fn next(&mut self) -> Result<(Batch, bool), SendError> {
         let mut batch = Batch::new();
-        let damage = std::cell::RefCell::new(None);
+        let (source, projector) = (TextSource::of(&self.reader), &mut self.projector);
+        let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
         loop {
-            let (reader, projector) = (&self.reader, &mut self.projector);
-            let texts = |case: CaseNo, digest: &Digest| text(reader, case, digest, &damage);
             let mut last = self.read;
             // A page that was read is projected whole: the cursor stands between pages.
-            let page = reader.page_after(self.read, &mut |seq, recorded| {
+            let page = self.reader.page_after(self.read, &mut |seq, recorded| {
                 projector.add(&recorded, &texts, &mut |span| add(&mut batch, span));
                 last = seq;
-                damage.borrow_mut().take().map_or(Ok(()), Err)
+                source.check()
             })?;
             self.read = last;
             batch.through = Some(last);
@@ -310,18 +310,6 @@ impl Courier {
         self.sent.refused += count;
         Ok(true)
     }
-}
-
-fn text(
-    reader: &Reader,
-    case: CaseNo,
-    digest: &Digest,
-    damage: &std::cell::RefCell<Option<JournalError>>,
-) -> Option<Arc<str>> {
-    reader.text(Some(case), digest).unwrap_or_else(|error| {
-        damage.borrow_mut().get_or_insert(error);
-        None
-    })
 }
 
 fn add(batch: &mut Batch, span: Span) {

@@ -4,6 +4,7 @@
 //! bounded by the cases that are open at once, and whoever reads the log from its start tells the same spans in the same
 //! order.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -385,6 +386,33 @@ fn settled(
     out.tell(|_| step::span(told, case, at, &over));
 }
 
+/// The texts of a journal, for spans as they are made: damage is kept until somebody can say it.
+pub(super) struct TextSource<'a> {
+    reader: &'a Reader,
+    damage: RefCell<Option<JournalError>>,
+}
+
+impl<'a> TextSource<'a> {
+    pub(super) const fn of(reader: &'a Reader) -> Self {
+        Self { reader, damage: RefCell::new(None) }
+    }
+
+    pub(super) fn find(&self, case: CaseNo, digest: &Digest) -> Option<Arc<str>> {
+        self.reader.text(Some(case), digest).unwrap_or_else(|error| {
+            self.damage.borrow_mut().get_or_insert(error);
+            None
+        })
+    }
+
+    /// Says what was found damaged since it was last asked.
+    ///
+    /// # Errors
+    /// That.
+    pub(super) fn check(&self) -> Result<(), JournalError> {
+        self.damage.take().map_or(Ok(()), Err)
+    }
+}
+
 /// Tells every span of a journal: first those of the events in order, then what is held of cases that are open.
 ///
 /// Memory: one page of events and the open cases.
@@ -399,13 +427,8 @@ pub fn spans_of(
     visit: &mut dyn FnMut(Span) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
     let mut projector = Projector::new(run.clone(), settings, plan);
-    let damage = std::cell::RefCell::new(None);
-    let texts = |case: CaseNo, digest: &Digest| {
-        reader.text(Some(case), digest).unwrap_or_else(|error| {
-            damage.borrow_mut().get_or_insert(error);
-            None
-        })
-    };
+    let source = TextSource::of(reader);
+    let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
     let mut trouble = Ok(());
     let mut emit = |span: Span| {
         if trouble.is_ok() {
@@ -414,10 +437,10 @@ pub fn spans_of(
     };
     let read = reader.events_after(EventSeq::default(), &mut |_, recorded| {
         projector.add(&recorded, &texts, &mut emit);
-        damage.borrow_mut().take().map_or(Ok(()), Err)
+        source.check()
     });
     projector.finish(&texts, &mut emit);
     read?;
-    damage.into_inner().map_or(Ok(()), Err)?;
+    source.check()?;
     trouble
 }

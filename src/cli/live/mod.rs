@@ -15,6 +15,7 @@ pub use line::LineDisplay;
 pub use talk::{TalkDisplay, TextLookup};
 pub use thread::{CHANNEL, start};
 
+use super::printer::Stream;
 use crate::base::Timestamp;
 use crate::report::Tally;
 use crate::run::Live;
@@ -29,7 +30,27 @@ pub enum Display {
     Silent(Box<Tally>),
 }
 
+/// How a run is shown.
+pub enum Manner {
+    /// As [`Display::Talk`], with where texts are found.
+    Talk(TextLookup),
+    /// As [`Display::Line`].
+    Line,
+    /// As [`Display::Silent`].
+    Silent,
+}
+
 impl Display {
+    /// Starts with what the run came to before this process.
+    #[must_use]
+    pub fn new(manner: Manner, stream: Stream, before: Tally) -> Self {
+        match manner {
+            Manner::Talk(texts) => Self::Talk(Box::new(TalkDisplay::new(stream, before, texts))),
+            Manner::Line => Self::Line(Box::new(LineDisplay::new(stream, before))),
+            Manner::Silent => Self::Silent(Box::new(before)),
+        }
+    }
+
     /// Takes the next message.
     pub fn take(&mut self, live: &Live, now: Timestamp) {
         match self {
