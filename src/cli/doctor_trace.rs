@@ -71,7 +71,7 @@ pub(super) async fn follow(
     chosen: Option<Chosen<'_>>,
     printer: &mut Printer,
 ) -> Result<Option<Traced>, CommandError> {
-    let collector = Collector::find(args.trace_to.as_deref(), None, &env).map_err(|error| no_collector(&error))?;
+    let collector = Collector::find(args.trace_to.as_deref(), &env).map_err(|error| no_collector(&error))?;
     let Some(collector) = collector else { return Ok(None) };
     let lookup = Lookup::beside(&collector, args.query.as_deref()).map_err(|error| no_collector(&error))?;
     let (place, clock) = (collector.to_string(), Clock::start(None));

@@ -319,7 +319,48 @@ def doctor():
     return f"{len(spans)} spans, llm_request below the request; a place that is no collector is told"
 
 
-CHECKS = [shipped, once_each, tapped, doctor, troubled, refusing, killed, down_for_a_third, flat]
+def as_told():
+    """`telemetry:` of a file: digests or nothing for texts, a share of the cases, one trace or one a case; the environment above it."""
+    world = World(400, fail_every=40)
+    plain = THREE.format(url=world.model.url)
+    ask = [b"After ", b"Item i", b"Say "]
+
+    def told(keys, cases, **more):
+        world.write("told.yaml", plain + keys)
+        receiver = Receiver()
+        world.pipe("run", "told.yaml", "-q", "--new", "--limit", str(cases), "--trace-to", receiver.url, **more)
+        spans = receiver.spans()
+        for span in spans:
+            rules.check(span)
+        receiver.close()
+        return spans
+
+    def texts(spans):
+        return any(words in span.SerializeToString() for span in spans for words in ask)
+
+    def cases(spans):
+        return {value for span in spans for value in [rules.attributes(span.attributes).get("pipe.item.id")] if value}
+
+    def traces(spans):
+        return {span.trace_id for span in spans}
+
+    full, hashed, none = (told(f"telemetry: {{ content: {word} }}\n", 4) for word in ("full", "hash", "none"))
+    assert texts(full) and not texts(hashed) and not texts(none), "content"
+    answered = [span for span in hashed if span.name.startswith("chat ") and not span.status.code]
+    assert len(answered) == 12 and all(b"pipe.response.digest" in span.SerializeToString() for span in answered), "hash"
+    assert not any(b".digest" in span.SerializeToString() for span in none), "none"
+    assert not texts(told("", 4, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="false")), "the environment"
+    assert len(traces(full)) == 1 and len(traces(told("telemetry: { shape: item }\n", 4))) == 5, "shape"
+    some = told("telemetry: { sample: { ratio: 25%, keep: [retried] } }\n", 400)
+    retried = {rules.attributes(span.attributes)["pipe.item.id"] for span in some if span.status.code == 2}
+    kept = cases(some)
+    assert retried and retried <= kept and 80 <= len(kept) <= 160, (len(kept), len(retried))
+    rules.tree(some)
+    world.close()
+    return f"texts in {len(full)} spans, in none of {len(hashed)} and {len(none)}; {len(kept)} of 400 cases kept, {len(retried)} because asked again"
+
+
+CHECKS = [shipped, as_told, once_each, tapped, doctor, troubled, refusing, killed, down_for_a_third, flat]
 
 
 def main():
