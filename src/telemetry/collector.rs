@@ -1,8 +1,12 @@
 //! Where spans are sent: by a flag, else by the variables that every OpenTelemetry exporter reads, else by the pipeline.
 
 use std::fmt;
+use std::io::Write as _;
 use std::time::Duration;
 
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
 
@@ -36,6 +40,15 @@ pub enum CollectorError {
         /// What is written, without what may be a password.
         text: String,
     },
+    /// No address of a query API.
+    #[error("--query is no address of Jaeger's query API: {text:?}; write one such as \"http://localhost:16686\"")]
+    Query {
+        /// What is written.
+        text: String,
+    },
+    /// Requests cannot be made on this machine.
+    #[error("requests cannot be made: {0}")]
+    Client(String),
     /// A user name or password in the address.
     #[error("{0} holds a user name or password; put them into OTEL_EXPORTER_OTLP_HEADERS")]
     Credentials(&'static str),
@@ -124,6 +137,16 @@ impl Collector {
             },
         };
         Ok(Some(Self { traces, headers, compressed, timeout, resource: resource(variable) }))
+    }
+
+    /// Returns a request as it is sent: packed, if this collector takes it so.
+    pub(super) fn body(&self, request: &[u8]) -> Bytes {
+        if !self.compressed {
+            return Bytes::copy_from_slice(request);
+        }
+        let mut encoder = GzEncoder::new(Vec::with_capacity(request.len() / 4), Compression::fast());
+        let packed = encoder.write_all(request).and_then(|()| encoder.finish()).expect("a vector takes all");
+        Bytes::from(packed)
     }
 
     /// Returns the name under which it is remembered what was sent there.

@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures_util::future::join_all;
 
 use super::collector::Collector;
@@ -119,8 +117,8 @@ struct Parcel {
 impl Parcel {
     fn of(part: Vec<(Span, Vec<u8>)>, collector: &Collector) -> Self {
         let request = wire::request(&collector.resource, part.iter().map(|(_, bytes)| bytes.as_slice()));
-        let body = if collector.compressed { packed(&request) } else { request.clone() };
-        Self { part, request, body: Bytes::from(body) }
+        let body = collector.body(&request);
+        Self { part, request, body }
     }
 }
 
@@ -391,9 +389,4 @@ fn stripped(part: &[(Span, Vec<u8>)]) -> Option<(Span, Vec<u8>)> {
     span.attributes.push(Attribute { key: names::TRUNCATED.into(), value: Value::Bool(true) });
     let bytes = wire::span(&span);
     Some((span, bytes))
-}
-
-fn packed(request: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(request.len() / 4), Compression::fast());
-    encoder.write_all(request).and_then(|()| encoder.finish()).expect("a vector takes all")
 }
