@@ -246,7 +246,7 @@ async fn at_url(wanted: &Wanted, url: &str, notice: &(dyn Fn(&str) + Sync)) -> R
     let key = wanted.api_key.clone().filter(|key| !key.is_empty());
     // Made first, so that a key that cannot be sent is named as such.
     adapter(&base, key.clone(), USUAL_SLOTS).map_err(config)?;
-    let client = Client::new(1).map_err(|error| config(error.into()))?;
+    let client = Client::to(&base, 1).map_err(|error| config(error.into()))?;
     let started = Instant::now();
     let mut found = discover::ask(&client, &base, key.clone(), LONG).await;
     if found == Finding::Loading {

@@ -29,7 +29,7 @@ static REACHING: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{%[-+]?\s*(include|import|from|extends|block)\b").expect("a constant pattern"));
 /// Tags that keep text or call themselves.
 static KEEPING: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\{%[-+]?\s*(?:(macro|call|filter)\b|(set)\s+\w+\s*(?:\|[^=%]*)?[-+]?%\}|for\b[^%]*\b(recursive)\b)")
+    Regex::new(r"\{%[-+]?\s*(?:(macro|call|filter)\b|(set)\s+[A-Za-z0-9_]+\s*(?:\|[^=%]*)?[-+]?%\}|for\b[^%]*\b(recursive)\b)")
         .expect("a constant pattern")
 });
 /// What gives names to values: the names, and what they are made of.
@@ -37,10 +37,11 @@ static NAMING: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?s)^\{%[-+]?\s*(?:(?:set|with)\s+([^=]*)=(.*)|for\s+(.*?)\s+in\b(.*))%\}$")
         .expect("a constant pattern")
 });
-static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[A-Za-z_]\w*").expect("a constant pattern"));
+static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[A-Za-z_][A-Za-z0-9_]*").expect("a constant pattern"));
 /// A multiplication, with the number on either side if there is one; `**` is a power, of numbers only.
-static TIMES: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(\d+(?:\.\d+)?)?\s*(\*\*?)\s*(\d+(?:\.\d+)?)?").expect("a constant pattern"));
+static TIMES: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"([0-9]+(?:\.[0-9]+)?)?\s*(\*\*?)\s*([0-9]+(?:\.[0-9]+)?)?").expect("a constant pattern")
+});
 
 /// Sets the limits of an environment.
 pub(super) fn apply(environment: &mut Environment<'_>, fuel: u64) {

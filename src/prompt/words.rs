@@ -100,11 +100,12 @@ static TAG: LazyLock<Regex> =
 static STRING: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"(?s)"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"#).expect("a constant pattern"));
 static PATH: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"[A-Za-z_]\w*(?:\s*\.\s*\w+)*").expect("a constant pattern"));
-static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w+").expect("a constant pattern"));
-static FILTER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\|\s*([A-Za-z_]\w*)").expect("a constant pattern"));
+    LazyLock::new(|| Regex::new(r"[A-Za-z_][A-Za-z0-9_]*(?:\s*\.\s*[A-Za-z0-9_]+)*").expect("a constant pattern"));
+static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[A-Za-z0-9_]+").expect("a constant pattern"));
+static FILTER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\|\s*([A-Za-z_][A-Za-z0-9_]*)").expect("a constant pattern"));
 static TEST: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\bis\s+(?:not\s+)?([A-Za-z_]\w*)").expect("a constant pattern"));
+    LazyLock::new(|| Regex::new(r"\bis\s+(?:not\s+)?([A-Za-z_][A-Za-z0-9_]*)").expect("a constant pattern"));
 
 /// Returns where the source of a template reads something, in bytes.
 #[must_use]

@@ -13,8 +13,10 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::base_url::BaseUrl;
 use super::body::{ReadTrouble, Reading};
 use super::route::Route;
 use super::trouble;
@@ -67,9 +69,22 @@ impl Client {
     /// # Errors
     /// When TLS cannot be set up on this machine, or `SSL_CERT_FILE` is of no use.
     pub(crate) fn new(pool: usize) -> Result<Self, TrustError> {
+        trust::config().map(|config| Self::with(pool, config))
+    }
+
+    /// Makes a client for one server, as [`Self::new`]. One that shows no certificate needs none to be read: to read a
+    /// system's takes some milliseconds.
+    ///
+    /// # Errors
+    /// As [`Self::new`], for a server that shows one.
+    pub(crate) fn to(base: &BaseUrl, pool: usize) -> Result<Self, TrustError> {
+        if base.is_https() { Self::new(pool) } else { trust::nobody().map(|config| Self::with(pool, config)) }
+    }
+
+    fn with(pool: usize, config: ClientConfig) -> Self {
         let route = Route::new(Matcher::from_env());
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(trust::config()?)
+            .with_tls_config(config)
             .https_or_http()
             .enable_http1()
             .wrap_connector(route.clone());
@@ -81,7 +96,7 @@ impl Client {
             .http1_max_buf_size(HEAD_LIMIT)
             .http1_max_headers(HEADER_LIMIT)
             .build(connector);
-        Ok(Self { inner, route })
+        Self { inner, route }
     }
 
     /// Sends a request once and reads the answer's headers; calls `sent` when a connection has taken it.

@@ -75,7 +75,8 @@ impl OpenAi {
                 Err(_) => return Err(ConfigError::Key { base_url: base }),
             },
         };
-        Ok(Self { base, authorization, scrub: Scrub::new(key), client: Client::new(config.pool.max(1))? })
+        let client = Client::to(&base, config.pool.max(1))?;
+        Ok(Self { base, authorization, scrub: Scrub::new(key), client })
     }
 
     /// Returns where requests go.
