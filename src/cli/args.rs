@@ -9,6 +9,7 @@ pub use super::doctor_args::DoctorArgs;
 pub use super::export_args::{ExportArgs, ExportFormat};
 pub use super::init::{InitArgs, Template};
 pub use super::journal_args::{JournalArgs, JournalCommand, JournalRunArgs, PruneArgs, RepairArgs, SqlArgs};
+pub use super::reproduce_args::ReproduceArgs;
 pub use super::retry_args::RetryArgs;
 pub use super::steer_args::{CancelArgs, SteerArgs, TopArgs, TuneArgs};
 pub use super::trace_args::{TraceArgs, TraceCommand, TraceExportArgs, TraceFormat, TraceSendArgs};
@@ -77,6 +78,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Ask what failed in a run again, in the same run; everything answered is kept.
     Retry(RetryArgs),
+    /// Ask a run again from what it kept, and say what came out differently.
+    Reproduce(Box<ReproduceArgs>),
     /// Start no new call of a live run until `pipe resume`; those in flight may end.
     Pause(SteerArgs),
     /// Change the limits of a live run: calls at once, retries, timeouts, budget.
@@ -123,6 +126,7 @@ impl Command {
             Self::Run(_) => Some("run"),
             Self::Resume(_) => Some("resume"),
             Self::Retry(_) => Some("retry"),
+            Self::Reproduce(_) => Some("reproduce"),
             _ => None,
         }
     }
@@ -137,6 +141,7 @@ impl Command {
             Self::Run(args) => args.session.json,
             Self::Resume(args) => args.session.json,
             Self::Retry(args) => args.session.json,
+            Self::Reproduce(args) => args.session.json,
             Self::Pause(args) | Self::Stop(args) => args.json,
             Self::Tune(args) => args.json,
             Self::Cancel(args) => args.json,
@@ -252,6 +257,9 @@ pub struct RunArgs {
     /// Stop after the plan, before any call.
     #[arg(long)]
     pub dry_run: bool,
+    /// Start only from a state that a commit has: the file in a git repository, and nothing in it changed.
+    #[arg(long)]
+    pub require_clean: bool,
     /// How the process ends and what it prints.
     #[command(flatten)]
     pub session: Session,
@@ -365,6 +373,7 @@ pub struct ResumeArgs {
 Examples:
   pipe show                         the latest run
   pipe show last --failed           its failed cases
+  pipe show last --provenance       from which commit, files, input and models it was made
   pipe show last 0                  its first case: what was said in each step
   pipe show last m17#2 debate       item m17, repeat 2, step debate: prompts and answers
   pipe show last 0 debate turn/3    one call: options, seed, every attempt with its times
@@ -386,6 +395,9 @@ pub struct ShowArgs {
     /// List the failed cases.
     #[arg(long)]
     pub failed: bool,
+    /// Tell what the run was made from: commit, files, input, versions, models.
+    #[arg(long, conflicts_with_all = ["case", "failed"])]
+    pub provenance: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

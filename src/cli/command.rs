@@ -8,8 +8,8 @@ use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
 use super::{
-    check, doctor, explain, export, init, journal, place, plan, prune, results, resume, retry, run, runs, show,
-    steer, top, trace, tune,
+    check, doctor, explain, export, init, journal, place, plan, prune, reproduce, results, resume, retry, run, runs,
+    show, steer, top, trace, tune,
 };
 use crate::telemetry::{Collector, Own};
 
@@ -45,6 +45,7 @@ async fn carry_out(arguments: Arguments, printer: &mut Printer) -> Result<Exit, 
         Command::Run(args) => Box::pin(run::run(&args, printer)).await,
         Command::Resume(args) => resume::resume(&args, printer).await,
         Command::Retry(args) => retry::retry(&args, printer).await,
+        Command::Reproduce(args) => Box::pin(reproduce::reproduce(&args, &place::home_here(), printer)).await,
         Command::Pause(args) => steer::pause(&args, &place::home_here(), printer).await,
         Command::Tune(args) => tune::tune(&args, &place::home_here(), printer).await,
         Command::Stop(args) => steer::stop(&args, &place::home_here(), printer).await,

@@ -93,6 +93,15 @@ pub(super) fn models(
     plan.all_cells().map(|(_, cell)| cell.actors.iter().map(sent).collect()).collect()
 }
 
+/// Lets models go by what a run before asked for: what was `auto` there and was found again by its name is `auto` here.
+pub(super) fn as_before(earlier: &[BackendResolved], connected: &mut [Connected]) {
+    for one in connected {
+        if let Some(before) = earlier.iter().find(|before| before.backend == one.resolved.backend) {
+            one.resolved.models.clone_from(&before.models);
+        }
+    }
+}
+
 /// Makes sure that a resumed run is asked of the same models as before.
 ///
 /// # Errors

@@ -367,8 +367,19 @@ async fn anew(
         dir.id
     ));
     let home = home_of_run(dir);
-    let beginning = Beginning { plan, text, read, file, home: &home, survey, kept, earlier: Some(earlier), session };
-    super::run::begin(beginning, printer).await
+    let beginning = Beginning {
+        plan,
+        text,
+        read,
+        file,
+        home: &home,
+        survey,
+        kept,
+        earlier: Some(earlier),
+        models: None,
+        session,
+    };
+    super::run::begin(beginning, printer).await.map(|begun| begun.exit)
 }
 
 /// Returns the home that a run lies in.

@@ -13,11 +13,11 @@ use super::output::Output;
 use super::pipeline::{self, Loaded};
 use super::printer::Printer;
 use super::value::SeedChoice;
-use super::{connect, metrics, place, resolved, resume, reuse, spans, stdin};
+use super::{connect, metrics, place, provenance, resolved, resume, reuse, spans, stdin};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
-use crate::journal::{Home, Sqlite, Text};
+use crate::journal::{Home, RunDir, Sqlite, Text};
 use crate::plan::{Overrides, Plan};
 use crate::run::{Clock, Survey};
 use crate::spec::CacheUse;
@@ -40,6 +40,9 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     let Some(mut plan) = loaded.plan.take() else {
         return pipeline::refuse(&args.file, &loaded, None, json, printer);
     };
+    if args.require_clean {
+        provenance::look(&args.file).require_clean()?;
+    }
     let home = place::home_of(&args.file);
     let spool = stdin::take(&mut plan, &home)?;
     let survey = match pipeline::surveyed(&args.file, &loaded, &plan, json, printer)? {
@@ -83,11 +86,21 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
         reuse: None,
         input: None,
     };
-    let beginning =
-        Beginning { plan, text, read, file: &args.file, home: &home, survey, kept, earlier, session: &args.session };
-    let exit = begin(beginning, printer).await;
+    let beginning = Beginning {
+        plan,
+        text,
+        read,
+        file: &args.file,
+        home: &home,
+        survey,
+        kept,
+        earlier,
+        models: None,
+        session: &args.session,
+    };
+    let begun = begin(beginning, printer).await;
     drop(spool);
-    exit
+    begun.map(|begun| begun.exit)
 }
 
 /// Everything that a new run is made of.
@@ -101,17 +114,35 @@ pub(super) struct Beginning<'a> {
     pub(super) kept: Kept,
     /// The run whose answers count where the same is asked.
     pub(super) earlier: Option<Earlier>,
+    /// What each backend has to stand for; none where it may be found anew.
+    pub(super) models: Option<&'a [BackendResolved]>,
     pub(super) session: &'a Session,
+}
+
+/// A run that was seen to its end, or to a stop.
+pub(super) struct Begun {
+    pub(super) dir: RunDir,
+    pub(super) exit: Exit,
 }
 
 /// Starts a new run and sees it to its end.
 ///
 /// # Errors
 /// Whatever keeps it from starting; how it ends is an exit code.
-pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Result<Exit, CommandError> {
-    let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, session } = beginning;
-    let output = Output::plan(&plan, kept.force, None, home, session.json, printer)?;
-    let connected = connect::backends(&plan, None, printer).await?;
+pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Result<Begun, CommandError> {
+    let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, models, session } = beginning;
+    // Asked beside what follows: a large repository takes its time.
+    let asked = file.to_path_buf();
+    let origin = tokio::task::spawn_blocking(move || provenance::look(&asked));
+    let output = match kept.overrides.aside {
+        true => Output::Nowhere,
+        false => Output::plan(&plan, kept.force, None, home, session.json, printer)?,
+    };
+    let mut connected = connect::backends(&plan, models, printer).await?;
+    if let Some(models) = models {
+        connect::same_models(models, &connected)?;
+        connect::as_before(models, &mut connected);
+    }
     let metrics_at = metrics::listen(session, printer).await?;
     let telling = spans::telling(session.trace_to.as_deref(), &plan)?;
     let traced = spans::traced(&plan, survey.cases);
@@ -121,6 +152,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         None => None,
     };
     kept.input = Some((survey.cases, survey.digest));
+    let origin = origin.await.map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;
     kept.reuse = reuse.as_ref().map(|reuse| reuse.run().clone());
 
     let clock = Clock::start(None);
@@ -148,12 +180,14 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         prices: plan.prices(),
         cell_prices: plan.cell_prices(),
         traced: Some(traced),
+        provenance: Some(origin.provenance),
     };
     let lock_file = resolved::yaml(&resolved::lock(&plan, &started))
         .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;
     std::fs::write(dir.path.join("pipeline.lock.yaml"), lock_file)?;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = Engine::new(Arc::clone(&plan), Options { slots, grace: session.grace });
+    let begun = dir.clone();
     let engagement = Engagement {
         plan,
         connected,
@@ -173,7 +207,8 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         telling,
         traced,
     };
-    Box::pin(engage::engage(engagement, printer)).await
+    let exit = Box::pin(engage::engage(engagement, printer)).await?;
+    Ok(Begun { dir: begun, exit })
 }
 
 /// Returns the run whose answers may count.

@@ -6,8 +6,8 @@ use super::args::ShowArgs;
 use super::exit::{CommandError, Exit, with_causes};
 use super::glance::status;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use super::show_case;
 use super::table::Table;
+use super::{show_case, show_provenance};
 use crate::base::{CaseNo, ItemId};
 use crate::event::{CaseAdmitted, CaseStatus, Event, TaskOutput, TaskStatus};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
@@ -28,6 +28,9 @@ pub(super) fn show(args: &ShowArgs, home: &Home, printer: &mut Printer) -> Resul
     let reader = open(&dir)?;
     if let Some(case) = &args.case {
         return show_case::show(&dir, &reader, case, args, printer);
+    }
+    if args.provenance {
+        return show_provenance::show(&dir, &reader, args, printer);
     }
     if args.failed {
         return failed(&reader, args, printer);

@@ -31,7 +31,7 @@ fn complete() -> Story {
 fn show(project: &Project, run: &str, case: Option<&str>, json: bool) -> Result<Exit, CommandError> {
     let mut words = case.unwrap_or_default().split(' ').map(str::to_owned).filter(|word| !word.is_empty());
     let (case, step, call) = (words.next(), words.next(), words.next());
-    let args = ShowArgs { run: run.to_owned(), case, step, call, failed: false, json };
+    let args = ShowArgs { run: run.to_owned(), case, step, call, failed: false, provenance: false, json };
     super::show::show(&args, &project.home, &mut project.printer())
 }
 
@@ -192,7 +192,7 @@ fn failed_cases_are_found() {
     project.keep(&complete());
     let failed = |json| {
         let run = "last".to_owned();
-        let args = ShowArgs { run, case: None, step: None, call: None, failed: true, json };
+        let args = ShowArgs { run, case: None, step: None, call: None, failed: true, provenance: false, json };
         assert_eq!(super::show::show(&args, &project.home, &mut project.printer()).unwrap(), Exit::Done);
         project.printed()
     };

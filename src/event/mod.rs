@@ -10,8 +10,10 @@ mod evidence;
 mod failure;
 mod flow;
 mod outcome;
+mod provenance;
 mod reopened;
 mod snapshot;
+mod started;
 mod traced;
 
 pub use aggregate::{ALL_CASES, CellClosing, CountTable, CountedRow, MeanOf, Method, Ranked, Standing, Without};
@@ -27,11 +29,13 @@ pub use outcome::{
     Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Message, Outcome, Report, RunOutcome, StopCause,
     StopReached, TaskOutput, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
 };
+pub use provenance::{Commit, Provenance};
 pub use reopened::{CaseReopened, SnapAsked};
 pub use snapshot::{
     SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapSpent, SnapTask, SnapTaskState,
     Snapshot,
 };
+pub use started::{BackendResolved, CellPrices, RunResumed, RunStarted};
 pub use traced::{Shape, Traced};
 
 use std::collections::BTreeMap;
@@ -39,8 +43,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, ModelName, Price, RunId,
-    SpanContext, StepName, Timestamp, TokenCount,
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, Price, RunId, StepName, Timestamp,
+    TokenCount,
 };
 
 /// The version of everything in this module. A reader refuses a greater one by name.
@@ -108,85 +112,6 @@ codec! {
         /// A bug ended the process.
         "run_failed" => RunFailed(RunFailed),
     }
-}
-
-/// See [`Event::RunStarted`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunStarted {
-    /// [`FORMAT`] of the writer.
-    pub format: u32,
-    /// The pipeline's name.
-    pub name: String,
-    /// Hash of the plan.
-    pub plan: Digest,
-    /// The text of the pipeline file, in the journal's texts.
-    pub source: Digest,
-    /// The texts of files that it names by `file://`, by their path as written, in the journal's texts.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<String, Digest>,
-    /// Path of the pipeline file as given, for people and for a resume.
-    pub file: String,
-    /// Parameters and overrides of the command line as JSON, so that a resume compiles the same plan.
-    pub overrides: serde_json::Value,
-    /// The run's seed.
-    pub seed: u64,
-    /// Version of `pipe` that wrote this.
-    pub version: String,
-    /// What each backend name stands for in this run.
-    pub backends: Vec<BackendResolved>,
-    /// How many cases there will be, where a condition of the run's `stop` asks for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cases: Option<u64>,
-    /// What the tokens of actors cost, as far as the pipeline says so.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub prices: BTreeMap<ActorName, Price>,
-    /// The same in the cells of the matrix where they cost something else.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cell_prices: Vec<CellPrices>,
-    /// How it is told in spans; none in a journal of before there were any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traced: Option<Traced>,
-}
-
-/// What the tokens of actors cost in one cell of the matrix.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CellPrices {
-    /// The values of the cell.
-    pub matrix: serde_json::Map<String, serde_json::Value>,
-    /// The prices.
-    pub prices: BTreeMap<ActorName, Price>,
-}
-
-/// What a backend's name stands for in a run, decided once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BackendResolved {
-    /// Its key under `backends`.
-    pub backend: BackendName,
-    /// Where requests go: a URL without user-info, `embedded` or `sim`.
-    pub endpoint: String,
-    /// The kind of server found: `llama.cpp`, `ollama`, `vllm`, `openai-compatible`, `embedded`, `sim`.
-    pub server: String,
-    /// How many calls may be in flight.
-    pub slots: u32,
-    /// Model asked for (`auto` included) and the name it is sent under.
-    pub models: Vec<(ModelName, ModelName)>,
-}
-
-/// See [`Event::RunResumed`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunResumed {
-    /// Which process this is, counted from 1; the one that started the run is 0.
-    pub segment: u32,
-    /// Version of `pipe` that wrote this.
-    pub version: String,
-    /// What each backend name stands for from here on; only slots may differ from the start.
-    pub backends: Vec<BackendResolved>,
-    /// How many cases there will be, as in [`RunStarted::cases`], counted again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cases: Option<u64>,
-    /// The span that whoever started this process gave it as its parent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<SpanContext>,
 }
 
 /// See [`Event::RunTuned`].

@@ -37,6 +37,9 @@ pub struct Overrides {
     /// `--out`: beats `results.path`; absolute, because the command line is relative to another folder than the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out: Option<String>,
+    /// `pipe reproduce`: no results are written and no cache is asked, whatever the file says; outside identity.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub aside: bool,
     /// `--set path=value`: a YAML value at a dotted path of the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<(String, String)>,

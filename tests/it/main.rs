@@ -23,6 +23,7 @@ mod parts;
 mod price;
 mod project;
 mod readme;
+mod reproduce;
 mod retry;
 mod reuse;
 mod scale;

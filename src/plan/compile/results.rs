@@ -20,6 +20,9 @@ impl Compiler<'_> {
                 columns.insert(name.value.clone(), column);
             }
         }
+        if self.overrides.aside {
+            return None;
+        }
         let (path, said) = if let Some(out) = &self.overrides.out {
             self.check_ending(out);
             (PathBuf::from(out), Span::of_option(&format!("--out {out}"), out))

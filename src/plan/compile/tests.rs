@@ -87,6 +87,7 @@ fn the_command_line_wins() {
         model: Some("llama".to_owned()),
         concurrency: NonZeroU32::new(9),
         out: Some("/tmp/out.jsonl".to_owned()),
+        aside: false,
         set: vec![("actors.pro.temperature".to_owned(), "0.1".to_owned())],
         limit: Some(1),
     };

@@ -1,0 +1,151 @@
+//! Which state of which repository a pipeline file lies in, as `git` tells it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::exit::{CommandError, Exit};
+use super::printer::inert;
+use crate::base::Digest;
+use crate::event::{Commit, Provenance};
+
+/// Changed files that a refusal names.
+const NAMED: usize = 5;
+
+/// What was found.
+pub(super) struct Origin {
+    /// What a run keeps of it.
+    pub(super) provenance: Provenance,
+    /// Files that differ from the commit, as `git status` names them.
+    changed: Vec<String>,
+}
+
+/// Looks at the repository around a file. Takes some milliseconds inside of one, and starts no process outside.
+pub(super) fn look(file: &Path) -> Origin {
+    let none =
+        |unknown: Option<String>| Origin { provenance: Provenance { commit: None, unknown }, changed: Vec::new() };
+    let Some(root) = root_around(file) else { return none(None) };
+    match commit(&root, file) {
+        Ok((commit, changed)) => Origin { provenance: Provenance { commit: Some(commit), unknown: None }, changed },
+        Err(why) => none(Some(why)),
+    }
+}
+
+impl Origin {
+    /// Refuses a state that no commit has.
+    ///
+    /// # Errors
+    /// There is no repository, it cannot be read, or files in it differ from its commit.
+    pub(super) fn require_clean(&self) -> Result<(), CommandError> {
+        let refuse = |message: String| Err(CommandError::new(Exit::GateFailed, message));
+        match (&self.provenance.commit, &self.provenance.unknown) {
+            (Some(_), _) if self.changed.is_empty() => Ok(()),
+            (Some(commit), _) => {
+                let names = self.changed.iter().take(NAMED).map(|name| inert(name).into_owned());
+                let mut names: Vec<String> = names.collect();
+                if self.changed.len() > NAMED {
+                    names.push(format!("and {} more", self.changed.len() - NAMED));
+                }
+                let short = commit.id.get(..10).unwrap_or(&commit.id);
+                let files = if self.changed.len() == 1 { "a file differs" } else { "files differ" };
+                let message = format!("--require-clean: {files} from commit {short}: {}", names.join(", "));
+                Err(CommandError::new(Exit::GateFailed, message)
+                    .help("commit them, or name what is made here in .gitignore"))
+            }
+            (None, Some(why)) => refuse(format!("--require-clean: the repository cannot be read: {why}")),
+            (None, None) => refuse("--require-clean: the pipeline file lies in no git repository".to_owned()),
+        }
+    }
+}
+
+/// Returns the folder with `.git` that a file lies in.
+fn root_around(file: &Path) -> Option<PathBuf> {
+    let file = file.canonicalize().ok()?;
+    file.ancestors().skip(1).find(|folder| folder.join(".git").exists()).map(Path::to_path_buf)
+}
+
+/// Asks for the commit and for what differs from it.
+fn commit(root: &Path, file: &Path) -> Result<(Commit, Vec<String>), String> {
+    let id = text(&git(root, &["rev-parse", "--verify", "HEAD^{commit}"])?);
+    let status = git(root, &["status", "--porcelain=v1", "-z", "--untracked-files=normal", "--ignore-submodules"])?;
+    let changed = changed(&String::from_utf8_lossy(&status));
+    let diff = match changed.is_empty() {
+        true => Vec::new(),
+        false => git(root, &["diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv", "--ignore-submodules"])?,
+    };
+    // No `origin` is no mistake.
+    let repository =
+        git(root, &["config", "--get", "remote.origin.url"]).ok().map(|url| without_password(&text(&url)));
+    let whole = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
+    let path = whole.strip_prefix(root).unwrap_or(&whole).display().to_string();
+    let commit = Commit {
+        id,
+        repository,
+        path,
+        changed: changed.len() as u64,
+        diff: (!diff.is_empty()).then(|| Digest::of(&diff)),
+    };
+    Ok((commit, changed))
+}
+
+/// Runs `git`, which only reads: no lock is taken, no hook or monitor of the repository started.
+fn git(root: &Path, arguments: &[&str]) -> Result<Vec<u8>, String> {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(root).args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]);
+    command.args(arguments).env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
+    // Of a process that a hook started, these name another repository.
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        command.env_remove(variable);
+    }
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("git cannot be started: {error}"))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
+    Err(format!("git {}: {}", arguments[0], said.trim_start_matches("fatal: ")))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}
+
+/// Reads the names in a status whose entries end with a zero byte; a rename has a second entry, the old name.
+fn changed(status: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut entries = status.split('\0').filter(|entry| !entry.is_empty());
+    while let Some(entry) = entries.next() {
+        let (state, name) = entry.split_at_checked(3).unwrap_or(("", entry));
+        names.push(name.to_owned());
+        if state.starts_with(['R', 'C']) {
+            entries.next();
+        }
+    }
+    names
+}
+
+/// Removes a user name and password from a URL; `git@host:path` has none.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (host, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_from_a_status() {
+        assert_eq!(changed(" M a b.yaml\0R  new\0old\0?? rows/\0"), ["a b.yaml", "new", "rows/"]);
+        assert!(changed("").is_empty());
+    }
+
+    #[test]
+    fn a_url_is_told_without_its_password() {
+        assert_eq!(without_password("https://me:secret@host.org:8443/a/b.git"), "https://host.org:8443/a/b.git");
+        assert_eq!(without_password("https://host.org/a@b.git"), "https://host.org/a@b.git");
+        assert_eq!(without_password("git@host.org:a/b.git"), "git@host.org:a/b.git");
+        assert_eq!(without_password("/srv/a.git"), "/srv/a.git");
+    }
+}
