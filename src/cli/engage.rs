@@ -157,9 +157,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     say_ending(printer, &summary, &Ending { results, kept, name: name.clone(), spent });
     drop(lock);
     spans::end(followings, &dir, &name, printer).await?;
-    if let Some(keeping) = keeping {
-        keeping.end(printer).await;
-    }
+    metrics::end(keeping, printer).await;
     Ok(exit_of(&plan, &ended.outcome, &tally))
 }
 

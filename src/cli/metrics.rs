@@ -113,26 +113,24 @@ pub(super) fn start(
     Ok(Some((Keeping { place, _services: services, follower }, live)))
 }
 
-impl Keeping {
-    /// Pushes the last of them, for a moment, and says what became of what was pushed.
-    pub(super) async fn end(mut self, printer: &mut Printer) {
-        let Some(place) = self.place else { return };
-        let (tell, told) = oneshot::channel();
-        let finish = async {
-            let metrics = self.follower.join_next().await?.ok()?;
-            // A thread of its own: the SDK waits longer for a collector that is away than people do.
-            let finish = move || drop(tell.send(metrics.finish()));
-            std::thread::Builder::new().name("metrics".to_owned()).spawn(finish).ok()?;
-            told.await.ok()
-        };
-        match tokio::time::timeout(PATIENCE, finish).await.ok().flatten() {
-            Some(Pushed { trouble: None, .. }) => printer.say(&format!("  metrics    pushed to {place}")),
-            Some(Pushed { trouble: Some(Untaken { answer, help }), .. }) => {
-                printer.say(&format!("  metrics    {place} did not take the last of them: {}", inert(&answer)));
-                printer.say(&format!("{:13}{help}", ""));
-            }
-            None => printer.say(&format!("  metrics    {place} did not take the last of them in time")),
+/// Pushes the last of them, for a moment, and says what became of what was pushed.
+pub(super) async fn end(keeping: Option<Keeping>, printer: &mut Printer) {
+    let Some(Keeping { place: Some(place), mut follower, .. }) = keeping else { return };
+    let (tell, told) = oneshot::channel();
+    let finish = async {
+        let metrics = follower.join_next().await?.ok()?;
+        // A thread of its own: the SDK waits longer for a collector that is away than people do.
+        let finish = move || drop(tell.send(metrics.finish()));
+        std::thread::Builder::new().name("metrics".to_owned()).spawn(finish).ok()?;
+        told.await.ok()
+    };
+    match tokio::time::timeout(PATIENCE, finish).await.ok().flatten() {
+        Some(Pushed { trouble: None, .. }) => printer.say(&format!("  metrics    pushed to {place}")),
+        Some(Pushed { trouble: Some(Untaken { answer, help }), .. }) => {
+            printer.say(&format!("  metrics    {place} did not take the last of them: {}", inert(&answer)));
+            printer.say(&format!("{:13}{help}", ""));
         }
+        None => printer.say(&format!("  metrics    {place} did not take the last of them in time")),
     }
 }
 

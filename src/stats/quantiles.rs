@@ -7,7 +7,7 @@ const PARTS: u32 = 4;
 
 /// Counts of numbers by their size: exact below 16, within 1 part in 32 above.
 ///
-/// As HdrHistogram has it: G. Tene, "HdrHistogram: A High Dynamic Range Histogram" (2012).
+/// As G. Tene's `HdrHistogram` (2012) has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quantiles {
     counts: BTreeMap<u32, u64>,

@@ -56,9 +56,8 @@ impl Number {
 pub(super) fn request(collected: &ResourceMetrics) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 << 10);
     nested(&mut out, 1, |out| {
-        nested(out, 1, |out| {
-            pairs(out, 1, collected.resource().iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())))
-        });
+        let about = collected.resource().iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+        nested(out, 1, |out| pairs(out, 1, about));
         collected.scope_metrics().for_each(|scope| nested(out, 2, |out| write_scope(out, scope)));
     });
     out
