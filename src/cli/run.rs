@@ -143,7 +143,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         connect::same_models(models, &connected)?;
         connect::as_before(models, &mut connected);
     }
-    let metrics_at = metrics::listen(session, printer).await?;
+    let outlets = metrics::outlets(session, printer).await?;
     let telling = spans::telling(session.trace_to.as_deref(), &plan)?;
     let traced = spans::traced(&plan, survey.cases);
     let resolved: Vec<BackendResolved> = connected.iter().map(|one| one.resolved.clone()).collect();
@@ -203,7 +203,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         output,
         session: session.clone(),
         clock,
-        metrics_at,
+        outlets,
         telling,
         traced,
     };

@@ -46,9 +46,10 @@ fn group_of(span: &Span) -> String {
     let text = |key| span.attribute(key).and_then(Value::as_text);
     match span.kind {
         Kind::Client => format!("requests: {}", text(names::BACKEND_NAME).unwrap_or("?")),
+        // What is told of all cases together is the run's.
+        Kind::Internal if span.attribute(names::ITEM_ID).is_none() => "run".to_owned(),
         Kind::Internal if span.attribute(names::STEP).is_some() => "steps".to_owned(),
-        Kind::Internal if span.attribute(names::ITEM_ID).is_some() => "cases".to_owned(),
-        Kind::Internal => "run".to_owned(),
+        Kind::Internal => "cases".to_owned(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use crate::project::{Project, text};
@@ -65,6 +66,27 @@ fn commands_and_connects_are_spans_of_their_own() {
 }
 
 #[test]
+fn logs_and_metrics_go_to_the_address_for_all_when_they_are_asked_for() {
+    let project = Project::with_pipelines();
+    let run = |exporters: &str| {
+        let (address, taken) = collector();
+        let mut pipe = project.pipe(&["run", "pipelines/debate.yaml", "--backend", "sim", "--new", "--quiet"]);
+        pipe.env("OTEL_EXPORTER_OTLP_ENDPOINT", &address).env("OTEL_EXPORTER_OTLP_COMPRESSION", "none");
+        pipe.env("OTEL_LOGS_EXPORTER", exporters).env("OTEL_METRICS_EXPORTER", exporters);
+        pipe.env("OTEL_TRACES_EXPORTER", "none");
+        let output = pipe.output().expect("pipe starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        taken
+    };
+    let taken = run("otlp");
+    for what in ["gen_ai.evaluation.result", "gen_ai.client.inference.duration", "pipe.case.settled", "debate-"] {
+        assert!(has(&taken, what), "{what} is told");
+    }
+    assert!(!has(&taken, "pipe.run.segment"), "spans are not asked for");
+    assert!(run("none").lock().expect("whole").is_empty());
+}
+
+#[test]
 fn a_disabled_sdk_tells_nothing() {
     let project = Project::with_pipelines();
     let (address, taken) = collector();
@@ -72,4 +94,28 @@ fn a_disabled_sdk_tells_nothing() {
     pipe.env("OTEL_EXPORTER_OTLP_ENDPOINT", &address).env("OTEL_SDK_DISABLED", "true");
     assert!(pipe.output().expect("pipe starts").status.success());
     assert!(taken.lock().expect("whole").is_empty());
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_collector_that_never_answers() {
+    let project = Project::with_pipelines();
+    // Connections are taken by the system, and nobody reads from them.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    let mut pipe = project.pipe(&["run", "pipelines/debate.yaml", "--backend", "sim", "--trace-to", &address]);
+    let mut child = pipe.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("pipe starts");
+    let mut said = String::new();
+    for line in BufReader::new(child.stderr.take().expect("piped")).lines() {
+        let line = line.expect("text");
+        if line.contains("waiting up to") {
+            let kill = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status();
+            assert!(kill.expect("a shell").success());
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    assert_eq!(child.wait().expect("it ends").code(), Some(0), "the run was over: {said}");
+    let told = |what: &str| assert!(said.contains(what), "{what} in {said}");
+    told("made, 0 acked, 0 rejected, ");
+    told(&format!("the rest stays in the journal: pipe trace send last --to {address}"));
 }

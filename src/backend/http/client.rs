@@ -20,7 +20,7 @@ use super::base_url::BaseUrl;
 use super::body::{ReadTrouble, Reading};
 use super::route::Route;
 use super::trouble;
-use super::trust::{self, TrustError};
+use super::trust::{self, Authority, TrustError};
 use crate::event::{Failure, FailureKind, TimeoutPhase};
 
 /// Servers close idle connections after 5 s by default (llama.cpp, uvicorn, Node.js); a shorter life of ours keeps
@@ -69,7 +69,7 @@ impl Client {
     /// # Errors
     /// When TLS cannot be set up on this machine, or `SSL_CERT_FILE` is of no use.
     pub(crate) fn new(pool: usize) -> Result<Self, TrustError> {
-        trust::config().map(|config| Self::with(pool, config))
+        Self::trusting(pool, None)
     }
 
     /// Makes a client for one server, as [`Self::new`]. One that shows no certificate needs none to be read: to read a
@@ -79,6 +79,14 @@ impl Client {
     /// As [`Self::new`], for a server that shows one.
     pub(crate) fn to(base: &BaseUrl, pool: usize) -> Result<Self, TrustError> {
         if base.is_https() { Self::new(pool) } else { trust::nobody().map(|config| Self::with(pool, config)) }
+    }
+
+    /// Makes a client that trusts the authorities of a file, else those that [`Self::new`] trusts.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up on this machine, or the file is of no use.
+    pub(super) fn trusting(pool: usize, authority: Option<&Authority>) -> Result<Self, TrustError> {
+        trust::config(authority).map(|config| Self::with(pool, config))
     }
 
     fn with(pool: usize, config: ClientConfig) -> Self {
