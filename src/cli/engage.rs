@@ -13,6 +13,7 @@ use super::exit::{CommandError, Exit, with_causes};
 use super::live::{self, Display, Ending, Manner, say_ending};
 use super::output::Output;
 use super::printer::{BOLD, DIM, Printer, Stream, inert, paint};
+use super::sampling::Devices;
 use super::{cache, connect, metrics, spans};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
@@ -52,6 +53,8 @@ pub(super) struct Engagement {
     pub(super) metrics_at: Option<TcpListener>,
     /// Where spans go.
     pub(super) collector: Option<Collector>,
+    /// What samples graphics devices.
+    pub(super) devices: Devices,
     /// How requests name their spans.
     pub(super) traced: Traced,
     pub(super) clock: Clock,
@@ -63,7 +66,7 @@ pub(super) struct Engagement {
 /// The journal, a thread or an output that cannot be used; how the run ends is an exit code.
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, reuse, .. } = engagement;
-    let Engagement { total, output, session, clock, metrics_at, collector, traced, .. } = engagement;
+    let Engagement { total, output, session, clock, metrics_at, collector, traced, devices, .. } = engagement;
     introduce(&dir, &plan, &connected, printer);
     let journal = dir.journal_path();
     let texts = Arc::new(TextCache::new(journal_lookup(&journal)?));
@@ -119,6 +122,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         slots: connected.iter().map(|one| one.resolved.slots).collect(),
         intake,
         audience,
+        sampler: devices.sampler,
         keeper,
         steers,
         clock,

@@ -13,7 +13,7 @@ use super::output::Output;
 use super::pipeline::{self, Loaded};
 use super::printer::Printer;
 use super::value::SeedChoice;
-use super::{connect, metrics, place, resolved, resume, reuse, spans, stdin};
+use super::{connect, metrics, place, resolved, resume, reuse, sampling, spans, stdin};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
@@ -124,6 +124,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     kept.reuse = reuse.as_ref().map(|reuse| reuse.run().clone());
 
     let clock = Clock::start(None);
+    let devices = sampling::devices(session.gpu, &resolved, clock, printer);
     let dir = home.create_run(&plan.name, clock.now()).map_err(|error| CommandError::journal(&error))?;
     let lock = dir.lock().map_err(|error| CommandError::journal(&error))?;
     stdin::settle(&mut plan, &dir)?;
@@ -148,6 +149,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         prices: plan.prices(),
         cell_prices: plan.cell_prices(),
         traced: Some(traced),
+        gpu: devices.seen.clone(),
     };
     let lock_file = resolved::yaml(&resolved::lock(&plan, &started))
         .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;
@@ -171,6 +173,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         clock,
         metrics_at,
         collector,
+        devices,
         traced,
     };
     Box::pin(engage::engage(engagement, printer)).await

@@ -43,6 +43,7 @@ impl Story {
             prices: BTreeMap::new(),
             cell_prices: Vec::new(),
             traced: None,
+            gpu: None,
         }));
         story
     }

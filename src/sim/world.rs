@@ -120,6 +120,7 @@ where
         prices: plan.prices(),
         cell_prices: plan.cell_prices(),
         traced: None,
+        gpu: None,
     };
     world.give(log, Input::Begin(Box::new(begun)))?;
     let mut commits = 0;

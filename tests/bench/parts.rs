@@ -75,6 +75,7 @@ fn begun() -> Batch {
         prices: std::collections::BTreeMap::new(),
         cell_prices: Vec::new(),
         traced: None,
+        gpu: None,
     };
     Batch { events: vec![at(0, Event::RunStarted(started))], texts: vec![source], checkpoint: None }
 }

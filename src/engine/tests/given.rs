@@ -35,5 +35,6 @@ pub(super) fn begun() -> Input {
         prices: BTreeMap::new(),
         cell_prices: Vec::new(),
         traced: None,
+        gpu: None,
     }))
 }

@@ -29,6 +29,7 @@ pub(crate) fn started() -> Recorded {
         prices: std::collections::BTreeMap::new(),
         cell_prices: Vec::new(),
         traced: None,
+        gpu: None,
     };
     at(0, Event::RunStarted(event))
 }
