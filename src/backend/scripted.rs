@@ -137,5 +137,5 @@ async fn receive(stream: &mut BufReader<TcpStream>, connection: usize) -> Option
     let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).await.ok()?;
-    Some(Seen { line, headers, body: String::from_utf8(body).ok()?, connection })
+    Some(Seen { line, headers, body: String::from_utf8_lossy(&body).into_owned(), connection })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use super::doctor_args::DoctorArgs;
 pub use super::export_args::{ExportArgs, ExportFormat};
 pub use super::gpu_args::GpuArgs;
 pub use super::init::{InitArgs, Template};
@@ -450,21 +451,6 @@ pub enum RowFormat {
     Csv,
     /// Typed columns; to a file only.
     Parquet,
-}
-
-/// Options of `pipe doctor`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  pipe doctor
-  pipe doctor --fetch-model https://example.org/model.gguf")]
-pub struct DoctorArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// Download weights for the embedded model first.
-    #[arg(long, value_name = "URL")]
-    pub fetch_model: Option<String>,
 }
 
 /// Options of `pipe explain`.

@@ -33,7 +33,7 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
 /// Begins to tell what this process does, where a collector is named; one that cannot be used is complained about by
 /// the command that needs it.
 fn own_spans() -> Option<Own> {
-    let collector = Collector::find(None, None, &|name| std::env::var(name).ok()).ok().flatten()?;
+    let collector = Collector::find(None, &|name| std::env::var(name).ok()).ok().flatten()?;
     Own::start(&collector, tokio::runtime::Handle::current()).ok()
 }
 

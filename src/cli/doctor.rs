@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::DoctorArgs;
 use super::doctor_report::{say, to_json};
+use super::doctor_trace::{Traced, follow};
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
 use crate::backend::discover::{self, Env, Looked};
@@ -25,6 +26,8 @@ pub(super) struct Findings {
     pub(super) embedded: Embedded,
     /// Graphics devices.
     pub(super) gpus: Gpus,
+    /// What became of a traced request, where a collector is named.
+    pub(super) traced: Option<Traced>,
 }
 
 impl Findings {
@@ -74,13 +77,16 @@ pub(super) async fn examine(
         .map_err(|error| CommandError::new(Exit::BackendUnusable, format!("TLS cannot be set up: {error}")))?;
     let gpus = tokio::task::spawn_blocking(crate::gpu::probe);
     let gpus = gpus.await.map_err(|error| CommandError::new(Exit::Bug, format!("looking for devices: {error}")))?;
-    let findings = gather(home, looked, gpus, env);
+    let chosen = discover::choose(&looked, &[]);
+    let traced = follow(args, env, chosen, printer).await?;
+    let is_refused = args.trace_to.is_some() && traced.as_ref().is_some_and(Traced::is_refused);
+    let findings = Findings { traced, ..gather(home, looked, gpus, env) };
     if args.json {
         printer.line(&to_json(&findings).to_string())?;
     } else {
         say(&findings, printer)?;
     }
-    Ok(if findings.is_usable() { Exit::Done } else { Exit::BackendUnusable })
+    Ok(if findings.is_usable() && !is_refused { Exit::Done } else { Exit::BackendUnusable })
 }
 
 async fn fetch(url: &str, env: Env<'_>, printer: &mut Printer) -> Result<(), CommandError> {
@@ -111,5 +117,5 @@ fn gather(home: &Home, looked: Vec<Looked>, gpus: Gpus, env: Env<'_>) -> Finding
         format!("{} ({what})", located.path.display())
     });
     let embedded = Embedded { is_built_in: cfg!(feature = "embedded"), weights };
-    Findings { home: home.path().display().to_string(), runs, looked, server, embedded, gpus }
+    Findings { home: home.path().display().to_string(), runs, looked, server, embedded, gpus, traced: None }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::devices;
 use super::doctor::Findings;
+use super::doctor_trace::Traced;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use crate::backend::discover::{Finding, Looked, Why};
 use crate::report::{columns, wrapped};
@@ -47,6 +48,9 @@ pub(super) fn say(findings: &Findings, printer: &mut Printer) -> io::Result<()> 
     lines.add("embedded", &format!("{built_in}; {weights}"));
     for line in devices::lines(&findings.gpus) {
         lines.add("gpu", &line);
+    }
+    for (about, text) in findings.traced.iter().flat_map(Traced::lines) {
+        lines.add(about, &text);
     }
     lines.blank();
     lines.strong("auto is", &auto(findings));
@@ -134,6 +138,7 @@ pub(super) fn to_json(findings: &Findings) -> Value {
             "problem": findings.embedded.weights.as_ref().err(),
         },
         "gpu": devices::to_json(&findings.gpus),
+        "traced": findings.traced.as_ref().map(Traced::to_json),
         "auto": auto(findings),
         "usable": findings.is_usable(),
         "suggestions": suggestions(findings),

@@ -7,9 +7,10 @@ use super::doctor::examine;
 use super::exit::Exit;
 use super::testing::Project;
 use crate::backend::scripted::{Reply, Scripted};
+use crate::base::Millis;
 
 fn args(json: bool) -> DoctorArgs {
-    DoctorArgs { json, fetch_model: None }
+    DoctorArgs { json, fetch_model: None, trace_to: None, query: None, patience: Millis(0) }
 }
 
 async fn server() -> Scripted {
@@ -70,7 +71,7 @@ async fn a_download_that_fails_says_why_and_stops() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().display().to_string();
     let env = |name: &str| (name == "XDG_CACHE_HOME").then(|| cache.clone());
-    let args = DoctorArgs { json: false, fetch_model: Some("ftp://example.org/model.gguf".to_owned()) };
+    let args = DoctorArgs { fetch_model: Some("ftp://example.org/model.gguf".to_owned()), ..args(false) };
     let project = Project::new();
     let error = examine(&args, &project.home, &env, &mut project.printer()).await.unwrap_err();
     assert_eq!(error.exit(), Exit::BackendUnusable);

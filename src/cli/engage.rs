@@ -24,7 +24,6 @@ use crate::plan::Plan;
 use crate::report::Tally;
 use crate::run::{Audience, Clock, Conductor, Intake, Live, Reuse, RunError, Steer, TextCache};
 use crate::task::OneOutput;
-use crate::telemetry::Collector;
 use crate::worker::{OutputsOfCases, Station, Tracing};
 
 /// Cases up to which a terminal shows the talk itself.
@@ -51,10 +50,10 @@ pub(super) struct Engagement {
     pub(super) session: Session,
     /// Where metrics are asked for.
     pub(super) metrics_at: Option<TcpListener>,
-    /// Where spans go.
-    pub(super) collector: Option<Collector>,
     /// What samples graphics devices.
     pub(super) devices: Devices,
+    /// Where its spans go.
+    pub(super) telling: Option<spans::Telling>,
     /// How requests name their spans.
     pub(super) traced: Traced,
     pub(super) clock: Clock,
@@ -66,7 +65,7 @@ pub(super) struct Engagement {
 /// The journal, a thread or an output that cannot be used; how the run ends is an exit code.
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, reuse, .. } = engagement;
-    let Engagement { total, output, session, clock, metrics_at, collector, traced, devices, .. } = engagement;
+    let Engagement { total, output, session, clock, metrics_at, telling, traced, devices, .. } = engagement;
     introduce(&dir, &plan, &connected, printer);
     let journal = dir.journal_path();
     let texts = Arc::new(TextCache::new(journal_lookup(&journal)?));
@@ -108,7 +107,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         tracing: Some(Tracing { run: dir.id.clone(), traced }),
         recall,
     };
-    let following = collector.map(|collector| spans::follow(&dir, &plan, collector)).transpose()?;
+    let following = telling.map(|telling| spans::follow(&dir, &plan, telling)).transpose()?;
     let spool = dir.spool();
     spool.clear()?;
     let (steer, steers) = mpsc::channel(STEERS);

@@ -14,9 +14,13 @@ mod cost;
 mod devices;
 pub mod diagnostics;
 mod doctor;
+mod doctor_args;
 mod doctor_report;
 #[cfg(test)]
 mod doctor_tests;
+mod doctor_trace;
+#[cfg(test)]
+mod doctor_trace_tests;
 mod earlier;
 mod engage;
 pub mod exit;

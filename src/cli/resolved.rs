@@ -4,11 +4,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::base::Millis;
-use crate::event::{BackendResolved, RunStarted};
+use crate::event::{BackendResolved, RunStarted, Shape};
 use crate::judge::number;
 use crate::plan::{
     Assert, BackendUrl, Chat, Check, Concurrency, Condition, Course, Dialogue, Evidence, FileItems, ForEach, Halt,
-    History, Items, Limits, ModelChoice, OnError, Operand, Order, Plan, Step, StepKind, Stop, Wanted,
+    History, Items, Limits, ModelChoice, OnError, Operand, Order, Plan, Step, StepKind, Stop, Telemetry, Wanted,
 };
 use crate::spec::CacheUse;
 
@@ -57,12 +57,30 @@ pub(super) fn of(plan: &Plan, found: &[BackendResolved]) -> Value {
         tree.insert("tolerate".to_owned(), json!(plan.tolerated));
     }
     tree.insert("limits".to_owned(), bounds(&plan.limits));
+    if plan.telemetry != Telemetry::default() {
+        tree.insert("telemetry".to_owned(), telemetry(&plan.telemetry));
+    }
     if let Some(results) = &plan.results {
         let columns = results.columns.iter().map(|(name, column)| (name.clone(), json!(column.0.join("."))));
         let columns: Map<String, Value> = columns.collect();
         tree.insert("results".to_owned(), json!({ "path": results.path, "columns": columns }));
     }
     Value::Object(tree)
+}
+
+/// Returns how a run is told.
+fn telemetry(telemetry: &Telemetry) -> Value {
+    let shape = match telemetry.shape {
+        None => "auto",
+        Some(Shape::Run) => "run",
+        Some(Shape::Item) => "item",
+    };
+    let mut tree = json!({ "content": telemetry.content.word(), "shape": shape });
+    if let Some(sample) = &telemetry.sample {
+        let keep: Vec<&str> = sample.keep.iter().map(|keep| keep.word()).collect();
+        tree["sample"] = json!({ "ratio": sample.ratio, "keep": keep });
+    }
+    tree
 }
 
 /// Returns the values of a cell, and those of its actors and steps that differ from the first cell's.

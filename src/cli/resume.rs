@@ -124,7 +124,7 @@ pub(super) async fn take_up(
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
     let metrics_at = metrics::listen(session, printer).await?;
-    let collector = spans::collector(session.trace_to.as_deref())?;
+    let telling = spans::telling(session.trace_to.as_deref(), &plan)?;
 
     let clock = Clock::start(Some(latest));
     reopened.as_ref().map_or(Ok(()), |_| output::owe(dir))?;
@@ -170,8 +170,8 @@ pub(super) async fn take_up(
         session: session.clone(),
         clock,
         metrics_at,
-        collector,
         devices,
+        telling,
         traced,
     };
     Box::pin(engage::engage(engagement, printer)).await
@@ -337,6 +337,7 @@ pub(super) fn tuned(before: &Plan, now: &Plan) -> Vec<String> {
         ("concurrency", most(before) != most(now)),
         ("cache", before.cache != now.cache),
         ("results", rows(before) != rows(now)),
+        ("telemetry", before.telemetry != now.telemetry),
         ("price", (before.prices(), before.cell_prices()) != (now.prices(), now.cell_prices())),
         ("description", before.description != now.description),
     ];

@@ -113,7 +113,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     let output = Output::plan(&plan, kept.force, None, home, session.json, printer)?;
     let connected = connect::backends(&plan, None, printer).await?;
     let metrics_at = metrics::listen(session, printer).await?;
-    let collector = spans::collector(session.trace_to.as_deref())?;
+    let telling = spans::telling(session.trace_to.as_deref(), &plan)?;
     let traced = spans::traced(&plan, survey.cases);
     let resolved: Vec<BackendResolved> = connected.iter().map(|one| one.resolved.clone()).collect();
     let reuse = match &earlier {
@@ -172,8 +172,8 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         session: session.clone(),
         clock,
         metrics_at,
-        collector,
         devices,
+        telling,
         traced,
     };
     Box::pin(engage::engage(engagement, printer)).await

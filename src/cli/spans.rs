@@ -9,12 +9,12 @@ use tokio::sync::watch;
 
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, inert};
-use super::trace::{no_collector, says, settings, variable};
+use super::trace::{no_collector, says, variable};
 use crate::base::SpanContext;
 use crate::event::{Shape, Traced};
 use crate::journal::RunDir;
 use crate::plan::Plan;
-use crate::telemetry::{Collector, Courier, Delivered, Patience, SendError};
+use crate::telemetry::{Collector, CollectorError, Courier, Delivered, Patience, SendError, Settings};
 
 /// How often the journal is looked at when it had nothing new.
 const LOOK: Duration = Duration::from_millis(500);
@@ -25,12 +25,22 @@ const SOON: Duration = Duration::from_secs(2);
 /// Most spans of a run that is shown as one trace: user interfaces load a trace whole.
 const MOST_TOGETHER: u64 = 1_000;
 
-/// Finds the collector that a run's spans go to; none where nobody names one.
+/// Where a run's spans go, and what of it they tell.
+pub(super) struct Telling {
+    collector: Collector,
+    settings: Settings,
+}
+
+/// Finds where a run's spans go; none where nobody names a collector.
 ///
 /// # Errors
-/// What names one is no address.
-pub(super) fn collector(flag: Option<&str>) -> Result<Option<Collector>, CommandError> {
-    Collector::find(flag, None, &variable).map_err(|error| no_collector(&error))
+/// What names one is no address, or the environment asks for what is not understood.
+pub(super) fn telling(flag: Option<&str>, plan: &Plan) -> Result<Option<Telling>, CommandError> {
+    let told = || -> Result<Option<Telling>, CollectorError> {
+        let Some(collector) = Collector::find(flag, &variable)? else { return Ok(None) };
+        Ok(Some(Telling { collector, settings: Settings::of(Some(plan), &variable)? }))
+    };
+    told().map_err(|error| no_collector(&error))
 }
 
 /// Returns the span that whoever started this process gave it as its parent.
@@ -40,9 +50,9 @@ pub(super) fn caller() -> Option<SpanContext> {
 
 /// Decides how a run is told, once.
 pub(super) fn traced(plan: &Plan, cases: u64) -> Traced {
-    let steps = plan.steps.len() as u64;
-    let shape = if cases.saturating_mul(steps).saturating_mul(2) <= MOST_TOGETHER { Shape::Run } else { Shape::Item };
-    Traced { shape, parent: caller() }
+    let spans = cases.saturating_mul(plan.steps.len() as u64).saturating_mul(2);
+    let by_size = if spans <= MOST_TOGETHER { Shape::Run } else { Shape::Item };
+    Traced { shape: plan.telemetry.shape.unwrap_or(by_size), parent: caller() }
 }
 
 /// The thread that sends.
@@ -56,14 +66,14 @@ pub(super) struct Following {
 ///
 /// # Errors
 /// The system gives no thread.
-pub(super) fn follow(dir: &RunDir, plan: &Arc<Plan>, collector: Collector) -> io::Result<Following> {
+pub(super) fn follow(dir: &RunDir, plan: &Arc<Plan>, telling: Telling) -> io::Result<Following> {
     let (stop, stopped) = watch::channel(None);
-    let place = collector.to_string();
+    let place = telling.collector.to_string();
     let (dir, plan) = (dir.clone(), Arc::clone(plan));
     let thread = Builder::new().name("spans".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| SendError::Client(error.to_string()))?;
-        runtime.block_on(send(&dir, plan, collector, Following::patience(stopped)))
+        runtime.block_on(send(&dir, plan, telling, Following::patience(stopped)))
     })?;
     Ok(Following { place, stop, thread })
 }
@@ -72,10 +82,10 @@ pub(super) fn follow(dir: &RunDir, plan: &Arc<Plan>, collector: Collector) -> io
 async fn send(
     dir: &RunDir,
     plan: Arc<Plan>,
-    collector: Collector,
+    telling: Telling,
     mut patience: UntilStopped,
 ) -> Result<Delivered, SendError> {
-    let settings = settings(Some(&plan));
+    let Telling { collector, settings } = telling;
     let mut courier = Courier::open(dir, Some(plan), settings, collector, false)?;
     loop {
         let was_over = patience.is_stopped();

@@ -56,7 +56,10 @@ pub(super) fn unsent(error: &SendError) -> CommandError {
 }
 
 /// Returns the plan that a run was begun with, and how it is told; without a plan, says so.
-fn told_by(dir: &RunDir, printer: &mut Printer) -> (Option<Arc<Plan>>, Settings) {
+///
+/// # Errors
+/// The environment says how to tell it what is not understood.
+fn told_by(dir: &RunDir, printer: &mut Printer) -> Result<(Option<Arc<Plan>>, Settings), CommandError> {
     let plan = match super::tune::plan_of(dir) {
         Ok(plan) => Some(plan),
         Err(why) => {
@@ -64,21 +67,15 @@ fn told_by(dir: &RunDir, printer: &mut Printer) -> (Option<Arc<Plan>>, Settings)
             None
         }
     };
-    let settings = settings(plan.as_deref());
-    (plan, settings)
-}
-
-/// Returns how a run is told.
-pub(super) fn settings(plan: Option<&Plan>) -> Settings {
-    let keys = plan.into_iter().flat_map(|plan| plan.backends.iter()).filter_map(|backend| backend.api_key.clone());
-    Settings { secrets: keys.collect(), ..Settings::default() }
+    let settings = Settings::of(plan.as_deref(), &variable).map_err(|error| no_collector(&error))?;
+    Ok((plan, settings))
 }
 
 async fn send(args: &TraceSendArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
     let dir = find(home, &args.run)?;
     open(&dir)?;
-    let (plan, settings) = told_by(&dir, printer);
-    let collector = Collector::find(args.to.as_deref(), None, &variable);
+    let (plan, settings) = told_by(&dir, printer)?;
+    let collector = Collector::find(args.to.as_deref(), &variable);
     let collector = collector.map_err(|error| no_collector(&error))?;
     let Some(collector) = collector else {
         let message = "no collector is named";
@@ -149,7 +146,7 @@ impl Patience for Until {
 fn export(args: &TraceExportArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
     let dir = find(home, &args.run)?;
     let reader = open(&dir)?;
-    let (plan, settings) = told_by(&dir, printer);
+    let (plan, settings) = told_by(&dir, printer)?;
     let mut count = 0_u64;
     let resource = resource(&variable);
     let mut trouble = None;

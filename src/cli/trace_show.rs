@@ -12,8 +12,9 @@ use super::trace_draw::draw;
 use crate::base::{CaseNo, Timestamp, TraceId};
 use crate::event::{CaseAdmitted, CaseStatus, Event, FailureKind, Outcome, Recorded, Usage};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
+use crate::plan::Content;
 use crate::report::{duration, grouped, status_word};
-use crate::telemetry::{Bar, BarSort, Content, Projector, Settings, Span, waterfall};
+use crate::telemetry::{Bar, BarSort, Projector, Settings, Span, waterfall};
 
 /// Cases of a run up to which all of them are drawn.
 const ALL_UP_TO: u64 = 3;

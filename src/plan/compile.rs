@@ -23,6 +23,7 @@ mod results;
 mod scope;
 mod settings;
 mod steps;
+mod telemetry;
 mod trial;
 mod warnings;
 
@@ -156,6 +157,7 @@ impl Compiler<'_> {
         let mut bounds = self.step_bounds(&mut limits);
         let matrix = self.matrix();
         let tolerated = self.tolerated();
+        let telemetry = self.telemetry();
         let cache = self.optional("`cache`", self.spec.cache.as_ref()).unwrap_or_default();
         let items = self.items();
         let pick = self.pick(seed);
@@ -196,6 +198,7 @@ impl Compiler<'_> {
             tolerated,
             cache,
             results,
+            telemetry,
             templates: Arc::new(std::mem::take(&mut self.templates)),
             matrix,
             cells: Cells::default(),

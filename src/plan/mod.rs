@@ -19,6 +19,7 @@ mod judge;
 mod model;
 mod overrides;
 mod stop;
+mod telemetry;
 
 pub use aggregate::{Aggregate, By};
 pub use cell::{CellIdx, Cells};
@@ -39,3 +40,4 @@ pub use model::{
 pub use overrides::{Compiled, Overrides, Surroundings};
 pub use place::{Ballot, Call, Ground, Inquiry, Mended, Place, Way, seed_of, seed_of_call};
 pub use stop::{Budgets, Halt, Spent};
+pub use telemetry::{Content, Keep, Sample as SpanSample, Telemetry};

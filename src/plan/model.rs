@@ -9,7 +9,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::course::{Assert, Course, Transform};
-use super::{Aggregate, Cells, Dialogue, Evidence, Halt, Items, Judge, Pick};
+use super::{Aggregate, Cells, Dialogue, Evidence, Halt, Items, Judge, Pick, Telemetry};
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::diag::Span;
 use crate::judge::AnswerSchema;
@@ -60,6 +60,8 @@ pub struct Plan {
     pub cache: CacheUse,
     /// Where the table of results goes, when the file says so.
     pub results: Option<ResultsPlan>,
+    /// How the run is told in spans; outside identity.
+    pub telemetry: Telemetry,
     /// Every compiled template.
     pub templates: Arc<Templates>,
     /// What templates read as `matrix`: the values of this cell, the first one. Empty where there is no matrix.

@@ -9,7 +9,7 @@ use crate::judge::Rule;
 use crate::plan::{
     Actor, ActorIdx, Aggregate, BackendIdx, BackendPlan, BackendUrl, By, Chat, Concurrency, Course, Dialogue,
     History, Items, Judge, Limits, ModelChoice, Order, Plan, RoundJudge, Sampling, Step, StepIdx, StepKind, Stop,
-    Wanted,
+    Telemetry, Wanted,
 };
 use crate::prompt::Templates;
 
@@ -105,6 +105,7 @@ fn plan_of(steps: Vec<Step>, actors: Vec<Actor>, templates: Arc<Templates>) -> P
         tolerated: 0.0,
         cache: crate::spec::CacheUse::Off,
         results: None,
+        telemetry: Telemetry::default(),
         templates,
         matrix: serde_json::Map::new(),
         cells: crate::plan::Cells::default(),

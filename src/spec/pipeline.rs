@@ -9,8 +9,8 @@ use super::node::{Kind, Node, Spanned};
 use super::table::{Named, filled};
 use super::{
     BaseUrl, CacheUse, Defaults, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, ReadText,
-    Repeat, Required, Results, RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Temperature, Text, Tokens,
-    TopP, Version, Word,
+    Repeat, Required, Results, RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Telemetry, Temperature,
+    Text, Tokens, TopP, Version, Word,
 };
 use crate::diag::{Diagnostic, code};
 
@@ -83,6 +83,9 @@ pub struct Spec {
     /// Where the table of results goes. Omitted: to standard output.
     #[schemars(extend("examples" = [{"path": "results.jsonl"}]))]
     pub results: Option<Results>,
+    /// How the run is told to an OpenTelemetry collector.
+    #[schemars(extend("examples" = [{"content": "hash"}]))]
+    pub telemetry: Option<Telemetry>,
 }
 
 /// A value that the command line may change.
@@ -241,6 +244,7 @@ impl Decode for Spec {
             limits: fields.optional("limits", report),
             cache: fields.optional("cache", report),
             results: fields.optional("results", report),
+            telemetry: fields.optional("telemetry", report),
         };
         fields.finish(report);
         Some(spec)

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use super::table::Named;
 use super::{
-    AggregateBy, AnyValue, Backoff, BaseUrl, CacheUse, ColumnTypes, Columns, Contestants, Count, Delimiter, Flag,
-    ForEach, Length, Levels, Money, Number, OnError, Opens, OpensWord, Order, OrderWord, ParamType, PipelineName,
-    Rate, Repairs, Repeat, RepeatUntil, Required, Rows, RowsPath, Scalar, SchemaSource, Seed, Setting, Share, Slots,
-    Spanned, Spec, StepNames, Table, TablePath, Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
+    AggregateBy, AnyValue, Backoff, BaseUrl, CacheUse, ColumnTypes, Columns, ContentWord, Contestants, Count,
+    Delimiter, Flag, ForEach, KeepWord, Length, Levels, Money, Number, OnError, Opens, OpensWord, Order, OrderWord,
+    ParamType, PipelineName, Rate, Repairs, Repeat, RepeatUntil, Required, Rows, RowsPath, Scalar, SchemaSource,
+    Seed, Setting, ShapeWord, Share, Slots, Spanned, Spec, StepNames, Table, TablePath, Temperature, Text, Tokens,
+    TopP, Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
 
@@ -339,6 +340,9 @@ inline! {
         { "type": "string", "pattern": "^sim:[0-9]+$" },
         { "type": "string", "pattern": r"^https?://[^/:?\s][^\s]*$" },
     ] }
+    ContentWord => { "type": "string", "enum": ["full", "hash", "none"] }
+    ShapeWord => { "type": "string", "enum": ["auto", "run", "item"] }
+    KeepWord => { "type": "string", "enum": ["error", "retried", "unscored"] }
     ParamType => { "type": "string", "enum": ["integer", "number", "string", "boolean"] }
     Rows => { "type": "array", "minItems": 1, "items": { "type": "object" } }
     Columns => { "type": "object", "minProperties": 1, "additionalProperties": { "type": "string" } }

@@ -11,8 +11,8 @@ use crate::event::{Facts, FinishReason, TaskOutput, TaskSettled, TaskStatus, Tur
 use crate::judge::Rule;
 use crate::plan::{
     Actor, ActorIdx, BackendIdx, Ballot, Call, Course, Dialogue, History, Inquiry, Items, Judge, Likeness, Limits,
-    Mended, ModelChoice, Order, Pattern, Place, Plan, RoundJudge, Sampling, Step, StepIdx, StepKind, Stop, Wanted,
-    Way,
+    Mended, ModelChoice, Order, Pattern, Place, Plan, RoundJudge, Sampling, Step, StepIdx, StepKind, Stop, Telemetry,
+    Wanted, Way,
 };
 use crate::prompt::Templates;
 
@@ -92,6 +92,7 @@ fn plan(speakers: &[&str]) -> Plan {
         tolerated: 0.0,
         cache: crate::spec::CacheUse::Off,
         results: None,
+        telemetry: Telemetry::default(),
         templates: Arc::new(templates),
         closing: None,
         matrix: serde_json::Map::new(),

@@ -5,11 +5,10 @@ use super::case::{Flight, Open, Told};
 use super::content::{self, finish_word};
 use super::error_type::error_type;
 use super::names;
-use super::settings::Content;
 use super::span::{Kind, Span, Status};
 use crate::base::{EachKey, Timestamp};
 use crate::event::{AttemptEnded, AttemptId, FailureKind, FinishReason, Message, Outcome};
-use crate::plan::{Actor, Call, ModelChoice, StepKind, seed_of_call};
+use crate::plan::{Actor, Call, Content, ModelChoice, StepKind, seed_of_call};
 
 /// Tells whether a request was made at all: a prompt that does not render, a stop before the sending and an answer
 /// from the cache make none.

@@ -1,8 +1,12 @@
 //! Where spans are sent: by a flag, else by the variables that every OpenTelemetry exporter reads, else by the pipeline.
 
 use std::fmt;
+use std::io::Write as _;
 use std::time::Duration;
 
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
 
@@ -36,6 +40,15 @@ pub enum CollectorError {
         /// What is written, without what may be a password.
         text: String,
     },
+    /// No address of a query API.
+    #[error("--query is no address of Jaeger's query API: {text:?}; write one such as \"http://localhost:16686\"")]
+    Query {
+        /// What is written.
+        text: String,
+    },
+    /// Requests cannot be made on this machine.
+    #[error("requests cannot be made: {0}")]
+    Client(String),
     /// A user name or password in the address.
     #[error("{0} holds a user name or password; put them into OTEL_EXPORTER_OTLP_HEADERS")]
     Credentials(&'static str),
@@ -70,7 +83,6 @@ pub enum CollectorError {
 }
 
 const FLAG: &str = "the given URL";
-const FILE: &str = "`telemetry.endpoint`";
 const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const ANY: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// How long a collector may take to answer, by OpenTelemetry's specification.
@@ -81,22 +93,17 @@ impl Collector {
     ///
     /// # Errors
     /// What names one is no address, or asks for what is not spoken.
-    pub fn find(
-        flag: Option<&str>,
-        written: Option<&str>,
-        variable: Variable<'_>,
-    ) -> Result<Option<Self>, CollectorError> {
+    pub fn find(flag: Option<&str>, variable: Variable<'_>) -> Result<Option<Self>, CollectorError> {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
             || set("OTEL_TRACES_EXPORTER").is_some_and(|value| value.trim() == "none");
         let traces = match flag {
             Some(flag) => Some(address(FLAG, flag, true)?),
             None if disabled => None,
-            None => match (set(TRACES), set(ANY), written) {
-                (Some(exact), _, _) => Some(address(TRACES, &exact, false)?),
-                (None, Some(base), _) => Some(address(ANY, &base, true)?),
-                (None, None, Some(written)) => Some(address(FILE, written, true)?),
-                (None, None, None) => None,
+            None => match (set(TRACES), set(ANY)) {
+                (Some(exact), _) => Some(address(TRACES, &exact, false)?),
+                (None, Some(base)) => Some(address(ANY, &base, true)?),
+                (None, None) => None,
             },
         };
         let Some(traces) = traces else { return Ok(None) };
@@ -130,6 +137,16 @@ impl Collector {
             },
         };
         Ok(Some(Self { traces, headers, compressed, timeout, resource: resource(variable) }))
+    }
+
+    /// Returns a request as it is sent: packed, if this collector takes it so.
+    pub(super) fn body(&self, request: &[u8]) -> Bytes {
+        if !self.compressed {
+            return Bytes::copy_from_slice(request);
+        }
+        let mut encoder = GzEncoder::new(Vec::with_capacity(request.len() / 4), Compression::fast());
+        let packed = encoder.write_all(request).and_then(|()| encoder.finish()).expect("a vector takes all");
+        Bytes::from(packed)
     }
 
     /// Returns the name under which it is remembered what was sent there.
@@ -229,17 +246,13 @@ fn decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn find(
-        flag: Option<&str>,
-        written: Option<&str>,
-        set: &[(&str, &str)],
-    ) -> Result<Option<Collector>, CollectorError> {
+    fn find(flag: Option<&str>, set: &[(&str, &str)]) -> Result<Option<Collector>, CollectorError> {
         let variable = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Collector::find(flag, written, &variable)
+        Collector::find(flag, &variable)
     }
 
-    fn place(flag: Option<&str>, written: Option<&str>, set: &[(&str, &str)]) -> String {
-        match find(flag, written, set) {
+    fn place(flag: Option<&str>, set: &[(&str, &str)]) -> String {
+        match find(flag, set) {
             Ok(None) => "none".to_owned(),
             Ok(Some(collector)) => collector.traces.to_string(),
             Err(error) => error.to_string(),
@@ -249,34 +262,33 @@ mod tests {
     #[test]
     fn who_is_nearer_decides_where_spans_go() {
         let both = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://any:4318/"), (TRACES, "http://exact:1/otlp?key=1")];
-        assert_eq!(place(None, None, &[]), "none");
-        assert_eq!(place(None, Some("http://file:4318"), &[]), "http://file:4318/v1/traces");
-        assert_eq!(place(None, Some("http://file:4318"), &both[..1]), "http://any:4318/v1/traces");
-        assert_eq!(place(None, None, &both), "http://exact:1/otlp?key=1", "as it is");
-        assert_eq!(place(Some("http://flag/v1/traces"), None, &both), "http://flag/v1/traces");
+        assert_eq!(place(None, &[]), "none");
+        assert_eq!(place(None, &both[..1]), "http://any:4318/v1/traces");
+        assert_eq!(place(None, &both), "http://exact:1/otlp?key=1", "as it is");
+        assert_eq!(place(Some("http://flag/v1/traces"), &both), "http://flag/v1/traces");
         let disabled = [("OTEL_SDK_DISABLED", "true"), both[0]];
-        assert_eq!(place(None, None, &disabled), "none");
+        assert_eq!(place(None, &disabled), "none");
     }
 
     #[test]
     fn what_cannot_be_is_told_and_no_secret_repeated() {
         assert_eq!(
-            place(Some("localhost:4318"), None, &[]),
+            place(Some("localhost:4318"), &[]),
             r#"the given URL is no address of a collector: "localhost:4318"; write one such as "http://localhost:4318""#
         );
-        let error = place(Some("http://me:hunter2@h"), None, &[]);
+        let error = place(Some("http://me:hunter2@h"), &[]);
         assert!(!error.contains("hunter2") && error.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{error}");
         let set = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
-        assert!(place(Some("http://h:4317"), None, &set).contains("http/protobuf"));
+        assert!(place(Some("http://h:4317"), &set).contains("http/protobuf"));
         let set = [("OTEL_EXPORTER_OTLP_HEADERS", "a=1,hunter2")];
-        let error = place(Some("http://h"), None, &set);
+        let error = place(Some("http://h"), &set);
         assert!(!error.contains("hunter2") && error.contains("entry 2"), "{error}");
     }
 
     #[test]
     fn headers_are_decoded_and_never_shown() {
         let set = [("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20c2VjcmV0, x-scope = a%2Cb")];
-        let collector = find(Some("http://h:4318/v1/traces?key=c2VjcmV0"), None, &set).expect("it is one");
+        let collector = find(Some("http://h:4318/v1/traces?key=c2VjcmV0"), &set).expect("it is one");
         let collector = collector.expect("it is named");
         assert_eq!(collector.headers["authorization"], "Basic c2VjcmV0");
         assert_eq!(collector.headers["x-scope"], "a,b");

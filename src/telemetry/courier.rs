@@ -10,9 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
 use super::collector::Collector;
 use super::cursor::{Cursors, Sent};
 use super::names;
@@ -255,8 +252,7 @@ impl Courier {
     ) -> Result<bool, SendError> {
         let count = part.len() as u64;
         let request = wire::request(&self.collector.resource, part.iter().map(|(_, bytes)| bytes.as_slice()));
-        let body = if self.collector.compressed { packed(&request) } else { request.clone() };
-        let body = bytes::Bytes::from(body);
+        let body = self.collector.body(&request);
         let (mut wait, mut failures) = (FIRST_WAIT, 0);
         loop {
             let asked_for = match self.post.send(body.clone()).await {
@@ -349,9 +345,4 @@ fn stripped(part: &[(Span, Vec<u8>)]) -> Option<(Span, Vec<u8>)> {
     span.attributes.push(Attribute { key: names::TRUNCATED.into(), value: Value::Bool(true) });
     let bytes = wire::span(&span);
     Some((span, bytes))
-}
-
-fn packed(request: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(request.len() / 4), Compression::fast());
-    encoder.write_all(request).and_then(|()| encoder.finish()).expect("a vector takes all")
 }

@@ -4,10 +4,10 @@ use super::attributes::Attributes;
 use super::case::Told;
 use super::content;
 use super::names;
-use super::settings::Content;
 use super::span::SpanEvent;
 use crate::base::{StepName, Timestamp};
 use crate::event::{Judgement, Unscored, Verdict};
+use crate::plan::Content;
 
 /// Returns the event. What cannot be counted is an error of the judge's answer, never a score of 0.
 pub(super) fn result(told: &Told<'_>, step: &StepName, at: Timestamp, judgement: &Judgement) -> SpanEvent {

@@ -116,6 +116,7 @@ names! {
     SEGMENT_SPAN = "pipe.run.segment", "One process of a run.";
     BACKOFF_SPAN = "pipe.backoff", "The wait before a request is sent again.";
     EACH_SPAN = "pipe.for_each", "All elements of a `for_each` step.";
+    DOCTOR_SPAN = "pipe.doctor", "What `pipe doctor` did to find out whether spans arrive.";
     SKIPPED_EVENT = "pipe.task.skipped", "A step that was not done in a case.";
     ADOPTED_EVENT = "pipe.task.adopted", "A task taken over from another run.";
     UNSENT_EVENT = "pipe.request.unsent", "A request that was not made.";

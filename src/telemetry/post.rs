@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use super::collector::Collector;
 use super::wire;
 use crate::backend::{Delivery, Messenger};
+use crate::event::Failure;
 
 /// What an answer means for the spans of a request.
 pub(super) enum Answer {
@@ -51,8 +52,7 @@ impl Post {
     }
 
     pub(super) async fn send(&self, body: Bytes) -> Answer {
-        let sent = self.messenger.post(self.to.clone(), self.headers.clone(), body, self.timeout).await;
-        let Ok(Delivery { status, headers, body }) = sent else { return Answer::Busy(None) };
+        let Ok(Delivery { status, headers, body }) = self.deliver(body).await else { return Answer::Busy(None) };
         match status.as_u16() {
             200..=299 => Answer::Taken(wire::rejected(&body).map_or(0, |(count, _)| count)),
             408 | 429 | 502 | 503 | 504 => Answer::Busy(wait(&headers)),
@@ -62,7 +62,43 @@ impl Post {
             code => Answer::Never { answer: says(status), help: help(code) },
         }
     }
+
+    /// Sends once, for people: all of it must be taken.
+    ///
+    /// # Errors
+    /// What stands in the way, and what to look at.
+    pub(super) async fn try_once(&self, body: Bytes) -> Result<(), Untaken> {
+        let untaken = |answer: String, help| Err(Untaken { answer, help });
+        let Delivery { status, body, .. } = match self.deliver(body).await {
+            Ok(delivery) => delivery,
+            Err(failure) => return untaken(failure.detail, ABSENT),
+        };
+        if !status.is_success() {
+            return untaken(format!("it answers {}", says(status)), help(status.as_u16()));
+        }
+        match wire::rejected(&body) {
+            Some((_, why)) if why.is_empty() => untaken("it rejects spans and does not say why".to_owned(), OWN_LOG),
+            Some((_, why)) => untaken(format!("it rejects spans: {why}"), OWN_LOG),
+            None => Ok(()),
+        }
+    }
+
+    async fn deliver(&self, body: Bytes) -> Result<Delivery, Failure> {
+        self.messenger.post(self.to.clone(), self.headers.clone(), body, self.timeout).await
+    }
 }
+
+/// Why a collector does not have a span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untaken {
+    /// What happened.
+    pub answer: String,
+    /// What to look at.
+    pub help: &'static str,
+}
+
+const ABSENT: &str = "is it started, and does it listen for OTLP over HTTP there? usually port 4318";
+const OWN_LOG: &str = "its own log says more";
 
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
@@ -79,6 +115,7 @@ const fn help(code: u16) -> &'static str {
         404 | 405 => {
             "spans are posted to …/v1/traces below the address; OTEL_EXPORTER_OTLP_TRACES_ENDPOINT gives another path"
         }
+        400 | 408 | 413 | 422 | 429 | 500..=599 => OWN_LOG,
         415 => "it does not take protocol buffers over HTTP; look for its OTLP/HTTP address, usually port 4318",
         300..=399 => "it points elsewhere; give that address",
         _ => "is that the address of an OTLP/HTTP collector, usually port 4318?",

@@ -13,6 +13,7 @@ use super::case::{Flight, Open, Told};
 use super::chat;
 use super::names;
 use super::run_spans::{self, End, Segment};
+use super::sample::reason;
 use super::settings::Settings;
 use super::span::{Span, SpanEvent};
 use super::step::{self, Over};
@@ -148,7 +149,7 @@ impl Projector {
         // What a case comes to decides whether it is told: it is taken in without a word first.
         let mut quiet = Out { texts: out.texts, emit: None };
         let reason = match (&recorded.event, self.open.get(&case), &self.settings.sample) {
-            (Event::CaseSettled(_), Some(open), Some(sample)) => Some(sample.reason(open)),
+            (Event::CaseSettled(_), Some(open), Some(sample)) => Some(reason(sample, open)),
             _ => None,
         };
         self.tell(recorded, moment, None, &mut quiet);

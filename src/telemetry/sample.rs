@@ -2,50 +2,17 @@
 
 use super::case::Open;
 use crate::base::TraceId;
+use crate::plan::{Keep, SpanSample};
 
-/// Keeps a share of the cases, and those worth looking at.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// Of all cases, by a hash of what they are: 0 to 1.
-    pub ratio: f64,
-    /// Kept whatever the hash says.
-    pub keep: Vec<Keep>,
-}
-
-/// Cases that are always kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// A task failed.
-    Error,
-    /// A request had to be sent again.
-    Retried,
-    /// A judge answered nothing that can be counted.
-    Unscored,
-}
-
-impl Keep {
-    /// Returns the word for it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Retried => "retried",
-            Self::Unscored => "unscored",
-        }
-    }
-}
-
-impl Sample {
-    /// Returns why a case that is over is kept; none when it is not.
-    pub(super) fn reason(&self, case: &Open) -> Option<&'static str> {
-        let holds = |keep: &&Keep| match keep {
-            Keep::Error => case.amiss.is_some(),
-            Keep::Retried => case.retried,
-            Keep::Unscored => case.unscored,
-        };
-        let kept = self.keep.iter().find(holds).map(|keep| keep.word());
-        kept.or_else(|| is_below(case.about, self.ratio).then_some("ratio"))
-    }
+/// Returns why a case that is over is kept; none when it is not.
+pub(super) fn reason(sample: &SpanSample, case: &Open) -> Option<&'static str> {
+    let holds = |keep: &&Keep| match keep {
+        Keep::Error => case.amiss.is_some(),
+        Keep::Retried => case.retried,
+        Keep::Unscored => case.unscored,
+    };
+    let kept = sample.keep.iter().find(holds).map(|keep| keep.word());
+    kept.or_else(|| is_below(case.about, sample.ratio).then_some("ratio"))
 }
 
 /// Tells whether a trace's hash is among the first so many of all.

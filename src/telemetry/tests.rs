@@ -11,6 +11,7 @@ use crate::event::{
     CaseReopened, CaseStatus, Event, FailureKind, FinishReason, RunOutcome, RunResumed, Shape, SnapCase, StopCause,
     TaskOutput, TaskStatus, Traced,
 };
+use crate::plan::{Content, Keep, SpanSample as Sample};
 use crate::report::testing::Story;
 
 fn run() -> RunId {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs pipelines and holds every span to account: `check.py PIPE`, PIPE being the program. One line a check.
 
-Others read what it sends: `opentelemetry-proto` decodes, `pytest-genai-semconv` knows the conventions. Every check prints what it counted; the first that fails ends it all.
+Others read what it sends: `opentelemetry-proto` and `oteltap` decode, `pytest-genai-semconv` knows the conventions. Every check prints what it counted; the first that fails ends it all.
 """
 
 import glob
@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import rules
 from model import Model
 from receiver import Receiver
+from tap import Tap
 
 PIPE = os.path.abspath(sys.argv[1])
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -269,7 +270,97 @@ def shipped():
     return f"{spans:,} spans of {pipelines} pipelines: name, kind, operation, attributes, words, status"
 
 
-CHECKS = [shipped, once_each, troubled, refusing, killed, down_for_a_third, flat]
+def tapped():
+    """The same run at a receiver that shares no code with ours or with the decoder above."""
+    world, tap = World(400, fail_every=97), Tap()
+    # It does not unpack: for it a packed request is unreadable.
+    plain = {"OTEL_EXPORTER_OTLP_COMPRESSION": "none"}
+    world.pipe("run", "three.yaml", "-q", "--trace-to", tap.url, **plain)
+    out, _ = world.pipe("trace", "send", "--to", tap.url, **plain)
+    count, acked, rejected, pending = made(out)
+    received = tap.wait(tap.spans, count)
+    identities = {rules.identity(span) for span in tap.spans}
+    assert (received, acked, rejected, pending) == (count, count, 0, 0), (out, received)
+    assert len(identities) == count, "a span came twice"
+    told = {rules.identity(span): span.SerializeToString(deterministic=True) for span in world.exported()}
+    assert told == {rules.identity(span): span.SerializeToString(deterministic=True) for span in tap.spans}
+    world.close()
+    tap.close()
+    return f"made {count:,}, oteltap received {received:,}, once each"
+
+
+def doctor():
+    """One traced request: the collector takes it, and the span that the server tells by its header hangs below it."""
+    receiver = Receiver()
+
+    def tell(traceparent, began, ended):
+        _, trace, parent, _ = traceparent.split("-")
+        span = rules.Span(trace_id=bytes.fromhex(trace), parent_span_id=bytes.fromhex(parent), span_id=b"vllm-llm",
+                          name="llm_request", start_time_unix_nano=began, end_time_unix_nano=ended)
+        receiver.post(rules.request_of([span]))
+
+    world = World(1, tell=tell)
+    out, _ = world.pipe("doctor", "--json", "--trace-to", receiver.url, "--query", receiver.url,
+                        PIPE_BASE_URL=world.model.url)
+    said = json.loads(out)["traced"]
+    assert said["taken"] and said["joined"]["state"] == "yes", said
+    [span] = said["joined"]["spans"]
+    assert span["name"] == "llm_request" and span["below_request"], said
+    spans = {span.name: span for span in receiver.spans()}
+    assert spans["llm_request"].parent_span_id == spans["chat mock"].span_id
+    assert spans["chat mock"].parent_span_id == spans["pipe.doctor"].span_id
+    rules.conventions(spans["chat mock"])
+    assert {span.trace_id.hex() for span in spans.values()} == {said["trace"]}
+    out, _ = world.pipe("doctor", "--json", "--trace-to", world.model.url, expect=4, PIPE_BASE_URL=world.model.url)
+    said = json.loads(out)["traced"]
+    assert not said["taken"] and said["problem"] and said["help"], said
+    world.close()
+    receiver.close()
+    return f"{len(spans)} spans, llm_request below the request; a place that is no collector is told"
+
+
+def as_told():
+    """`telemetry:` of a file: digests or nothing for texts, a share of the cases, one trace or one a case; the environment above it."""
+    world = World(400, fail_every=40)
+    plain = THREE.format(url=world.model.url)
+    ask = [b"After ", b"Item i", b"Say "]
+
+    def told(keys, cases, **more):
+        world.write("told.yaml", plain + keys)
+        receiver = Receiver()
+        world.pipe("run", "told.yaml", "-q", "--new", "--limit", str(cases), "--trace-to", receiver.url, **more)
+        spans = receiver.spans()
+        for span in spans:
+            rules.check(span)
+        receiver.close()
+        return spans
+
+    def texts(spans):
+        return any(words in span.SerializeToString() for span in spans for words in ask)
+
+    def cases(spans):
+        return {value for span in spans for value in [rules.attributes(span.attributes).get("pipe.item.id")] if value}
+
+    def traces(spans):
+        return {span.trace_id for span in spans}
+
+    full, hashed, none = (told(f"telemetry: {{ content: {word} }}\n", 4) for word in ("full", "hash", "none"))
+    assert texts(full) and not texts(hashed) and not texts(none), "content"
+    answered = [span for span in hashed if span.name.startswith("chat ") and not span.status.code]
+    assert len(answered) == 12 and all(b"pipe.response.digest" in span.SerializeToString() for span in answered), "hash"
+    assert not any(b".digest" in span.SerializeToString() for span in none), "none"
+    assert not texts(told("", 4, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="false")), "the environment"
+    assert len(traces(full)) == 1 and len(traces(told("telemetry: { shape: item }\n", 4))) == 5, "shape"
+    some = told("telemetry: { sample: { ratio: 25%, keep: [retried] } }\n", 400)
+    retried = {rules.attributes(span.attributes)["pipe.item.id"] for span in some if span.status.code == 2}
+    kept = cases(some)
+    assert retried and retried <= kept and 80 <= len(kept) <= 160, (len(kept), len(retried))
+    rules.tree(some)
+    world.close()
+    return f"texts in {len(full)} spans, in none of {len(hashed)} and {len(none)}; {len(kept)} of 400 cases kept, {len(retried)} because asked again"
+
+
+CHECKS = [shipped, as_told, once_each, tapped, doctor, troubled, refusing, killed, down_for_a_third, flat]
 
 
 def main():

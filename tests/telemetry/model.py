@@ -13,8 +13,10 @@ class Server(ThreadingHTTPServer):
 
 
 class Model:
-    def __init__(self, fail_every=0, delay=0.0):
-        self.fail_every, self.delay = fail_every, delay
+    """`tell` is called with the header of each answered request and when it was begun and over, as vLLM tells a span."""
+
+    def __init__(self, fail_every=0, delay=0.0, tell=None):
+        self.fail_every, self.delay, self.tell = fail_every, delay, tell
         self.asked, self.answered, self.spans = [], 0, []
         self.lock = threading.Lock()
         outer = self
@@ -30,6 +32,8 @@ class Model:
             def do_POST(self):
                 began = time.time_ns()
                 body = self.rfile.read(int(self.headers["content-length"]))
+                if self.path != "/v1/chat/completions":
+                    return self.answer(404, {"error": {"message": f"no {self.path} here"}})
                 status, answer = outer.chat(body, self.headers.get("traceparent"), began)
                 self.answer(status, answer)
 
@@ -63,6 +67,8 @@ class Model:
         with self.lock:
             self.answered += 1
             self.spans.append((traceparent, began, time.time_ns()))
+        if self.tell:
+            self.tell(*self.spans[-1])
         return 200, {
             "id": f"chatcmpl-{digest[:24]}",
             "object": "chat.completion",

@@ -1,7 +1,9 @@
 """A collector that answers by a script, and decodes with somebody else's protocol buffers."""
 
 import gzip
+import json
 import threading
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import rules
@@ -21,6 +23,9 @@ class Receiver:
 
             def do_POST(self):
                 outer.take(self)
+
+            def do_GET(self):
+                outer.show(self)
 
             def log_message(self, *_):
                 pass
@@ -49,6 +54,26 @@ class Receiver:
             handler.send_header(name, value)
         handler.end_headers()
 
+    def show(self, handler):
+        """Answers as Jaeger's query API does."""
+        trace = handler.path.rpartition("/")[2]
+        found = [span for span in self.spans() if span.trace_id.hex() == trace]
+        if handler.path == "/api/v3/services":
+            status, answer = 200, {"services": ["pipe"]}
+        elif found:
+            spans = [
+                {"spanId": span.span_id.hex(), "parentSpanId": span.parent_span_id.hex(), "name": span.name}
+                for span in found
+            ]
+            status, answer = 200, {"result": {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}}
+        else:
+            status, answer = 404, {"error": {"httpCode": 404, "message": "trace not found"}}
+        text = json.dumps(answer).encode()
+        handler.send_response(status)
+        handler.send_header("content-length", str(len(text)))
+        handler.end_headers()
+        handler.wfile.write(text)
+
     def store(self, body):
         spans = list(rules.spans_of(body))
         with self.lock:
@@ -57,6 +82,12 @@ class Receiver:
                 self.differing += self.stored.get(key, span_bytes) != span_bytes
                 self.stored[key] = span_bytes
                 self.received += 1
+
+    def post(self, request):
+        """Sends a request as somebody else would."""
+        http = urllib.request.Request(f"{self.url}/v1/traces", request.SerializeToString())
+        http.add_header("content-type", "application/x-protobuf")
+        urllib.request.urlopen(http, timeout=10).close()
 
     def spans(self):
         return [rules.Span.FromString(span) for span in self.stored.values()]

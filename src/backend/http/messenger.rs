@@ -1,4 +1,4 @@
-//! Posts small things to other servers than models, by the same client: for telemetry.
+//! Posts small things to other servers than models, and asks them, by the same client: for telemetry.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::time::timeout;
 
 use super::body::Reading;
-use super::client::{Client, Sending, late};
+use super::client::{Client, Page, Sending, late};
 use super::trust::TrustError;
 use crate::event::{Failure, FailureKind};
 
@@ -25,7 +25,7 @@ pub struct Delivery {
     pub status: StatusCode,
     /// What it said beside.
     pub headers: HeaderMap,
-    /// At most 64 KiB.
+    /// Of what was posted, at most 64 KiB.
     pub body: Vec<u8>,
 }
 
@@ -36,6 +36,18 @@ impl Messenger {
     /// TLS cannot be set up on this machine.
     pub fn new() -> Result<Self, TrustError> {
         Client::new(2).map(Self)
+    }
+
+    /// Fetches a page of at most `size` bytes, all within `limit`; sends no key.
+    ///
+    /// # Errors
+    /// Nobody is there, or does not answer in time, or too much.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection.
+    pub async fn get(&self, uri: Uri, limit: Duration, size: usize) -> Result<Delivery, Failure> {
+        let Page { status, headers, body } = self.0.get(uri, None, limit, size).await?;
+        Ok(Delivery { status, headers, body })
     }
 
     /// Posts a body and reads the answer, all within `limit`.

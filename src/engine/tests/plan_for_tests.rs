@@ -8,7 +8,7 @@ use crate::judge::{AnswerSchema, Rule, Scale};
 use crate::plan::{
     Actor, ActorIdx, Aggregate, BackendIdx, BackendPlan, BackendUrl, By, CellIdx, Chat, Concurrency, Course,
     Dialogue, Evidence, ForEach, History, Items, Judge, Limits, ModelChoice, OnError, Order, Pattern, Plan,
-    RoundJudge, Sampling, Step as PlanStep, StepIdx, StepKind, Stop, Transform, Wanted,
+    RoundJudge, Sampling, Step as PlanStep, StepIdx, StepKind, Stop, Telemetry, Transform, Wanted,
 };
 use crate::prompt::{ExpressionId, TemplateId, Templates};
 
@@ -155,6 +155,7 @@ fn plan_of(name: &str, [pro, con, referee]: [usize; 3], steps: Vec<PlanStep>, te
         tolerated: 0.0,
         cache: crate::spec::CacheUse::Off,
         results: None,
+        telemetry: Telemetry::default(),
         matrix: std::iter::once(("cell".to_owned(), name.into())).collect(),
         cells: crate::plan::Cells::default(),
         closing: None,

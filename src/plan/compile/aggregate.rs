@@ -308,6 +308,7 @@ pub(super) fn closing(plan: &Plan, steps: Vec<Step>) -> Option<Box<Plan>> {
         tolerated: 0.0,
         cache: plan.cache,
         results: None,
+        telemetry: plan.telemetry.clone(),
         templates: Arc::clone(&plan.templates),
         matrix: plan.matrix.clone(),
         cells: crate::plan::Cells::default(),
