@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::join_all;
+
 use super::collector::Collector;
 use super::cursor::{Cursors, Sent};
 use super::names;
@@ -26,6 +29,8 @@ use crate::plan::Plan;
 const MOST_SPANS: usize = 512;
 /// Most bytes of one request before it is packed: below the 4 MiB that collectors take by default.
 const MOST_BYTES: usize = 3_500_000;
+/// Requests under way at once: a collector far away is waited for once, not once for each.
+const AT_ONCE: usize = 4;
 /// The first wait after a collector that is down or busy; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait, and the most that a collector may ask for.
@@ -95,11 +100,26 @@ pub struct Courier {
     quarantine: PathBuf,
 }
 
-/// Spans that go in one request, and the event after which all before them are told.
+/// Spans that go together, and the event after which all before them are told.
 struct Batch {
     spans: Vec<(Span, Vec<u8>)>,
     bytes: usize,
     through: Option<EventSeq>,
+}
+
+/// A request made ready.
+struct Parcel {
+    part: Vec<(Span, Vec<u8>)>,
+    request: Vec<u8>,
+    body: Bytes,
+}
+
+impl Parcel {
+    fn of(part: Vec<(Span, Vec<u8>)>, collector: &Collector) -> Self {
+        let request = wire::request(&collector.resource, part.iter().map(|(_, bytes)| bytes.as_slice()));
+        let body = collector.body(&request);
+        Self { part, request, body }
+    }
 }
 
 impl Batch {
@@ -107,8 +127,9 @@ impl Batch {
         Self { spans: Vec::new(), bytes: 0, through: None }
     }
 
+    /// Tells whether it fills the requests that go at once; of large ones, half as many: they wait in memory.
     const fn is_full(&self) -> bool {
-        self.spans.len() >= MOST_SPANS || self.bytes >= MOST_BYTES
+        self.spans.len() >= AT_ONCE * MOST_SPANS || self.bytes >= AT_ONCE / 2 * MOST_BYTES
     }
 }
 
@@ -222,18 +243,40 @@ impl Courier {
         }
     }
 
-    /// Returns false when there is no more patience.
+    /// Returns false when there is no more patience; what of the batch was taken then goes again, and counts once.
     async fn deliver_batch(&mut self, batch: Batch, patience: &mut impl Patience) -> Result<bool, SendError> {
-        let mut parts = split(batch.spans);
-        while let Some(part) = parts.pop_front() {
-            match self.send(part, &mut parts, patience).await? {
-                true => {}
-                false => return Ok(false),
-            }
+        let before = self.sent;
+        let is_there = self.deliver_spans(batch.spans, patience).await;
+        if !matches!(is_there, Ok(true)) {
+            self.sent = before;
+            return is_there;
         }
         if let Some(through) = batch.through.filter(|through| through.0 > self.sent.through) {
             self.sent.through = through.0;
             self.remember()?;
+        }
+        Ok(true)
+    }
+
+    /// Sends some requests at once, then sees to each that was not taken; false when there is no more patience.
+    async fn deliver_spans(
+        &mut self,
+        spans: Vec<(Span, Vec<u8>)>,
+        patience: &mut impl Patience,
+    ) -> Result<bool, SendError> {
+        let mut parts = split(spans);
+        while !parts.is_empty() {
+            let together = parts.drain(..parts.len().min(AT_ONCE));
+            let together: Vec<Parcel> = together.map(|part| Parcel::of(part, &self.collector)).collect();
+            let answers = join_all(together.iter().map(|parcel| self.post.send(parcel.body.clone()))).await;
+            let mut cut = VecDeque::new();
+            for (parcel, answer) in together.into_iter().zip(answers) {
+                if !self.see_to(parcel, answer, &mut cut, patience).await? {
+                    return Ok(false);
+                }
+            }
+            cut.append(&mut parts);
+            parts = cut;
         }
         Ok(true)
     }
@@ -243,19 +286,20 @@ impl Courier {
         self.cursors.set(&self.key, self.sent).map_err(|source| SendError::Write { path, source })
     }
 
-    /// Sends one request until it is there, or put aside; false when there is no more patience.
-    async fn send(
+    /// Sees to a request by how it was answered, and sends it again until it is there, put aside, or cut into smaller
+    /// ones; false when there is no more patience.
+    async fn see_to(
         &mut self,
-        part: Vec<(Span, Vec<u8>)>,
-        rest: &mut VecDeque<Vec<(Span, Vec<u8>)>>,
+        parcel: Parcel,
+        mut answer: Answer,
+        cut: &mut VecDeque<Vec<(Span, Vec<u8>)>>,
         patience: &mut impl Patience,
     ) -> Result<bool, SendError> {
+        let Parcel { part, request, body } = parcel;
         let count = part.len() as u64;
-        let request = wire::request(&self.collector.resource, part.iter().map(|(_, bytes)| bytes.as_slice()));
-        let body = self.collector.body(&request);
         let (mut wait, mut failures) = (FIRST_WAIT, 0);
         loop {
-            let asked_for = match self.post.send(body.clone()).await {
+            let asked_for = match answer {
                 Answer::Taken(rejected) => {
                     let rejected = rejected.min(count);
                     self.sent.rejected += rejected;
@@ -265,13 +309,12 @@ impl Courier {
                 Answer::TooLarge if part.len() > 1 => {
                     let mut part = part;
                     let half = part.split_off(part.len() / 2);
-                    rest.push_front(half);
-                    rest.push_front(part);
+                    cut.extend([part, half]);
                     return Ok(true);
                 }
                 Answer::TooLarge => match stripped(&part) {
                     Some(smaller) => {
-                        rest.push_front(vec![smaller]);
+                        cut.push_back(vec![smaller]);
                         return Ok(true);
                     }
                     None => return self.put_aside(&request, count),
@@ -294,6 +337,7 @@ impl Courier {
                 return Ok(false);
             }
             wait = (wait * 2).min(LONGEST_WAIT);
+            answer = self.post.send(body.clone()).await;
         }
     }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import workload
-from contenders import Aiohttp, LangGraph, Pipe, Reqwest, Wrk
+from contenders import Aiohttp, LangGraph, Pipe, Reqwest, Told, Wrk
 from harness import child, install, machine, syncs, table
 from harness.check import require
 from harness.server import ANSWER, MODEL, Server
@@ -65,6 +65,8 @@ def main():
 def contenders(chain: int, arguments: argparse.Namespace) -> list:
     """Returns who takes part; the last one is what the others are compared with."""
     found = [Pipe(arguments.pipe, []), Pipe(arguments.pipe, ["--durability", "process"])]
+    if arguments.spans:
+        found.append(Told(arguments.pipe, arguments.collector))
     if arguments.peers:
         python = install.python(arguments.tools)
         found += [Aiohttp(python), LangGraph(python)]
@@ -137,8 +139,10 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--in-flight", type=int, default=64, help="calls at once (default 64)")
     parser.add_argument("--chains", type=int, nargs="+", default=[3], help="calls of a case, 1 to 3 (default 3)")
     parser.add_argument("--peers", action="store_true", help="also aiohttp, LangGraph and wrk, installing them")
+    parser.add_argument("--spans", action="store_true", help="also with every span sent to a slow collector")
     parser.add_argument("--folder", type=Path, help="on which disk it works (default: the build folder)")
     parser.add_argument("--peer", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--collector", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--tools", type=Path, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     for name in ("cases", "rounds", "in_flight"):

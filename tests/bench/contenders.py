@@ -1,8 +1,11 @@
 """Who is measured: how each is started, and how its work is checked. A new peer is a class here and a file in peers/."""
 
+import atexit
 import json
 import os
+import re
 import sqlite3
+import subprocess
 from pathlib import Path
 
 from harness.check import require
@@ -67,6 +70,34 @@ class Pipe(Contender):
         require(statuses == {"ok"}, f"{self.name}: statuses {sorted(statuses)}, not only ok")
         distinct = len(texts - {None})
         require(distinct == workload.calls, f"{self.name}: {distinct} different answers, not {workload.calls}")
+
+
+class Told(Pipe):
+    """`pipe run --trace-to`: all of it, and each request and step as a span, to a collector that takes its time."""
+
+    # What the collector takes to answer, in milliseconds.
+    wait_ms = 20
+
+    def __init__(self, binary: Path, collector: Path):
+        super().__init__(binary, [])
+        self.name = "pipe --trace-to"
+        self.collector = subprocess.Popen(
+            [collector.resolve(), str(self.wait_ms)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.options = ["--trace-to", self.collector.stdout.readline().strip()]
+        atexit.register(self.collector.communicate)
+
+    def check(self, workload: Workload, folder: Path):
+        """Nothing is left to send: two spans a call and one a case at the least, all of them taken."""
+        super().check(workload, folder)
+        sent = subprocess.run(
+            [self.binary, "trace", "send", "last", "--to", self.options[1]],
+            env=os.environ | self.environment(folder), capture_output=True, text=True, check=True,
+        )
+        said = re.search(r"([\d,]+) made, ([\d,]+) acked, 0 rejected, 0 pending", sent.stdout + sent.stderr)
+        require(said, f"{self.name}: {sent.stdout}{sent.stderr}")
+        made, taken = (int(number.replace(",", "")) for number in said.groups())
+        require(made == taken >= 2 * workload.calls, f"{self.name}: {made:,} spans made, {taken:,} taken")
 
 
 class Reqwest(Contender):
