@@ -87,7 +87,8 @@ async fn follow(mut metrics: Metrics, mut facts: mpsc::Receiver<Live>) {
             Live::Facts(facts) => metrics.take(&facts),
             Live::Total(total) => metrics.expect(total),
             Live::Budget(Budgets { tokens, cost, time }) => metrics.allow(Allowed { tokens, cost, time }),
-            Live::InFlight(_) | Live::Piece { .. } | Live::Sampled(_) => {}
+            Live::Sampled(sampled) => metrics.sampled(&sampled),
+            Live::InFlight(_) | Live::Piece { .. } => {}
         }
     }
 }

@@ -37,7 +37,8 @@ struct Watched {
     seen_us: i64,
     /// Between two entries of the ring.
     period_us: Option<i64>,
-    ticked: Timestamp,
+    /// When it was last looked at.
+    ticked: Option<Timestamp>,
     samples: u32,
     is_lost: bool,
 }
@@ -66,7 +67,7 @@ impl Sampler {
                 // What the ring holds of before is no part of the run.
                 seen_us: source.clock_us(),
                 period_us: None,
-                ticked: now,
+                ticked: None,
                 samples: 0,
                 is_lost: false,
             });
@@ -120,10 +121,12 @@ fn probe(source: &mut dyn Source, place: usize, mig: bool) -> Vec<GpuCan> {
 impl Watched {
     fn tick(&mut self, source: &mut dyn Source, now: Timestamp, done: &mut Vec<Sampled>, is_last: bool) {
         // Whoever was held up has seen no counter meanwhile.
-        if now.micros_since(self.ticked) > SAMPLE_US.unsigned_abs() {
-            self.open.holes += 1;
+        match self.ticked.replace(now) {
+            Some(before) if now.micros_since(before) > SAMPLE_US.unsigned_abs() => self.open.holes += 1,
+            Some(_) => {}
+            // The run begins between the probe and the first look: no sample is older than it.
+            None => self.open.at = now,
         }
-        self.ticked = now;
         let at = self.open.at;
         if let Some(energy) = self.ask(GpuCan::Energy, |place| source.energy_mj(place))
             && self.energy != Some(energy)

@@ -68,7 +68,11 @@ fn a_probe_says_one_of_the_named_states() {
 fn every_change_of_the_counter_and_every_entry_of_the_ring_is_kept() {
     let (devices, samples) = played(&steady(4, 70, |ms| ms / 100), 4, |_| false);
     assert_eq!(devices[0].can, [GpuCan::Energy, GpuCan::Busy]);
-    assert_eq!(samples.iter().map(|sample| sample.until.0 - sample.at.0).sum::<i64>(), 4_000_000);
+    assert_eq!(
+        samples.iter().map(|sample| sample.until.0 - sample.at.0).sum::<i64>(),
+        3_900_000,
+        "from the first look on"
+    );
     let counter: Vec<u64> = samples.iter().flat_map(|sample| sample.energy.iter().map(|(_, total)| *total)).collect();
     assert_eq!(counter.len(), 40, "{counter:?}");
     assert!(counter.windows(2).all(|pair| pair[1] - pair[0] == 7_000), "{counter:?}");
@@ -98,7 +102,7 @@ fn a_counter_that_stands_still_is_kept_once() {
     let (devices, samples) = played(recording, 3, |_| false);
     assert_eq!(&*devices[0].id, "GPU-0");
     let counter: Vec<_> = samples.iter().flat_map(|sample| &sample.energy).collect();
-    assert_eq!(counter, [&(100_000, 9)]);
+    assert_eq!(counter, [&(0, 9)]);
 }
 
 #[test]

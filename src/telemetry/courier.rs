@@ -20,6 +20,7 @@ use super::post::{Answer, Post};
 use super::projector::{Projector, TextSource};
 use super::settings::Settings;
 use super::span::{Attribute, Span, Value};
+use super::windows::Windows;
 use super::wire;
 use crate::base::{CaseNo, Digest};
 use crate::journal::{EventSeq, JournalError, Reader, RunDir};
@@ -90,6 +91,7 @@ pub trait Patience: Send {
 pub struct Courier {
     reader: Reader,
     projector: Projector,
+    windows: Windows,
     collector: Collector,
     post: Post,
     cursors: Cursors,
@@ -152,11 +154,13 @@ impl Courier {
         let key = collector.key();
         let sent = if again { Sent::default() } else { cursors.get(&key) };
         let mut projector = Projector::new(dir.id.clone(), settings, plan);
+        let mut windows = Windows::new(dir.id.clone());
         let mut read = EventSeq::default();
         while read.0 < sent.through {
             let page = reader.page_after(read, &mut |seq, recorded| {
                 if seq.0 <= sent.through {
                     projector.pass(&recorded);
+                    windows.pass(&recorded);
                     read = seq;
                 }
                 Ok(())
@@ -167,7 +171,7 @@ impl Courier {
         }
         let post = Post::new(&collector).map_err(SendError::Client)?;
         let quarantine = dir.path.join("spans-refused.otlp");
-        Ok(Self { reader, projector, collector, post, cursors, key, sent, read, quarantine })
+        Ok(Self { reader, projector, windows, collector, post, cursors, key, sent, read, quarantine })
     }
 
     /// Sends all that the journal holds now; returns early when there is no more patience.
@@ -206,15 +210,18 @@ impl Courier {
         if self.read.0 > self.sent.through {
             // What was read and not sent is counted again from where the cursor stands.
             self.projector = self.projector.anew();
+            self.windows = self.windows.anew();
             self.read = EventSeq::default();
         }
         let through = self.sent.through;
-        let projector = &mut self.projector;
+        let (projector, windows, reader) = (&mut self.projector, &mut self.windows, &self.reader);
         let mut count = |_: Span| pending += 1;
-        self.reader.events_after(self.read, &mut |seq, recorded| {
+        reader.events_after(self.read, &mut |seq, recorded| {
             if seq.0 <= through {
                 projector.pass(&recorded);
+                windows.pass(&recorded);
             } else {
+                windows.add(seq, &recorded, reader, &mut count)?;
                 projector.add(&recorded, &|_, _| None, &mut count);
             }
             Ok(())
@@ -226,11 +233,13 @@ impl Courier {
     fn next(&mut self) -> Result<(Batch, bool), SendError> {
         let mut batch = Batch::new();
         let (source, projector) = (TextSource::of(&self.reader), &mut self.projector);
+        let (reader, windows) = (&self.reader, &mut self.windows);
         let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
         loop {
             let mut last = self.read;
             // A page that was read is projected whole: the cursor stands between pages.
             let page = self.reader.page_after(self.read, &mut |seq, recorded| {
+                windows.add(seq, &recorded, reader, &mut |span| add(&mut batch, span))?;
                 projector.add(&recorded, &texts, &mut |span| add(&mut batch, span));
                 last = seq;
                 source.check()

@@ -32,6 +32,9 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod waterfall;
+mod windows;
+#[cfg(test)]
+mod windows_tests;
 mod wire;
 
 pub use collector::{Collector, CollectorError, Variable, resource};

@@ -85,6 +85,14 @@ fn a_run_tells_what_its_devices_did_and_whose_the_energy_is() {
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }
+    // In the trace of the run, on the axis of a case, and as curves.
+    let spans = project.stdout(&["trace", "export", "last"]);
+    assert!(spans.contains("\"pipe.gpu.window\"") && spans.contains("hw.gpu.sample"), "{spans}");
+    assert!(spans.contains(r#"{"key":"pipe.gpu.available","value":{"boolValue":true}}"#), "{spans}");
+    assert_eq!(spans, project.stdout(&["trace", "export", "last"]), "told again, told the same");
+    assert!(project.stdout(&["trace", "last", "0"]).contains("\nGPU 0"));
+    let curves = project.stdout(&["trace", "export", "last", "--format", "perfetto"]);
+    assert!(curves.contains(r#""name":"devices""#) && curves.contains(r#""name":"GPU 0 busy""#), "{curves}");
     // The journal is as sound with samples as without.
     project.stdout(&["journal", "check", "last"]);
     let rows = project.stdout(&["journal", "sql", "last", "select count(*) > 0 as n from gpu_samples", "--json"]);
@@ -98,6 +106,9 @@ fn without_a_driver_a_run_is_as_it_was_and_says_why_when_asked() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let told = project.stdout(&["gpu", "last"]);
     assert!(told.contains("no samples of graphics devices: no NVIDIA driver: libnvidia-ml.so.1"), "{told}");
+    let spans = project.stdout(&["trace", "export", "last"]);
+    assert!(spans.contains(r#"{"key":"pipe.gpu.available","value":{"boolValue":false}}"#), "{spans}");
+    assert!(spans.contains("no NVIDIA driver: libnvidia-ml.so.1") && !spans.contains("pipe.gpu.window"), "{spans}");
     let told = json(&project, &["gpu", "last", "--json"]);
     assert_eq!((&told["available"], told["devices"].as_array().map(Vec::len)), (&false.into(), Some(0)));
     // And here, now.

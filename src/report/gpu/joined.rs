@@ -345,19 +345,26 @@ fn energy(device: &mut DeviceReport, idle_watts: Option<f64>, interval: &Interva
     shares
 }
 
-/// Tells requests their shares. Several devices tell of the same time: one of them says how much of it is covered.
+/// Tells requests their shares. Several devices tell of the same time: one of them says how much of it is covered, and
+/// who kept whom company.
 fn tell_shares(flying: &mut [&mut Flown], interval: &Interval, shares: &Shares, covers: bool) {
-    let within = |flown: &Flown| flown.work.within(interval.from, interval.to);
-    let company = flying.iter().map(|flown| within(flown)).sum::<f64>() / interval.seconds();
-    for (flown, part) in flying.iter_mut().zip(&shares.each) {
+    let times: Vec<(Timestamp, Timestamp)> =
+        flying.iter().map(|one| (one.work.sent.max(interval.from), one.work.end.min(interval.to))).collect();
+    for (place, (flown, part)) in flying.iter_mut().zip(&shares.each).enumerate() {
         flown.millijoules += part;
         flown.by_tokens += if shares.by_tokens { *part } else { 0.0 };
         if covers {
-            let seconds = within(flown);
-            flown.covered_s += seconds;
-            flown.company += seconds * company;
+            let (from, to) = times[place];
+            let common = times.iter().map(|(begin, end)| to.min(*end).micros_since(from.max(*begin))).sum::<u64>();
+            flown.covered_s += flown.work.within(interval.from, interval.to);
+            flown.company += seconds(common);
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an interval is short")]
+const fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
 }
 
 /// Returns for how much of an entry's time any request was in flight, in seconds.

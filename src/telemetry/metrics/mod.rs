@@ -2,6 +2,7 @@
 //! Reads: events, as they are acknowledged. Gives: Prometheus' text format, and OTLP.
 //! Start at [`Metrics`]; [`serve()`] answers scrapes.
 
+mod devices;
 mod gauges;
 mod instruments;
 pub mod names;
