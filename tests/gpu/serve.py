@@ -3,8 +3,9 @@
 
     python3 tests/gpu/serve.py            prints its URL and serves until stdin ends
 
-Requests in flight share each step of the decoder, as servers of real models do: a step is a pass of the batch through a
-stack of random matrices, and gives one word to each request. A prompt is read in one pass of all its words. Needs torch
+Requests in flight take turns: each gets a word by a pass of its own through a stack of random matrices. Servers of real
+models put them into one batch, which makes each cheaper; here a request costs the same alone and among others, so that what
+it is told among others can be held against what it used alone. A prompt is read in one pass of all its words. Needs torch
 with CUDA; `--device none` computes nothing and is for trying this file alone.
 """
 import argparse
@@ -15,6 +16,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+# Rows of a pass: enough to keep a device busy for some hundred microseconds.
+ROWS = 64
 WORDS = ["tea", "sea", "tree", "stone", "cloud", "road", "bread", "light"]
 
 
@@ -61,8 +64,8 @@ class Engine:
                 self.admit(self.arrived.get())
             while not self.arrived.empty():
                 self.admit(self.arrived.get())
-            self.model.run(len(self.active))
             for one in self.active:
+                self.model.run(ROWS)
                 one.left -= 1
                 one.words.put(WORDS[one.left % len(WORDS)])
                 if one.left == 0:

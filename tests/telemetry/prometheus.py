@@ -151,6 +151,9 @@ class Prometheus:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
+            # It starts: its answers are none yet.
+            if error.code == 503:
+                raise
             return json.load(error)
 
     def ask(self, query):
