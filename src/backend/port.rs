@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::base::SpanContext;
+use crate::base::{SpanContext, TraceState};
 use crate::event::{Failure, FinishReason, Usage};
 pub use crate::prompt::Format;
 use crate::prompt::Message;
@@ -62,9 +62,18 @@ pub struct ChatRequest {
     /// Whether to ask for server-sent events.
     pub stream: bool,
     /// The span that the request is, for servers that tell spans of their own.
-    pub trace: Option<SpanContext>,
+    pub trace: Option<TraceHeaders>,
     /// The adapter's own limits.
     pub limits: CallLimits,
+}
+
+/// What a request says of the trace that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceHeaders {
+    /// The span that it is: `traceparent`.
+    pub span: SpanContext,
+    /// What other tracing systems want handed on: `tracestate`.
+    pub state: Option<TraceState>,
 }
 
 /// Time limits that only the adapter can see.

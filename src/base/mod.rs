@@ -14,4 +14,4 @@ pub use money::{MicroUsd, Price};
 pub use name::{ActorName, BackendName, CallPath, EachKey, ItemId, ModelName, RunId, StepName};
 pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};
 pub use table::TableFormat;
-pub use trace::{ParseContextError, SpanContext, SpanId, SpanParts, TraceId};
+pub use trace::{ParseContextError, ParseStateError, SpanContext, SpanId, SpanParts, TraceId, TraceState};

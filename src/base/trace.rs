@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -176,6 +177,42 @@ fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+/// What other tracing systems want handed on with a trace: W3C's `tracestate`, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceState(Arc<str>);
+
+/// A text that is no `tracestate`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no tracestate: up to 32 entries of the form vendor=value, separated by commas")]
+pub struct ParseStateError(String);
+
+impl TraceState {
+    /// Returns it as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TraceState {
+    type Err = ParseStateError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_key = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/@".contains(&byte);
+        let is_value = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'=';
+        let is_entry = |entry: &str| {
+            let (key, value) = entry.split_once('=')?;
+            (!key.is_empty() && key.bytes().all(is_key) && value.bytes().all(is_value)).then_some(())
+        };
+        let mut entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let count = entries.clone().count();
+        if count == 0 || count > 32 || entries.any(|entry| is_entry(entry).is_none()) {
+            return Err(ParseStateError(text.to_owned()));
+        }
+        Ok(Self(Arc::from(text.trim())))
+    }
+}
+
 impl Serialize for SpanContext {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -213,6 +250,20 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
         ] {
             assert!(wrong.parse::<SpanContext>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_tracestate_is_handed_on_as_it_came_or_not_at_all() {
+        for right in ["rojo=00f067aa0ba902b7", "rojo=1, congo=t61rcWkgMzE,", "1a@b=x y"] {
+            assert_eq!(
+                right.parse::<TraceState>().map(|state| state.as_str().to_owned()).ok().as_deref(),
+                Some(right)
+            );
+        }
+        let many = vec!["a=1"; 33].join(",");
+        for wrong in ["", " , ", "rojo", "Rojo=1", "=1", "a=b=c", "a=\u{7}", "a=1,b", &many] {
+            assert!(wrong.parse::<TraceState>().is_err(), "{wrong:?}");
         }
     }
 

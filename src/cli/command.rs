@@ -11,7 +11,7 @@ use super::{
     check, doctor, explain, export, gpu, init, journal, place, plan, prune, results, resume, retry, run, runs, show,
     steer, top, trace, tune,
 };
-use crate::telemetry::{Collector, Own};
+use crate::telemetry::{Collector, Own, Signal};
 
 /// Does what the command line asks for.
 ///
@@ -33,7 +33,7 @@ pub async fn execute(arguments: Arguments, printer: &mut Printer) -> Result<Exit
 /// Begins to tell what this process does, where a collector is named; one that cannot be used is complained about by
 /// the command that needs it.
 fn own_spans() -> Option<Own> {
-    let collector = Collector::find(None, &|name| std::env::var(name).ok()).ok().flatten()?;
+    let collector = Collector::find(Signal::Traces, None, &|name| std::env::var(name).ok()).ok().flatten()?;
     Own::start(&collector, tokio::runtime::Handle::current()).ok()
 }
 

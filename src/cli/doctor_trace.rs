@@ -13,12 +13,13 @@ use super::printer::Printer;
 use super::trace::no_collector;
 use crate::backend::discover::{Chosen, Env, explicit_key};
 use crate::backend::{
-    self, CallLimits, ChatRequest, Completion, ConnectError, Connected, Format, Message, Role, Target, Wanted,
+    self, CallLimits, ChatRequest, Completion, ConnectError, Connected, Format, Message, Role, Target, TraceHeaders,
+    Wanted,
 };
 use crate::base::{BackendName, SpanContext};
 use crate::event::{Failure, FailureKind, TimeoutPhase};
 use crate::run::Clock;
-use crate::telemetry::{Collector, Lookup, Made, Other, Probe, Seen, Untaken};
+use crate::telemetry::{Collector, Lookup, Made, Other, Probe, Seen, Signal, Untaken};
 
 /// How long the server may take for its one token; it may have to load its model first.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -71,7 +72,8 @@ pub(super) async fn follow(
     chosen: Option<Chosen<'_>>,
     printer: &mut Printer,
 ) -> Result<Option<Traced>, CommandError> {
-    let collector = Collector::find(args.trace_to.as_deref(), &env).map_err(|error| no_collector(&error))?;
+    let collector = Collector::find(Signal::Traces, args.trace_to.as_deref(), &env);
+    let collector = collector.map_err(|error| no_collector(&error))?;
     let Some(collector) = collector else { return Ok(None) };
     let lookup = Lookup::beside(&collector, args.query.as_deref()).map_err(|error| no_collector(&error))?;
     let (place, clock) = (collector.to_string(), Clock::start(None));
@@ -145,7 +147,7 @@ fn request(model: &str, context: SpanContext) -> ChatRequest {
         seed: 1,
         format: Format::Text,
         stream: false,
-        trace: Some(context),
+        trace: Some(TraceHeaders { span: context, state: None }),
         limits: CallLimits { connect: Duration::from_secs(5), first_token: LIMIT, idle: LIMIT },
     }
 }

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use super::args::Session;
 use super::exit::{CommandError, Exit, with_causes};
@@ -48,12 +46,12 @@ pub(super) struct Engagement {
     pub(super) total: u64,
     pub(super) output: Output,
     pub(super) session: Session,
-    /// Where metrics are asked for.
-    pub(super) metrics_at: Option<TcpListener>,
+    /// Where metrics go.
+    pub(super) outlets: metrics::Outlets,
     /// What samples graphics devices.
     pub(super) devices: Devices,
-    /// Where its spans go.
-    pub(super) telling: Option<spans::Telling>,
+    /// Where its spans and judgements go.
+    pub(super) telling: Vec<spans::Telling>,
     /// How requests name their spans.
     pub(super) traced: Traced,
     pub(super) clock: Clock,
@@ -65,7 +63,7 @@ pub(super) struct Engagement {
 /// The journal, a thread or an output that cannot be used; how the run ends is an exit code.
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, reuse, .. } = engagement;
-    let Engagement { total, output, session, clock, metrics_at, telling, traced, devices, .. } = engagement;
+    let Engagement { total, output, session, clock, outlets, telling, traced, devices, .. } = engagement;
     introduce(&dir, &plan, &connected, printer);
     let journal = dir.journal_path();
     let texts = Arc::new(TextCache::new(journal_lookup(&journal)?));
@@ -83,9 +81,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
 
     let models = connect::models(&plan, &connected, earlier.as_deref());
     let about = metrics::About { run: &dir.id, plan: &plan, models: &models, journal: &journal, is_resumed };
-    // They end when this is dropped.
-    let mut services = JoinSet::new();
-    let reader = metrics_at.map(|listener| metrics::start(&about, listener, &mut services)).transpose()?;
+    let (keeping, reader) = metrics::start(&about, outlets)?.unzip();
     let audience = audience(live, reader, total, &plan);
     let state = engine.state();
     let intake = if state.source_ended {
@@ -104,10 +100,11 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         stream,
         texts: lookup(&texts),
         outputs: outputs(journal.clone()),
-        tracing: Some(Tracing { run: dir.id.clone(), traced }),
+        tracing: Some(Tracing { run: dir.id.clone(), traced, state: spans::state() }),
         recall,
     };
-    let following = telling.map(|telling| spans::follow(&dir, &plan, telling)).transpose()?;
+    let followings =
+        telling.into_iter().map(|telling| spans::follow(&dir, &plan, telling)).collect::<Result<_, _>>()?;
     let spool = dir.spool();
     spool.clear()?;
     let (steer, steers) = mpsc::channel(STEERS);
@@ -163,7 +160,8 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let spent = super::spent::keys(&dir, &summary);
     say_ending(printer, &summary, &Ending { results, kept, name: name.clone(), spent });
     drop(lock);
-    spans::end(following, &dir, &name, printer).await?;
+    spans::end(followings, &dir, &name, printer).await?;
+    metrics::end(keeping, printer).await;
     Ok(exit_of(&plan, &ended.outcome, &tally))
 }
 

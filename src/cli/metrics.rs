@@ -1,37 +1,52 @@
-//! Metrics of a run while it goes: `--metrics-addr`.
+//! Metrics of a run while it goes: scraped at `--metrics-addr`, pushed to a collector.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::args::Session;
 use super::exit::{CommandError, Exit, with_causes};
-use super::printer::{DIM, Printer, paint};
+use super::printer::{DIM, Printer, inert, paint};
+use super::trace::{no_collector, variable};
 use crate::base::{ActorName, RunId};
 use crate::journal::{EventSeq, Reader};
 use crate::plan::{Budgets, Plan};
 use crate::report::Watch;
 use crate::run::Live;
-use crate::telemetry::metrics::{Allowed, Metrics, ModelOf, serve};
+use crate::telemetry::Untaken;
+use crate::telemetry::metrics::{Allowed, Metrics, ModelOf, Push, Pushed, serve};
 
 /// Messages that may wait for the metrics: some seconds of a fast run. When it is full, facts wait for room.
 const CHANNEL: usize = 1_024;
+/// How long the end of a run waits for a collector to take the last metrics.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Takes the address that metrics are asked for at, and says it; none without the option.
+/// Where metrics go.
+#[derive(Default)]
+pub(super) struct Outlets {
+    /// To whoever asks here.
+    listener: Option<TcpListener>,
+    /// To a collector.
+    push: Option<Push>,
+}
+
+/// Finds where metrics go, and takes the address that they are asked for at, and says it.
 ///
 /// # Errors
-/// The address cannot be had.
-pub(super) async fn listen(session: &Session, printer: &mut Printer) -> Result<Option<TcpListener>, CommandError> {
-    let Some(address) = session.metrics_addr else { return Ok(None) };
+/// The address cannot be had, or the environment names a collector that cannot be.
+pub(super) async fn outlets(session: &Session, printer: &mut Printer) -> Result<Outlets, CommandError> {
+    let push = Push::find(&variable).map_err(|error| no_collector(&error))?;
+    let Some(address) = session.metrics_addr else { return Ok(Outlets { listener: None, push }) };
     let listener = TcpListener::bind(address).await.map_err(|error| refused(address, &error))?;
     let address = listener.local_addr().unwrap_or(address);
     printer.say(&paint(DIM, &format!("metrics at http://{address}/metrics")));
-    Ok(Some(listener))
+    Ok(Outlets { listener: Some(listener), push })
 }
 
 fn refused(address: SocketAddr, error: &std::io::Error) -> CommandError {
@@ -60,28 +75,67 @@ pub(super) struct About<'a> {
     pub(super) is_resumed: bool,
 }
 
-/// Starts to keep metrics and to tell them; returns where facts go. What it started ends with `services`.
-///
-/// # Errors
-/// The journal of a resumed run cannot be read, or a bug.
-pub(super) fn start(
-    about: &About<'_>,
-    listener: TcpListener,
-    services: &mut JoinSet<()>,
-) -> Result<mpsc::Sender<Live>, CommandError> {
-    let watch = if about.is_resumed { watched(about.journal)? } else { Watch::default() };
-    let models = models_of(about.plan, about.models);
-    let metrics = Metrics::new(about.run, &about.plan.name, watch, models)
-        .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;
-    let scrape = metrics.scrape();
-    services.spawn(async move { match serve(listener, scrape).await {} });
-    let (live, facts) = mpsc::channel(CHANNEL);
-    services.spawn(follow(metrics, facts));
-    Ok(live)
+/// Metrics that are kept.
+pub(super) struct Keeping {
+    /// Where they are pushed to.
+    place: Option<String>,
+    /// Answers scrapes; ends when this is dropped.
+    _services: JoinSet<()>,
+    /// Gives the metrics back when the run is over.
+    follower: JoinSet<Metrics>,
 }
 
-/// Keeps metrics until the run is over.
-async fn follow(mut metrics: Metrics, mut facts: mpsc::Receiver<Live>) {
+/// Starts to keep metrics and to tell them, where anybody wants them; returns also where facts go.
+///
+/// # Errors
+/// The journal of a resumed run cannot be read, no request be made, or a bug.
+pub(super) fn start(
+    about: &About<'_>,
+    outlets: Outlets,
+) -> Result<Option<(Keeping, mpsc::Sender<Live>)>, CommandError> {
+    let Outlets { listener, push } = outlets;
+    if listener.is_none() && push.is_none() {
+        return Ok(None);
+    }
+    let watch = if about.is_resumed { watched(about.journal)? } else { Watch::default() };
+    let models = models_of(about.plan, about.models);
+    let place = push.as_ref().map(ToString::to_string);
+    let metrics = Metrics::new(about.run, &about.plan.name, watch, models, push)
+        .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;
+    let mut services = JoinSet::new();
+    if let Some(listener) = listener {
+        let scrape = metrics.scrape();
+        services.spawn(async move { match serve(listener, scrape).await {} });
+    }
+    let (live, facts) = mpsc::channel(CHANNEL);
+    let mut follower = JoinSet::new();
+    follower.spawn(follow(metrics, facts));
+    Ok(Some((Keeping { place, _services: services, follower }, live)))
+}
+
+/// Pushes the last of them, for a moment, and says what became of what was pushed.
+pub(super) async fn end(keeping: Option<Keeping>, printer: &mut Printer) {
+    let Some(Keeping { place: Some(place), mut follower, .. }) = keeping else { return };
+    let (tell, told) = oneshot::channel();
+    let finish = async {
+        let metrics = follower.join_next().await?.ok()?;
+        // A thread of its own: the SDK waits longer for a collector that is away than people do.
+        let finish = move || drop(tell.send(metrics.finish()));
+        std::thread::Builder::new().name("metrics".to_owned()).spawn(finish).ok()?;
+        told.await.ok()
+    };
+    match tokio::time::timeout(PATIENCE, finish).await.ok().flatten() {
+        Some(Pushed { trouble: None, .. }) => printer.say(&format!("  metrics    pushed to {place}")),
+        Some(Pushed { trouble: Some(Untaken { answer, help }), .. }) => {
+            printer.say(&format!("  metrics    {place} did not take the last of them: {}", inert(&answer)));
+            printer.say(&format!("{:13}{help}", ""));
+        }
+        None => printer.say(&format!("  metrics    {place} did not take the last of them in time")),
+    }
+}
+
+/// Keeps metrics until the run is over, and returns them.
+async fn follow(mut metrics: Metrics, mut facts: mpsc::Receiver<Live>) -> Metrics {
     while let Some(live) = facts.recv().await {
         match live {
             Live::Facts(facts) => metrics.take(&facts),
@@ -91,6 +145,7 @@ async fn follow(mut metrics: Metrics, mut facts: mpsc::Receiver<Live>) {
             Live::InFlight(_) | Live::Piece { .. } => {}
         }
     }
+    metrics
 }
 
 /// Returns what a run was at, as its journal tells.

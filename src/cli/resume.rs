@@ -123,7 +123,7 @@ pub(super) async fn take_up(
     let output = Output::plan(&plan, kept.force, Some(dir), &place::home_here(), session.json, printer)?;
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
-    let metrics_at = metrics::listen(session, printer).await?;
+    let outlets = metrics::outlets(session, printer).await?;
     let telling = spans::telling(session.trace_to.as_deref(), &plan)?;
 
     let clock = Clock::start(Some(latest));
@@ -169,8 +169,8 @@ pub(super) async fn take_up(
         output,
         session: session.clone(),
         clock,
-        metrics_at,
         devices,
+        outlets,
         telling,
         traced,
     };

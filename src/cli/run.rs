@@ -112,7 +112,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, session } = beginning;
     let output = Output::plan(&plan, kept.force, None, home, session.json, printer)?;
     let connected = connect::backends(&plan, None, printer).await?;
-    let metrics_at = metrics::listen(session, printer).await?;
+    let outlets = metrics::outlets(session, printer).await?;
     let telling = spans::telling(session.trace_to.as_deref(), &plan)?;
     let traced = spans::traced(&plan, survey.cases);
     let resolved: Vec<BackendResolved> = connected.iter().map(|one| one.resolved.clone()).collect();
@@ -171,8 +171,8 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         output,
         session: session.clone(),
         clock,
-        metrics_at,
         devices,
+        outlets,
         telling,
         traced,
     };

@@ -1,4 +1,4 @@
-//! A run's spans while it goes on: followed in its journal and sent by a thread of their own.
+//! A run's spans and judgements while it goes on: followed in its journal, each sent by a thread of its own.
 
 use std::io;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, inert};
 use super::trace::{no_collector, says, variable};
-use crate::base::SpanContext;
+use crate::base::{SpanContext, TraceId, TraceState};
 use crate::event::{Shape, Traced};
 use crate::journal::RunDir;
 use crate::plan::Plan;
-use crate::telemetry::{Collector, CollectorError, Courier, Delivered, Patience, SendError, Settings};
+use crate::telemetry::{Collector, CollectorError, Courier, Delivered, Patience, SendError, Settings, Signal};
 
 /// How often the journal is looked at when it had nothing new.
 const LOOK: Duration = Duration::from_millis(500);
@@ -25,27 +25,34 @@ const SOON: Duration = Duration::from_secs(2);
 /// Most spans of a run that is shown as one trace: user interfaces load a trace whole.
 const MOST_TOGETHER: u64 = 1_000;
 
-/// Where a run's spans go, and what of it they tell.
+/// Where a run's spans or judgements go, and what of it they tell.
 pub(super) struct Telling {
+    signal: Signal,
     collector: Collector,
     settings: Settings,
 }
 
-/// Finds where a run's spans go; none where nobody names a collector.
+/// Finds where a run's spans and judgements go; none where nobody names a collector.
 ///
 /// # Errors
 /// What names one is no address, or the environment asks for what is not understood.
-pub(super) fn telling(flag: Option<&str>, plan: &Plan) -> Result<Option<Telling>, CommandError> {
-    let told = || -> Result<Option<Telling>, CollectorError> {
-        let Some(collector) = Collector::find(flag, &variable)? else { return Ok(None) };
-        Ok(Some(Telling { collector, settings: Settings::of(Some(plan), &variable)? }))
+pub(super) fn telling(flag: Option<&str>, plan: &Plan) -> Result<Vec<Telling>, CommandError> {
+    let told = |signal| -> Result<Option<Telling>, CollectorError> {
+        let Some(collector) = Collector::find(signal, flag, &variable)? else { return Ok(None) };
+        Ok(Some(Telling { signal, collector, settings: Settings::of(Some(plan), &variable)? }))
     };
-    told().map_err(|error| no_collector(&error))
+    let each = [Signal::Traces, Signal::Logs].into_iter().filter_map(|signal| told(signal).transpose());
+    each.collect::<Result<_, _>>().map_err(|error| no_collector(&error))
 }
 
 /// Returns the span that whoever started this process gave it as its parent.
 pub(super) fn caller() -> Option<SpanContext> {
     variable("TRACEPARENT")?.parse().ok()
+}
+
+/// Returns what whoever started this process wants handed on with its trace; nothing without a trace.
+pub(super) fn state() -> Option<(TraceId, TraceState)> {
+    Some((caller()?.trace, variable("TRACESTATE")?.parse().ok()?))
 }
 
 /// Decides how a run is told, once.
@@ -55,11 +62,13 @@ pub(super) fn traced(plan: &Plan, cases: u64) -> Traced {
     Traced { shape: plan.telemetry.shape.unwrap_or(by_size), parent: caller() }
 }
 
-/// The thread that sends.
+/// A thread that sends.
 pub(super) struct Following {
+    signal: Signal,
     place: String,
     stop: watch::Sender<Option<Instant>>,
-    thread: JoinHandle<Result<Delivered, SendError>>,
+    /// Taken when it is waited for.
+    thread: Option<JoinHandle<Result<Delivered, SendError>>>,
 }
 
 /// Starts to follow a run whose first event may still be under way.
@@ -68,14 +77,14 @@ pub(super) struct Following {
 /// The system gives no thread.
 pub(super) fn follow(dir: &RunDir, plan: &Arc<Plan>, telling: Telling) -> io::Result<Following> {
     let (stop, stopped) = watch::channel(None);
-    let place = telling.collector.to_string();
+    let (signal, place) = (telling.signal, telling.collector.to_string());
     let (dir, plan) = (dir.clone(), Arc::clone(plan));
-    let thread = Builder::new().name("spans".to_owned()).spawn(move || {
+    let thread = Builder::new().name(signal.word().to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| SendError::Client(error.to_string()))?;
-        runtime.block_on(send(&dir, plan, telling, Following::patience(stopped)))
+        runtime.block_on(send(&dir, plan, telling, UntilStopped(stopped)))
     })?;
-    Ok(Following { place, stop, thread })
+    Ok(Following { signal, place, stop, thread: Some(thread) })
 }
 
 /// Sends what comes until the run is over, and then what is left.
@@ -85,11 +94,16 @@ async fn send(
     telling: Telling,
     mut patience: UntilStopped,
 ) -> Result<Delivered, SendError> {
-    let Telling { collector, settings } = telling;
+    let Telling { collector, settings, .. } = telling;
     let mut courier = Courier::open(dir, Some(plan), settings, collector, false)?;
     loop {
         let was_over = patience.is_stopped();
-        courier.deliver(&mut patience).await?;
+        let mut given_up = UntilStopped(patience.0.clone());
+        // A request that hangs is given up too: what it was about is sent again some day.
+        tokio::select! {
+            delivered = courier.deliver(&mut patience) => delivered?,
+            () = given_up.over() => return courier.delivered(),
+        }
         if was_over {
             return courier.delivered();
         }
@@ -109,6 +123,22 @@ impl UntilStopped {
 
     fn is_stopped(&self) -> bool {
         self.until().is_some()
+    }
+
+    /// Waits until there is no more time.
+    async fn over(&mut self) {
+        loop {
+            let Some(until) = self.until() else {
+                // A sender that is gone has stopped it too.
+                self.0.changed().await.ok();
+                continue;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => return,
+                // The moment may have come nearer.
+                changed = self.0.changed() => if changed.is_err() { return },
+            }
+        }
     }
 
     /// Rests for so long, or until the run is over.
@@ -141,68 +171,88 @@ impl Patience for UntilStopped {
 }
 
 impl Following {
-    const fn patience(stopped: watch::Receiver<Option<Instant>>) -> UntilStopped {
-        UntilStopped(stopped)
-    }
-
-    /// Waits for what is left, for a while, and says what became of all spans and where to find them.
-    ///
-    /// # Errors
-    /// The thread died: a bug.
-    async fn end(self, dir: &RunDir, name: &str, printer: &mut Printer) -> Result<(), CommandError> {
-        let Self { place, stop, thread } = self;
-        // A thread that has ended has nobody left to tell.
-        stop.send(Some(Instant::now() + FLUSH)).ok();
-        let mut told = false;
-        let mut joined = tokio::task::spawn_blocking(move || thread.join());
-        let ended = loop {
-            tokio::select! {
-                ended = &mut joined => break ended.map_err(|error| error.to_string()),
-                () = tokio::time::sleep(SOON), if !told => {
-                    told = true;
-                    let seconds = FLUSH.as_secs();
-                    printer.say(&format!("  waiting up to {seconds} s for {place} to take the spans (Ctrl-C: later)"));
-                }
-                _ = tokio::signal::ctrl_c() => drop(stop.send(Some(Instant::now()))),
-            }
+    /// Says what became of all that was to be sent, and where to find it.
+    fn say(&self, ended: Result<Delivered, SendError>, run: &RunDir, name: &str, printer: &mut Printer) {
+        let Self { signal, place, .. } = self;
+        let again = match signal {
+            Signal::Traces => format!("pipe trace send {name} --to {place}"),
+            Signal::Logs | Signal::Metrics => format!("pipe trace send {name}"),
         };
-        let ended = ended.and_then(|ended| ended.map_err(|_| "the thread that sends spans died".to_owned()));
-        let ended = ended.map_err(|error| CommandError::new(Exit::Bug, error))?;
-        let again = format!("pipe trace send {name} --to {place}");
+        let label = format!("{:<10}", signal.word());
         match ended {
             Ok(delivered) => {
-                printer.say(&format!("  {}", says(&delivered).replacen("spans:", "spans     ", 1)));
+                printer.say(&format!("  {label} {}", says(&delivered)));
                 match delivered.pending {
-                    0 => printer
-                        .say(&format!("             at {place}: search pipe.run.id={}", inert(dir.id.as_str()))),
-                    _ => printer.say(&format!("             the rest stays in the journal: {again}")),
+                    0 => printer.say(&format!("{:13}at {place}: search pipe.run.id={}", "", inert(run.id.as_str()))),
+                    _ => printer.say(&format!("{:13}the rest stays in the journal: {again}", "")),
                 }
             }
             Err(error) => {
-                printer.say(&format!("  spans      {}", inert(&error.to_string())));
-                printer.say(&format!("             they stay in the journal: {again}"));
+                printer.say(&format!("  {label} {}", inert(&error.to_string())));
+                printer.say(&format!("{:13}they stay in the journal: {again}", ""));
                 if let SendError::Refused { help, .. } = error {
-                    printer.say(&format!("             {help}"));
+                    printer.say(&format!("{:13}{help}", ""));
                 }
             }
         }
-        Ok(())
     }
 }
 
-/// Says what became of a run's spans; where no collector was named, how to send them later.
+/// Waits for what is left, for a while, and says what became of a run's spans and judgements; where no collector was
+/// named, how to send the spans later.
 ///
 /// # Errors
-/// The thread that sends them died: a bug.
+/// A thread that sends died: a bug.
 pub(super) async fn end(
-    following: Option<Following>,
+    followings: Vec<Following>,
     dir: &RunDir,
     name: &str,
     printer: &mut Printer,
 ) -> Result<(), CommandError> {
-    if let Some(following) = following {
-        return following.end(dir, name, printer).await;
+    let stops: Vec<_> = followings.iter().map(|following| following.stop.clone()).collect();
+    let stop_at = |until: Instant| {
+        for stop in &stops {
+            // A thread that has ended has nobody left to tell.
+            stop.send(Some(until)).ok();
+        }
+    };
+    stop_at(Instant::now() + FLUSH);
+    let spans = followings.iter().any(|following| following.signal == Signal::Traces);
+    let mut is_told = false;
+    for mut following in followings {
+        let (thread, place, word) = (following.thread.take(), following.place.clone(), following.signal.word());
+        let mut joined = tokio::task::spawn_blocking(move || thread.map(JoinHandle::join));
+        let ended = loop {
+            tokio::select! {
+                ended = &mut joined => break ended.map_err(|error| error.to_string()),
+                () = tokio::time::sleep(SOON), if !is_told => {
+                    is_told = true;
+                    let seconds = FLUSH.as_secs();
+                    printer.say(&format!("  waiting up to {seconds} s for {place} to take the {word} (Ctrl-C: later)"));
+                }
+                () = asked_to_stop() => stop_at(Instant::now()),
+            }
+        };
+        let died = || format!("the thread that sends {word} died");
+        let ended = ended.and_then(|ended| ended.ok_or_else(died)?.map_err(|_| died()));
+        let ended = ended.map_err(|error| CommandError::new(Exit::Bug, error))?;
+        following.say(ended, dir, name, printer);
     }
-    printer.say(&format!("  spans      pipe trace send {name} --to URL"));
+    if !spans {
+        printer.say(&format!("  spans      pipe trace send {name} --to URL"));
+    }
     Ok(())
+}
+
+/// Waits for Ctrl-C or SIGTERM; for ever, where those cannot be heard.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }

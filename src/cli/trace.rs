@@ -16,8 +16,8 @@ use crate::journal::{Home, JournalError, RunDir};
 use crate::plan::Plan;
 use crate::report::grouped;
 use crate::telemetry::{
-    Collector, CollectorError, Courier, Delivered, Patience, Rows, SendError, Settings, Span, json_request, resource,
-    spans_of, wire_request, wire_span,
+    Collector, CollectorError, Courier, Delivered, Patience, Rows, SendError, Settings, Signal, Span, json_request,
+    resource, spans_of, wire_request, wire_span,
 };
 
 /// Spans of one request in a file.
@@ -75,39 +75,52 @@ async fn send(args: &TraceSendArgs, home: &Home, printer: &mut Printer) -> Resul
     let dir = find(home, &args.run)?;
     open(&dir)?;
     let (plan, settings) = told_by(&dir, printer)?;
-    let collector = Collector::find(args.to.as_deref(), &variable);
-    let collector = collector.map_err(|error| no_collector(&error))?;
-    let Some(collector) = collector else {
+    let mut collectors = Vec::new();
+    for signal in [Signal::Traces, Signal::Logs] {
+        let found = Collector::find(signal, args.to.as_deref(), &variable);
+        collectors.extend(found.map_err(|error| no_collector(&error))?);
+    }
+    if collectors.is_empty() {
         let message = "no collector is named";
         let help = "pipe trace send --to http://localhost:4318, or set OTEL_EXPORTER_OTLP_ENDPOINT";
         return Err(CommandError::new(Exit::Usage, message).help(help));
-    };
-    let place = collector.to_string();
-    let is_live = dir.is_held();
-    let mut courier = Courier::open(&dir, plan, settings, collector, args.again).map_err(|error| unsent(&error))?;
+    }
     let mut patience = Until(Instant::now() + args.patience.duration());
-    let sent = if is_live { courier.deliver(&mut patience).await } else { courier.finish(&mut patience).await };
-    sent.map_err(|error| unsent(&error))?;
-    let delivered = courier.delivered().map_err(|error| unsent(&error))?;
+    let mut told = json!({ "run": dir.id.as_str() });
+    let mut pending = None;
+    for collector in collectors {
+        let place = collector.to_string();
+        let courier = Courier::open(&dir, plan.clone(), settings.clone(), collector, args.again);
+        let mut courier = courier.map_err(|error| unsent(&error))?;
+        let sent =
+            if dir.is_held() { courier.deliver(&mut patience).await } else { courier.finish(&mut patience).await };
+        sent.map_err(|error| unsent(&error))?;
+        let delivered = courier.delivered().map_err(|error| unsent(&error))?;
+        let word = delivered.signal.word();
+        told[word] = counts(&delivered);
+        told[if delivered.signal == Signal::Traces { "to" } else { "judgements_to" }] = json!(place);
+        if !args.json {
+            printer.line(&format!("{word}: {} → {place}", says(&delivered)))?;
+        }
+        if delivered.pending > 0 {
+            pending = pending.or(Some((word, place)));
+        }
+    }
     if args.json {
-        printer.line(&json!({ "run": dir.id.as_str(), "to": place, "spans": counts(&delivered) }).to_string())?;
-    } else {
-        printer.line(&format!("{} → {place}", says(&delivered)))?;
+        printer.line(&told.to_string())?;
     }
-    if delivered.pending == 0 {
-        return Ok(Exit::Done);
-    }
-    let message = format!("{place} did not take all spans in {} s", args.patience.0 / 1_000);
+    let Some((word, place)) = pending else { return Ok(Exit::Done) };
+    let message = format!("{place} did not take all {word} in {} s", args.patience.0 / 1_000);
     Err(CommandError::new(Exit::BackendUnusable, message)
         .help("nothing is lost: the same command goes on from there; --patience 10m waits longer"))
 }
 
-/// Returns what became of spans, in one line.
+/// Returns what became of spans or records, in one line.
 pub(super) fn says(delivered: &Delivered) -> String {
-    let Delivered { sent, pending } = delivered;
+    let Delivered { signal, sent, pending } = delivered;
     let made = sent.acked + sent.rejected + sent.refused + pending;
     let line = format!(
-        "spans: {} made, {} acked, {} rejected, {} pending",
+        "{} made, {} acked, {} rejected, {} pending",
         grouped(made),
         grouped(sent.acked),
         grouped(sent.rejected + sent.refused),
@@ -115,12 +128,12 @@ pub(super) fn says(delivered: &Delivered) -> String {
     );
     match sent.refused {
         0 => line,
-        refused => format!("{line} ({} unreadable to it: kept in spans-refused.otlp)", grouped(refused)),
+        refused => format!("{line} ({} unreadable to it: kept in {}-refused.otlp)", grouped(refused), signal.word()),
     }
 }
 
-pub(super) fn counts(delivered: &Delivered) -> serde_json::Value {
-    let Delivered { sent, pending } = delivered;
+fn counts(delivered: &Delivered) -> serde_json::Value {
+    let Delivered { sent, pending, .. } = delivered;
     let made = sent.acked + sent.rejected + sent.refused + pending;
     json!({ "made": made, "acked": sent.acked, "rejected": sent.rejected, "unreadable": sent.refused, "pending": pending })
 }

@@ -106,6 +106,11 @@ impl Open {
         self.tasks.entry((step.clone(), each.cloned())).or_insert_with(|| Task::at(at))
     }
 
+    /// Returns when a step of the case began, if it has.
+    pub(super) fn task_began(&self, step: &StepName) -> Option<Timestamp> {
+        self.tasks.get(&(step.clone(), None)).map(|task| task.began)
+    }
+
     pub(super) fn take_task(&mut self, step: &StepName, each: Option<&EachKey>) -> Option<Task> {
         self.tasks.remove(&(step.clone(), each.cloned()))
     }

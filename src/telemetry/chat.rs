@@ -161,7 +161,7 @@ pub(super) fn backoff(told: &Told<'_>, case: &Open, id: &AttemptId, from: Timest
 
 /// Returns microseconds as seconds.
 #[expect(clippy::cast_precision_loss, reason = "a request takes less than 2^52 microseconds")]
-fn seconds(micros: u64) -> f64 {
+pub(super) fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
 

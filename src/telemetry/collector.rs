@@ -1,5 +1,6 @@
 //! Where spans are sent: by a flag, else by the variables that every OpenTelemetry exporter reads, else by the pipeline.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io::Write as _;
 use std::time::Duration;
@@ -11,7 +12,9 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
 
 use super::attributes::Attributes;
+use super::signal::{Signal, set};
 use super::span::Attribute;
+use crate::backend::{Authority, Messenger};
 use crate::base::Digest;
 
 /// Reads a variable of the environment.
@@ -20,11 +23,15 @@ pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// A collector that takes OTLP over HTTP. Headers may hold secrets: they are never shown.
 #[derive(Clone)]
 pub struct Collector {
-    /// Where spans are posted.
-    pub(super) traces: Uri,
+    /// What is sent there.
+    pub(super) signal: Signal,
+    /// Where it is posted.
+    pub(super) to: Uri,
     pub(super) headers: HeaderMap,
     pub(super) compressed: bool,
     pub(super) timeout: Duration,
+    /// Whose certificates it may show.
+    pub(super) authority: Option<Authority>,
     /// What is said of this program beside its spans.
     pub(super) resource: Vec<Attribute>,
 }
@@ -52,9 +59,14 @@ pub enum CollectorError {
     /// A user name or password in the address.
     #[error("{0} holds a user name or password; put them into OTEL_EXPORTER_OTLP_HEADERS")]
     Credentials(&'static str),
+    /// A certificate of our own is asked for.
+    #[error(
+        "{0} is set, but collectors are shown no certificate of our own; unset it, or put a collector that does between"
+    )]
+    OwnCertificate(&'static str),
     /// A protocol that is not spoken.
     #[error(
-        "{variable} is {text:?}; spans are sent by http/protobuf, which every collector takes, usually at port 4318"
+        "{variable} is {text:?}; what is sent goes by http/protobuf, which every collector takes, usually at port 4318"
     )]
     Protocol {
         /// The variable.
@@ -83,43 +95,34 @@ pub enum CollectorError {
 }
 
 const FLAG: &str = "the given URL";
-const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const ANY: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// How long a collector may take to answer, by OpenTelemetry's specification.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Collector {
-    /// Finds the collector to send to; none where nobody names one.
+    /// Finds the collector that a signal is sent to; none where nobody names one.
+    ///
+    /// Spans go wherever a collector is named. Logs and metrics go where theirs is, and to the one for all only if
+    /// `OTEL_LOGS_EXPORTER` or `OTEL_METRICS_EXPORTER` says `otlp`: Jaeger and others that store traces refuse both.
     ///
     /// # Errors
     /// What names one is no address, or asks for what is not spoken.
-    pub fn find(flag: Option<&str>, variable: Variable<'_>) -> Result<Option<Self>, CollectorError> {
-        let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-            || set("OTEL_TRACES_EXPORTER").is_some_and(|value| value.trim() == "none");
-        let traces = match flag {
-            Some(flag) => Some(address(FLAG, flag, true)?),
-            None if disabled => None,
-            None => match (set(TRACES), set(ANY)) {
-                (Some(exact), _) => Some(address(TRACES, &exact, false)?),
-                (None, Some(base)) => Some(address(ANY, &base, true)?),
-                (None, None) => None,
-            },
-        };
-        let Some(traces) = traces else { return Ok(None) };
-        let either = |one: &'static str, other: &'static str| {
-            set(one).map(|value| (one, value)).or_else(|| set(other).map(|value| (other, value)))
-        };
-        if let Some((variable, text)) = either("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    pub fn find(signal: Signal, flag: Option<&str>, variable: Variable<'_>) -> Result<Option<Self>, CollectorError> {
+        let Some(to) = endpoint(signal, flag, variable)? else { return Ok(None) };
+        let variables = signal.variables();
+        if let Some((variable, text)) = variables.protocol.read(variable)
             && text.trim() != "http/protobuf"
         {
             return Err(CollectorError::Protocol { variable, text });
         }
-        let headers = match either("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS") {
+        if let Some((variable, _)) = variables.own_certificate.iter().find_map(|pair| pair.read(variable)) {
+            return Err(CollectorError::OwnCertificate(variable));
+        }
+        let headers = match variables.headers.read(variable) {
             Some((variable, text)) => headers(variable, &text)?,
             None => HeaderMap::new(),
         };
-        let compressed = match either("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION") {
+        let compressed = match variables.compression.read(variable) {
             None => true,
             Some((_, text)) if text.trim() == "gzip" => true,
             Some((_, text)) if text.trim() == "none" => false,
@@ -127,7 +130,7 @@ impl Collector {
                 return Err(CollectorError::Odd { variable, text, expected: "it is gzip or none" });
             }
         };
-        let timeout = match either("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT") {
+        let timeout = match variables.timeout.read(variable) {
             None => USUAL_TIMEOUT,
             Some((variable, text)) => match text.trim().parse::<u64>() {
                 Ok(millis) if millis > 0 => Duration::from_millis(millis),
@@ -136,7 +139,23 @@ impl Collector {
                 }
             },
         };
-        Ok(Some(Self { traces, headers, compressed, timeout, resource: resource(variable) }))
+        let authority = variables.certificate.read(variable);
+        let authority = authority.map(|(variable, file)| Authority { variable, file: file.trim().into() });
+        let collector = Self { signal, to, headers, compressed, timeout, authority, resource: resource(variable) };
+        // A file of certificates that is of no use is told before a run, not at its end.
+        collector.messenger().map_err(CollectorError::Client)?;
+        Ok(Some(collector))
+    }
+
+    /// Returns a client that trusts whom this collector is to be trusted by.
+    ///
+    /// # Errors
+    /// Certificates that cannot be read, or no TLS on this machine; in words.
+    pub(super) fn messenger(&self) -> Result<Messenger, String> {
+        Messenger::trusting(self.authority.as_ref()).map_err(|error| match error.source() {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        })
     }
 
     /// Returns a request as it is sent: packed, if this collector takes it so.
@@ -152,16 +171,16 @@ impl Collector {
     /// Returns the name under which it is remembered what was sent there.
     #[must_use]
     pub(super) fn key(&self) -> String {
-        Digest::of(self.traces.to_string().as_bytes()).short()
+        Digest::of(self.to.to_string().as_bytes()).short()
     }
 }
 
 /// For people: where it is, without a query, which may hold a key.
 impl fmt::Display for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, host) = (self.traces.scheme_str().unwrap_or_default(), self.traces.authority());
+        let (scheme, host) = (self.to.scheme_str().unwrap_or_default(), self.to.authority());
         let host = host.map_or("", http::uri::Authority::as_str);
-        write!(f, "{scheme}://{host}{}", self.traces.path().trim_end_matches("/v1/traces"))
+        write!(f, "{scheme}://{host}{}", self.to.path().trim_end_matches(self.signal.path()))
     }
 }
 
@@ -196,7 +215,40 @@ pub fn resource(variable: Variable<'_>) -> Vec<Attribute> {
     attributes.take()
 }
 
-fn address(place: &'static str, text: &str, is_base: bool) -> Result<Uri, CollectorError> {
+/// Returns where a signal is posted, if anywhere.
+fn endpoint(signal: Signal, flag: Option<&str>, variable: Variable<'_>) -> Result<Option<Uri>, CollectorError> {
+    let names = signal.variables();
+    let exporter = set(names.exporter, variable);
+    let exporters = || exporter.iter().flat_map(|text| text.split(',')).map(str::trim);
+    let is_asked_for = exporters().any(|one| one == "otlp");
+    let is_disabled = set("OTEL_SDK_DISABLED", variable).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        || exporters().any(|one| one == "none");
+    let exact = || set(names.endpoint, variable);
+    let found = match (signal, flag) {
+        // A flag is nearer than anything in the environment.
+        (Signal::Traces, Some(flag)) => return address(FLAG, flag, Some(signal)).map(Some),
+        _ if is_disabled => None,
+        (_, flag) => match exact() {
+            Some(exact) => Some(address(names.endpoint, &exact, None)?),
+            None if signal != Signal::Traces && !is_asked_for => None,
+            None => match (flag, set(ANY, variable)) {
+                (Some(flag), _) => Some(address(FLAG, flag.trim_end_matches(Signal::Traces.path()), Some(signal))?),
+                (None, Some(base)) => Some(address(ANY, &base, Some(signal))?),
+                (None, None) => None,
+            },
+        },
+    };
+    match exporter {
+        Some(text) if found.is_some() && !is_asked_for => {
+            let expected = "what is sent goes by otlp; it is otlp or none";
+            Err(CollectorError::Odd { variable: names.exporter, text, expected })
+        }
+        Some(_) | None => Ok(found),
+    }
+}
+
+/// Reads an address; with a signal it is that of the whole collector, else exactly where to post.
+fn address(place: &'static str, text: &str, base_of: Option<Signal>) -> Result<Uri, CollectorError> {
     let text = text.trim();
     if text.contains('@') {
         return Err(CollectorError::Credentials(place));
@@ -207,13 +259,11 @@ fn address(place: &'static str, text: &str, is_base: bool) -> Result<Uri, Collec
     if !is_http || uri.host().is_none_or(str::is_empty) {
         return Err(refuse());
     }
-    if !is_base || uri.path().ends_with("/v1/traces") {
-        return Ok(uri);
-    }
+    let Some(signal) = base_of.filter(|signal| !uri.path().ends_with(signal.path())) else { return Ok(uri) };
     if uri.query().is_some() {
         return Err(refuse());
     }
-    format!("{}/v1/traces", text.trim_end_matches('/')).parse().map_err(|_| refuse())
+    format!("{}{}", text.trim_end_matches('/'), signal.path()).parse().map_err(|_| refuse())
 }
 
 fn headers(variable: &'static str, text: &str) -> Result<HeaderMap, CollectorError> {
@@ -246,15 +296,17 @@ fn decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+
     fn find(flag: Option<&str>, set: &[(&str, &str)]) -> Result<Option<Collector>, CollectorError> {
         let variable = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Collector::find(flag, &variable)
+        Collector::find(Signal::Traces, flag, &variable)
     }
 
     fn place(flag: Option<&str>, set: &[(&str, &str)]) -> String {
         match find(flag, set) {
             Ok(None) => "none".to_owned(),
-            Ok(Some(collector)) => collector.traces.to_string(),
+            Ok(Some(collector)) => collector.to.to_string(),
             Err(error) => error.to_string(),
         }
     }
@@ -283,6 +335,43 @@ mod tests {
         let set = [("OTEL_EXPORTER_OTLP_HEADERS", "a=1,hunter2")];
         let error = place(Some("http://h"), &set);
         assert!(!error.contains("hunter2") && error.contains("entry 2"), "{error}");
+    }
+
+    #[test]
+    fn logs_and_metrics_go_only_where_somebody_wants_them() {
+        let to = |signal: Signal, flag: Option<&str>, set: &[(&str, &str)]| {
+            let variable =
+                |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            match Collector::find(signal, flag, &variable) {
+                Ok(None) => "none".to_owned(),
+                Ok(Some(collector)) => format!("{} {collector}", collector.to),
+                Err(error) => error.to_string(),
+            }
+        };
+        let any = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://any:4318");
+        let wanted = ("OTEL_LOGS_EXPORTER", "otlp");
+        assert_eq!(to(Signal::Logs, Some("http://flag:4318"), &[any]), "none", "Jaeger stores no logs");
+        assert_eq!(to(Signal::Logs, None, &[any, wanted]), "http://any:4318/v1/logs http://any:4318");
+        let flag = "http://flag:4318/v1/traces";
+        assert_eq!(to(Signal::Logs, Some(flag), &[any, wanted]), "http://flag:4318/v1/logs http://flag:4318");
+        let exact = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs:1/otlp");
+        assert_eq!(to(Signal::Logs, Some(flag), &[any, exact]), "http://logs:1/otlp http://logs:1/otlp");
+        assert_eq!(to(Signal::Logs, None, &[exact, ("OTEL_LOGS_EXPORTER", "none")]), "none");
+        assert_eq!(to(Signal::Metrics, None, &[any, wanted]), "none");
+        let metrics = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://m:4318/v1/metrics");
+        assert_eq!(to(Signal::Metrics, None, &[metrics]), "http://m:4318/v1/metrics http://m:4318");
+        let told = to(Signal::Metrics, None, &[metrics, ("OTEL_METRICS_EXPORTER", "prometheus")]);
+        assert!(told.contains("it is otlp or none"), "{told}");
+    }
+
+    #[test]
+    fn certificates_are_read_before_anything_is_sent() {
+        let error = place(Some("https://h"), &[("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere.pem")]);
+        assert!(error.contains("OTEL_EXPORTER_OTLP_CERTIFICATE names /nowhere.pem"), "{error}");
+        let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fault_server/tls/authority.pem");
+        assert_eq!(place(Some("https://h"), &[("OTEL_EXPORTER_OTLP_CERTIFICATE", authority)]), "https://h/v1/traces");
+        let error = place(Some("https://h"), &[("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "key.pem")]);
+        assert!(error.contains("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY is set, but"), "{error}");
     }
 
     #[test]

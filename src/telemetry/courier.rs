@@ -1,4 +1,5 @@
-//! Brings a run's spans to a collector: in the order of the log, with a cursor that moves only when they are there.
+//! Brings a run's spans, or the log records made of them, to a collector: in the order of the log, with a cursor that
+//! moves only when they are there.
 //!
 //! At least once: after a crash the last batch goes again, with the same ids and bytes. Never holds the run up: it reads
 //! the journal on a connection of its own, and what waits for a collector that is down is the journal itself.
@@ -18,7 +19,9 @@ use super::cursor::{Cursors, Sent};
 use super::names;
 use super::post::{Answer, Post};
 use super::projector::{Projector, TextSource};
+use super::record::records;
 use super::settings::Settings;
+use super::signal::Signal;
 use super::span::{Attribute, Span, Value};
 use super::windows::Windows;
 use super::wire;
@@ -39,12 +42,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How often a request goes again that a collector fails at for reasons of its own, before it is put aside.
 const MOST_FAILURES: u32 = 5;
 
-/// What became of a run's spans, for one collector, over all processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What became of a run's spans or records, for one collector, over all processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivered {
+    /// Which of both.
+    pub signal: Signal,
     /// What is there, and what will never be.
     pub sent: Sent,
-    /// Spans that are still to be sent.
+    /// What is still to be sent.
     pub pending: u64,
 }
 
@@ -52,8 +57,10 @@ pub struct Delivered {
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The collector will refuse everything.
-    #[error("{collector} refuses spans: {answer}")]
+    #[error("{collector} refuses {}: {answer}", signal.word())]
     Refused {
+        /// What.
+        signal: Signal,
         /// Where.
         collector: String,
         /// What it said.
@@ -97,41 +104,68 @@ pub struct Courier {
     cursors: Cursors,
     key: String,
     sent: Sent,
+    /// What it was before a batch that is under way.
+    before: Option<Sent>,
     /// The last event that was read.
     read: EventSeq,
     quarantine: PathBuf,
 }
 
-/// Spans that go together, and the event after which all before them are told.
+/// A span or a record as it is sent.
+struct Piece {
+    bytes: Vec<u8>,
+    /// The span, which may have words to lose.
+    span: Option<Span>,
+}
+
+/// Pieces that go together, and the event after which all before them are told.
 struct Batch {
-    spans: Vec<(Span, Vec<u8>)>,
+    signal: Signal,
+    pieces: Vec<Piece>,
     bytes: usize,
     through: Option<EventSeq>,
 }
 
 /// A request made ready.
 struct Parcel {
-    part: Vec<(Span, Vec<u8>)>,
+    part: Vec<Piece>,
     request: Vec<u8>,
     body: Bytes,
 }
 
 impl Parcel {
-    fn of(part: Vec<(Span, Vec<u8>)>, collector: &Collector) -> Self {
-        let request = wire::request(&collector.resource, part.iter().map(|(_, bytes)| bytes.as_slice()));
+    fn of(part: Vec<Piece>, collector: &Collector) -> Self {
+        let request = wire::request(&collector.resource, part.iter().map(|piece| piece.bytes.as_slice()));
         let body = collector.body(&request);
         Self { part, request, body }
     }
 }
 
 impl Batch {
-    const fn new() -> Self {
-        Self { spans: Vec::new(), bytes: 0, through: None }
+    const fn new(signal: Signal) -> Self {
+        Self { signal, pieces: Vec::new(), bytes: 0, through: None }
     }
 
     /// Tells whether it fills the requests that go at once; of large ones, half as many: they wait in memory.
     const fn is_full(&self) -> bool {
-        self.spans.len() >= AT_ONCE * MOST_SPANS || self.bytes >= AT_ONCE / 2 * MOST_BYTES
+        self.pieces.len() >= AT_ONCE * MOST_SPANS || self.bytes >= AT_ONCE / 2 * MOST_BYTES
+    }
+
+    /// Adds what this signal tells of a span.
+    fn add(&mut self, span: Span) {
+        match self.signal {
+            Signal::Traces => self.push(Piece { bytes: wire::span(&span), span: Some(span) }),
+            Signal::Logs => {
+                records(&span).for_each(|record| self.push(Piece { bytes: wire::record(&record), span: None }));
+            }
+            // Those are no projection of the journal: the SDK sends them.
+            Signal::Metrics => {}
+        }
+    }
+
+    fn push(&mut self, piece: Piece) {
+        self.bytes += piece.bytes.len();
+        self.pieces.push(piece);
     }
 }
 
@@ -150,7 +184,8 @@ impl Courier {
         again: bool,
     ) -> Result<Self, SendError> {
         let reader = Reader::open(&dir.journal_path())?;
-        let cursors = Cursors::of(&dir.path);
+        let word = collector.signal.word();
+        let cursors = Cursors::of(dir.path.join(format!("{word}.json")));
         let key = collector.key();
         let sent = if again { Sent::default() } else { cursors.get(&key) };
         let mut projector = Projector::new(dir.id.clone(), settings, plan);
@@ -170,8 +205,8 @@ impl Courier {
             }
         }
         let post = Post::new(&collector).map_err(SendError::Client)?;
-        let quarantine = dir.path.join("spans-refused.otlp");
-        Ok(Self { reader, projector, windows, collector, post, cursors, key, sent, read, quarantine })
+        let quarantine = dir.path.join(format!("{word}-refused.otlp"));
+        Ok(Self { reader, projector, windows, collector, post, cursors, key, sent, before: None, read, quarantine })
     }
 
     /// Sends all that the journal holds now; returns early when there is no more patience.
@@ -193,10 +228,10 @@ impl Courier {
     /// As [`Self::deliver`].
     pub async fn finish(&mut self, patience: &mut impl Patience) -> Result<(), SendError> {
         self.deliver(patience).await?;
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(self.collector.signal);
         let source = TextSource::of(&self.reader);
         let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
-        self.projector.finish(&texts, &mut |span| add(&mut batch, span));
+        self.projector.finish(&texts, &mut |span| batch.add(span));
         source.check()?;
         self.deliver_batch(batch, patience).await.map(drop)
     }
@@ -207,6 +242,8 @@ impl Courier {
     /// The journal cannot be read.
     pub fn delivered(mut self) -> Result<Delivered, SendError> {
         let mut pending = 0_u64;
+        // Whoever gave up in the middle of a batch: all of it goes again.
+        let sent = self.before.unwrap_or(self.sent);
         if self.read.0 > self.sent.through {
             // What was read and not sent is counted again from where the cursor stands.
             self.projector = self.projector.anew();
@@ -215,7 +252,14 @@ impl Courier {
         }
         let through = self.sent.through;
         let (projector, windows, reader) = (&mut self.projector, &mut self.windows, &self.reader);
-        let mut count = |_: Span| pending += 1;
+        let signal = self.collector.signal;
+        let mut count = |span: Span| {
+            pending += match signal {
+                Signal::Traces => 1,
+                Signal::Logs => records(&span).count() as u64,
+                Signal::Metrics => 0,
+            };
+        };
         reader.events_after(self.read, &mut |seq, recorded| {
             if seq.0 <= through {
                 projector.pass(&recorded);
@@ -226,12 +270,12 @@ impl Courier {
             }
             Ok(())
         })?;
-        Ok(Delivered { sent: self.sent, pending })
+        Ok(Delivered { signal, sent, pending })
     }
 
     /// Reads on until a batch is full or the journal has no more.
     fn next(&mut self) -> Result<(Batch, bool), SendError> {
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(self.collector.signal);
         let (source, projector) = (TextSource::of(&self.reader), &mut self.projector);
         let (reader, windows) = (&self.reader, &mut self.windows);
         let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
@@ -239,8 +283,8 @@ impl Courier {
             let mut last = self.read;
             // A page that was read is projected whole: the cursor stands between pages.
             let page = self.reader.page_after(self.read, &mut |seq, recorded| {
-                windows.add(seq, &recorded, reader, &mut |span| add(&mut batch, span))?;
-                projector.add(&recorded, &texts, &mut |span| add(&mut batch, span));
+                windows.add(seq, &recorded, reader, &mut |span| batch.add(span))?;
+                projector.add(&recorded, &texts, &mut |span| batch.add(span));
                 last = seq;
                 source.check()
             })?;
@@ -255,7 +299,9 @@ impl Courier {
     /// Returns false when there is no more patience; what of the batch was taken then goes again, and counts once.
     async fn deliver_batch(&mut self, batch: Batch, patience: &mut impl Patience) -> Result<bool, SendError> {
         let before = self.sent;
-        let is_there = self.deliver_spans(batch.spans, patience).await;
+        self.before = Some(before);
+        let is_there = self.deliver_pieces(batch.pieces, patience).await;
+        self.before = None;
         if !matches!(is_there, Ok(true)) {
             self.sent = before;
             return is_there;
@@ -268,12 +314,8 @@ impl Courier {
     }
 
     /// Sends some requests at once, then sees to each that was not taken; false when there is no more patience.
-    async fn deliver_spans(
-        &mut self,
-        spans: Vec<(Span, Vec<u8>)>,
-        patience: &mut impl Patience,
-    ) -> Result<bool, SendError> {
-        let mut parts = split(spans);
+    async fn deliver_pieces(&mut self, pieces: Vec<Piece>, patience: &mut impl Patience) -> Result<bool, SendError> {
+        let mut parts = split(pieces);
         while !parts.is_empty() {
             let together = parts.drain(..parts.len().min(AT_ONCE));
             let together: Vec<Parcel> = together.map(|part| Parcel::of(part, &self.collector)).collect();
@@ -291,8 +333,10 @@ impl Courier {
     }
 
     fn remember(&mut self) -> Result<(), SendError> {
-        let path = self.quarantine.with_file_name("spans.json");
-        self.cursors.set(&self.key, self.sent).map_err(|source| SendError::Write { path, source })
+        self.cursors.set(&self.key, self.sent).map_err(|source| {
+            let path = self.quarantine.with_file_name(format!("{}.json", self.collector.signal.word()));
+            SendError::Write { path, source }
+        })
     }
 
     /// Sees to a request by how it was answered, and sends it again until it is there, put aside, or cut into smaller
@@ -301,7 +345,7 @@ impl Courier {
         &mut self,
         parcel: Parcel,
         mut answer: Answer,
-        cut: &mut VecDeque<Vec<(Span, Vec<u8>)>>,
+        cut: &mut VecDeque<Vec<Piece>>,
         patience: &mut impl Patience,
     ) -> Result<bool, SendError> {
         let Parcel { part, request, body } = parcel;
@@ -330,7 +374,8 @@ impl Courier {
                 },
                 Answer::Unreadable => return self.put_aside(&request, count),
                 Answer::Never { answer, help } => {
-                    return Err(SendError::Refused { collector: self.collector.to_string(), answer, help });
+                    let (signal, collector) = (self.collector.signal, self.collector.to_string());
+                    return Err(SendError::Refused { signal, collector, answer, help });
                 }
                 Answer::Failed => {
                     failures += 1;
@@ -361,23 +406,17 @@ impl Courier {
     }
 }
 
-fn add(batch: &mut Batch, span: Span) {
-    let bytes = wire::span(&span);
-    batch.bytes += bytes.len();
-    batch.spans.push((span, bytes));
-}
-
-/// Cuts spans into requests.
-fn split(spans: Vec<(Span, Vec<u8>)>) -> VecDeque<Vec<(Span, Vec<u8>)>> {
+/// Cuts pieces into requests.
+fn split(pieces: Vec<Piece>) -> VecDeque<Vec<Piece>> {
     let mut parts = VecDeque::new();
     let (mut part, mut bytes) = (Vec::new(), 0);
-    for span in spans {
-        if part.len() >= MOST_SPANS || (bytes + span.1.len() > MOST_BYTES && !part.is_empty()) {
+    for piece in pieces {
+        if part.len() >= MOST_SPANS || (bytes + piece.bytes.len() > MOST_BYTES && !part.is_empty()) {
             parts.push_back(std::mem::take(&mut part));
             bytes = 0;
         }
-        bytes += span.1.len();
-        part.push(span);
+        bytes += piece.bytes.len();
+        part.push(piece);
     }
     if !part.is_empty() {
         parts.push_back(part);
@@ -386,16 +425,14 @@ fn split(spans: Vec<(Span, Vec<u8>)>) -> VecDeque<Vec<(Span, Vec<u8>)>> {
 }
 
 /// Returns a span without its words; none when it has none to lose.
-fn stripped(part: &[(Span, Vec<u8>)]) -> Option<(Span, Vec<u8>)> {
-    let (span, _) = part.first()?;
+fn stripped(part: &[Piece]) -> Option<Piece> {
+    let mut span = part.first()?.span.clone()?;
     let words = [names::INPUT_MESSAGES, names::OUTPUT_MESSAGES];
-    let mut span = span.clone();
     let before = span.attributes.len();
     span.attributes.retain(|attribute| !words.contains(&&*attribute.key) && attribute.key != names::TRUNCATED);
     if span.attributes.len() == before {
         return None;
     }
     span.attributes.push(Attribute { key: names::TRUNCATED.into(), value: Value::Bool(true) });
-    let bytes = wire::span(&span);
-    Some((span, bytes))
+    Some(Piece { bytes: wire::span(&span), span: Some(span) })
 }

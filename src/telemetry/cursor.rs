@@ -3,25 +3,25 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 /// How much of a run a collector has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
-    /// The last event whose spans are all there.
+    /// The last event of which all is there.
     pub through: u64,
-    /// Spans that the collector has taken.
+    /// Spans or records that the collector has taken.
     pub acked: u64,
-    /// Spans that it has refused by number.
+    /// Those that it has refused by number.
     pub rejected: u64,
-    /// Spans of requests that it could not read, kept in a file.
+    /// Those of requests that it could not read, kept in a file.
     #[serde(default)]
     pub refused: u64,
 }
 
-/// The cursors of a run, one for each collector.
+/// The cursors of one signal of a run, one for each collector.
 #[derive(Debug)]
 pub(super) struct Cursors {
     path: PathBuf,
@@ -30,8 +30,7 @@ pub(super) struct Cursors {
 
 impl Cursors {
     /// Reads what was sent; nothing where the file is not there, or is no such file: to send twice harms nobody.
-    pub(super) fn of(run: &Path) -> Self {
-        let path = run.join("spans.json");
+    pub(super) fn of(path: PathBuf) -> Self {
         let read = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Self { path, by_collector: read.unwrap_or_default() }
     }
@@ -61,12 +60,13 @@ mod tests {
     #[test]
     fn each_collector_has_its_own_and_a_broken_file_is_as_none() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut cursors = Cursors::of(folder.path());
+        let path = folder.path().join("spans.json");
+        let mut cursors = Cursors::of(path.clone());
         let sent = Sent { through: 7, acked: 12, ..Sent::default() };
         cursors.set("a", sent).expect("it can be written");
-        let again = Cursors::of(folder.path());
+        let again = Cursors::of(path.clone());
         assert_eq!((again.get("a"), again.get("b")), (sent, Sent::default()));
-        fs::write(folder.path().join("spans.json"), "{").expect("it can be written");
-        assert_eq!(Cursors::of(folder.path()).get("a"), Sent::default());
+        fs::write(&path, "{").expect("it can be written");
+        assert_eq!(Cursors::of(path).get("a"), Sent::default());
     }
 }

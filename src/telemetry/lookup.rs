@@ -61,10 +61,10 @@ impl Lookup {
     pub fn beside(collector: &Collector, named: Option<&str>) -> Result<Option<Self>, CollectorError> {
         let base = match named {
             Some(named) => Some(read(named)?),
-            None => usual(&collector.traces),
+            None => usual(&collector.to),
         };
         let Some(base) = base else { return Ok(None) };
-        let messenger = Messenger::new().map_err(|error| CollectorError::Client(error.to_string()))?;
+        let messenger = collector.messenger().map_err(CollectorError::Client)?;
         Ok(Some(Self { base, messenger }))
     }
 

@@ -103,6 +103,15 @@ names! {
     CASES_OK = "pipe.cases.ok", "Cases settled ok.";
     CASES_UNSCORED = "pipe.cases.unscored", "Cases settled unscored.";
     CASES_FAILED = "pipe.cases.failed", "Cases settled failed.";
+    TASKS_OK = "pipe.tasks.ok", "Of a step, tasks settled ok, as often as they were.";
+    TASKS_UNSCORED = "pipe.tasks.unscored", "Those settled unscored.";
+    TASKS_FAILED = "pipe.tasks.failed", "Those settled failed.";
+    TASKS_SKIPPED = "pipe.tasks.skipped", "Those skipped.";
+    TASKS_REUSED = "pipe.tasks.reused", "Those taken over from another run, among the ones above.";
+    REQUESTS = "pipe.requests", "Requests for a step.";
+    REQUEST_ERRORS = "pipe.requests.failed", "Those that failed, asked again or not.";
+    TASK_P50 = "pipe.task.duration.p50_s", "Half of a step's tasks took no longer, in seconds, within 1 part in 32.";
+    TASK_P95 = "pipe.task.duration.p95_s", "95 of 100 of a step's tasks took no longer.";
     VERSION = "pipe.version", "The version of `pipe` that the process was.";
     SAMPLE_REASON = "pipe.sample.reason", "Why a case's spans are kept: `ratio`, `error`, `retried`, `unscored`.";
     CONDITION = "pipe.stop.condition", "The condition of the run's `stop` that holds.";
@@ -145,6 +154,7 @@ names! {
     GPU_SAMPLE_EVENT = "hw.gpu.sample", "A sample of it, of about a second.";
     RUN_START_SPAN = "pipe.run.start", "A span without length, as soon as a run begins: its root comes at the end.";
     SEGMENT_SPAN = "pipe.run.segment", "One process of a run.";
+    SUMMARY_SPAN = "pipe.step.summary", "What a step came to in all cases: comes with the run's root.";
     BACKOFF_SPAN = "pipe.backoff", "The wait before a request is sent again.";
     EACH_SPAN = "pipe.for_each", "All elements of a `for_each` step.";
     DOCTOR_SPAN = "pipe.doctor", "What `pipe doctor` did to find out whether spans arrive.";

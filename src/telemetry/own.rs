@@ -123,7 +123,8 @@ fn told(span: SpanData) -> Option<Span> {
     })
 }
 
-fn attribute(pair: KeyValue) -> Attribute {
+/// Returns an attribute of the SDK in our words.
+pub(super) fn attribute(pair: KeyValue) -> Attribute {
     let value = match pair.value {
         SdkValue::Bool(flag) => Value::Bool(flag),
         SdkValue::I64(number) => Value::Int(number),

@@ -79,9 +79,10 @@ fn group_of(span: &Span) -> String {
     match span.kind {
         Kind::Client => format!("requests: {}", text(names::BACKEND_NAME).unwrap_or("?")),
         Kind::Internal if span.name == names::GPU_WINDOW_SPAN => "devices".to_owned(),
+        // What is told of all cases together is the run's.
+        Kind::Internal if span.attribute(names::ITEM_ID).is_none() => "run".to_owned(),
         Kind::Internal if span.attribute(names::STEP).is_some() => "steps".to_owned(),
-        Kind::Internal if span.attribute(names::ITEM_ID).is_some() => "cases".to_owned(),
-        Kind::Internal => "run".to_owned(),
+        Kind::Internal => "cases".to_owned(),
     }
 }
 

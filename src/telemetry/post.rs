@@ -47,8 +47,8 @@ impl Post {
         if collector.compressed {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let messenger = Messenger::new().map_err(|error| error.to_string())?;
-        Ok(Self { messenger, to: collector.traces.clone(), headers, timeout: collector.timeout })
+        let messenger = collector.messenger()?;
+        Ok(Self { messenger, to: collector.to.clone(), headers, timeout: collector.timeout })
     }
 
     pub(super) async fn send(&self, body: Bytes) -> Answer {
@@ -113,7 +113,8 @@ const fn help(code: u16) -> &'static str {
     match code {
         401 | 403 => "put its key into OTEL_EXPORTER_OTLP_HEADERS, as authorization=Bearer%20…",
         404 | 405 => {
-            "spans are posted to …/v1/traces below the address; OTEL_EXPORTER_OTLP_TRACES_ENDPOINT gives another path"
+            "spans are posted to …/v1/traces below the address, evaluations to …/v1/logs; \
+             OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and …_LOGS_ENDPOINT give other paths"
         }
         400 | 408 | 413 | 422 | 429 | 500..=599 => OWN_LOG,
         415 => "it does not take protocol buffers over HTTP; look for its OTLP/HTTP address, usually port 4318",

@@ -17,6 +17,7 @@ use super::sample::reason;
 use super::settings::Settings;
 use super::span::{Span, SpanEvent};
 use super::step::{self, Over};
+use super::summary::Summaries;
 use super::windows::Windows;
 use crate::base::{BackendName, CaseNo, Digest, EachKey, ModelName, RunId, SpanContext, Timestamp};
 use crate::event::{
@@ -68,6 +69,7 @@ pub struct Projector {
     moment: Moment,
     latest: Timestamp,
     open: BTreeMap<CaseNo, Open>,
+    summaries: Summaries,
     unformatted: BTreeSet<BackendName>,
     /// Events of cases that may yet be dropped.
     held: BTreeMap<CaseNo, Vec<(Recorded, Moment)>>,
@@ -107,6 +109,7 @@ impl Projector {
             moment: Moment::default(),
             latest: Timestamp(0),
             open: BTreeMap::new(),
+            summaries: Summaries::default(),
             unformatted: BTreeSet::new(),
             held: BTreeMap::new(),
         }
@@ -145,6 +148,13 @@ impl Projector {
         }
         self.latest = recorded.at;
         let moment = self.moment;
+        let began = match &recorded.event {
+            Event::TaskSettled(settled) => {
+                self.open.get(&settled.case).and_then(|case| case.task_began(&settled.step))
+            }
+            _ => None,
+        };
+        self.summaries.take(recorded, began);
         let Some(case) = recorded.event.case().filter(|_| self.settings.sample.is_some()) else {
             return self.tell(recorded, moment, None, out);
         };
@@ -226,6 +236,9 @@ impl Projector {
         out.tell(|_| life.segment.span(run, facts, at, &End::Ended(ended)));
         if ended.outcome.is_final() && !life.is_told {
             life.is_told = true;
+            if out.emit.is_some() {
+                self.summaries.spans(run, facts, self.plan.as_deref()).for_each(|span| out.tell(|_| span));
+            }
             out.tell(|_| run_spans::root(run, facts, life.began, at, ended));
         }
     }

@@ -94,6 +94,8 @@ fn a_debate_is_told_from_the_run_down_to_its_requests() {
             invoke_workflow debate 6000 ms
               pipe.run.start 0 ms
               pipe.run.segment 6000 ms
+              pipe.step.summary debate 2000 ms
+              pipe.step.summary verdict 1000 ms
         "#]],
     );
 }
@@ -145,15 +147,16 @@ fn a_crash_ends_what_was_in_flight_where_its_process_ended() {
     check(
         &story,
         &expect![[r#"
-        invoke_workflow debate ok [] -> ["run"] 3603500 ms
-          invoke_agent debate ok 3602500 ms
-            chat qwen2.5-0.5b turn/1 Int(1) cancelled 0 ms
-            chat qwen2.5-0.5b turn/1 Int(2) 450 ms
-        invoke_workflow debate 3605000 ms
-          pipe.run.start 0 ms
-          pipe.run.segment cancelled 1000 ms
-          pipe.run.segment [] -> ["previous"] 3500 ms
-    "#]],
+            invoke_workflow debate ok [] -> ["run"] 3603500 ms
+              invoke_agent debate ok 3602500 ms
+                chat qwen2.5-0.5b turn/1 Int(1) cancelled 0 ms
+                chat qwen2.5-0.5b turn/1 Int(2) 450 ms
+            invoke_workflow debate 3605000 ms
+              pipe.run.start 0 ms
+              pipe.run.segment cancelled 1000 ms
+              pipe.run.segment [] -> ["previous"] 3500 ms
+              pipe.step.summary debate 3602500 ms
+        "#]],
     );
     let spans = told(&story);
     let killed = spans.iter().find(|span| span.name == names::SEGMENT_SPAN).expect("the first process is told");
@@ -190,17 +193,18 @@ fn a_case_that_goes_on_after_its_end_is_told_anew_and_linked_to_before() {
     check(
         &story,
         &expect![[r#"
-        invoke_workflow debate failed _OTHER [] -> ["run"] 2000 ms
-          invoke_agent debate failed _OTHER 1000 ms
-            chat qwen2.5-0.5b turn/1 Int(1) _OTHER 0 ms
-        invoke_workflow debate 3500 ms
-          pipe.run.start 0 ms
-          pipe.run.segment 3500 ms
-          pipe.run.segment [] -> ["previous"] 3500 ms
-        invoke_workflow debate ok [] -> ["run", "previous"] 2000 ms
-          invoke_agent debate ok 1000 ms
-            chat qwen2.5-0.5b turn/1 Int(2) 450 ms
-    "#]],
+            invoke_workflow debate failed _OTHER [] -> ["run"] 2000 ms
+              invoke_agent debate failed _OTHER 1000 ms
+                chat qwen2.5-0.5b turn/1 Int(1) _OTHER 0 ms
+            invoke_workflow debate 3500 ms
+              pipe.run.start 0 ms
+              pipe.run.segment 3500 ms
+              pipe.step.summary debate 1000 ms
+              pipe.run.segment [] -> ["previous"] 3500 ms
+            invoke_workflow debate ok [] -> ["run", "previous"] 2000 ms
+              invoke_agent debate ok 1000 ms
+                chat qwen2.5-0.5b turn/1 Int(2) 450 ms
+        "#]],
     );
     let ids: BTreeSet<SpanContext> = told(&story).iter().map(|span| span.context).collect();
     assert_eq!(ids.len(), told(&story).len(), "no two spans bear one id");
@@ -257,6 +261,46 @@ fn what_was_told_before_a_restart_and_what_is_told_after_it_are_all_of_it() {
 }
 
 #[test]
+fn a_step_is_summed_up_over_all_cases_however_few_are_told() {
+    let mut story = Story::begin("debate");
+    story.debate(0, Some("pro"));
+    story.admit(1, "m1", &serde_json::json!({}));
+    let first = story.start(1, "debate", "turn/1", 1, "pro");
+    story.fail_again(&first, FailureKind::Overloaded, "HTTP 503: busy");
+    let second = story.start(1, "debate", "turn/1", 2, "pro");
+    story.answer(&second, "Cats.", FinishReason::Stop);
+    story.settle(1, "debate", TaskStatus::Ok, Some(TaskOutput::Dialogue { turns: vec![], stopped_by: "x".into() }));
+    story.settle(1, "verdict", TaskStatus::Skipped, None);
+    story.over(1, CaseStatus::Ok);
+    story.end(RunOutcome::Complete);
+    let summed = |settings: Settings| {
+        let spans = told_with(&story, settings).into_iter();
+        spans.filter(|span| span.name.starts_with(names::SUMMARY_SPAN)).collect::<Vec<_>>()
+    };
+    let all = summed(Settings::default());
+    let shown: String = all.iter().fold(String::new(), |mut shown, span| {
+        let told =
+            span.attributes.iter().filter(|one| one.key != names::RUN_ID).map(
+                |Attribute { key, value }| match value {
+                    Value::Text(text) => format!("{key}={text}"),
+                    Value::Int(whole) => format!("{key}={whole}"),
+                    other => format!("{key}={other:?}"),
+                },
+            );
+        writeln!(shown, "{}", told.collect::<Vec<_>>().join(" ")).expect("a text takes all");
+        shown
+    });
+    expect![[r#"
+        pipe.step=debate pipe.tasks.ok=2 pipe.tasks.unscored=0 pipe.tasks.failed=0 pipe.tasks.skipped=0 pipe.requests=4 pipe.requests.failed=1 gen_ai.usage.input_tokens=60 gen_ai.usage.output_tokens=30 pipe.task.duration.p50_s=Float(1.998848) pipe.task.duration.p95_s=Float(1.998848)
+        pipe.step=verdict pipe.tasks.ok=1 pipe.tasks.unscored=0 pipe.tasks.failed=0 pipe.tasks.skipped=1 pipe.requests=1 pipe.requests.failed=0 gen_ai.usage.input_tokens=20 gen_ai.usage.output_tokens=10 pipe.task.duration.p50_s=Float(0.999424) pipe.task.duration.p95_s=Float(0.999424)
+    "#]].assert_eq(&shown);
+    let nothing = Sample { ratio: 0.0, keep: vec![Keep::Error] };
+    assert_eq!(summed(Settings { sample: Some(nothing), ..Settings::default() }), all, "whatever is told of cases");
+    let some = Sample { ratio: 1.0, keep: Vec::new() };
+    assert_eq!(summed(Settings { sample: Some(some), ..Settings::default() }), all, "once each");
+}
+
+#[test]
 fn a_sample_keeps_what_is_worth_looking_at() {
     let mut story = Story::begin("debate");
     (0..40).for_each(|case| story.debate(case, (case % 4 != 0).then_some("pro")));
@@ -309,16 +353,18 @@ fn a_run_in_one_trace_hangs_below_whoever_started_it() {
     check(
         &story,
         &expect![[r#"
-        invoke_workflow debate 6000 ms
-          pipe.run.start 0 ms
-          invoke_workflow debate ok 4500 ms
-            invoke_agent debate ok 2000 ms
-              chat qwen2.5-0.5b turn/1 Int(1) 450 ms
-              chat qwen2.5-0.5b turn/2 Int(1) 450 ms
-            invoke_agent verdict ok ["gen_ai.evaluation.result"] -> [] 1000 ms
-              chat qwen2.5-0.5b vote/1 Int(1) 450 ms
-          pipe.run.segment 6000 ms
-    "#]],
+            invoke_workflow debate 6000 ms
+              pipe.run.start 0 ms
+              invoke_workflow debate ok 4500 ms
+                invoke_agent debate ok 2000 ms
+                  chat qwen2.5-0.5b turn/1 Int(1) 450 ms
+                  chat qwen2.5-0.5b turn/2 Int(1) 450 ms
+                invoke_agent verdict ok ["gen_ai.evaluation.result"] -> [] 1000 ms
+                  chat qwen2.5-0.5b vote/1 Int(1) 450 ms
+              pipe.run.segment 6000 ms
+              pipe.step.summary debate 2000 ms
+              pipe.step.summary verdict 1000 ms
+        "#]],
     );
 }
 

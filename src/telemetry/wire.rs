@@ -2,13 +2,16 @@
 //!
 //! Written here and not by generated types: some forty fields whose numbers are fixed for ever, against thirty crates, and
 //! a span goes from the projection into the request without a copy of its texts in between. The numbers are those of
-//! `opentelemetry/proto/{trace,common,resource}/v1` in `opentelemetry-proto` 1.9; decoders of others read it in
+//! `opentelemetry/proto/{trace,logs,common,resource}/v1` in `opentelemetry-proto` 1.9; decoders of others read it in
 //! `tests/telemetry`.
 
 use super::names;
+use super::record::Record;
 use super::span::{Attribute, Kind, Link, Span, SpanEvent, Status, Value};
 use crate::base::Timestamp;
 
+/// The severity of what is neither wrong nor a detail.
+const INFO: u64 = 9;
 /// Of the flags of W3C's trace context: sampled.
 const SAMPLED: u32 = 1;
 
@@ -47,7 +50,26 @@ pub fn span(span: &Span) -> Vec<u8> {
     out
 }
 
-/// Returns a request of spans that [`span`] has written, for what `resource` says of this program.
+/// Returns one log record, framed as an entry of a `ScopeLogs`: its number there is that of a span in its own.
+pub(super) fn record(record: &Record) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    nested(&mut out, 2, |out| {
+        fixed64(out, 1, nanos(record.at));
+        number(out, 2, INFO);
+        attributes(out, 6, &record.attributes);
+        fixed32(out, 8, SAMPLED);
+        bytes(out, 9, record.context.trace.as_bytes());
+        bytes(out, 10, record.context.span.as_bytes());
+        // When it is sent is no part of it: sent again, it is the same.
+        fixed64(out, 11, nanos(record.at));
+        bytes(out, 12, record.name.as_bytes());
+    });
+    out
+}
+
+/// Returns a request of spans that [`span`] has written, or of records, for what `resource` says of this program.
+///
+/// Requests of both differ in nothing but their entries.
 pub fn request<'s>(resource: &[Attribute], spans: impl Iterator<Item = &'s [u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     nested(&mut out, 1, |out| {
@@ -64,7 +86,7 @@ pub fn request<'s>(resource: &[Attribute], spans: impl Iterator<Item = &'s [u8]>
     out
 }
 
-/// Returns how many spans a collector says it refused, and why, out of its answer.
+/// Returns how many spans or records a collector says it refused, and why, out of its answer.
 #[must_use]
 pub(super) fn rejected(answer: &[u8]) -> Option<(u64, String)> {
     let partial = fields(answer).find_map(|(field, value)| match (field, value) {
@@ -95,7 +117,8 @@ fn write_link(out: &mut Vec<u8>, link: &Link) {
     fixed32(out, 6, SAMPLED);
 }
 
-fn attributes(out: &mut Vec<u8>, field: u32, list: &[Attribute]) {
+/// Writes a list of names and values, each under `field`.
+pub(super) fn attributes(out: &mut Vec<u8>, field: u32, list: &[Attribute]) {
     for Attribute { key, value } in list {
         nested(out, field, |out| {
             bytes(out, 1, key.as_bytes());
@@ -143,12 +166,14 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number.to_le_bytes()[0]);
 }
 
-fn number(out: &mut Vec<u8>, field: u32, number: u64) {
+/// Writes a whole number, as a varint.
+pub(super) fn number(out: &mut Vec<u8>, field: u32, number: u64) {
     tag(out, field, 0);
     varint(out, number);
 }
 
-fn fixed64(out: &mut Vec<u8>, field: u32, number: u64) {
+/// Writes eight bytes: a time, a number that takes all of them, or a real one.
+pub(super) fn fixed64(out: &mut Vec<u8>, field: u32, number: u64) {
     tag(out, field, 1);
     out.extend_from_slice(&number.to_le_bytes());
 }
@@ -158,14 +183,15 @@ fn fixed32(out: &mut Vec<u8>, field: u32, number: u32) {
     out.extend_from_slice(&number.to_le_bytes());
 }
 
-fn bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+/// Writes a text or bytes.
+pub(super) fn bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     tag(out, field, 2);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Writes a message within a message: its length is known only when it is written, and then put before it.
-fn nested(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn nested(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
     tag(out, field, 2);
     let start = out.len();
     write(out);

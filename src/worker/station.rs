@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::recall::{Recall, Worth};
-use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Watch};
-use crate::base::{AttemptNo, CaseNo, Digest, RunId, SpanContext, SpanId, SpanParts, StepName, TraceId};
+use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, TraceHeaders, Watch};
+use crate::base::{AttemptNo, CaseNo, Digest, RunId, SpanContext, SpanId, SpanParts, StepName, TraceId, TraceState};
 use crate::cache::{Entry, Kept};
 use crate::event::{
     Answer, Failure, FailureKind, FromCache, Message, Outcome, Report, Shape, Timings, Traced, Usage,
@@ -51,9 +51,18 @@ pub struct Tracing {
     pub run: RunId,
     /// What is settled about its spans.
     pub traced: Traced,
+    /// What is handed on with the trace of whoever started this process; with no other.
+    pub state: Option<(TraceId, TraceState)>,
 }
 
 impl Tracing {
+    /// Returns what a request says of its trace.
+    fn headers(&self, plan: &Plan, place: &Place, attempt: AttemptNo) -> TraceHeaders {
+        let span = self.context(plan, place, attempt);
+        let state = self.state.as_ref().filter(|(trace, _)| *trace == span.trace);
+        TraceHeaders { span, state: state.map(|(_, state)| state.clone()) }
+    }
+
     /// Returns the span of a request, as the journal's projection will name it.
     fn context(&self, plan: &Plan, place: &Place, attempt: AttemptNo) -> SpanContext {
         let cell = plan.cell(place.cell);
@@ -123,7 +132,7 @@ impl Station {
         {
             return self.recalled(place, kept, sent, dropped_turns, texts);
         }
-        let trace = self.tracing.as_ref().map(|tracing| tracing.context(&self.plan, place, attempt));
+        let trace = self.tracing.as_ref().map(|tracing| tracing.headers(&self.plan, place, attempt));
         let request = ChatRequest { trace, ..request };
 
         let start = Instant::now();

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use crate::project::{Project, text};
@@ -72,4 +73,28 @@ fn a_disabled_sdk_tells_nothing() {
     pipe.env("OTEL_EXPORTER_OTLP_ENDPOINT", &address).env("OTEL_SDK_DISABLED", "true");
     assert!(pipe.output().expect("pipe starts").status.success());
     assert!(taken.lock().expect("whole").is_empty());
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_collector_that_never_answers() {
+    let project = Project::with_pipelines();
+    // Connections are taken by the system, and nobody reads from them.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    let mut pipe = project.pipe(&["run", "pipelines/debate.yaml", "--backend", "sim", "--trace-to", &address]);
+    let mut child = pipe.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("pipe starts");
+    let mut said = String::new();
+    for line in BufReader::new(child.stderr.take().expect("piped")).lines() {
+        let line = line.expect("text");
+        if line.contains("waiting up to") {
+            let kill = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status();
+            assert!(kill.expect("a shell").success());
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    assert_eq!(child.wait().expect("it ends").code(), Some(0), "the run was over: {said}");
+    let told = |what: &str| assert!(said.contains(what), "{what} in {said}");
+    told("made, 0 acked, 0 rejected, ");
+    told(&format!("the rest stays in the journal: pipe trace send last --to {address}"));
 }

@@ -25,6 +25,7 @@ from tap import Tap
 
 PIPE = os.path.abspath(sys.argv[1])
 HERE = os.path.dirname(os.path.abspath(__file__))
+TLS = os.path.join(HERE, "..", "fault_server", "tls")
 CANARY = "sk-canary-3f9a1c77"
 THREE = """version: 1
 name: three
@@ -289,6 +290,117 @@ def tapped():
     return f"made {count:,}, oteltap received {received:,}, once each"
 
 
+def judged():
+    """Judgements as log records: each once, in the context of the answer judged, again in the same bytes; and over TLS."""
+    world, tap = World(200), Tap()
+    world.write("judged.yaml", THREE.format(url=world.model.url).split("steps:")[0] + """steps:
+  answer: { chat: { actor: one, prompt: "{{ item.n }}?" } }
+  grade: { judge: { actor: one, question: "Is {{ steps.answer.text }} right?", choose: [right, wrong] } }
+""")
+    plain = {"OTEL_EXPORTER_OTLP_COMPRESSION": "none", "OTEL_LOGS_EXPORTER": "otlp"}
+    down = Receiver(lambda *_: 503)
+    # While the run goes nobody takes them; later somebody else does.
+    down_too = {**plain, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{down.url}/v1/logs"}
+    process = world.start("run", "judged.yaml", "--backend", "sim", "--trace-to", tap.url, **down_too)
+    for line in process.stderr:
+        if "waiting up to" in line:
+            process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    out, _ = world.pipe("trace", "send", "--json", "--to", tap.url, **plain)
+    said = json.loads(out)
+    assert said["judgements"]["acked"] == said["judgements"]["made"] == 200 == tap.wait(tap.logs, 200), said
+    out, _ = world.pipe("trace", "send", "--json", "--again", "--to", tap.url, **plain)
+    assert tap.wait(tap.logs, 400) == 400, "each again"
+    first, again = ([record.SerializeToString(deterministic=True) for record in half]
+                    for half in (tap.logs[:200], tap.logs[200:]))
+    assert sorted(first) == sorted(again) and len(set(first)) == 200, "sent again, a record has other bytes"
+    spans = {rules.identity(span): span for span in world.exported()}
+    for record in tap.logs:
+        said = rules.attributes(record.attributes)
+        assert record.event_name == "gen_ai.evaluation.result" and record.time_unix_nano > 0
+        assert said["gen_ai.evaluation.name"] == "grade" and said["gen_ai.evaluation.score.label"] in ("right", "wrong")
+        about = rules.attributes(spans[rules.identity(record)].attributes)
+        assert (about["pipe.step"], about["pipe.item.id"]) == ("answer", said["pipe.item.id"])
+    world.close()
+    down.close()
+    tap.close()
+    return "200 records, once each, beside the answers judged; nobody took them during the run; again in the same bytes"
+
+
+def private():
+    """A collector behind a certificate of its own authority, which a file names."""
+    world, receiver = World(3), Receiver(tls=True)
+    world.pipe("run", "three.yaml", "-q")
+    authority = os.path.join(TLS, "authority.pem")
+    out, _ = world.pipe("trace", "send", "--to", receiver.url, OTEL_EXPORTER_OTLP_CERTIFICATE=authority)
+    count, acked, _, _ = made(out)
+    assert acked == count == len(receiver.stored), out
+    _, err = world.pipe("trace", "send", "--again", "--patience", "0", "--to", receiver.url, expect=4)
+    assert "did not take all spans" in err, err
+    _, err = world.pipe("trace", "send", "--to", receiver.url, expect=2, OTEL_EXPORTER_OTLP_CERTIFICATE="none.pem")
+    assert "OTEL_EXPORTER_OTLP_CERTIFICATE names none.pem" in err, err
+    out, _ = world.pipe("doctor", "--json", "--trace-to", receiver.url, expect=4, PIPE_BASE_URL=world.model.url)
+    assert "certificate" in json.loads(out)["traced"]["problem"], out
+    world.close()
+    receiver.close()
+    return f"{count} spans over TLS; without the authority, refused"
+
+
+def called():
+    """Started inside of somebody's trace: its spans hang there, and every request carries its `tracestate`."""
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    caller = {"TRACEPARENT": f"00-{trace}-{span}-01", "TRACESTATE": "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"}
+    world, receiver = World(5), Receiver()
+    world.pipe("run", "three.yaml", "-q", "--trace-to", receiver.url, **caller)
+    roots = [told for told in receiver.spans() if told.parent_span_id.hex() == span]
+    assert len(roots) == 1 and {told.trace_id.hex() for told in receiver.spans()} == {trace}
+    assert len(world.model.asked) == 15 and all(trace in asked for asked in world.model.asked)
+    assert world.model.states == {caller["TRACESTATE"]}, world.model.states
+    world.model.states.clear()
+    world.pipe("run", "three.yaml", "-q", "--new", **{**caller, "TRACESTATE": "no state"})
+    world.pipe("run", "three.yaml", "-q", "--new", TRACESTATE=caller["TRACESTATE"])
+    assert world.model.states == {None}, "what is none, or belongs to no trace, is not handed on"
+    world.close()
+    receiver.close()
+    return "15 requests in the caller's trace, each with its tracestate"
+
+
+def measured():
+    """Metrics pushed to oteltap: each family, cumulative, with the run; a collector that is away costs nothing."""
+    world, tap = World(100, fail_every=20), Tap()
+    pushing = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{tap.url}/v1/metrics", "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+               "OTEL_METRIC_EXPORT_INTERVAL": "100"}
+    _, err = world.pipe("run", "three.yaml", **pushing)
+    assert f"metrics    pushed to {tap.url}" in err, err[-500:]
+    families = lambda: {metric.name for metric in tap.metrics}
+    until = time.monotonic() + 30
+    while "pipe.run.state" not in families() and time.monotonic() < until:
+        time.sleep(0.05)
+    tap.wait(tap.metrics, len(tap.metrics) + 1, seconds=2)
+    latest = {metric.name: metric for metric in tap.metrics}
+    durations = latest["gen_ai.client.inference.duration"].histogram
+    assert durations.aggregation_temporality == 2 and durations.data_points[0].explicit_bounds
+    count = sum(point.count for point in durations.data_points)
+    assert count == len(world.model.asked), (count, len(world.model.asked))
+    for point in durations.data_points:
+        assert point.count == sum(point.bucket_counts) and point.start_time_unix_nano < point.time_unix_nano
+        assert len(point.bucket_counts) == len(point.explicit_bounds) + 1
+        assert rules.attributes(point.attributes)["gen_ai.operation.name"] == "chat"
+    settled = {rules.attributes(point.attributes)["pipe.case.status"]: point.as_int
+               for point in latest["pipe.case.settled"].sum.data_points}
+    assert settled == {"ok": 100} and latest["pipe.case.settled"].sum.is_monotonic, settled
+    state = {rules.attributes(point.attributes)["pipe.run.state"]: point.as_int
+             for point in latest["pipe.run.state"].gauge.data_points}
+    assert state == {"running": 0, "paused": 0, "stopping": 0, "over": 1}, state
+    # Nobody listens there.
+    away = {**pushing, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:1/v1/metrics"}
+    _, err = world.pipe("run", "three.yaml", "--new", **away)
+    assert "did not take the last of them" in err, err[-500:]
+    world.close()
+    tap.close()
+    return f"{len(latest)} families, {count} requests counted; away, the run ends as ever"
+
+
 def doctor():
     """One traced request: the collector takes it, and the span that the server tells by its header hangs below it."""
     receiver = Receiver()
@@ -360,7 +472,7 @@ def as_told():
     return f"texts in {len(full)} spans, in none of {len(hashed)} and {len(none)}; {len(kept)} of 400 cases kept, {len(retried)} because asked again"
 
 
-CHECKS = [shipped, as_told, once_each, tapped, doctor, troubled, refusing, killed, down_for_a_third, flat]
+CHECKS = [shipped, as_told, once_each, tapped, judged, private, called, measured, doctor, troubled, refusing, killed, down_for_a_third, flat]
 
 
 def main():

@@ -23,7 +23,7 @@ class Model:
 
     def __init__(self, fail_every=0, delay=0.0, tell=None):
         self.fail_every, self.delay, self.tell = fail_every, delay, tell
-        self.asked, self.answered, self.spans = [], 0, []
+        self.asked, self.states, self.answered, self.spans = [], set(), 0, []
         self.lock = threading.Lock()
         outer = self
 
@@ -40,6 +40,7 @@ class Model:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.path != "/v1/chat/completions":
                     return self.answer(404, {"error": {"message": f"no {self.path} here"}})
+                outer.states.add(self.headers.get("tracestate"))
                 status, answer = outer.chat(body, self.headers.get("traceparent"), began)
                 self.answer(status, answer)
 

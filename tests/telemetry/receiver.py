@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import ssl
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +14,7 @@ import rules
 class Receiver:
     """Stores spans by id. `script(receiver, body)` returns a status, a status with headers, or None to hang up."""
 
-    def __init__(self, script=None, port=0, delay=0.0):
+    def __init__(self, script=None, port=0, delay=0.0, tls=False):
         self.script, self.delay = script, delay
         self.stored, self.received, self.differing, self.requests = {}, 0, 0, 0
         self.lock = threading.Lock()
@@ -33,7 +35,11 @@ class Receiver:
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(os.path.join(os.path.dirname(__file__), "..", "fault_server", "tls", "server.pem"))
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def take(self, handler):

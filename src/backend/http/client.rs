@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::body::{ReadTrouble, Reading};
 use super::route::Route;
 use super::trouble;
-use super::trust::{self, TrustError};
+use super::trust::{self, Authority, TrustError};
 use crate::event::{Failure, FailureKind, TimeoutPhase};
 
 /// Servers close idle connections after 5 s by default (llama.cpp, uvicorn, Node.js); a shorter life of ours keeps
@@ -67,9 +67,17 @@ impl Client {
     /// # Errors
     /// When TLS cannot be set up on this machine, or `SSL_CERT_FILE` is of no use.
     pub(crate) fn new(pool: usize) -> Result<Self, TrustError> {
+        Self::trusting(pool, None)
+    }
+
+    /// Makes a client that trusts the authorities of a file, else those that [`Self::new`] trusts.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up on this machine, or the file is of no use.
+    pub(super) fn trusting(pool: usize, authority: Option<&Authority>) -> Result<Self, TrustError> {
         let route = Route::new(Matcher::from_env());
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(trust::config()?)
+            .with_tls_config(trust::config(authority)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(route.clone());

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::body::Reading;
 use super::client::{Client, Page, Sending, late};
-use super::trust::TrustError;
+use super::trust::{Authority, TrustError};
 use crate::event::{Failure, FailureKind};
 
 /// Most that is read of an answer, in bytes.
@@ -30,12 +30,12 @@ pub struct Delivery {
 }
 
 impl Messenger {
-    /// Makes one; opens no connection.
+    /// Makes one that trusts the authorities of a file, else those that the environment names; opens no connection.
     ///
     /// # Errors
-    /// TLS cannot be set up on this machine.
-    pub fn new() -> Result<Self, TrustError> {
-        Client::new(2).map(Self)
+    /// The file is of no use, or TLS cannot be set up on this machine.
+    pub fn trusting(authority: Option<&Authority>) -> Result<Self, TrustError> {
+        Client::trusting(2, authority).map(Self)
     }
 
     /// Fetches a page of at most `size` bytes, all within `limit`; sends no key.

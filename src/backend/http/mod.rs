@@ -18,4 +18,4 @@ pub(crate) use body::{BODY_LIMIT, ReadTrouble, Reading};
 pub(crate) use client::{Client, Page, Sending, seconds};
 pub use messenger::{Delivery, Messenger};
 pub(crate) use scrub::Scrub;
-pub use trust::TrustError;
+pub use trust::{Authority, TrustError};

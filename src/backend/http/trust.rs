@@ -1,6 +1,7 @@
-//! Whose certificates a server may show: those of the file that `SSL_CERT_FILE` names, else the ones that are built in.
+//! Whose certificates a server may show: those of a file that is named for it, else of the one that `SSL_CERT_FILE` names,
+//! else the ones that are built in.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper_rustls::ConfigBuilderExt;
@@ -18,8 +19,10 @@ pub enum TrustError {
     #[error("TLS cannot be set up on this machine")]
     Tls(#[from] rustls::Error),
     /// The file cannot be read, or not as certificates.
-    #[error("{FILE} names {path}, which cannot be read as certificates in PEM form; correct it or unset it", path = path.display())]
+    #[error("{variable} names {path}, which cannot be read as certificates in PEM form; correct it or unset it", path = path.display())]
     File {
+        /// What names it.
+        variable: &'static str,
         /// Which.
         path: PathBuf,
         /// Why.
@@ -27,44 +30,66 @@ pub enum TrustError {
         source: pem::Error,
     },
     /// The file holds none.
-    #[error("{FILE} names {path}, which holds no certificate in PEM form; correct it or unset it", path = path.display())]
+    #[error("{variable} names {path}, which holds no certificate in PEM form; correct it or unset it", path = path.display())]
     Empty {
+        /// What names it.
+        variable: &'static str,
         /// Which.
         path: PathBuf,
     },
 }
 
-/// Returns a set-up that trusts whom the environment says.
+/// A file of authorities that a variable names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// The variable.
+    pub variable: &'static str,
+    /// The file, in PEM form.
+    pub file: PathBuf,
+}
+
+/// Returns a set-up that trusts the authority, else whom the environment says.
 ///
 /// # Errors
-/// When the environment names a file that is of no use, or this machine has no TLS.
-pub(super) fn config() -> Result<ClientConfig, TrustError> {
+/// When a file that is named is of no use, or this machine has no TLS.
+pub(super) fn config(authority: Option<&Authority>) -> Result<ClientConfig, TrustError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let config = match std::env::var_os(FILE).filter(|file| !file.is_empty()) {
-        Some(file) => builder.with_root_certificates(authorities(Path::new(&file))?),
+    let usual = || {
+        let file = std::env::var_os(FILE).filter(|file| !file.is_empty())?;
+        Some(Authority { variable: FILE, file: file.into() })
+    };
+    let config = match authority.cloned().or_else(usual) {
+        Some(authority) => builder.with_root_certificates(authorities(&authority)?),
         None => builder.with_webpki_roots(),
     };
     Ok(config.with_no_client_auth())
 }
 
-fn authorities(path: &Path) -> Result<RootCertStore, TrustError> {
-    let broken = |source| TrustError::File { path: path.to_owned(), source };
+fn authorities(authority: &Authority) -> Result<RootCertStore, TrustError> {
+    let Authority { variable, file } = authority;
+    let broken = |source| TrustError::File { variable, path: file.clone(), source };
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(broken)? {
+    for certificate in CertificateDer::pem_file_iter(file).map_err(broken)? {
         store.add(certificate.map_err(broken)?)?;
     }
-    if store.is_empty() { Err(TrustError::Empty { path: path.to_owned() }) } else { Ok(store) }
+    if store.is_empty() { Err(TrustError::Empty { variable, path: file.clone() }) } else { Ok(store) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn named(file: &Path) -> Authority {
+        Authority { variable: FILE, file: file.to_owned() }
+    }
 
     fn check(text: &str, expected: &str) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let message = match authorities(file.path()) {
+        let message = match authorities(&named(file.path())) {
             Ok(store) => format!("{} authorities", store.len()),
             Err(error) => error.to_string().replace(&file.path().display().to_string(), "FILE"),
         };
@@ -82,6 +107,6 @@ mod tests {
             "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
             "SSL_CERT_FILE names FILE, which cannot be read as certificates in PEM form; correct it or unset it",
         );
-        assert!(matches!(authorities(Path::new("/nowhere")), Err(TrustError::File { .. })));
+        assert!(matches!(authorities(&named(Path::new("/nowhere"))), Err(TrustError::File { .. })));
     }
 }

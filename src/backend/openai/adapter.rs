@@ -15,7 +15,7 @@ use super::{answer, request, stream};
 use crate::backend::http::{
     BODY_LIMIT, BaseUrl, Client, ReadTrouble, Reading, Scrub, Sending, TrustError, UrlError, seconds,
 };
-use crate::backend::port::{Backend, ChatRequest, Completion, Progress, Watch};
+use crate::backend::port::{Backend, ChatRequest, Completion, Progress, TraceHeaders, Watch};
 use crate::event::{Failure, FailureKind, TimeoutPhase};
 
 /// Most that is read of an answer that refuses, in bytes.
@@ -90,10 +90,13 @@ impl OpenAi {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accept = if request.stream { "text/event-stream, application/json" } else { "application/json" };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        if let Some(context) = request.trace
-            && let Ok(context) = HeaderValue::try_from(context.to_string())
-        {
-            headers.insert(HeaderName::from_static("traceparent"), context);
+        if let Some(TraceHeaders { span, state }) = &request.trace {
+            let mut put = |name, value: &str| {
+                // What no header may be is not handed on.
+                HeaderValue::try_from(value).ok().map(|value| headers.insert(HeaderName::from_static(name), value));
+            };
+            put("traceparent", &span.to_string());
+            state.iter().for_each(|state| put("tracestate", state.as_str()));
         }
         let sending = Sending {
             method: Method::POST,

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::{InstrumentationScope, Key, KeyValue};
 use opentelemetry_prometheus::ResourceSelector;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 
 use super::devices::Devices;
 use super::gauges;
 use super::instruments::Instruments;
+use super::push::{Exporter, Push, Pushed};
 use crate::base::{ActorName, BackendName, CaseNo, MicroUsd, Millis, RunId, StepName, Timestamp};
 use crate::event::{
     AttemptEnded, BackendResolved, CaseSettled, CaseStatus, Event, Failure, FailureKind, Outcome, Recorded, Sampled,
@@ -59,6 +61,7 @@ pub struct Metrics {
     tasks: BTreeMap<(CaseNo, StepName), Task>,
     registry: Registry,
     provider: SdkMeterProvider,
+    pushed: Arc<Mutex<Pushed>>,
 }
 
 #[derive(Clone, Copy)]
@@ -73,11 +76,17 @@ struct Task {
 pub struct SetupError(String);
 
 impl Metrics {
-    /// Starts with what the run came to before this process.
+    /// Starts with what the run came to before this process; pushes them, too, where `push` says so.
     ///
     /// # Errors
-    /// The SDK refuses a reader: a bug.
-    pub fn new(run: &RunId, pipeline: &str, watch: Watch, model_of: ModelOf) -> Result<Self, SetupError> {
+    /// The SDK refuses a reader: a bug. No request can be made on this machine.
+    pub fn new(
+        run: &RunId,
+        pipeline: &str,
+        watch: Watch,
+        model_of: ModelOf,
+        push: Option<Push>,
+    ) -> Result<Self, SetupError> {
         let registry = Registry::new();
         let labels = RUN_LABELS.iter().map(|&key| Key::new(key));
         let exporter = opentelemetry_prometheus::exporter()
@@ -86,8 +95,14 @@ impl Metrics {
             .scope_info_enabled(false)
             .build()
             .map_err(|error| SetupError(error.to_string()))?;
-        let provider =
-            SdkMeterProvider::builder().with_resource(resource::of_run(run, pipeline)).with_reader(exporter).build();
+        let mut provider =
+            SdkMeterProvider::builder().with_resource(resource::of_run(run, pipeline)).with_reader(exporter);
+        let pushed = Arc::<Mutex<Pushed>>::default();
+        if let Some(push) = push {
+            let exporter = Exporter::new(push, Arc::clone(&pushed), Handle::current()).map_err(SetupError)?;
+            provider = provider.with_reader(PeriodicReader::builder(exporter).build());
+        }
+        let provider = provider.build();
         let scope = InstrumentationScope::builder(words::SCOPE)
             .with_version(env!("CARGO_PKG_VERSION"))
             .with_schema_url(words::SCHEMA_URL)
@@ -101,7 +116,7 @@ impl Metrics {
         let instruments = Instruments::new(&meter);
         let (cases, tasks, servers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let pipeline = Arc::from(pipeline);
-        Ok(Self { now, devices, instruments, model_of, pipeline, servers, cases, tasks, registry, provider })
+        Ok(Self { now, devices, instruments, model_of, pipeline, servers, cases, tasks, registry, provider, pushed })
     }
 
     /// Takes notice of how many cases there will be.
@@ -149,6 +164,16 @@ impl Metrics {
                 gauges::state(&now.watch)
             }),
         }
+    }
+
+    /// Pushes what has not been pushed and says what became of it; nothing more is told after that. Blocks, up to some
+    /// seconds when the collector is away.
+    #[must_use]
+    pub fn finish(self) -> Pushed {
+        if let Err(error) = self.provider.shutdown() {
+            tracing::debug!(%error, "the last metrics were not taken");
+        }
+        self.pushed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn change(&self, what: impl FnOnce(&mut Now)) {

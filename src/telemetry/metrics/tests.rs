@@ -10,7 +10,7 @@ use crate::report::testing::Story;
 
 fn metrics() -> Metrics {
     let model_of: ModelOf = Box::new(|_, actor| Some(format!("model-of-{actor}").into()));
-    Metrics::new(&RunId::from("debate-1"), "debate", Watch::default(), model_of).unwrap()
+    Metrics::new(&RunId::from("debate-1"), "debate", Watch::default(), model_of, None).unwrap()
 }
 
 /// Returns the samples of the families that begin so, without what all of them carry.
