@@ -1,7 +1,7 @@
 //! What graphics devices did, joined to requests: was it working, what did it wait for, who used how much.
 //! Reads: events and samples, each in the order of time. Gives: [`GpuReport`], and a line for each request.
 //! Never: more in memory than is in flight at once, so that a run of any length is told.
-//! Start at [`Joined`]; [`attribution`] is the method alone.
+//! Start at [`First`], then [`Second`]; [`attribution`] is the method alone.
 
 pub mod attribution;
 mod causes;
