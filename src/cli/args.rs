@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::doctor_args::DoctorArgs;
 pub use super::export_args::{ExportArgs, ExportFormat};
+pub use super::gpu_args::GpuArgs;
 pub use super::init::{InitArgs, Template};
 pub use super::journal_args::{JournalArgs, JournalCommand, JournalRunArgs, PruneArgs, RepairArgs, SqlArgs};
 pub use super::reproduce_args::ReproduceArgs;
@@ -104,6 +105,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Draw where the time of a run went; bring its spans to an OpenTelemetry collector or into a file.
     Trace(TraceArgs),
+    /// Show what graphics devices do, or did while a run went: was the GPU working, what did it wait for.
+    Gpu(GpuArgs),
     /// Say what is found here: backends, models, devices, project; and what would be used.
     Doctor(DoctorArgs),
     /// Tell what a code such as P0110 means, with a wrong and a right example; without a code, list them all.
@@ -153,6 +156,7 @@ impl Command {
             Self::Prune(args) => args.json,
             Self::Export(args) => args.json,
             Self::Trace(args) => args.wants_json(),
+            Self::Gpu(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Explain(args) => args.json,
             _ => false,
@@ -341,6 +345,20 @@ pub struct Session {
     /// Send spans to this OpenTelemetry collector while the run goes. Default: as `OTEL_EXPORTER_OTLP_ENDPOINT` says.
     #[arg(long, value_name = "URL")]
     pub trace_to: Option<String>,
+    /// Whether graphics devices are sampled while the run goes: for `pipe gpu`, traces and metrics.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub gpu: GpuWhen,
+}
+
+/// Whether graphics devices are sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GpuWhen {
+    /// Where a model is served on this machine.
+    Auto,
+    /// Wherever models are served.
+    On,
+    /// Never.
+    Off,
 }
 
 /// What a settled task survives.

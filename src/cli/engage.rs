@@ -11,6 +11,7 @@ use super::exit::{CommandError, Exit, with_causes};
 use super::live::{self, Display, Ending, Manner, say_ending};
 use super::output::Output;
 use super::printer::{BOLD, DIM, Printer, Stream, inert, paint};
+use super::sampling::Devices;
 use super::{cache, connect, metrics, spans};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
@@ -47,6 +48,8 @@ pub(super) struct Engagement {
     pub(super) session: Session,
     /// Where metrics go.
     pub(super) outlets: metrics::Outlets,
+    /// What samples graphics devices.
+    pub(super) devices: Devices,
     /// Where its spans and judgements go.
     pub(super) telling: Vec<spans::Telling>,
     /// How requests name their spans.
@@ -60,7 +63,7 @@ pub(super) struct Engagement {
 /// The journal, a thread or an output that cannot be used; how the run ends is an exit code.
 pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Engagement { plan, connected, earlier, dir, lock, log, engine, first, first_texts, reuse, .. } = engagement;
-    let Engagement { total, output, session, clock, outlets, telling, traced, .. } = engagement;
+    let Engagement { total, output, session, clock, outlets, telling, traced, devices, .. } = engagement;
     introduce(&dir, &plan, &connected, printer);
     let journal = dir.journal_path();
     let texts = Arc::new(TextCache::new(journal_lookup(&journal)?));
@@ -115,6 +118,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         slots: connected.iter().map(|one| one.resolved.slots).collect(),
         intake,
         audience,
+        sampler: devices.sampler,
         keeper,
         steers,
         clock,

@@ -141,6 +141,7 @@ async fn follow(mut metrics: Metrics, mut facts: mpsc::Receiver<Live>) -> Metric
             Live::Facts(facts) => metrics.take(&facts),
             Live::Total(total) => metrics.expect(total),
             Live::Budget(Budgets { tokens, cost, time }) => metrics.allow(Allowed { tokens, cost, time }),
+            Live::Sampled(sampled) => metrics.sampled(&sampled),
             Live::InFlight(_) | Live::Piece { .. } => {}
         }
     }

@@ -14,7 +14,7 @@ use super::place::Unfinished;
 use super::printer::Printer;
 use super::retry::{self, Found, Wish};
 use super::run::Beginning;
-use super::{connect, metrics, output, pipeline, place, spans, stdin, steer};
+use super::{connect, metrics, output, pipeline, place, sampling, spans, stdin, steer};
 use crate::backend::Connected;
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
@@ -152,6 +152,8 @@ pub(super) async fn take_up(
         first.push(tuned);
         first_texts = texts;
     }
+    let backends: Vec<BackendResolved> = connected.iter().map(|one| one.resolved.clone()).collect();
+    let devices = sampling::devices(session.gpu, &backends, clock, printer);
     let engagement = Engagement {
         plan,
         connected,
@@ -167,6 +169,7 @@ pub(super) async fn take_up(
         output,
         session: session.clone(),
         clock,
+        devices,
         outlets,
         telling,
         traced,

@@ -13,7 +13,7 @@ use super::output::Output;
 use super::pipeline::{self, Loaded};
 use super::printer::Printer;
 use super::value::SeedChoice;
-use super::{connect, metrics, place, provenance, resolved, resume, reuse, spans, stdin};
+use super::{connect, metrics, place, provenance, resolved, resume, reuse, sampling, spans, stdin};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
@@ -156,6 +156,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     kept.reuse = reuse.as_ref().map(|reuse| reuse.run().clone());
 
     let clock = Clock::start(None);
+    let devices = sampling::devices(session.gpu, &resolved, clock, printer);
     let dir = home.create_run(&plan.name, clock.now()).map_err(|error| CommandError::journal(&error))?;
     let lock = dir.lock().map_err(|error| CommandError::journal(&error))?;
     stdin::settle(&mut plan, &dir)?;
@@ -181,6 +182,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         cell_prices: plan.cell_prices(),
         traced: Some(traced),
         provenance: Some(origin.provenance),
+        gpu: devices.seen.clone(),
     };
     let lock_file = resolved::yaml(&resolved::lock(&plan, &started))
         .map_err(|error| CommandError::new(Exit::Bug, with_causes(&error)))?;
@@ -203,6 +205,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         output,
         session: session.clone(),
         clock,
+        devices,
         outlets,
         telling,
         traced,

@@ -14,14 +14,41 @@ const NARROWEST: usize = 16;
 /// Columns between two marks of the axis, at least.
 const APART: usize = 14;
 
+/// How high a device's column stands.
+const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
 /// What fills a bar.
 const ASKED: char = '█';
 const BEFORE: char = '░';
 const FAILED: char = '×';
 const WAIT: char = '·';
 
-/// Draws rows in lines of at most `width` columns.
-pub(super) fn draw(bars: &[Bar], width: usize) -> String {
+/// What a device did, below the rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Lane {
+    pub(super) label: String,
+    /// From when, until when, in how much of it the device computed, in percent.
+    pub(super) entries: Vec<(Timestamp, Timestamp, u32)>,
+}
+
+impl Lane {
+    /// What lies further apart than this was not seen, in microseconds.
+    const APART_US: u64 = 3_000_000;
+
+    pub(super) fn of(index: u32) -> Self {
+        Self { label: format!("GPU {index}"), entries: Vec::new() }
+    }
+
+    /// Adds an entry of the device's ring, which tells of the time since the one before.
+    pub(super) fn add(&mut self, to: Timestamp, percent: u32) {
+        let before = self.entries.last().map_or(to, |entry| entry.1);
+        let from = if to.micros_since(before) > Self::APART_US { to } else { before };
+        self.entries.push((from, to, percent));
+    }
+}
+
+/// Draws rows in lines of at most `width` columns, and devices on the same axis.
+pub(super) fn draw(bars: &[Bar], lanes: &[Lane], width: usize) -> String {
     let (Some(from), Some(to)) = (bars.iter().map(|bar| bar.start).min(), bars.iter().map(|bar| bar.end).max())
     else {
         return String::new();
@@ -59,7 +86,13 @@ pub(super) fn draw(bars: &[Bar], width: usize) -> String {
             text.push('\n');
         }
     }
-    text.push_str(&legend(bars, width));
+    for lane in lanes {
+        let label = cut(&lane.label, name);
+        let pad = " ".repeat(name + GAP + beside - columns(&label));
+        text.push_str(format!("{label}{pad}{}", axis.lane(lane)).trim_end());
+        text.push('\n');
+    }
+    text.push_str(&legend(bars, lanes, width));
     text
 }
 
@@ -99,7 +132,7 @@ fn under(last: &[bool], next: Option<&Bar>) -> String {
     levels.chain([if has_parts { "│ " } else { "  " }]).collect()
 }
 
-fn legend(bars: &[Bar], width: usize) -> String {
+fn legend(bars: &[Bar], devices: &[Lane], width: usize) -> String {
     let requests = bars.iter().filter(|bar| bar.sort == BarSort::Request);
     let streamed = requests.clone().any(|bar| bar.first_piece.is_some());
     let failed = requests.clone().any(|bar| bar.error.is_some());
@@ -113,6 +146,9 @@ fn legend(bars: &[Bar], width: usize) -> String {
     }
     if waited {
         words.push(format!("{WAIT} the wait before it is sent again"));
+    }
+    if !devices.is_empty() {
+        words.push(format!("{}…{} how much of the time a GPU computed", LEVELS[0], LEVELS[7]));
     }
     if words.is_empty() {
         return String::new();
@@ -158,6 +194,37 @@ impl Axis {
             }
         };
         format!("{}{drawn}", " ".repeat(first))
+    }
+
+    /// Returns what a device did in the time of each column; a blank where nobody knows.
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of a run are fewer than 2^52")]
+    fn lane(&self, lane: &Lane) -> String {
+        let mut sums = vec![(0.0, 0.0); self.room];
+        let width = self.micros as f64 / self.room as f64;
+        let until = Timestamp(self.from.0.saturating_add_unsigned(self.micros));
+        for (from, to, percent) in &lane.entries {
+            if *to <= self.from || *from >= until {
+                continue;
+            }
+            let (first, end) = self.ends(*from, *to);
+            let (start, stop) = (from.micros_since(self.from) as f64, to.micros_since(self.from) as f64);
+            for (column, sum) in sums.iter_mut().enumerate().take(end).skip(first) {
+                let left = column as f64 * width;
+                let common = ((left + width).min(stop) - left.max(start)).max(0.0);
+                sum.0 += common;
+                sum.1 += common * f64::from(*percent);
+            }
+        }
+        let level = |(known, busy): (f64, f64)| {
+            if known <= 0.0 {
+                return ' ';
+            }
+            let share = (busy / known / 100.0).clamp(0.0, 1.0);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
+            let level = (share * (LEVELS.len() - 1) as f64 + 1e-6).round() as usize;
+            LEVELS[level]
+        };
+        sums.into_iter().map(level).collect()
     }
 
     /// Returns the marks above the bars, at round times.
@@ -210,7 +277,7 @@ mod tests {
         for recorded in &story.log {
             projector.add(recorded, &|_, _| None, &mut |span| spans.push(span));
         }
-        let drawn = draw(&waterfall(&spans), width);
+        let drawn = draw(&waterfall(&spans), &[], width);
         let plain = strip_str(&drawn).to_string();
         assert!(plain.lines().all(|line| columns(line) <= width), "{plain}");
         expected.assert_eq(&plain);
@@ -277,8 +344,38 @@ mod tests {
     }
 
     #[test]
+    fn a_device_is_drawn_on_the_same_axis() {
+        let bar = |label: &str, last: Vec<bool>, start: i64, end: i64| Bar {
+            label: label.to_owned(),
+            sort: BarSort::Whole,
+            last,
+            start: Timestamp(start),
+            end: Timestamp(end),
+            first_piece: None,
+            input: None,
+            output: None,
+            error: None,
+            notes: Vec::new(),
+        };
+        let bars = [bar("case 0", vec![true], 0, 4_000_000)];
+        let entry =
+            |second: i64, percent| (Timestamp(second * 1_000_000), Timestamp((second + 1) * 1_000_000), percent);
+        // Nobody knows of the last second.
+        let entries = vec![entry(-1, 100), entry(0, 0), entry(1, 100), entry(2, 50)];
+        let text = draw(&bars, &[Lane { label: "GPU 0".to_owned(), entries }], 60);
+        expect![[r#"
+                             ╷0                   ╷2.0 s
+            case 0    4.0 s  ├─────────────────────────────────────────┤
+            GPU 0            ▁▁▁▁▁▁▁▁▁▁███████████▅▅▅▅▅▅▅▅▅▅▅
+
+            ▁…█ how much of the time a GPU computed
+        "#]]
+        .assert_eq(&strip_str(&text).to_string());
+    }
+
+    #[test]
     fn nothing_is_drawn_of_nothing() {
-        assert_eq!(draw(&[], 80), "");
+        assert_eq!(draw(&[], &[], 80), "");
     }
 
     #[test]

@@ -8,10 +8,10 @@ use super::exit::{CommandError, Exit};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show::{case_name, find, open, state};
 use super::trace_args::TraceShowArgs;
-use super::trace_draw::draw;
+use super::trace_draw::{Lane, draw};
 use crate::base::{CaseNo, Timestamp, TraceId};
 use crate::event::{CaseAdmitted, CaseStatus, Event, FailureKind, Outcome, Recorded, Usage};
-use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir};
+use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir, Samples};
 use crate::plan::Content;
 use crate::report::{duration, grouped, status_word};
 use crate::telemetry::{Bar, BarSort, Projector, Settings, Span, waterfall};
@@ -54,10 +54,12 @@ pub(super) fn show(args: &TraceShowArgs, home: &Home, printer: &mut Printer) -> 
         let bars = waterfall(spans);
         let gap = if place > 0 { "\n" } else { "" };
         printer.line(&format!("{gap}{}", headline(case, spans, &bars)))?;
-        match bars.is_empty() {
-            true => printer.line("nothing of it is over yet")?,
-            false => printer.data(&format!("\n{}", draw(&bars, width)))?,
+        if bars.is_empty() {
+            printer.line("nothing of it is over yet")?;
+            continue;
         }
+        let lanes = lanes(&reader, &bars).map_err(journal)?;
+        printer.data(&format!("\n{}", draw(&bars, &lanes, width)))?;
     }
     if let [(case, _)] = drawn.as_slice() {
         let deeper = format!("pipe show {} {}  (what was asked and answered)", args.run, case.admitted.case);
@@ -89,6 +91,26 @@ fn spans_of_case(dir: &RunDir, reader: &Reader, case: CaseNo) -> Result<Vec<Span
     })?;
     projector.finish(&|_, _| None, &mut |span| spans.push(span));
     Ok(spans)
+}
+
+/// Returns what devices did in the time of rows.
+fn lanes(reader: &Reader, bars: &[Bar]) -> Result<Vec<Lane>, JournalError> {
+    let from = bars.iter().map(|bar| bar.start).min().unwrap_or_default();
+    let until = bars.iter().map(|bar| bar.end).max().unwrap_or_default();
+    let devices = reader.gpu_devices()?;
+    let mut lanes: Vec<Lane> = devices.iter().map(|device| Lane::of(device.index)).collect();
+    // A sample that reaches into the time begins within a second or two before it.
+    let wanted = Samples { from: Timestamp(from.0 - 5_000_000), until, ..Samples::ALL };
+    reader.gpu_samples(&wanted, &mut |sample| {
+        let place = devices.iter().position(|device| device.id == sample.device);
+        let Some(lane) = place.and_then(|place| lanes.get_mut(place)) else { return Ok(()) };
+        for (offset, percent) in &sample.busy {
+            lane.add(Timestamp(sample.at.0 + offset), *percent);
+        }
+        Ok(())
+    })?;
+    lanes.retain(|lane| !lane.entries.is_empty());
+    Ok(lanes)
 }
 
 fn headline(case: &CaseRecord, spans: &[Span], bars: &[Bar]) -> String {
@@ -225,7 +247,8 @@ fn slowest(args: &TraceShowArgs, dir: &RunDir, reader: &Reader, printer: &mut Pr
     printer.line(&format!("{}{}\n", paint(BOLD, &inert(&head)), paint(DIM, &half)))?;
     let bars: Vec<Bar> = walks.iter().map(Walk::bar).collect();
     let width = printer.out().width();
-    printer.data(&draw(&bars, width))?;
+    let lanes = lanes(reader, &bars).map_err(|error| CommandError::journal(&error))?;
+    printer.data(&draw(&bars, &lanes, width))?;
     if let Some(first) = walks.first() {
         let deeper = format!("pipe trace {} {}  (the slowest, request by request)", args.run, first.admitted.case);
         printer.line(&format!("\n{}", paint(DIM, &inert(&deeper))))?;

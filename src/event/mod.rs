@@ -5,10 +5,12 @@
 
 mod aggregate;
 mod cached;
+mod capacity;
 mod codec;
 mod evidence;
 mod failure;
 mod flow;
+mod gpu;
 mod outcome;
 mod provenance;
 mod reopened;
@@ -18,6 +20,7 @@ mod traced;
 
 pub use aggregate::{ALL_CASES, CellClosing, CountTable, CountedRow, MeanOf, Method, Ranked, Standing, Without};
 pub use cached::FromCache;
+pub use capacity::{Capacity, CapacityChanged};
 pub use codec::DecodeError;
 use codec::codec;
 pub use evidence::{
@@ -25,6 +28,7 @@ pub use evidence::{
 };
 pub use failure::{Failure, FailureKind, TimeoutPhase};
 pub use flow::{Because, Element, ElementOutput, ElementSettled, Evaluated, Evaluation};
+pub use gpu::{GpuCan, GpuDevice, GpuSample, GpuSeen, GpuUser, Sampled, Throttle};
 pub use outcome::{
     Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Message, Outcome, Report, RunOutcome, StopCause,
     StopReached, TaskOutput, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
@@ -277,31 +281,6 @@ pub struct CaseSettled {
     /// What the run's condition on evidence finds in it, by the plan's order; none where it looks at nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<Option<Observation>>,
-}
-
-/// See [`Event::CapacityChanged`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CapacityChanged {
-    /// Whose.
-    pub backend: BackendName,
-    /// What is true from now on.
-    pub change: Capacity,
-    /// Why, for people.
-    pub reason: String,
-}
-
-/// What may change about a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Capacity {
-    /// Too many retries: nothing but single trial calls until one succeeds.
-    BreakerOpened,
-    /// A trial call succeeded.
-    BreakerClosed,
-    /// It does not take `response_format`: ask in words and read the answer.
-    FormatUnsupported,
-    /// So many calls may be in flight, until the process ends.
-    Slots(u32),
 }
 
 /// See [`Event::DrainStage`].

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Provenance, Traced};
+use super::{GpuSeen, Provenance, Traced};
 use crate::base::{ActorName, BackendName, Digest, ModelName, Price, SpanContext};
 
 /// See [`Event::RunStarted`].
@@ -43,6 +43,9 @@ pub struct RunStarted {
     /// How it is told in spans; none in a journal of before there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traced: Option<Traced>,
+    /// What was found of graphics devices, where they were looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuSeen>,
     /// Where it came from; none in a journal of before that was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,

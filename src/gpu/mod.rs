@@ -1,13 +1,25 @@
-//! What NVIDIA devices this machine has, and what they hold just now.
-//! Reads: the driver's library, loaded at run time. Gives: [`Gpus`], plain data. Never: sampling over time, scheduling, words
-//! for a terminal.
-//! Start at [`probe`].
+//! What NVIDIA devices this machine has, what they hold just now, and what they do while a run goes.
+//! Reads: the driver's library, loaded at run time, or a recording. Gives: [`Gpus`], plain data; samples. Never:
+//! scheduling, a failure of a run, words for a terminal.
+//! Start at [`probe`] for one look, at [`Source`] and [`Sampler`] for samples.
 
 #[cfg(feature = "gpu")]
 mod nvml;
+#[cfg(feature = "gpu")]
+mod nvml_source;
+mod replay;
+mod sampler;
+mod source;
 mod state;
+#[cfg(test)]
+mod tests;
+mod thread;
 
+pub use replay::Replay;
+pub use sampler::{Sampler, TICK_US};
+pub use source::{Busy, Fault, SOURCE_VARIABLE, Source, Unavailable, open};
 pub use state::{Driver, Gpu, GpuProcess, Gpus, Memory};
+pub use thread::{Now, Sampling, Sink};
 
 /// Looks once; takes some milliseconds, up to a second where the driver must wake the devices.
 #[must_use]
@@ -16,21 +28,4 @@ pub fn probe() -> Gpus {
     return nvml::probe();
     #[cfg(not(feature = "gpu"))]
     return Gpus::NotBuiltIn;
-}
-
-#[cfg(all(test, feature = "gpu"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_probe_says_one_of_the_named_states() {
-        match probe() {
-            Gpus::NotBuiltIn => panic!("these tests are built with the feature gpu"),
-            Gpus::NoDriver { why } | Gpus::Unusable { why } => assert!(!why.is_empty()),
-            Gpus::Found { driver, gpus } => {
-                assert!(driver.version.is_some() || !gpus.is_empty());
-                assert!(gpus.iter().zip(0..).all(|(gpu, index)| gpu.index == index && !gpu.name.is_empty()));
-            }
-        }
-    }
 }

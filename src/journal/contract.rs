@@ -55,6 +55,9 @@ impl EventLog for OnDisk {
     fn append(&mut self, batches: &[Batch]) -> Result<EventSeq, JournalError> {
         self.log.append(batches)
     }
+    fn add_samples(&mut self, sampled: Vec<crate::event::Sampled>) {
+        self.log.add_samples(sampled);
+    }
     fn last_seq(&self) -> EventSeq {
         self.log.last_seq()
     }

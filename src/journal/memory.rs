@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Batch, EventLog, EventSeq, EventVisit, JournalError};
 use crate::base::{CaseNo, Digest};
-use crate::event::{Recorded, Snapshot};
+use crate::event::{Recorded, Sampled, Snapshot};
 
 /// A journal that lives as long as the process.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,7 @@ pub struct Memory {
     events: Vec<Recorded>,
     texts: BTreeMap<(Option<CaseNo>, Digest), Arc<str>>,
     checkpoints: BTreeMap<EventSeq, Snapshot>,
+    sampled: Vec<Sampled>,
 }
 
 impl Memory {
@@ -28,6 +29,12 @@ impl Memory {
         &self.events
     }
 
+    /// Returns what was sampled of graphics devices.
+    #[must_use]
+    pub fn sampled(&self) -> &[Sampled] {
+        &self.sampled
+    }
+
     /// Returns all checkpoints with the events that they stand after, oldest first.
     pub fn checkpoints(&self) -> impl Iterator<Item = (EventSeq, &Snapshot)> {
         self.checkpoints.iter().map(|(seq, snapshot)| (*seq, snapshot))
@@ -38,7 +45,7 @@ impl Memory {
     pub fn cut_after(&self, seq: EventSeq) -> Self {
         let kept = self.events.iter().take(count_to(seq)).cloned().collect();
         let checkpoints = self.checkpoints.range(..=seq).map(|(seq, snapshot)| (*seq, snapshot.clone())).collect();
-        Self { events: kept, texts: self.texts.clone(), checkpoints }
+        Self { events: kept, texts: self.texts.clone(), checkpoints, sampled: Vec::new() }
     }
 }
 
@@ -59,6 +66,10 @@ impl EventLog for Memory {
             }
         }
         Ok(self.last_seq())
+    }
+
+    fn add_samples(&mut self, sampled: Vec<Sampled>) {
+        self.sampled.extend(sampled);
     }
 
     fn last_seq(&self) -> EventSeq {

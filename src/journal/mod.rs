@@ -2,7 +2,7 @@
 //! Reads: `Event`, `Snapshot`. Gives: the [`EventLog`] port (a file, or memory), the [`Writer`] thread, [`Reader`]s,
 //! run folders with their lock
 //! and the orders that other processes leave there. Never: decisions about tasks.
-//! Start at [`EventLog`] and [`Writer`]; the file's layout is `schema.sql` and `views.sql`.
+//! Start at [`EventLog`] and [`Writer`]; the file's layout is `schema.sql`, `gpu.sql` and `views.sql`.
 
 mod control;
 mod error;
@@ -18,6 +18,7 @@ mod records;
 mod rewrite;
 mod run_dir;
 mod salvage;
+mod samples;
 mod schema;
 mod sqlite;
 mod utc;
@@ -42,11 +43,12 @@ pub use records::EventPage;
 pub use rewrite::{compact, replace};
 pub use run_dir::RunDir;
 pub use salvage::{Found, Salvage};
+pub use samples::{SampleVisit, Samples};
 pub use sqlite::{Durability, Sqlite};
-pub use writer::{Committed, Writer};
+pub use writer::{Committed, SampleSink, Writer};
 
 use crate::base::{CaseNo, Digest};
-use crate::event::{Recorded, Snapshot};
+use crate::event::{Recorded, Sampled, Snapshot};
 
 /// The place of an event in its run: 1, 2, 3, … without gaps. 0 stands for "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +125,9 @@ pub trait EventLog: Send {
     /// # Errors
     /// The log cannot be written. The caller stops: nothing can be appended any more.
     fn append(&mut self, batches: &[Batch]) -> Result<EventSeq, JournalError>;
+
+    /// Takes what was sampled of graphics devices: durable with the next append, of nothing too.
+    fn add_samples(&mut self, sampled: Vec<Sampled>);
 
     /// Returns the number of the last event, 0 when there is none.
     fn last_seq(&self) -> EventSeq;

@@ -8,11 +8,12 @@ use rusqlite::Connection;
 
 use super::pack::{Stored as Body, Unpacker};
 use super::records::{COLUMNS, EventPage, PAGE, REQUESTS, RESULTS, Store};
+use super::samples::{self, SampleVisit, Samples};
 use super::{EventSeq, EventVisit, JournalError, Place, schema};
 use crate::base::{CaseNo, Digest, ItemId, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, AttemptStarted, BackendResolved, CaseAdmitted, CaseCounts, CaseSettled, Counted, Event, Recorded,
-    RunStarted, RunTuned, Snapshot, TaskAdopted, TaskSettled,
+    AttemptEnded, AttemptStarted, BackendResolved, CaseAdmitted, CaseCounts, CaseSettled, Counted, Event, GpuDevice,
+    Recorded, RunStarted, RunTuned, Snapshot, TaskAdopted, TaskSettled,
 };
 
 /// What the file says of itself.
@@ -228,6 +229,22 @@ impl Reader {
     /// Damage, or trouble of the store.
     pub fn latest_checkpoint(&self) -> Result<Option<(EventSeq, Snapshot)>, JournalError> {
         self.store().latest_checkpoint()
+    }
+
+    /// Returns the graphics devices that were sampled beside the run.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn gpu_devices(&self) -> Result<Vec<GpuDevice>, JournalError> {
+        samples::devices(&self.connection, &self.path)
+    }
+
+    /// Calls `visit` for samples of graphics devices in the order of time, holding no more than a page of them.
+    ///
+    /// # Errors
+    /// Damage, trouble of the store, whatever `visit` returns.
+    pub fn gpu_samples(&self, wanted: &Samples, visit: &mut SampleVisit<'_>) -> Result<(), JournalError> {
+        samples::visit(&self.connection, &self.path, wanted, visit)
     }
 
     /// Returns the text with this digest, if it is there, among those of a case and those of the run.

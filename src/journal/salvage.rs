@@ -9,9 +9,10 @@ use rusqlite::Connection;
 
 use super::pack::{Stored as Body, Unpacker};
 use super::records::{COLUMNS, PAGE, Store};
+use super::samples::{self, Samples};
 use super::{EventSeq, JournalError, Place, Text, layout, schema};
 use crate::base::{CaseNo, Digest};
-use crate::event::Recorded;
+use crate::event::{Recorded, Sampled};
 
 /// Reads in a row that find nothing, after which nothing more is looked for where the end is unknown.
 const BARREN: u32 = 40;
@@ -164,6 +165,21 @@ impl Salvage {
             tried = through.max(tried + 1);
         }
         Ok(damaged)
+    }
+
+    /// Returns what was sampled of graphics devices, as far as it can be read: nothing depends on the rest.
+    #[must_use]
+    pub fn sampled(&self) -> Vec<Sampled> {
+        let devices = samples::devices(&self.connection, &self.path).unwrap_or_default();
+        let mut found: Vec<Sampled> = devices.into_iter().map(Sampled::Device).collect();
+        let read = samples::visit(&self.connection, &self.path, &Samples::ALL, &mut |sample| {
+            found.push(Sampled::Sample(sample));
+            Ok(())
+        });
+        if let Err(error) = read {
+            tracing::warn!(%error, "samples of graphics devices are lost");
+        }
+        found
     }
 
     /// Finds a text of a case or of the run.

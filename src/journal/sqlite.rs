@@ -11,9 +11,9 @@ use rusqlite::Connection;
 use super::pack::{Packer, Unpacker};
 use super::recent::{Need, Recent};
 use super::records::Store;
-use super::{Batch, EventLog, EventSeq, EventVisit, JournalError, Place, schema};
+use super::{Batch, EventLog, EventSeq, EventVisit, JournalError, Place, samples, schema};
 use crate::base::{CaseNo, Digest};
-use crate::event::Snapshot;
+use crate::event::{Sampled, Snapshot};
 
 /// What an acknowledged event survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct Sqlite {
     recent: Recent,
     packer: Packer,
     unpacker: RefCell<Unpacker>,
+    /// For the next append.
+    sampled: Vec<Sampled>,
     has_failed: bool,
 }
 
@@ -62,6 +64,7 @@ impl Sqlite {
             recent: Recent::default(),
             packer: Packer::default(),
             unpacker: RefCell::default(),
+            sampled: Vec::new(),
             has_failed: false,
         })
     }
@@ -84,6 +87,7 @@ impl Sqlite {
             recent: Recent::default(),
             packer: Packer::default(),
             unpacker: RefCell::default(),
+            sampled: Vec::new(),
             has_failed: false,
         })
     }
@@ -99,6 +103,9 @@ impl Sqlite {
         // Dropped without a commit, on any error below, it rolls back.
         let transaction = self.connection.unchecked_transaction().map_err(failed)?;
         let mut last = self.last;
+        if !self.sampled.is_empty() {
+            samples::insert(&self.connection, &self.path, last, &self.sampled)?;
+        }
         for batch in batches {
             for text in &batch.texts {
                 if let Need::Written(case) = recent.needs(text) {
@@ -126,11 +133,18 @@ impl EventLog for Sqlite {
         }
         let appended = self.append_all(batches);
         match &appended {
-            Ok(last) => self.last = *last,
+            Ok(last) => {
+                self.last = *last;
+                self.sampled.clear();
+            }
             // After a failed sync nobody knows what the disk holds; trying again would only seem to work.
             Err(_) => self.has_failed = true,
         }
         appended
+    }
+
+    fn add_samples(&mut self, sampled: Vec<Sampled>) {
+        self.sampled.extend(sampled);
     }
 
     fn last_seq(&self) -> EventSeq {

@@ -8,12 +8,20 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::{Batch, EventLog, EventSeq, JournalError};
+use crate::event::Sampled;
 
 /// Events in one transaction, unless one batch alone has more: 123,000 events/s were measured at this size, and
 /// the worst commit stayed under 70 ms (`design/dependencies.md`, section 3).
 const GROUP: usize = 4_096;
+
+/// How long samples of devices wait for events to become durable with.
+const SAMPLES_WAIT: Duration = Duration::from_secs(2);
+
+/// Samples that may wait: an hour of eight devices. When it is full the oldest are lost.
+const MOST_SAMPLES: usize = 8 * 3_600;
 
 /// Says that every batch up to a ticket is durable, or that it never will be.
 #[derive(Clone, Debug)]
@@ -45,6 +53,9 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     batches: VecDeque<Batch>,
+    sampled: Vec<Sampled>,
+    /// Since when the oldest of them waits.
+    sampled_since: Option<Instant>,
     /// The newest ticket given out.
     ticket: u64,
     is_closing: bool,
@@ -56,12 +67,45 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for batches and takes them all; none when closed and drained.
-    fn take(&self) -> Option<VecDeque<Batch>> {
-        let is_idle = |queue: &mut Queue| queue.batches.is_empty() && !queue.is_closing;
-        let mut queue = self.filled.wait_while(self.queue(), is_idle).unwrap_or_else(PoisonError::into_inner);
-        let batches = std::mem::take(&mut queue.batches);
-        (!batches.is_empty()).then_some(batches)
+    /// Waits for batches and takes them all, and the samples that came until then; none when closed and drained.
+    fn take(&self) -> Option<(VecDeque<Batch>, Vec<Sampled>)> {
+        let mut queue = self.queue();
+        loop {
+            let waited = queue.sampled_since.map(|since| since.elapsed());
+            let is_due = waited.is_some_and(|waited| waited >= SAMPLES_WAIT);
+            if !queue.batches.is_empty() || queue.is_closing || is_due {
+                break;
+            }
+            queue = match waited {
+                None => self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(waited) => {
+                    let left = SAMPLES_WAIT.saturating_sub(waited);
+                    self.filled.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        queue.sampled_since = None;
+        let (batches, sampled) = (std::mem::take(&mut queue.batches), std::mem::take(&mut queue.sampled));
+        (!batches.is_empty() || !sampled.is_empty()).then_some((batches, sampled))
+    }
+}
+
+/// Where samples of devices are put, from any thread. Never waits for the disk.
+#[derive(Clone)]
+pub struct SampleSink(Arc<Shared>);
+
+impl SampleSink {
+    /// Queues samples: they become durable with the events that come next, or alone when none come for two seconds.
+    pub fn put(&self, sampled: Vec<Sampled>) {
+        let mut queue = self.0.queue();
+        queue.sampled.extend(sampled);
+        let too_many = queue.sampled.len().saturating_sub(MOST_SAMPLES);
+        queue.sampled.drain(..too_many);
+        let is_first = queue.sampled_since.is_none() && !queue.sampled.is_empty();
+        if is_first {
+            queue.sampled_since = Some(Instant::now());
+            self.0.filled.notify_one();
+        }
     }
 }
 
@@ -93,6 +137,12 @@ impl Writer {
         drop(queue);
         self.shared.filled.notify_one();
         ticket
+    }
+
+    /// Returns where samples of devices are put.
+    #[must_use]
+    pub fn samples(&self) -> SampleSink {
+        SampleSink(Arc::clone(&self.shared))
     }
 
     /// Returns how many transactions were committed.
@@ -139,7 +189,13 @@ struct Work {
 
 impl Work {
     fn run(mut self) -> Result<(), JournalError> {
-        while let Some(mut queued) = self.shared.take() {
+        while let Some((mut queued, sampled)) = self.shared.take() {
+            if !sampled.is_empty() {
+                self.log.add_samples(sampled);
+            }
+            if queued.is_empty() {
+                self.commit_samples();
+            }
             for group in groups(queued.make_contiguous()) {
                 self.commit(group);
             }
@@ -148,6 +204,15 @@ impl Work {
             None => self.log.finish(),
             // The cause was told with every ticket since; whoever still holds it keeps it.
             Some(failure) => Err(Arc::try_unwrap(failure).unwrap_or(JournalError::Stopped)),
+        }
+    }
+
+    /// Commits samples that no event came with. Nobody waits for them: a failure is told with the next batch.
+    fn commit_samples(&mut self) {
+        if self.failure.is_none()
+            && let Err(error) = self.append(&[])
+        {
+            self.failure = Some(Arc::new(error));
         }
     }
 

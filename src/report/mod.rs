@@ -5,6 +5,7 @@
 mod case;
 mod cells;
 mod cost;
+pub mod gpu;
 mod number;
 mod over_all;
 mod progress;

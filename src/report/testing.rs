@@ -44,6 +44,7 @@ impl Story {
             cell_prices: Vec::new(),
             traced: None,
             provenance: None,
+            gpu: None,
         }));
         story
     }

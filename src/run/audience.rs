@@ -44,6 +44,11 @@ impl Audience {
         listeners.for_each(|listener| drop(listener.live.try_send(live.clone())));
     }
 
+    /// Returns where samples of devices go: to readers, not to the display.
+    pub(super) fn readers(&self) -> Vec<mpsc::Sender<Live>> {
+        self.readers.iter().map(|reader| reader.live.clone()).collect()
+    }
+
     /// Returns where pieces of answers go.
     pub(super) fn display(&self) -> mpsc::Sender<Live> {
         self.display.live.clone()

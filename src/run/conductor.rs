@@ -15,11 +15,13 @@ use super::intake::{Intake, IntakeError, Read};
 use super::keeping::{self, Keeping};
 use super::live::Live;
 use super::orders::Retuned;
+use super::sampling;
 use super::texts::TextCache;
 use crate::base::{BackendName, CaseNo, Timestamp};
 use crate::cache::{Entry, Keeper, Told};
 use crate::engine::{Effect, Engine, Input, Step, Ticket};
-use crate::event::{Event, Outcome, Recorded, RunFailed, RunOutcome, StopCause};
+use crate::event::{Event, GpuDevice, Outcome, Recorded, RunFailed, RunOutcome, StopCause};
+use crate::gpu::{Sampler, Sampling};
 use crate::journal::{Batch, Committed, EventLog, JournalError, Text, Writer};
 use crate::plan::BackendIdx;
 use crate::worker::Station;
@@ -54,6 +56,8 @@ pub struct Conductor {
     pub intake: Intake,
     /// Where answers are kept for other runs.
     pub keeper: Option<Keeper>,
+    /// What samples graphics devices, and those that it found.
+    pub sampler: Option<(Sampler, Vec<GpuDevice>)>,
     /// Who follows.
     pub audience: Audience,
     /// Where people steer.
@@ -120,6 +124,7 @@ struct Running<'a> {
     effects: Vec<Effect>,
     since_checkpoint: usize,
     keeping: Option<Keeping>,
+    sampling: Option<Sampling>,
     audience: Audience,
     outcome: Option<RunOutcome>,
     clock: Clock,
@@ -157,6 +162,7 @@ impl Conductor {
             effects: Vec::new(),
             since_checkpoint: 0,
             keeping: self.keeper.map(Keeping::new),
+            sampling: self.sampler.and_then(|found| sampling::start(found, &writer, &self.audience, self.clock)),
             audience: self.audience,
             outcome: None,
             clock: self.clock,
@@ -217,7 +223,10 @@ impl Conductor {
             run.writer.submit(Batch { events: vec![Recorded { at, event }], ..Batch::default() });
         }
         let outcome = run.outcome.take();
-        let Running { audience, keeping, .. } = run;
+        let Running { audience, keeping, sampling, .. } = run;
+        if let Some(sampling) = sampling {
+            sampling.stop();
+        }
         drop(committed);
         // The first failure names the cause; what closing says after it is only its echo.
         let closed = close(writer).await;
@@ -305,6 +314,10 @@ impl Running<'_> {
             return;
         }
         if self.effects.iter().any(|effect| matches!(effect, Effect::Finish(_))) {
+            // Before the end is recorded, so that whoever reads that has all samples.
+            if let Some(sampling) = self.sampling.take() {
+                sampling.stop();
+            }
             self.batch.checkpoint = Some(self.engine.state().snapshot(&self.station.plan));
         }
         let batch = std::mem::take(&mut self.batch);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::ActorName;
-use crate::event::{AttemptId, Recorded};
+use crate::event::{AttemptId, Recorded, Sampled};
 use crate::plan::Budgets;
 
 /// One thing to show.
@@ -24,6 +24,8 @@ pub enum Live {
     Total(Option<u64>),
     /// What the run may spend, as far as its `stop` says.
     Budget(Budgets),
+    /// What graphics devices did; lost when whoever follows is slow.
+    Sampled(Arc<[Sampled]>),
     /// How many requests the backends work on now.
     InFlight(u32),
 }

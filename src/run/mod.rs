@@ -17,6 +17,7 @@ mod repair;
 mod resume;
 mod retry;
 mod reuse;
+mod sampling;
 mod texts;
 
 pub use audience::Audience;

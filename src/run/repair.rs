@@ -277,6 +277,7 @@ pub fn repair(salvage: &Salvage, plan: &Arc<Plan>, new: &Path) -> Result<Repaire
         Ok(())
     })?;
     log.append(&[Batch { texts, ..Batch::default() }])?;
+    log.add_samples(salvage.sampled());
     let done = Repaired { texts_lost: lost.len() as u64, ..Repaired::default() };
     let mut rewriting = Rewriting {
         plan,

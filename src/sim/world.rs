@@ -121,6 +121,7 @@ where
         cell_prices: plan.cell_prices(),
         traced: None,
         provenance: None,
+        gpu: None,
     };
     world.give(log, Input::Begin(Box::new(begun)))?;
     let mut commits = 0;

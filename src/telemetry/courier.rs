@@ -23,6 +23,7 @@ use super::record::records;
 use super::settings::Settings;
 use super::signal::Signal;
 use super::span::{Attribute, Span, Value};
+use super::windows::Windows;
 use super::wire;
 use crate::base::{CaseNo, Digest};
 use crate::journal::{EventSeq, JournalError, Reader, RunDir};
@@ -97,6 +98,7 @@ pub trait Patience: Send {
 pub struct Courier {
     reader: Reader,
     projector: Projector,
+    windows: Windows,
     collector: Collector,
     post: Post,
     cursors: Cursors,
@@ -187,11 +189,13 @@ impl Courier {
         let key = collector.key();
         let sent = if again { Sent::default() } else { cursors.get(&key) };
         let mut projector = Projector::new(dir.id.clone(), settings, plan);
+        let mut windows = Windows::new(dir.id.clone());
         let mut read = EventSeq::default();
         while read.0 < sent.through {
             let page = reader.page_after(read, &mut |seq, recorded| {
                 if seq.0 <= sent.through {
                     projector.pass(&recorded);
+                    windows.pass(&recorded);
                     read = seq;
                 }
                 Ok(())
@@ -202,7 +206,7 @@ impl Courier {
         }
         let post = Post::new(&collector).map_err(SendError::Client)?;
         let quarantine = dir.path.join(format!("{word}-refused.otlp"));
-        Ok(Self { reader, projector, collector, post, cursors, key, sent, before: None, read, quarantine })
+        Ok(Self { reader, projector, windows, collector, post, cursors, key, sent, before: None, read, quarantine })
     }
 
     /// Sends all that the journal holds now; returns early when there is no more patience.
@@ -243,10 +247,11 @@ impl Courier {
         if self.read.0 > self.sent.through {
             // What was read and not sent is counted again from where the cursor stands.
             self.projector = self.projector.anew();
+            self.windows = self.windows.anew();
             self.read = EventSeq::default();
         }
         let through = self.sent.through;
-        let projector = &mut self.projector;
+        let (projector, windows, reader) = (&mut self.projector, &mut self.windows, &self.reader);
         let signal = self.collector.signal;
         let mut count = |span: Span| {
             pending += match signal {
@@ -255,10 +260,12 @@ impl Courier {
                 Signal::Metrics => 0,
             };
         };
-        self.reader.events_after(self.read, &mut |seq, recorded| {
+        reader.events_after(self.read, &mut |seq, recorded| {
             if seq.0 <= through {
                 projector.pass(&recorded);
+                windows.pass(&recorded);
             } else {
+                windows.add(seq, &recorded, reader, &mut count)?;
                 projector.add(&recorded, &|_, _| None, &mut count);
             }
             Ok(())
@@ -270,11 +277,13 @@ impl Courier {
     fn next(&mut self) -> Result<(Batch, bool), SendError> {
         let mut batch = Batch::new(self.collector.signal);
         let (source, projector) = (TextSource::of(&self.reader), &mut self.projector);
+        let (reader, windows) = (&self.reader, &mut self.windows);
         let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
         loop {
             let mut last = self.read;
             // A page that was read is projected whole: the cursor stands between pages.
             let page = self.reader.page_after(self.read, &mut |seq, recorded| {
+                windows.add(seq, &recorded, reader, &mut |span| batch.add(span))?;
                 projector.add(&recorded, &texts, &mut |span| batch.add(span));
                 last = seq;
                 source.check()

@@ -35,6 +35,9 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod waterfall;
+mod windows;
+#[cfg(test)]
+mod windows_tests;
 mod wire;
 
 pub use collector::{Collector, CollectorError, Variable, resource};

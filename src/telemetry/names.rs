@@ -121,6 +121,37 @@ names! {
 }
 
 names! {
+    HW_ID = "hw.id", "A device's UUID.";
+    HW_TYPE = "hw.type", "Always `gpu`.";
+    HW_NAME = "hw.name", "Its place in the driver's order: `GPU 0`.";
+    HW_MODEL = "hw.model", "What its maker calls it.";
+    HW_VENDOR = "hw.vendor", "Its maker.";
+    HW_DRIVER = "hw.driver_version", "Of the driver.";
+    HW_PARENT = "hw.parent", "The device that an instance is a part of.";
+    HW_GPU_UTILIZATION = "hw.gpu.utilization", "The share of time in which it computed.";
+    HW_GPU_MEMORY = "hw.gpu.memory.usage", "Bytes in use.";
+    HW_ENERGY = "hw.energy", "Joules since the sample before.";
+    HW_POWER = "hw.power", "Watts.";
+    HW_TEMPERATURE = "hw.temperature", "Degrees Celsius.";
+    GPU_AVAILABLE = "pipe.gpu.available", "Whether devices were sampled, where they were looked for.";
+    GPU_REASON = "pipe.gpu.reason", "Why none was.";
+    GPU_UTIL_MEAN = "pipe.gpu.util.mean", "The share of a window in which a device computed.";
+    GPU_UTIL_MAX = "pipe.gpu.util.max", "The largest entry of its ring.";
+    GPU_BUSY = "pipe.gpu.busy_s", "Seconds in which it computed.";
+    GPU_ENERGY = "pipe.gpu.energy_j", "Joules by its counter.";
+    GPU_POWER_MEAN = "pipe.gpu.power_w.mean", "Watts, by counter and time.";
+    GPU_MEMORY_MAX = "pipe.gpu.mem_used.max_bytes", "The most memory in use.";
+    GPU_THROTTLED = "pipe.gpu.throttled", "Whether its clocks were held down.";
+    GPU_THROTTLED_BY = "pipe.gpu.throttled_by", "Why.";
+    GPU_FOREIGN = "pipe.gpu.foreign", "More than one process computed: energy is an upper bound.";
+    GPU_HOLES = "pipe.gpu.holes", "How often readings were missed.";
+    GPU_MIG = "pipe.gpu.mig", "It is cut into instances, or is one.";
+    GPU_LOST = "pipe.gpu.lost", "It was lost.";
+}
+
+names! {
+    GPU_WINDOW_SPAN = "pipe.gpu.window", "What a device did for a minute.";
+    GPU_SAMPLE_EVENT = "hw.gpu.sample", "A sample of it, of about a second.";
     RUN_START_SPAN = "pipe.run.start", "A span without length, as soon as a run begins: its root comes at the end.";
     SEGMENT_SPAN = "pipe.run.segment", "One process of a run.";
     SUMMARY_SPAN = "pipe.step.summary", "What a step came to in all cases: comes with the run's root.";

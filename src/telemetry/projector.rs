@@ -18,10 +18,11 @@ use super::settings::Settings;
 use super::span::{Span, SpanEvent};
 use super::step::{self, Over};
 use super::summary::Summaries;
+use super::windows::Windows;
 use crate::base::{BackendName, CaseNo, Digest, EachKey, ModelName, RunId, SpanContext, Timestamp};
 use crate::event::{
-    AttemptEnded, AttemptStarted, Capacity, CaseSettled, Event, Outcome, Recorded, RunEnded, RunStarted, TaskAdopted,
-    TaskSettled, TaskStatus, Traced,
+    AttemptEnded, AttemptStarted, Capacity, CaseSettled, Event, GpuSeen, Outcome, Recorded, RunEnded, RunStarted,
+    TaskAdopted, TaskSettled, TaskStatus, Traced,
 };
 use crate::journal::{EventSeq, JournalError, Reader};
 use crate::plan::Plan;
@@ -37,6 +38,7 @@ pub(super) struct Facts {
     pub(super) seed: u64,
     pub(super) traced: Traced,
     pub(super) root: SpanContext,
+    pub(super) gpu: Option<GpuSeen>,
     pub(super) backends: BTreeMap<BackendName, BackendFacts>,
 }
 
@@ -219,6 +221,7 @@ impl Projector {
             seed: started.seed,
             traced,
             root: run_spans::context(&self.run, trace, 0, "run"),
+            gpu: started.gpu.clone(),
             backends: backends.map(|one| (one.backend.clone(), BackendFacts::of(one))).collect(),
         };
         out.tell(|_| run_spans::start(&self.run, &facts, at));
@@ -441,6 +444,7 @@ pub fn spans_of(
     visit: &mut dyn FnMut(Span) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
     let mut projector = Projector::new(run.clone(), settings, plan);
+    let mut windows = Windows::new(run.clone());
     let source = TextSource::of(reader);
     let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
     let mut trouble = Ok(());
@@ -449,7 +453,8 @@ pub fn spans_of(
             trouble = visit(span);
         }
     };
-    let read = reader.events_after(EventSeq::default(), &mut |_, recorded| {
+    let read = reader.events_after(EventSeq::default(), &mut |seq, recorded| {
+        windows.add(seq, &recorded, reader, &mut emit)?;
         projector.add(&recorded, &texts, &mut emit);
         source.check()
     });

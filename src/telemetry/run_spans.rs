@@ -140,6 +140,9 @@ pub(super) fn root(run: &RunId, facts: &Facts, began: Timestamp, at: Timestamp, 
     attributes.put(names::OUTCOME, outcome_word(&ended.outcome));
     counts(ended, &mut attributes);
     attributes.put(names::OPENINFERENCE_KIND, "CHAIN");
+    if let Some(seen) = &facts.gpu {
+        attributes.put(names::GPU_AVAILABLE, seen.reason.is_none()).maybe(names::GPU_REASON, seen.reason.as_deref());
+    }
     let error = error_of(&ended.outcome);
     attributes.maybe(names::ERROR_TYPE, error.as_ref().map(|(word, _)| *word));
     Span {

@@ -5,6 +5,8 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -15,9 +17,10 @@ use pipe::base::{
 };
 use pipe::event::{
     Answer, AttemptEnded, AttemptId, AttemptStarted, BackendResolved, CaseAdmitted, CaseSettled, CaseStatus, Event,
-    FORMAT, Facts, FinishReason, Message, Outcome, Recorded, RunStarted, TaskOutput, TaskSettled, TaskStatus,
-    Timings, Usage,
+    FORMAT, Facts, FinishReason, Message, Outcome, Recorded, RunStarted, Sampled, TaskOutput, TaskSettled,
+    TaskStatus, Timings, Usage,
 };
+use pipe::gpu::{Replay, Sampler, TICK_US};
 use pipe::journal::{Batch, Durability, EventLog, EventSeq, Reader, Sqlite, Text};
 use pipe::prompt::Templates;
 use pipe::report::Tally;
@@ -76,6 +79,7 @@ fn begun() -> Batch {
         cell_prices: Vec::new(),
         traced: None,
         provenance: None,
+        gpu: None,
     };
     Batch { events: vec![at(0, Event::RunStarted(started))], texts: vec![source], checkpoint: None }
 }
@@ -240,4 +244,34 @@ fn render(bencher: Bencher, count: usize) {
     let id = templates.add("Summarise this in one sentence.\n{{ item.text }}").expect("a template");
     let context = serde_json::json!({ "item": { "text": words(1, count) } });
     bencher.counter(ItemsCount::new(1_u32)).bench(|| templates.render(id, &context));
+}
+
+/// A second of sampling so many devices at the usual rates, from readings of a recording to rows of a journal: milliseconds
+/// of it are thousandths of a core. What a driver takes to answer comes on top: `tests/gpu/validate.py` shows it.
+#[divan::bench(args = [1, 8], sample_count = 10, sample_size = 30)]
+fn a_second_of_devices(bencher: Bencher, count: usize) {
+    let mut recording = vec![r#"{"replay":1,"loop_ms":1000}"#.to_owned()];
+    recording.extend((0..count).map(|gpu| format!(r#"{{"gpu":{gpu},"name":"L4","memory_mib":23034}}"#)));
+    for (gpu, ms) in (0..count).flat_map(|gpu| (0..=1_000).step_by(100).map(move |ms| (gpu, ms))) {
+        recording.push(format!(
+            r#"{{"ms":{ms},"gpu":{gpu},"energy_mj":{},"busy":90,"power_mw":60000,"memory_mib":9000,"celsius":61,"throttled":["power"],"users":[[7,9000,90]]}}"#,
+            ms * 60
+        ));
+    }
+    let elapsed = Arc::new(AtomicI64::new(0));
+    let source = Replay::at_times(&recording.join("\n"), Arc::clone(&elapsed)).expect("a recording");
+    let began = 1_700_000_000_000_000;
+    let (mut sampler, devices) = Sampler::start(Box::new(source), Timestamp(began)).expect("devices");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut log = Sqlite::create(&folder.path().join("journal.db"), Durability::Process).expect("a new journal");
+    log.add_samples(devices.into_iter().map(Sampled::Device).collect());
+    bencher.bench_local(|| {
+        let mut done = Vec::new();
+        for _ in 0..10 {
+            let now = elapsed.fetch_add(TICK_US, Ordering::Relaxed) + TICK_US;
+            sampler.tick(Timestamp(began + now), &mut done);
+        }
+        log.add_samples(done);
+        log.append(&[]).expect("there is room")
+    });
 }

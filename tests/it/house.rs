@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["plan", "event", "judge", "stats"]),
     ("journal", &["event"]),
     ("backend", &["prompt", "event"]),
-    ("gpu", &[]),
+    ("gpu", &["event"]),
     ("cache", &["event"]),
     ("worker", &["plan", "prompt", "task", "backend", "cache", "event"]),
     ("run", &["plan", "task", "engine", "journal", "backend", "gpu", "cache", "worker", "event"]),

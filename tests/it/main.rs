@@ -9,6 +9,7 @@ mod export;
 mod fault_storm;
 mod fault_table;
 mod fuzz;
+mod gpu;
 mod hostile;
 mod house;
 mod init;

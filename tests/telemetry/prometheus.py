@@ -11,6 +11,7 @@ their files; of those the form, the pinned tags and what they refer to is.
 """
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -150,6 +151,9 @@ class Prometheus:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
+            # It starts: its answers are none yet.
+            if error.code == 503:
+                raise
             return json.load(error)
 
     def ask(self, query):
@@ -187,8 +191,11 @@ def check_live(pipe, folder):
         storm = base.rstrip("/").removesuffix("/v1") + "/storm/7-30/v1"
         (folder / "watched.yaml").write_text(PIPELINE % storm)
         target = f"127.0.0.1:{free_port()}"
+        recording = folder / "devices.jsonl"
+        recording.write_text(told(sys.executable, ROOT / "tests/gpu/recording.py"))
         run = subprocess.Popen(
             [pipe, "run", "watched.yaml", "--quiet", "--new", "--metrics-addr", target], cwd=folder,
+            env=os.environ | {"PIPE_GPU_SOURCE": f"replay:{recording}"},
             stdout=subprocess.DEVNULL, stderr=open(folder / "run.log", "w"))
         processes.append(run)
         prometheus = Prometheus(folder, target)
@@ -225,7 +232,7 @@ def look(prometheus, run, target):
         reason = next((why for part, why in EMPTY.items() if part in query), None)
         if is_alert:
             # An alert that is silent gives nothing; what it looks at must be there.
-            for selector in re.findall(r"\b((?:pipe|gen_ai)_\w+(?:\{[^}]*\})?)(?!\w|\()", without_labels(query)):
+            for selector in re.findall(r"\b((?:pipe|gen_ai|hw)_\w+(?:\{[^}]*\})?)(?!\w|\()", without_labels(query)):
                 check(reason or prometheus.ask(f"count({selector})"), f"{place}: there is no {selector}")
         elif not result:
             check(reason, f"{place} gives nothing: {query}")
@@ -239,7 +246,7 @@ def look(prometheus, run, target):
     words = " ".join(query for _, query, _ in asked)
     for family in sorted(families):
         check(family in words or family in UNSEEN, f"nobody looks at {family}")
-    for name in set(re.findall(r"\b(?:pipe|gen_ai)_\w+", without_labels(re.sub(r"\{[^}]*\}", "", words)))):
+    for name in set(re.findall(r"\b(?:pipe|gen_ai|hw)_\w+", without_labels(re.sub(r"\{[^}]*\}", "", words)))):
         family = re.sub(r"_(bucket|sum|count)$", "", name)
         known = name in families or family in families or any(part in name for part in EMPTY)
         check(known, f"{name} is asked for and told by nobody")

@@ -48,7 +48,7 @@ impl LineDisplay {
                 }
                 self.milestone(now);
             }
-            Live::Piece { .. } => return,
+            Live::Piece { .. } | Live::Sampled(_) => return,
             Live::Total(total) => self.progress.expect(*total),
             Live::Budget(budgets) => self.progress.afford(budgets.tokens, budgets.cost, budgets.time),
             Live::InFlight(calls) => self.progress.fly(*calls),

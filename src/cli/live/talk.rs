@@ -85,7 +85,7 @@ impl TalkDisplay {
             Live::Facts(facts) => facts.iter().for_each(|fact| self.learn(fact)),
             Live::Piece { id, text, .. } => self.hear(id.clone(), text),
             Live::Total(total) => self.total = *total,
-            Live::Budget(_) | Live::InFlight(_) => {}
+            Live::Budget(_) | Live::InFlight(_) | Live::Sampled(_) => {}
         }
         self.show();
     }

@@ -36,5 +36,6 @@ pub(super) fn begun() -> Input {
         cell_prices: Vec::new(),
         traced: None,
         provenance: None,
+        gpu: None,
     }))
 }

@@ -33,6 +33,9 @@ impl EventLog for Gated {
             Leave::Panic => panic!("bug: on purpose"),
         }
     }
+    fn add_samples(&mut self, sampled: Vec<crate::event::Sampled>) {
+        self.log.lock().unwrap().add_samples(sampled);
+    }
     fn last_seq(&self) -> EventSeq {
         self.log.lock().unwrap().last_seq()
     }

@@ -30,6 +30,7 @@ pub(crate) fn started() -> Recorded {
         cell_prices: Vec::new(),
         traced: None,
         provenance: None,
+        gpu: None,
     };
     at(0, Event::RunStarted(event))
 }

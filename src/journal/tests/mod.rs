@@ -9,6 +9,7 @@ mod killed;
 mod lock;
 mod property;
 mod reading;
+mod samples;
 mod second_process;
 mod torn;
 mod views;

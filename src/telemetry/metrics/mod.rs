@@ -2,6 +2,7 @@
 //! Reads: events, as they are acknowledged. Gives: Prometheus' text format, and OTLP.
 //! Start at [`Metrics`]; [`serve()`] answers scrapes, [`Push`] says where metrics are pushed to.
 
+mod devices;
 mod encode;
 mod gauges;
 mod instruments;

@@ -83,6 +83,24 @@ pub const RUN_STATE: Name = name("pipe.run.state", "", "1 for the state that the
 pub const RUN_LAST_ANSWER: Name =
     name("pipe.run.last_answer.time", "s", "When the latest request was answered, or the run began, as Unix time");
 
+/// How busy a device is.
+pub const GPU_UTILIZATION: Name =
+    name("hw.gpu.utilization", "1", "Share of the last second in which a device computed");
+/// Memory of a device.
+pub const GPU_MEMORY_USAGE: Name = name("hw.gpu.memory.usage", "By", "Memory of a device in use");
+/// All of it.
+pub const GPU_MEMORY_LIMIT: Name = name("hw.gpu.memory.limit", "By", "Memory of a device in all");
+/// Energy.
+pub const ENERGY: Name = name("hw.energy", "J", "What a device has used since this process began");
+/// Power.
+pub const POWER: Name = name("hw.power", "W", "What a device draws");
+/// Heat.
+pub const TEMPERATURE: Name = name("hw.temperature", "Cel", "How hot a device is");
+/// Clocks.
+pub const GPU_THROTTLED: Name = name("pipe.gpu.throttled", "", "1 while a device's clocks are held down, by why");
+/// Memory by process.
+pub const GPU_PROCESS_MEMORY: Name = name("pipe.gpu.process.memory", "By", "Memory of a device that a process holds");
+
 /// Bounds of durations of requests, in seconds.
 pub const CALL_SECONDS: [f64; 14] =
     [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];

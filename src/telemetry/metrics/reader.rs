@@ -11,12 +11,13 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
+use super::devices::Devices;
 use super::gauges;
 use super::instruments::Instruments;
 use super::push::{Exporter, Push, Pushed};
 use crate::base::{ActorName, BackendName, CaseNo, MicroUsd, Millis, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, BackendResolved, CaseSettled, CaseStatus, Event, Failure, FailureKind, Outcome, Recorded,
+    AttemptEnded, BackendResolved, CaseSettled, CaseStatus, Event, Failure, FailureKind, Outcome, Recorded, Sampled,
     TaskSettled, TaskStatus,
 };
 use crate::report::{Watch, task_status_word};
@@ -50,6 +51,7 @@ pub(super) struct Now {
 /// The metrics of one run in this process.
 pub struct Metrics {
     now: Arc<Mutex<Now>>,
+    devices: Devices,
     instruments: Instruments,
     model_of: ModelOf,
     pipeline: Arc<str>,
@@ -109,10 +111,12 @@ impl Metrics {
         let last_answer = watch.tally.last;
         let now = Arc::new(Mutex::new(Now { watch, allowed: Allowed::default(), last_answer }));
         gauges::register(&meter, &now);
+        let devices = Devices::default();
+        devices.register(&meter);
         let instruments = Instruments::new(&meter);
         let (cases, tasks, servers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let pipeline = Arc::from(pipeline);
-        Ok(Self { now, instruments, model_of, pipeline, servers, cases, tasks, registry, provider, pushed })
+        Ok(Self { now, devices, instruments, model_of, pipeline, servers, cases, tasks, registry, provider, pushed })
     }
 
     /// Takes notice of how many cases there will be.
@@ -123,6 +127,11 @@ impl Metrics {
     /// Takes notice of what the run may spend.
     pub fn allow(&self, allowed: Allowed) {
         self.change(|now| now.allowed = allowed);
+    }
+
+    /// Takes what was sampled of graphics devices.
+    pub fn sampled(&self, sampled: &[Sampled]) {
+        self.devices.take(sampled);
     }
 
     /// Takes the next facts of the run, in the order of the log.

@@ -1,5 +1,7 @@
 //! What a scrape says of runs made by hand.
 
+use std::sync::Arc;
+
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -155,4 +157,50 @@ fn the_state_and_budgets_follow_the_run() {
     story.end(RunOutcome::Complete);
     metrics.take(&story.log[before..]);
     assert_eq!((scrape.state)(), "over");
+}
+
+#[test]
+fn devices_are_told_as_they_were_last_seen_and_lost_ones_no_more() {
+    use crate::event::{GpuDevice, GpuSample, GpuUser, Sampled, Throttle};
+    let metrics = metrics();
+    let id: Arc<str> = Arc::from("GPU-a");
+    let device = GpuDevice {
+        id: Arc::clone(&id),
+        index: 0,
+        name: "NVIDIA L4".to_owned(),
+        driver: None,
+        memory: Some(1_000),
+        mig: false,
+        parent: None,
+        can: Vec::new(),
+    };
+    let mut sample = GpuSample::empty(Arc::clone(&id), crate::base::Timestamp(0));
+    sample.energy = vec![(0, 9_000), (100_000, 16_000)];
+    sample.busy = vec![(0, 100), (100_000, 50)];
+    (sample.power_mw, sample.memory, sample.celsius) = (Some(70_000), Some(600), Some(61));
+    sample.users = Some(vec![GpuUser(7, Some(500), Some(90)), GpuUser(8, None, None)]);
+    sample.throttled = vec![Throttle::Heat];
+    metrics.sampled(&[Sampled::Device(device), Sampled::Sample(sample.clone())]);
+    let told = |metrics: &Metrics| {
+        let told = samples(metrics, &["hw_", "pipe_gpu"]);
+        told.replace("hw_id=\"GPU-a\",hw_model=\"NVIDIA L4\",hw_name=\"GPU 0\",hw_type=\"gpu\"", "")
+    };
+    expect![[r#"
+        hw_energy_joules_total{} 7
+        hw_gpu_memory_limit_bytes{} 1000
+        hw_gpu_memory_usage_bytes{} 600
+        hw_gpu_utilization_ratio{} 0.75
+        hw_power_watts{} 70
+        hw_temperature_celsius{} 61
+        pipe_gpu_process_memory_bytes{,process_pid="7"} 500
+        pipe_gpu_throttled{,pipe_gpu_reason="hardware"} 0
+        pipe_gpu_throttled{,pipe_gpu_reason="heat"} 1
+        pipe_gpu_throttled{,pipe_gpu_reason="power"} 0
+        pipe_gpu_throttled{,pipe_gpu_reason="power_brake"} 0
+        pipe_gpu_throttled{,pipe_gpu_reason="sync_boost"} 0
+    "#]]
+    .assert_eq(&told(&metrics));
+    sample.lost = true;
+    metrics.sampled(&[Sampled::Sample(sample)]);
+    assert_eq!(told(&metrics), "\n");
 }

@@ -1,0 +1,78 @@
+//! Whether graphics devices are sampled beside a run, and which.
+
+use super::args::GpuWhen;
+use super::printer::{DIM, Printer, paint};
+use crate::event::{BackendResolved, GpuDevice, GpuSeen};
+use crate::gpu::{self, SOURCE_VARIABLE, Sampler, Unavailable};
+use crate::run::Clock;
+
+/// What a run samples.
+#[derive(Default)]
+pub(super) struct Devices {
+    /// What does it, and those that it found.
+    pub(super) sampler: Option<(Sampler, Vec<GpuDevice>)>,
+    /// What there is to record; none where nobody looked.
+    pub(super) seen: Option<GpuSeen>,
+}
+
+/// Looks for devices where a backend is on this machine, or as asked; a recording is always played.
+///
+/// A machine without a driver is no failure: a run goes on as it would.
+pub(super) fn devices(when: GpuWhen, backends: &[BackendResolved], clock: Clock, printer: &mut Printer) -> Devices {
+    let named = std::env::var(SOURCE_VARIABLE).ok().filter(|named| !named.is_empty());
+    let all = when == GpuWhen::On || named.is_some();
+    let worked_on = backends.iter().filter(|backend| all || is_here(backend));
+    let worked_on: Vec<_> = worked_on.map(|backend| backend.backend.clone()).collect();
+    if when == GpuWhen::Off || worked_on.is_empty() {
+        return Devices::default();
+    }
+    let found: Result<_, Unavailable> =
+        gpu::open(named.as_deref()).and_then(|source| Sampler::start(source, clock.now()));
+    match found {
+        Ok((sampler, devices)) => {
+            tracing::debug!(devices = devices.len(), "graphics devices are sampled");
+            let seen = GpuSeen { reason: None, backends: worked_on };
+            Devices { sampler: Some((sampler, devices)), seen: Some(seen) }
+        }
+        Err(Unavailable { why }) => {
+            // Most machines have none: only who asked for it wants to hear so.
+            if all {
+                printer.say(&paint(DIM, &format!("no graphics device is sampled: {why}")));
+            }
+            Devices { sampler: None, seen: Some(GpuSeen { reason: Some(why), backends: worked_on }) }
+        }
+    }
+}
+
+/// Tells whether a backend's calls are worked on by this machine's devices.
+fn is_here(backend: &BackendResolved) -> bool {
+    if backend.server == "sim" {
+        return false;
+    }
+    if backend.endpoint == "embedded" || backend.endpoint.starts_with("unix:") {
+        return true;
+    }
+    let host = backend.endpoint.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    let Some(host) = host else { return false };
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend(endpoint: &str, server: &str) -> BackendResolved {
+        let (endpoint, server) = (endpoint.to_owned(), server.to_owned());
+        BackendResolved { backend: "b".into(), endpoint, server, slots: 1, models: Vec::new() }
+    }
+
+    #[test]
+    fn only_what_is_served_here_is_worked_on_by_devices_here() {
+        let here = ["http://127.0.0.1:8000/v1", "http://localhost:11434", "http://[::1]:80/v1", "embedded"];
+        assert!(here.iter().all(|endpoint| is_here(&backend(endpoint, "vllm"))));
+        let elsewhere = ["https://api.example.org/v1", "http://10.0.0.3:8000/v1", "http://localhost.example.org/"];
+        assert!(!elsewhere.iter().any(|endpoint| is_here(&backend(endpoint, "vllm"))));
+        assert!(!is_here(&backend("sim", "sim")));
+    }
+}

@@ -1,0 +1,156 @@
+//! Graphics devices beside a run, from recordings: this is the only way to have one everywhere.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::project::{Project, text};
+
+const CHAT: &str = "\
+version: 1
+name: hello
+actors:
+  anna: { system: You are Anna., max_tokens: 40 }
+items:
+  values: [ { who: Bob }, { who: Cid }, { who: Dan }, { who: Eve } ]
+repeat: 2
+steps:
+  greet: { chat: { actor: anna, prompt: \"Greet {{ item.who }}.\" } }
+  again: { chat: { actor: anna, prompt: \"Say it again: {{ steps.greet.text }}\" } }
+";
+
+const L4: &str = r#"{"gpu":0,"id":"GPU-a","name":"NVIDIA L4","memory_mib":23034}"#;
+
+/// A device that computes always and uses 60 W, for a second, again and again; `lines` come before its readings.
+fn recording(devices: &[&str], lines: &[&str]) -> String {
+    let mut all = vec![r#"{"replay":1,"driver":"550.54.15","loop_ms":1000}"#.to_owned()];
+    all.extend(devices.iter().map(|line| (*line).to_owned()));
+    for ms in (0..=1_000).step_by(50) {
+        all.extend(
+            lines.iter().filter(|line| line.starts_with(&format!("{{\"ms\":{ms},"))).map(|line| (*line).to_owned()),
+        );
+        all.push(format!(r#"{{"ms":{ms},"gpu":0,"energy_mj":{},"busy":90,"memory_mib":9000}}"#, 5_000 + ms * 60));
+    }
+    all.join("\n")
+}
+
+/// Runs a pipeline beside a recording.
+fn run(project: &Project, recording: &str, more: &[&str]) -> Output {
+    project.write("hello.yaml", CHAT);
+    project.write("devices.jsonl", recording);
+    let arguments = ["run", "hello.yaml", "--backend", "sim:5", "--new", "--quiet"];
+    let mut pipe = project.pipe(&[&arguments[..], more].concat());
+    pipe.env("PIPE_GPU_SOURCE", "replay:devices.jsonl").output().expect("pipe runs")
+}
+
+fn json(project: &Project, arguments: &[&str]) -> Value {
+    serde_json::from_str(&project.stdout(arguments)).expect("one JSON object")
+}
+
+#[test]
+fn a_run_tells_what_its_devices_did_and_whose_the_energy_is() {
+    let project = Project::new();
+    let user = r#"{"ms":0,"gpu":0,"users":[[4242,9000,93]],"celsius":61,"throttled":["power"]}"#;
+    let output = run(&project, &recording(&[L4], &[user]), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+
+    let told = json(&project, &["gpu", "last", "--json"]);
+    let device = &told["devices"][0];
+    let number = |key: &str| device[key].as_f64().unwrap_or_else(|| panic!("{key} in {device}"));
+    assert!(number("millijoules") > 5_000.0, "{device}");
+    let parts = number("idle_mj") + number("unattributed_mj") + number("requests_mj");
+    assert!((parts - number("millijoules")).abs() < 1.0, "{device}");
+    assert!(number("flight_busy_s") > 0.5 * number("flight_s"), "{device}");
+    assert_eq!((&device["celsius"], &device["processes"]["4242"]["held"]), (&61.into(), &(9_000_u64 << 20).into()));
+    assert!(device["throttled_s"]["power"].as_f64().is_some_and(|seconds| seconds > 0.0), "{device}");
+    assert_eq!((&told["requests"], &told["cpu_fallback_suspected"]), (&16.into(), &Value::Null));
+    let steps: Vec<&str> =
+        told["steps"].as_array().unwrap().iter().filter_map(|step| step["name"].as_str()).collect();
+    assert_eq!(steps, ["again", "greet"]);
+
+    let calls = project.stdout(&["gpu", "last", "--calls"]);
+    let calls: Vec<Value> = calls.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(calls.len(), 16);
+    let sum: f64 = calls.iter().filter_map(|call| call["energy_j"].as_f64()).sum();
+    assert!((sum * 1e3 - number("requests_mj")).abs() < 16.0, "{sum} of {device}");
+    assert!(calls.iter().all(|call| call["attribution"] == "share-v1" && call["by"] == "tokens"), "{calls:?}");
+
+    let page = project.stdout(&["gpu", "last"]);
+    for part in [
+        "was the GPU working?",
+        "NVIDIA L4",
+        "of the time in which requests were in flight",
+        "by power",
+        "step again",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    // In the trace of the run, on the axis of a case, and as curves.
+    let spans = project.stdout(&["trace", "export", "last"]);
+    assert!(spans.contains("\"pipe.gpu.window\"") && spans.contains("hw.gpu.sample"), "{spans}");
+    assert!(spans.contains(r#"{"key":"pipe.gpu.available","value":{"boolValue":true}}"#), "{spans}");
+    assert_eq!(spans, project.stdout(&["trace", "export", "last"]), "told again, told the same");
+    assert!(project.stdout(&["trace", "last", "0"]).contains("\nGPU 0"));
+    let curves = project.stdout(&["trace", "export", "last", "--format", "perfetto"]);
+    assert!(curves.contains(r#""name":"devices""#) && curves.contains(r#""name":"GPU 0 busy""#), "{curves}");
+    // The journal is as sound with samples as without.
+    project.stdout(&["journal", "check", "last"]);
+    let rows = project.stdout(&["journal", "sql", "last", "select count(*) > 0 as n from gpu_samples", "--json"]);
+    assert!(rows.contains('1'), "{rows}");
+}
+
+#[test]
+fn without_a_driver_a_run_is_as_it_was_and_says_why_when_asked() {
+    let project = Project::new();
+    let output = run(&project, r#"{"replay":1,"unavailable":"no NVIDIA driver: libnvidia-ml.so.1"}"#, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = project.stdout(&["gpu", "last"]);
+    assert!(told.contains("no samples of graphics devices: no NVIDIA driver: libnvidia-ml.so.1"), "{told}");
+    let spans = project.stdout(&["trace", "export", "last"]);
+    assert!(spans.contains(r#"{"key":"pipe.gpu.available","value":{"boolValue":false}}"#), "{spans}");
+    assert!(spans.contains("no NVIDIA driver: libnvidia-ml.so.1") && !spans.contains("pipe.gpu.window"), "{spans}");
+    let told = json(&project, &["gpu", "last", "--json"]);
+    assert_eq!((&told["available"], told["devices"].as_array().map(Vec::len)), (&false.into(), Some(0)));
+    // And here, now.
+    let mut here = project.pipe(&["gpu", "--json"]);
+    let output = here.env("PIPE_GPU_SOURCE", "replay:devices.jsonl").output().expect("pipe runs");
+    let told: Value = serde_json::from_str(&text(&output.stdout)).expect("JSON");
+    assert_eq!((output.status.code(), &told["available"]), (Some(0), &false.into()));
+}
+
+#[test]
+fn what_is_not_wanted_or_not_here_is_not_sampled() {
+    let project = Project::new();
+    assert_eq!(run(&project, &recording(&[L4], &[]), &["--gpu", "off"]).status.code(), Some(0));
+    assert_eq!(json(&project, &["gpu", "last", "--json"])["available"], false);
+    // A simulated backend has no device, here or anywhere.
+    project.stdout(&["run", "hello.yaml", "--backend", "sim", "--new", "--quiet"]);
+    let told = project.stdout(&["gpu", "last"]);
+    assert!(told.contains("none of its models was served on this machine"), "{told}");
+}
+
+#[test]
+fn a_device_in_instances_tells_its_memory_alone() {
+    let project = Project::new();
+    let whole = r#"{"gpu":0,"id":"GPU-a","name":"NVIDIA H100","memory_mib":81559,"mig":true}"#;
+    let part =
+        r#"{"gpu":1,"id":"MIG-b","name":"NVIDIA H100 MIG 1g.10gb","memory_mib":9728,"mig":true,"parent":"GPU-a"}"#;
+    let held = r#"{"ms":0,"gpu":1,"memory_mib":512}"#;
+    let output = run(&project, &recording(&[whole, part], &[held]), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = json(&project, &["gpu", "last", "--json"]);
+    assert_eq!(told["devices"][0]["millijoules"], Value::Null);
+    assert_eq!((&told["devices"][1]["mig"], &told["devices"][1]["memory"]), (&true.into(), &(512_u64 << 20).into()));
+    assert_eq!(told["attribution"]["coverage"], Value::Null);
+}
+
+#[test]
+fn a_device_that_is_lost_takes_no_run_with_it() {
+    let project = Project::new();
+    let lost = r#"{"ms":150,"gpu":0,"lost":true}"#;
+    let output = run(&project, &recording(&[L4], &[lost]), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = json(&project, &["gpu", "last", "--json"]);
+    assert!(told["devices"][0]["lost"].is_i64(), "{told}");
+    assert!(project.stdout(&["gpu", "last"]).contains("nothing more is known of it"));
+}
