@@ -131,6 +131,18 @@ async fn a_collector_that_refuses_fails_the_command_with_its_remedy() {
     let text = one_line(&text);
     assert!(text.contains("did not take the span: it answers 401 Unauthorized; put its key into OTEL_"), "{text}");
     assert!(text.contains("joined not looked up, as the collector did not take the span"), "{text}");
+    // One that the environment names is not what was asked about.
+    let (url, collector) = (format!("{}/v1", model.url()), jaeger.url());
+    let env = |name: &str| match name {
+        "PIPE_BASE_URL" => Some(url.clone()),
+        "OTEL_EXPORTER_OTLP_ENDPOINT" => Some(collector.clone()),
+        _ => None,
+    };
+    let project = Project::new();
+    let args = DoctorArgs { json: true, fetch_model: None, trace_to: None, query: None, patience: Millis(0) };
+    assert_eq!(examine(&args, &project.home, &env, &mut project.printer()).await.unwrap(), Exit::Done);
+    let json: Value = serde_json::from_str(&project.printed()).unwrap();
+    assert_eq!(json["traced"]["taken"], json!(false));
     // Nobody listens at the reserved port.
     let (exit, text) = examined(&model, "http://127.0.0.1:1", None, false).await;
     assert_eq!(exit, Exit::BackendUnusable);

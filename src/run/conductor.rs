@@ -276,7 +276,9 @@ impl Running<'_> {
         self.batch.events.extend(events);
         self.effects.extend(effects);
         if self.since_checkpoint >= CHECKPOINT_EVERY {
-            let _span = tracing::info_span!("pipe.checkpoint", events = self.since_checkpoint).entered();
+            // A signed number: the layer that makes spans of these writes unsigned ones as texts.
+            let events = i64::try_from(self.since_checkpoint).unwrap_or(i64::MAX);
+            let _span = tracing::info_span!("pipe.checkpoint", events).entered();
             self.since_checkpoint = 0;
             self.batch.checkpoint = Some(self.engine.state().snapshot(&self.station.plan));
             self.submit();

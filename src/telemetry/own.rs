@@ -106,6 +106,11 @@ fn told(span: SpanData) -> Option<Span> {
             .chain(event.attributes.into_iter().map(attribute))
             .collect(),
     });
+    let mut attributes: Vec<Attribute> = span.attributes.into_iter().map(attribute).collect();
+    if matches!(span.status, SdkStatus::Error { .. }) {
+        // What failed says why; `tracing` knows no more than the message.
+        attributes.push(attribute(KeyValue::new(names::ERROR_TYPE, "_OTHER")));
+    }
     Some(Span {
         context: SpanContext { trace, span: own },
         parent: SpanId::from_bytes(span.parent_span_id.to_bytes()),
@@ -113,7 +118,7 @@ fn told(span: SpanData) -> Option<Span> {
         kind: if span.span_kind == SpanKind::Client { Kind::Client } else { Kind::Internal },
         start: timestamp(span.start_time),
         end: timestamp(span.end_time),
-        attributes: span.attributes.into_iter().map(attribute).collect(),
+        attributes,
         events: events.collect(),
         links: Vec::new(),
         status: match span.status {

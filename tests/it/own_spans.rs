@@ -66,6 +66,27 @@ fn commands_and_connects_are_spans_of_their_own() {
 }
 
 #[test]
+fn logs_and_metrics_go_to_the_address_for_all_when_they_are_asked_for() {
+    let project = Project::with_pipelines();
+    let run = |exporters: &str| {
+        let (address, taken) = collector();
+        let mut pipe = project.pipe(&["run", "pipelines/debate.yaml", "--backend", "sim", "--new", "--quiet"]);
+        pipe.env("OTEL_EXPORTER_OTLP_ENDPOINT", &address).env("OTEL_EXPORTER_OTLP_COMPRESSION", "none");
+        pipe.env("OTEL_LOGS_EXPORTER", exporters).env("OTEL_METRICS_EXPORTER", exporters);
+        pipe.env("OTEL_TRACES_EXPORTER", "none");
+        let output = pipe.output().expect("pipe starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        taken
+    };
+    let taken = run("otlp");
+    for what in ["gen_ai.evaluation.result", "gen_ai.client.inference.duration", "pipe.case.settled", "debate-"] {
+        assert!(has(&taken, what), "{what} is told");
+    }
+    assert!(!has(&taken, "pipe.run.segment"), "spans are not asked for");
+    assert!(run("none").lock().expect("whole").is_empty());
+}
+
+#[test]
 fn a_disabled_sdk_tells_nothing() {
     let project = Project::with_pipelines();
     let (address, taken) = collector();

@@ -401,6 +401,33 @@ def measured():
     return f"{len(latest)} families, {count} requests counted; away, the run ends as ever"
 
 
+def process():
+    """What the process itself does: its command, connecting, checkpoints, and what it logs in them."""
+    world, receiver = World(2500), Receiver()
+    to = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"}
+    world.pipe("run", "three.yaml", "-q", "--backend", "sim", "--out", "rows.jsonl", **to)
+    own = {}
+    for span in receiver.spans():
+        if span.name in ("pipe.command", "pipe.connect", "pipe.checkpoint"):
+            rules.conventions(span)
+            own.setdefault(span.name, []).append(span)
+    [command], [connect], checkpoints = own["pipe.command"], own["pipe.connect"], own["pipe.checkpoint"]
+    said = rules.attributes(command.attributes)
+    assert said["pipe.command"] == "run" and said["pipe.run.id"].startswith("three-"), said
+    assert connect.parent_span_id == command.span_id
+    for checkpoint in checkpoints:
+        assert checkpoint.trace_id == command.trace_id and rules.attributes(checkpoint.attributes)["events"] >= 20_000
+    world.pipe("run", "three.yaml", "-q", "--new", "--backend", "http://127.0.0.1:1/v1", expect=4, **to)
+    failed = [span for span in receiver.spans() if span.name == "pipe.connect" and span.events]
+    [event] = failed[0].events
+    rules.conventions(failed[0])
+    said = rules.attributes(event.attributes)
+    assert (event.name, said["level"]) == ("log", "ERROR") and "connection refused" in said["exception.message"], said
+    world.close()
+    receiver.close()
+    return f"a command, a connect and {len(checkpoints)} checkpoints; an error logged where it happened"
+
+
 def doctor():
     """One traced request: the collector takes it, and the span that the server tells by its header hangs below it."""
     receiver = Receiver()
@@ -472,7 +499,7 @@ def as_told():
     return f"texts in {len(full)} spans, in none of {len(hashed)} and {len(none)}; {len(kept)} of 400 cases kept, {len(retried)} because asked again"
 
 
-CHECKS = [shipped, as_told, once_each, tapped, judged, private, called, measured, doctor, troubled, refusing, killed, down_for_a_third, flat]
+CHECKS = [shipped, as_told, once_each, tapped, judged, private, called, measured, process, doctor, troubled, refusing, killed, down_for_a_third, flat]
 
 
 def main():
