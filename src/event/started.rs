@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{GpuSeen, Provenance, Traced};
 use crate::base::{ActorName, BackendName, Digest, ModelName, Price, SpanContext};
 
-/// See [`Event::RunStarted`].
+/// See [`super::Event::RunStarted`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunStarted {
-    /// [`FORMAT`] of the writer.
+    /// [`super::FORMAT`] of the writer.
     pub format: u32,
     /// The pipeline's name.
     pub name: String,
@@ -75,7 +75,7 @@ pub struct BackendResolved {
     pub models: Vec<(ModelName, ModelName)>,
 }
 
-/// See [`Event::RunResumed`].
+/// See [`super::Event::RunResumed`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResumed {
     /// Which process this is, counted from 1; the one that started the run is 0.
