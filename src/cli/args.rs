@@ -30,7 +30,7 @@ Exit codes:
   130  interrupted by Ctrl-C (resumable)
   143  interrupted by SIGTERM or `pipe stop` (resumable), or by `pipe cancel`
 
-With --json a command that could not do its work prints { error: { exit, message, help } } on stdout; one that
+With --json a command that could not do its work prints { error: { exit, message, help } } on stdout; one that \
 finds the pipeline wrong adds `files`, as `pipe check --json` has it.
 
 Examples:
@@ -172,9 +172,9 @@ Examples:
   pipe check pipelines/*.yaml --format json | jq '.files[].diagnostics[]'
   pipe check pipelines/*.yaml --format github        annotations in a pull request
 
-json: { files: [{ file, cases, items: [{ place, message, help }], diagnostics: [{ code, severity, message,
-file, line, column, end_line, end_column, help: [text], labels: [{ file, line, column, end_line,
-end_column, text }] }] }] }. Lines and columns count from 1, columns in characters, an end is the
+json: { files: [{ file, cases, items: [{ place, message, help }], diagnostics: [{ code, severity, message, \
+file, line, column, end_line, end_column, help: [text], labels: [{ file, line, column, end_line, \
+end_column, text }] }] }] }. Lines and columns count from 1, columns in characters, an end is the \
 place after the last character; severity is error or warning; labels has all places, the first again.")]
 pub struct CheckArgs {
     /// Pipeline files.

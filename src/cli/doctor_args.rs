@@ -12,8 +12,8 @@ Examples:
   pipe doctor --trace-to http://localhost:4318       do spans arrive there, and those of the model server with them?
   pipe doctor --fetch-model https://example.org/model.gguf
 
-Where --trace-to or OTEL_EXPORTER_OTLP_ENDPOINT names a collector, the server that `auto` stands for is asked for one
-token, and the request's span is sent. Whether the server told a span of its own is looked up in Jaeger, at port 16686 of
+Where --trace-to or OTEL_EXPORTER_OTLP_ENDPOINT names a collector, the server that `auto` stands for is asked for one \
+token, and the request's span is sent. Whether the server told a span of its own is looked up in Jaeger, at port 16686 of \
 the same machine or at --query. A collector named here that does not take the span makes the command fail (4).")]
 pub struct DoctorArgs {
     /// Print JSON.

@@ -14,7 +14,7 @@ Examples:
   pipe export score.yaml --model gpt-4o-mini         calls of a pipeline that need no answer first
   pipe export last --format jsonl --out rows.jsonl   the rows of a run, of one that still goes on too
 
-One JSON object a line. Requests are as OpenAI's Batch API takes them: { custom_id, method, url, body }. A custom_id is
+One JSON object a line. Requests are as OpenAI's Batch API takes them: { custom_id, method, url, body }. A custom_id is \
 CASE/STEP/CALL, as `pipe show` takes them.")]
 pub struct ExportArgs {
     /// A run (`last`, or the start of its id), or a pipeline file (.yaml).

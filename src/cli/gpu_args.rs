@@ -12,11 +12,11 @@ Examples:
   pipe gpu last --calls        each request with its energy, one JSON object a line
   pipe gpu --json | jq '.devices[].memory_bytes'
 
-A run samples devices when a model is served on this machine; `pipe run --gpu on` samples them whatever the backend.
-PIPE_GPU_SOURCE=replay:FILE plays a recording instead of asking the driver: for tests, and to look at what another
+A run samples devices when a model is served on this machine; `pipe run --gpu on` samples them whatever the backend. \
+PIPE_GPU_SOURCE=replay:FILE plays a recording instead of asking the driver: for tests, and to look at what another \
 machine's devices did.
 
-Energy is shared among requests in flight by the method share-v1: what an idle device would use is nobody's, the rest
+Energy is shared among requests in flight by the method share-v1: what an idle device would use is nobody's, the rest \
 goes by the tokens that each moved meanwhile. An allocation: good for steps, models and runs, rough for one request.")]
 pub struct GpuArgs {
     /// The run: `last`, or the start of its id. Without it, the devices of this machine are looked at.

@@ -14,7 +14,7 @@ use crate::event::{GpuSample, RunStarted};
 use crate::journal::{EventPage, EventSeq, Home, JournalError, Reader, Samples};
 use crate::report::gpu::attribution::{METHOD, USUAL_PREFILL};
 use crate::report::gpu::{DeviceReport, First, Flown, GpuReport, Second, Used};
-use crate::report::{duration, grouped};
+use crate::report::{duration, grouped, wrapped};
 
 const MIB: u64 = 1 << 20;
 /// Processes that are told of each device.
@@ -306,6 +306,6 @@ fn used(report: &GpuReport, width: usize) -> String {
     }
     notes.push("all devices are taken to work for all of these requests".to_owned());
     let table = table.render(width, |head| paint(DIM, head));
-    let notes: Vec<String> = notes.iter().map(|note| paint(DIM, note)).collect();
+    let notes: Vec<String> = notes.iter().map(|note| paint(DIM, &wrapped(note, width, 0))).collect();
     format!("\n{table}\n{}\n", notes.join("\n"))
 }

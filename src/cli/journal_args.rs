@@ -48,7 +48,7 @@ pub struct JournalRunArgs {
 Examples:
   pipe journal repair last --yes && pipe resume
 
-Of each case that lost something a beginning is kept, and what follows from it is asked again by `pipe resume`;
+Of each case that lost something a beginning is kept, and what follows from it is asked again by `pipe resume`; \
 admissions that are lost come from the input, as long as it gives the same items. A run that is live is left alone.")]
 pub struct RepairArgs {
     /// The run: `last`, or the start of its id.

@@ -12,8 +12,8 @@ Examples:
   pipe reproduce debate-2026 --json       what differs, for a program
   pipe reproduce debate-2026 --with last  compare two runs that are there, without asking
 
-A new run is made of the texts, parameters, seed and models that the journal has, whatever the files say now; rows of
-items are read where they were, and must be what they were. Nothing is taken from a cache or an earlier run.
+A new run is made of the texts, parameters, seed and models that the journal has, whatever the files say now; rows of \
+items are read where they were, and must be what they were. Nothing is taken from a cache or an earlier run. \
 With --json: the new run's summary, then the comparison, a line each.
 Ends with 0 where all cases came to the same, with 1 where some did not.")]
 pub struct ReproduceArgs {

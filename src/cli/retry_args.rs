@@ -14,7 +14,7 @@ Examples:
   pipe retry last --step verdict             what failed in one step
   pipe retry debate-2026 m17 m18#2           what failed of an item, and of the second repeat of another
 
-The run goes on as with `pipe resume`: steps that were skipped because of the failed one are asked too, and so is
+The run goes on as with `pipe resume`: steps that were skipped because of the failed one are asked too, and so is \
 what reads it; every other answer is kept. Attempts are counted anew, a case counts once, its latest outcome holds.")]
 pub struct RetryArgs {
     /// The run: `last`, or the start of its id.

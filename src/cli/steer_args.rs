@@ -30,11 +30,12 @@ Examples:
   pipe tune --set limits.retries.attempts=9 --set limits.timeouts.total=2h
   pipe tune --set stop.budget.tokens=10M
 
-What --set says stays with the run, also after a resume; --concurrency holds until the process ends.
+What --set says stays with the run, also after a resume; --concurrency holds until the process ends. \
 Calls that start or are retried from then on keep it, unless their step says something of its own.
-Can be set: limits.concurrency; limits.retries.attempts, .within, .backoff;
-limits.timeouts.connect, .first_token, .idle, .total (first_token and idle where answers are streamed);
-stop.budget.tokens, .cost, .time; stop.errors.count, .fraction, .after. For anything else:
+
+Can be set: limits.concurrency; limits.retries.attempts, .within, .backoff; \
+limits.timeouts.connect, .first_token, .idle, .total (first_token and idle where answers are streamed); \
+stop.budget.tokens, .cost, .time; stop.errors.count, .fraction, .after. For anything else: \
 `pipe stop`, then `pipe resume --set …`.")]
 pub struct TuneArgs {
     /// The run: `last`, the newest that is live, or the start of its id.
@@ -82,7 +83,7 @@ Examples:
   pipe top --once             one look at it, as text
   pipe top --json | jq .pace  one look at it, for programs
 
-busy: calls that the backend works on, of its slots; next: sent as soon as a slot is free; again: failed, to be
+busy: calls that the backend works on, of its slots; next: sent as soon as a slot is free; again: failed, to be \
 asked again. All of it is read in the journal: the run never waits for who watches.")]
 pub struct TopArgs {
     /// The run: `last`, the newest that is live, or the start of its id.

@@ -65,8 +65,8 @@ Examples:
   pipe trace send --to http://localhost:4318
   pipe trace send last --again                    everything once more: equal spans are equal bytes
 
-Without --to, OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT names the collector; keys go into
-OTEL_EXPORTER_OTLP_HEADERS. A collector that is down or busy is tried again for --patience. With OTEL_LOGS_EXPORTER=otlp
+Without --to, OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT names the collector; keys go into \
+OTEL_EXPORTER_OTLP_HEADERS. A collector that is down or busy is tried again for --patience. With OTEL_LOGS_EXPORTER=otlp \
 judgements go there too, as log records beside the answers judged.")]
 pub struct TraceSendArgs {
     /// The run: `last`, or the start of its id.

@@ -5,6 +5,7 @@
 //! the case's first; that one is packed against a text of the run made for it, the *sample* of what the run's first cases
 //! said. Both are texts like any other, found by their digest, so nothing else of the file knows of this.
 
+use std::alloc::{Layout, handle_alloc_error};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -32,7 +33,8 @@ const AGAINST: u8 = 1;
 
 /// Packs what a journal's writer is about to write.
 pub(super) struct Packer {
-    context: CCtx<'static>,
+    /// None until the first long text, and where there was no memory for one.
+    context: Option<CCtx<'static>>,
     /// What the first long texts said, until it is enough for a sample; none when there is one, or there never will be.
     heard: Option<String>,
     sample: Option<(Digest, CDict<'static>)>,
@@ -45,7 +47,7 @@ pub(super) struct Packer {
 impl Default for Packer {
     fn default() -> Self {
         Self {
-            context: CCtx::create(),
+            context: None,
             heard: Some(String::new()),
             sample: None,
             unwritten: None,
@@ -62,9 +64,12 @@ impl Packer {
         if text.body.len() < LONG {
             return None;
         }
+        if self.context.is_none() {
+            self.context = CCtx::try_create();
+        }
         let base = owner.and_then(|case| self.bases.get(&case)).filter(|(digest, _)| *digest != text.digest);
         if let Some((digest, base)) = base {
-            let packed = packed(&mut self.context, &text.body, Against::Text(*digest, base))?;
+            let packed = packed(self.context.as_mut()?, &text.body, Against::Text(*digest, base))?;
             // Else it is of its own, and better off with the sample.
             if packed.len() < text.body.len() / 4 {
                 return Some(packed);
@@ -73,7 +78,7 @@ impl Packer {
         self.hear(&text.body);
         let against =
             self.sample.as_ref().map_or(Against::Nothing, |(digest, sample)| Against::Sample(*digest, sample));
-        packed(&mut self.context, &text.body, against)
+        packed(self.context.as_mut()?, &text.body, against)
     }
 
     /// Returns a new sample, which must be written before what is packed against it.
@@ -112,15 +117,18 @@ impl Packer {
         if heard.len() >= SAMPLE {
             let sample = Text::of(std::mem::take(heard));
             self.heard = None;
-            self.sample = Some((sample.digest, CDict::create(sample.body.as_bytes(), LEVEL)));
-            self.unwritten = Some(sample);
+            // Where memory has just ended, texts are packed alone.
+            if let Some(prepared) = CDict::try_create(sample.body.as_bytes(), LEVEL) {
+                self.sample = Some((sample.digest, prepared));
+                self.unwritten = Some(sample);
+            }
         }
     }
 }
 
-/// Packs a text that needs no other.
+/// Packs a text that needs no other; none where packing fails.
 pub(super) fn packed_alone(body: &str) -> Option<Vec<u8>> {
-    packed(&mut CCtx::create(), body, Against::Nothing)
+    packed(&mut CCtx::try_create()?, body, Against::Nothing)
 }
 
 /// What a text is packed against.
@@ -245,10 +253,15 @@ impl Unpacker {
         }
         let size = usize::try_from(size).map_err(|_| "it is too long for this machine")?;
         let mut body = Vec::with_capacity(size);
-        let context = self.context.get_or_insert_with(DCtx::create);
+        let context = self.context.get_or_insert_with(reading);
         context.decompress_using_dict(&mut body, frame, base.as_bytes()).map_err(|_| "it cannot be unpacked")?;
         String::from_utf8(body).map_err(|_| "it is no text")
     }
+}
+
+/// Makes what unpacks. Where memory has ended the process does, as anywhere else: the text is not to count as damaged.
+fn reading() -> DCtx<'static> {
+    DCtx::try_create().unwrap_or_else(|| handle_alloc_error(Layout::new::<DCtx<'static>>()))
 }
 
 /// A body as it is stored.

@@ -290,13 +290,18 @@ def tapped():
     return f"made {count:,}, oteltap received {received:,}, once each"
 
 
+def graded(world):
+    """A pipeline whose every answer is judged."""
+    return THREE.format(url=world.model.url).split("steps:")[0] + """steps:
+  answer: { chat: { actor: one, prompt: "{{ item.n }}?" } }
+  grade: { judge: { actor: one, question: "Is {{ steps.answer.text }} right?", choose: [right, wrong] } }
+"""
+
+
 def judged():
     """Judgements as log records: each once, in the context of the answer judged, again in the same bytes; and over TLS."""
     world, tap = World(200), Tap()
-    world.write("judged.yaml", THREE.format(url=world.model.url).split("steps:")[0] + """steps:
-  answer: { chat: { actor: one, prompt: "{{ item.n }}?" } }
-  grade: { judge: { actor: one, question: "Is {{ steps.answer.text }} right?", choose: [right, wrong] } }
-""")
+    world.write("judged.yaml", graded(world))
     plain = {"OTEL_EXPORTER_OTLP_COMPRESSION": "none", "OTEL_LOGS_EXPORTER": "otlp"}
     down = Receiver(lambda *_: 503)
     # While the run goes nobody takes them; later somebody else does.
@@ -325,6 +330,27 @@ def judged():
     down.close()
     tap.close()
     return "200 records, once each, beside the answers judged; nobody took them during the run; again in the same bytes"
+
+
+def judged_and_killed():
+    """Judgements told while a run goes on, which is killed in the middle and gone on with."""
+    world, tap = World(150), Tap()
+    world.write("judged.yaml", graded(world))
+    plain = {"OTEL_EXPORTER_OTLP_COMPRESSION": "none", "OTEL_LOGS_EXPORTER": "otlp"}
+    process = world.start("run", "judged.yaml", "-q", "--backend", "sim:2", "--trace-to", tap.url, **plain)
+    early = tap.wait(tap.logs, 20)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert 20 <= early < 150, f"{early} were there before the kill"
+    world.pipe("resume", "-q", "--trace-to", tap.url, **plain)
+    tap.wait(tap.logs, 150)
+    by_bytes = {record.SerializeToString(deterministic=True) for record in tap.logs}
+    by_item = {rules.attributes(record.attributes)["pipe.item.id"] for record in tap.logs}
+    assert len(by_bytes) == len(by_item) == 150, f"{len(by_bytes)} records of {len(by_item)} items"
+    repeated = len(tap.logs) - 150
+    world.close()
+    tap.close()
+    return f"{early} of 150 there when it was killed, then all; {repeated} came again, in the same bytes"
 
 
 def private():
@@ -499,7 +525,7 @@ def as_told():
     return f"texts in {len(full)} spans, in none of {len(hashed)} and {len(none)}; {len(kept)} of 400 cases kept, {len(retried)} because asked again"
 
 
-CHECKS = [shipped, as_told, once_each, tapped, judged, private, called, measured, process, doctor, troubled, refusing, killed, down_for_a_third, flat]
+CHECKS = [shipped, as_told, once_each, tapped, judged, judged_and_killed, private, called, measured, process, doctor, troubled, refusing, killed, down_for_a_third, flat]
 
 
 def main():
