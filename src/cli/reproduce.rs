@@ -85,7 +85,19 @@ async fn ask(
     let Loaded { text, read, .. } = loaded;
     let models = Some(started.backends.as_slice());
     let session = &args.session;
-    let beginning = Beginning { plan, text, read, file: &file, home, survey, kept, earlier: None, models, session };
+    let beginning = Beginning {
+        plan,
+        text,
+        read,
+        file: &file,
+        home,
+        survey,
+        kept,
+        earlier: None,
+        require_clean: false,
+        models,
+        session,
+    };
     printer.say(&format!("{}: asked again from what it kept, to be compared", first.id));
     let begun = begin(beginning, printer).await?;
     match begun.exit {

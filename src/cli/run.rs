@@ -40,9 +40,6 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     let Some(mut plan) = loaded.plan.take() else {
         return pipeline::refuse(&args.file, &loaded, None, json, printer);
     };
-    if args.require_clean {
-        provenance::look(&args.file).require_clean()?;
-    }
     let home = place::home_of(&args.file);
     let spool = stdin::take(&mut plan, &home)?;
     let survey = match pipeline::surveyed(&args.file, &loaded, &plan, json, printer)? {
@@ -95,6 +92,7 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
         survey,
         kept,
         earlier,
+        require_clean: args.require_clean,
         models: None,
         session: &args.session,
     };
@@ -114,6 +112,8 @@ pub(super) struct Beginning<'a> {
     pub(super) kept: Kept,
     /// The run whose answers count where the same is asked.
     pub(super) earlier: Option<Earlier>,
+    /// Only from a state that a commit has.
+    pub(super) require_clean: bool,
     /// What each backend has to stand for; none where it may be found anew.
     pub(super) models: Option<&'a [BackendResolved]>,
     pub(super) session: &'a Session,
@@ -130,15 +130,12 @@ pub(super) struct Begun {
 /// # Errors
 /// Whatever keeps it from starting; how it ends is an exit code.
 pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Result<Begun, CommandError> {
-    let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, models, session } = beginning;
-    // Asked beside what follows: a large repository takes its time.
-    let asked = file.to_path_buf();
-    let origin = tokio::task::spawn_blocking(move || provenance::look(&asked));
-    let output = match kept.overrides.aside {
-        true => Output::Nowhere,
-        false => Output::plan(&plan, kept.force, None, home, session.json, printer)?,
-    };
-    let mut connected = connect::backends(&plan, models, printer).await?;
+    let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, require_clean, models, session } =
+        beginning;
+    let output = Output::plan(&plan, &kept, None, home, session.json, printer)?;
+    let (provenance, connected) =
+        tokio::try_join!(provenance::look(file, require_clean), connect::backends(&plan, models, printer))?;
+    let mut connected = connected;
     if let Some(models) = models {
         connect::same_models(models, &connected)?;
         connect::as_before(models, &mut connected);
@@ -152,11 +149,10 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         None => None,
     };
     kept.input = Some((survey.cases, survey.digest));
-    let origin = origin.await.map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;
     kept.reuse = reuse.as_ref().map(|reuse| reuse.run().clone());
 
     let clock = Clock::start(None);
-    let devices = sampling::devices(session.gpu, &resolved, clock, printer);
+    let devices = sampling::devices(session.gpu, &resolved, clock, printer).await?;
     let dir = home.create_run(&plan.name, clock.now()).map_err(|error| CommandError::journal(&error))?;
     let lock = dir.lock().map_err(|error| CommandError::journal(&error))?;
     stdin::settle(&mut plan, &dir)?;
@@ -181,7 +177,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         prices: plan.prices(),
         cell_prices: plan.cell_prices(),
         traced: Some(traced),
-        provenance: Some(origin.provenance),
+        provenance: Some(provenance),
         gpu: devices.seen.clone(),
     };
     let lock_file = resolved::yaml(&resolved::lock(&plan, &started))

@@ -158,6 +158,23 @@ impl FromScalar for TablePath {
     }
 }
 
+/// Reads one of the words of a closed list.
+///
+/// # Errors
+/// Another word, with the nearest of the list as help; no text.
+pub(super) fn one_of<T: Copy>(literal: &Literal, words: &[(&str, T)]) -> Result<T, Refusal> {
+    let Literal::Text(text) = literal else { return Err(Refusal::wrong_type(literal)) };
+    let text = text.trim();
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let refusal = Refusal::out_of_range(format!("there is no `{text}`"));
+        match closest(text, words.iter().map(|(word, _)| *word)) {
+            Some(near) => refusal.help(format!("did you mean `{near}`?")),
+            None => refusal,
+        }
+    })
+}
+
 impl FromScalar for TableFormat {
     const EXPECTED: &'static str = "jsonl, csv, tsv or parquet";
 
