@@ -62,7 +62,7 @@ pub(super) async fn apply(args: &ApplyArgs, printer: &mut Printer) -> Result<Exi
         if is_over {
             break;
         }
-        desired.expire(&expired, printer)?;
+        Desired::expire(&expired, printer)?;
     }
     let deleted = if args.prune { desired.delete_removed(printer)? } else { Vec::new() };
     drop(lock);
@@ -287,7 +287,7 @@ impl Desired {
     }
 
     /// Deletes runs that are older than those that `keep` wants.
-    fn expire(&self, runs: &[RunDir], printer: &mut Printer) -> Result<(), CommandError> {
+    fn expire(runs: &[RunDir], printer: &mut Printer) -> Result<(), CommandError> {
         for run in runs {
             if prune::delete(run)? {
                 printer.say(&format!("{} is deleted: newer ones are kept", run.id));

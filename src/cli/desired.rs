@@ -229,7 +229,7 @@ impl Pipeline {
         match &self.found.standing {
             Standing::New | Standing::Changed => parts.push(self.outlook.says()),
             Standing::Due(run, since) => {
-                parts.push(format!("due since {}, after {}: {}", at(*since), run.id, self.outlook.says()))
+                parts.push(format!("due since {}, after {}: {}", at(*since), run.id, self.outlook.says()));
             }
             Standing::Unchanged(run) => parts.push(run.id.to_string()),
             Standing::Running(run) => parts.push(format!("{} is being worked on", run.id)),

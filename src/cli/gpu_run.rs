@@ -13,7 +13,7 @@ use crate::base::{EachKey, Timestamp};
 use crate::event::{GpuSample, RunStarted};
 use crate::journal::{EventPage, EventSeq, Home, JournalError, Reader, Samples};
 use crate::report::gpu::attribution::{METHOD, USUAL_PREFILL};
-use crate::report::gpu::{DeviceReport, First, Flown, GpuReport, Second, Used};
+use crate::report::gpu::{DeviceReport, First, Flown, GpuReport, Second, Used, beside_devices};
 use crate::report::{duration, grouped, wrapped};
 
 const MIB: u64 = 1 << 20;
@@ -32,11 +32,16 @@ pub(super) fn of_run(run: &str, args: &GpuArgs, home: &Home, printer: &mut Print
     let devices = reader.gpu_devices().map_err(journal)?;
     if devices.is_empty() {
         let why = unsampled(&started);
+        let beside = beside_devices(&reader.backends().map_err(journal)?);
         if args.json {
-            let told = json!({ "run": dir.id.as_str(), "available": false, "reason": why, "devices": [] });
+            let told = json!({
+                "run": dir.id.as_str(), "available": false, "reason": why, "devices": [],
+                "cpu_fallback_suspected": Some(&beside).filter(|beside| !beside.is_empty()),
+            });
             printer.line(&told.to_string())?;
         } else if !args.calls {
             printer.line(&format!("{} has no samples of graphics devices: {}", dir.id, inert(&why)))?;
+            printer.data(&suspected(&beside))?;
         }
         return Ok(Exit::Done);
     }
@@ -178,12 +183,22 @@ fn text(run: &str, report: &GpuReport, began: Timestamp, width: usize) -> String
     for device in &report.devices {
         text.push_str(&of_device(device, began));
     }
-    if let Some(reasons) = report.fallback() {
-        writeln!(text, "\n{}", paint(BOLD, "suspected: the model ran on the CPU")).expect("a text takes all");
-        reasons.iter().for_each(|reason| writeln!(text, "  {reason}").expect("a text takes all"));
-        text.push_str("  `pipe gpu --watch` shows what devices do; the server's log says where it put its layers\n");
-    }
+    text.push_str(&suspected(&report.fallback().unwrap_or_default()));
     text.push_str(&used(report, width));
+    text
+}
+
+/// Says why work is suspected to have been done on the CPU; nothing where it is not.
+fn suspected(reasons: &[String]) -> String {
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", paint(BOLD, "suspected: the model ran on the CPU, at least in part"));
+    reasons.iter().for_each(|reason| writeln!(text, "  {}", inert(reason)).expect("a text takes all"));
+    text.push_str(
+        "  `pipe doctor` says what helps, `pipe gpu --watch` what devices do; the server's log says where it put its \
+         layers\n",
+    );
     text
 }
 

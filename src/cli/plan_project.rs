@@ -1,5 +1,7 @@
 //! `pipe plan DIR`: what `pipe apply` would do about each pipeline of a project. Nothing is sent.
 
+use std::fmt::Write as _;
+
 use super::args::{PlanArgs, PlanFormat};
 use super::check::counted;
 use super::desired::{Desired, Pipeline};
@@ -71,6 +73,11 @@ fn closing(desired: &Desired) -> String {
     format!("{} in all{known}; nothing was sent", range(calls))
 }
 
+/// Writes more of a text.
+fn told(text: &mut String, more: std::fmt::Arguments<'_>) {
+    text.write_fmt(more).expect("a text takes all");
+}
+
 /// Writes the plan for a comment on a pull request.
 fn markdown(desired: &Desired) -> String {
     let mut text = format!("### Plan of {}: {}\n\n", code(&desired.root), desired.counts());
@@ -91,23 +98,29 @@ fn markdown(desired: &Desired) -> String {
             when_asked(outlook.tokens.cost.brief()),
             when_asked(outlook.time.filter(|&time| time > 0).map(duration)),
         ];
-        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+        told(&mut text, format_args!("| {} |\n", cells.join(" | ")));
     }
     for one in &desired.removed {
         let runs = counted(one.runs.len() as u64, "run");
-        text.push_str(&format!(
-            "| {} | **removed** | | {runs}, deleted by `pipe apply --prune` | | | | | |\n",
-            code(&one.name)
-        ));
+        told(
+            &mut text,
+            format_args!(
+                "| {} | **removed** | | {runs}, deleted by `pipe apply --prune` | | | | | |\n",
+                code(&one.name)
+            ),
+        );
     }
-    text.push_str(&format!("\n{}\n", closing(desired)));
+    told(&mut text, format_args!("\n{}\n", closing(desired)));
     for one in desired.pipelines.iter().filter(|one| one.outlook.calls.1 > 0) {
-        text.push_str(&format!(
-            "\n<details><summary>{}, step by step</summary>\n\n| step | | |\n|---|---|---|\n",
-            plain(&one.checked.entry.name)
-        ));
+        told(
+            &mut text,
+            format_args!(
+                "\n<details><summary>{}, step by step</summary>\n\n| step | | |\n|---|---|---|\n",
+                plain(&one.checked.entry.name)
+            ),
+        );
         for (step, kind, what) in &one.outlook.steps {
-            text.push_str(&format!("| {} | {kind} | {} |\n", code(step), plain(what)));
+            told(&mut text, format_args!("| {} | {kind} | {} |\n", code(step), plain(what)));
         }
         text.push_str("\n</details>\n");
     }

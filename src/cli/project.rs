@@ -15,7 +15,7 @@ use super::stdin;
 use crate::diag::{Diagnostic, Span, code, has_errors};
 use crate::plan::{Overrides, Plan};
 use crate::run::{ItemProblem, Survey, survey};
-use crate::spec::{BaseUrl, Experiment, ParamValue, Schedule, Spanned, Table, parse_project};
+use crate::spec::{BaseUrl, Experiment, ParamValue, Schedule, Spanned, Table, is_yaml, parse_project};
 
 /// The file at a project's root.
 pub(super) const FILE: &str = "pipe.yaml";
@@ -137,7 +137,7 @@ impl Project {
                 // Without `pipe.yaml`, runs are named as `pipe run` names them.
                 entry.name.clone_from(&plan.name);
             }
-            self.point_here(&entry, &mut loaded.diagnostics);
+            Self::point_here(&entry, &mut loaded.diagnostics);
             let is_piped = loaded.plan.as_deref().is_some_and(stdin::wants);
             if is_piped {
                 let diagnostic = Diagnostic::error(code::FILE, format!("{} reads its items from stdin", entry.shown));
@@ -181,7 +181,7 @@ impl Project {
     }
 
     /// What the command line would have said stands in `pipe.yaml`.
-    fn point_here(&self, entry: &Entry, diagnostics: &mut [Diagnostic]) {
+    fn point_here(entry: &Entry, diagnostics: &mut [Diagnostic]) {
         let Some((at, params)) = &entry.places else { return };
         for label in diagnostics.iter_mut().flat_map(|diagnostic| &mut diagnostic.labels) {
             let Some(option) = label.span.file.strip_prefix('-') else { continue };
@@ -334,7 +334,7 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Resul
         let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
         if kind.is_dir() && depth < DEEPEST {
             walk(&entry.path(), depth + 1, found)?;
-        } else if kind.is_file() && (name.ends_with(".yaml") || name.ends_with(".yml")) {
+        } else if kind.is_file() && is_yaml(name) {
             found.push(entry.path());
         }
         if found.len() > MOST_FILES {

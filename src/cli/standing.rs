@@ -62,8 +62,11 @@ impl Standing {
     pub(super) const fn run(&self) -> Option<&RunDir> {
         match self {
             Self::New | Self::Changed => None,
-            Self::Unchanged(run) | Self::Due(run, _) | Self::Failed(run, _) => Some(run),
-            Self::Unfinished(run, _) | Self::Running(run) => Some(run),
+            Self::Unchanged(run)
+            | Self::Running(run)
+            | Self::Due(run, _)
+            | Self::Failed(run, _)
+            | Self::Unfinished(run, _) => Some(run),
         }
     }
 }

@@ -39,7 +39,7 @@ pub use snapshot::{
     SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapSpent, SnapTask, SnapTaskState,
     Snapshot,
 };
-pub use started::{BackendResolved, CellPrices, RunResumed, RunStarted};
+pub use started::{BackendResolved, CellPrices, InMemory, RunResumed, RunStarted};
 pub use traced::{Shape, Traced};
 
 use std::collections::BTreeMap;

@@ -56,6 +56,7 @@ impl Story {
             server: "llama.cpp".to_owned(),
             slots: 4,
             models: vec![(ModelName::from("auto"), ModelName::from("qwen2.5-0.5b"))],
+            memory: Vec::new(),
         }
     }
 

@@ -103,6 +103,7 @@ where
         server: "sim".to_owned(),
         slots: 0,
         models: Vec::new(),
+        memory: Vec::new(),
     });
     let backends: Vec<_> = models.collect();
     let begun = RunStarted {

@@ -60,5 +60,5 @@ pub use table::{Entry, Table};
 pub use telemetry::{ContentWord, KeepWord, SampleOf, ShapeWord, Telemetry};
 pub use text::{Style, Text};
 pub use words::{
-    BaseUrl, CacheUse, Delimiter, ParamType, PipelineName, PipelinePath, RowsPath, Scalar, TablePath, Word,
+    BaseUrl, CacheUse, Delimiter, ParamType, PipelineName, PipelinePath, RowsPath, Scalar, TablePath, Word, is_yaml,
 };

@@ -135,12 +135,18 @@ impl FromScalar for PipelineName {
     }
 }
 
+/// Tells whether a file's name says that it is of YAML.
+#[must_use]
+pub fn is_yaml(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| matches!(ending, "yaml" | "yml"))
+}
+
 impl FromScalar for PipelinePath {
     const EXPECTED: &'static str = "the path of a pipeline, a .yaml or .yml file";
 
     fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
         let Word(path) = Word::from_scalar(literal)?;
-        match path.ends_with(".yaml") || path.ends_with(".yml") {
+        match is_yaml(&path) {
             true => Ok(Self(path)),
             false => Err(Refusal::out_of_range("this is no such file")),
         }

@@ -73,6 +73,7 @@ fn begun() -> Batch {
             server: "llama.cpp".to_owned(),
             slots: 4,
             models: vec![("auto".into(), "tiny".into())],
+            memory: Vec::new(),
         }],
         cases: None,
         prices: std::collections::BTreeMap::new(),

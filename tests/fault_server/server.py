@@ -659,6 +659,10 @@ class Turn(BaseHTTPRequestHandler):
             self.json(200, {"object": "list", "data": [model]})
         elif rest.endswith("/props") and self.server.arguments.slots:
             self.json(200, {"total_slots": self.server.arguments.slots})
+        elif rest.endswith("/api/version") and self.server.arguments.vram is not None:
+            self.json(200, {"version": "0.12.6"})
+        elif rest.endswith("/api/ps") and self.server.arguments.vram is not None:
+            self.json(200, {"models": [running(self.server.arguments.model, self.server.arguments.vram)]})
         else:
             self.json(404, error("no such page"))
 
@@ -730,6 +734,16 @@ class Turn(BaseHTTPRequestHandler):
         """The ledger is the log."""
 
 
+def running(name, vram):
+    """An entry of Ollama's GET /api/ps, with the fields that its documentation lists."""
+    return {
+        "name": name, "model": name, "size": 6591830464, "digest": hashlib.sha256(name.encode()).hexdigest(),
+        "details": {"parent_model": "", "format": "gguf", "family": "gemma3", "families": ["gemma3"],
+                    "parameter_size": "4.3B", "quantization_level": "Q4_K_M"},
+        "expires_at": "2026-10-17T16:47:07.93355-07:00", "size_vram": vram, "context_length": 4096,
+    }
+
+
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
@@ -785,6 +799,7 @@ def main():
     parser.add_argument("--ledger")
     parser.add_argument("--delay-ms", type=float, default=float(os.environ.get("FAULT_DELAY_MS", 0)))
     parser.add_argument("--slots", type=int, help="tell them at /props, as llama.cpp does")
+    parser.add_argument("--vram", type=int, help="be an Ollama that has so many bytes of its model on a device")
     parser.add_argument("--model", default="fault-model")
     parser.add_argument("--tls", help="a file with a certificate and its key: speak TLS")
     parser.add_argument("--tied", action="store_true", help="end when stdin is closed")

@@ -1,9 +1,11 @@
 //! Graphics devices beside a run, from recordings: this is the only way to have one everywhere.
 
+use std::ffi::OsStr;
 use std::process::Output;
 
 use serde_json::Value;
 
+use crate::backend_faults::FaultServer;
 use crate::project::{Project, text};
 
 const CHAT: &str = "\
@@ -97,6 +99,30 @@ fn a_run_tells_what_its_devices_did_and_whose_the_energy_is() {
     project.stdout(&["journal", "check", "last"]);
     let rows = project.stdout(&["journal", "sql", "last", "select count(*) > 0 as n from gpu_samples", "--json"]);
     assert!(rows.contains('1'), "{rows}");
+}
+
+#[test]
+fn what_an_ollama_tells_of_a_model_beside_its_device_is_kept_and_named() {
+    let project = Project::new();
+    let server = FaultServer::start_with(&["--vram", "2504895577"].map(OsStr::new));
+    project.write("hello.yaml", CHAT);
+    project.write("devices.jsonl", &recording(&[L4], &[]));
+    let url = format!("{}/v1", server.url);
+    let mut pipe = project.pipe(&["run", "hello.yaml", "--backend", &url, "--new", "--quiet"]);
+    let output = pipe.env("PIPE_GPU_SOURCE", "replay:devices.jsonl").output().expect("pipe runs");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let says = "38 % of fault-model is in GPU memory: the rest computes on the CPU";
+    let told = json(&project, &["gpu", "last", "--json"]);
+    assert!(told["cpu_fallback_suspected"][0].as_str().is_some_and(|reason| reason.ends_with(says)), "{told}");
+    assert!(project.stdout(&["gpu", "last"]).contains(says));
+    // Without samples too.
+    let quiet = ["run", "hello.yaml", "--backend", &url, "--new", "--gpu", "off", "--quiet", "--json"];
+    project.stdout(&quiet);
+    let told = project.stdout(&["gpu", "last"]);
+    assert!(told.contains("has no samples of graphics devices") && told.contains(says), "{told}");
+    let all = FaultServer::start_with(&["--vram", "6591830464"].map(OsStr::new));
+    project.stdout(&["run", "hello.yaml", "--backend", &format!("{}/v1", all.url), "--new", "--quiet"]);
+    assert_eq!(json(&project, &["gpu", "last", "--json"])["cpu_fallback_suspected"], Value::Null);
 }
 
 #[test]
