@@ -51,11 +51,11 @@ pub(super) fn text(switched: &Switched, began: Timestamp, width: usize) -> Strin
     let head = paint(BOLD, "switches of model, the first request to each backend among them");
     let unknown = told.iter().filter(|switch| switch.usual.is_none()).count() as u64 + switched.more;
     let mut summary = format!("{} of {} requests", grouped(count), grouped(switched.requests));
-    summary.push_str(&match slow {
-        0 if unknown == 0 => "; none took longer than usual".to_owned(),
-        0 => String::new(),
-        slow => format!("; {slow} took longer than usual"),
-    });
+    match slow {
+        0 if unknown == 0 => summary.push_str("; none took longer than usual"),
+        0 => {}
+        slow => write!(summary, "; {slow} took longer than usual").expect("a text takes all"),
+    }
     if unknown > 0 {
         let unknown = grouped(unknown);
         write!(summary, "; of {unknown} nobody can tell (fewer than three others to compare with): they took ")
