@@ -125,7 +125,7 @@ fn on_the_cpu(looked: &Looked, gpus: &Gpus) -> Vec<String> {
                  (`OLLAMA_NUM_PARALLEL`), a smaller quantization, or `ollama stop` for the others that are loaded"
             }
         };
-        Some(format!("{says} ({}); {remedy}", address(looked)))
+        Some(format!("{says} (at {}); {remedy}", url.short()))
     };
     server.models.iter().flatten().filter_map(says).collect()
 }

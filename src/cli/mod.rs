@@ -36,6 +36,7 @@ mod glance;
 mod gpu;
 mod gpu_args;
 mod gpu_run;
+mod gpu_switches;
 mod init;
 mod journal;
 mod journal_args;

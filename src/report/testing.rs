@@ -121,7 +121,7 @@ impl Story {
                 facts: Facts::default(),
             }),
             usage: usage(20, 10),
-            timings: Timings { queued_us: 100, first_token_us: Some(90_000), total_us: 450_000 },
+            timings: Timings { queued_us: 100, first_token_us: Some(90_000), total_us: 450_000, claimed: None },
             charged: true,
             retry_at: None,
             from_cache: None,

@@ -362,6 +362,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             queued_us: 0,
             first_token_us: Some(micros(simulated.first_token)),
             total_us: micros(simulated.total),
+            claimed: None,
         };
         let (outcome, usage) = (Outcome::Answered(answer), completion.usage);
         Ok(Report { request: Vec::new(), dropped_turns, outcome, usage, timings, from_cache: None })

@@ -114,7 +114,7 @@ fn case(number: u64, count: usize) -> Batch {
             facts: Facts::default(),
         }),
         usage,
-        timings: Timings { queued_us: 5, first_token_us: Some(90_000), total_us: 450_000 },
+        timings: Timings { queued_us: 5, first_token_us: Some(90_000), total_us: 450_000, claimed: None },
         charged: true,
         retry_at: None,
         from_cache: None,

@@ -8,6 +8,7 @@ mod causes;
 mod device;
 mod flights;
 mod joined;
+pub mod switches;
 mod told;
 
 pub use causes::Cause;
