@@ -4,6 +4,7 @@ use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::applied::Begun;
 use super::args::{ApplyArgs, Session};
 use super::check::counted;
 use super::desired::{Desired, Pipeline, now};
@@ -197,18 +198,13 @@ impl Pipeline {
     }
 
     /// Begins a new run.
-    async fn begin(
-        mut self,
-        args: &ApplyArgs,
-        session: &Session,
-        desired: &mut Desired,
-        printer: &mut Printer,
-    ) -> End {
+    async fn begin(self, args: &ApplyArgs, session: &Session, desired: &mut Desired, printer: &mut Printer) -> End {
         let (loaded, kept, earlier, origin) = match self.beginning(args) {
             Ok(made) => made,
             Err(error) => return self.ended(Err(error)),
         };
-        let Some((plan, survey)) = loaded.plan.clone().zip(self.checked.survey.take().and_then(Result::ok)) else {
+        let Some((plan, survey)) = loaded.plan.clone().zip(self.checked.ready().map(|(_, survey)| survey.clone()))
+        else {
             return self.end(Exit::Bug, "its plan went away".to_owned());
         };
         let Loaded { text, read, .. } = loaded;
@@ -277,9 +273,9 @@ impl Desired {
     fn note(&mut self, one: &Pipeline, run: &RunDir, args: &ApplyArgs) -> Result<(), CommandError> {
         let record = self.applied.record(&self.key, &one.checked.entry.name);
         record.file.clone_from(&one.checked.entry.shown);
-        if record.runs.last() != Some(&run.id) {
-            record.runs.retain(|id| *id != run.id);
-            record.runs.push(run.id.clone());
+        if let Some((plan, survey)) = one.checked.ready() {
+            record.runs.retain(|begun| begun.run != run.id);
+            record.runs.push(Begun { run: run.id.clone(), plan: plan.hash, rows: survey.digest });
         }
         record.at = now();
         record.commit.clone_from(&args.commit);

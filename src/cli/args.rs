@@ -180,14 +180,15 @@ Examples:
   pipe check debate.yaml
   pipe check pipelines/*.yaml --format json | jq '.files[].diagnostics[]'
   pipe check pipelines/*.yaml --format github        annotations in a pull request
+  pipe check .                                       pipe.yaml and all that it names
 
 json: { files: [{ file, cases, items: [{ place, message, help }], diagnostics: [{ code, severity, message, \
 file, line, column, end_line, end_column, help: [text], labels: [{ file, line, column, end_line, \
 end_column, text }] }] }] }. Lines and columns count from 1, columns in characters, an end is the \
 place after the last character; severity is error or warning; labels has all places, the first again.")]
 pub struct CheckArgs {
-    /// Pipeline files.
-    #[arg(value_name = "FILE", required = true)]
+    /// Pipeline files, or directories of them.
+    #[arg(value_name = "FILE|DIR", required = true)]
     pub files: Vec<PathBuf>,
     /// What may differ from the file.
     #[command(flatten)]
