@@ -51,14 +51,14 @@ impl Output {
         kept: &Kept,
         run: Option<&RunDir>,
         home: &Home,
-        json: bool,
+        prints_rows: bool,
         printer: &mut Printer,
     ) -> Result<Self, CommandError> {
         if kept.overrides.aside {
             return Ok(Self::Nowhere);
         }
         let Some(results) = &plan.results else {
-            let rows = !json && !io::stdout().is_terminal();
+            let rows = prints_rows && !io::stdout().is_terminal();
             return Ok(if rows { Self::Stdout } else { Self::Nowhere });
         };
         let path = results.path.clone();

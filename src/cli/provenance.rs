@@ -20,7 +20,7 @@ const NAMED: usize = 5;
 ///
 /// # Cancel safety
 /// May be dropped at any time.
-pub(super) async fn look(file: &Path, require_clean: bool) -> Result<Provenance, CommandError> {
+async fn look(file: &Path, require_clean: bool) -> Result<Provenance, CommandError> {
     let file = file.to_path_buf();
     let found = tokio::task::spawn_blocking(move || root_around(&file).map(|root| commit(&root, &file))).await;
     let found = found.map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;
@@ -35,6 +35,46 @@ pub(super) async fn look(file: &Path, require_clean: bool) -> Result<Provenance,
         Some(Err(why)) => Ok(Provenance { commit: None, unknown: Some(why) }),
         None => Ok(Provenance { commit: None, unknown: None }),
     }
+}
+
+/// What is known of where a pipeline file comes from before anybody looks.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// Nothing: the repository around it is looked at, and may have to be as its commit.
+    Around {
+        /// Refuse what no commit has.
+        require_clean: bool,
+    },
+    /// Where it is, and whoever began the run says so.
+    Told(Commit),
+}
+
+impl Origin {
+    /// Finds out the rest.
+    ///
+    /// # Errors
+    /// See [`look`].
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub(super) async fn find(self, file: &Path) -> Result<Provenance, CommandError> {
+        match self {
+            Self::Around { require_clean } => look(file, require_clean).await,
+            Self::Told(commit) => Ok(Provenance { commit: Some(commit), unknown: None }),
+        }
+    }
+}
+
+/// Returns a commit that was told, for a file of its repository.
+pub(super) fn told(id: &str, repository: &str, path: &str) -> Origin {
+    Origin::Told(Commit {
+        id: id.to_owned(),
+        repository: Some(without_password(repository)),
+        path: path.to_owned(),
+        changed: 0,
+        diff: None,
+        told: true,
+    })
 }
 
 /// Names files that differ from a commit.
@@ -75,6 +115,7 @@ fn commit(root: &Path, file: &Path) -> Result<(Commit, Vec<String>), String> {
         path,
         changed: changed.len() as u64,
         diff: (!diff.is_empty()).then(|| Digest::of(&diff)),
+        told: false,
     };
     Ok((commit, changed))
 }

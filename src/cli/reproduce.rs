@@ -10,6 +10,7 @@ use super::exit::{CommandError, Exit};
 use super::kept::Kept;
 use super::pipeline::{self, Loaded};
 use super::printer::{BOLD, Printer, inert, paint};
+use super::provenance::Origin;
 use super::reproduce_args::ReproduceArgs;
 use super::run::{Beginning, begin};
 use super::show::{case_name, find, open};
@@ -94,7 +95,7 @@ async fn ask(
         survey,
         kept,
         earlier: None,
-        require_clean: false,
+        origin: Origin::Around { require_clean: false },
         models,
         session,
     };

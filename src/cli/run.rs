@@ -12,8 +12,9 @@ use super::kept::Kept;
 use super::output::Output;
 use super::pipeline::{self, Loaded};
 use super::printer::Printer;
+use super::provenance::Origin;
 use super::value::SeedChoice;
-use super::{connect, metrics, place, provenance, resolved, resume, reuse, sampling, spans, stdin};
+use super::{connect, metrics, place, resolved, resume, reuse, sampling, spans, stdin};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
@@ -92,7 +93,7 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
         survey,
         kept,
         earlier,
-        require_clean: args.require_clean,
+        origin: Origin::Around { require_clean: args.require_clean },
         models: None,
         session: &args.session,
     };
@@ -112,8 +113,8 @@ pub(super) struct Beginning<'a> {
     pub(super) kept: Kept,
     /// The run whose answers count where the same is asked.
     pub(super) earlier: Option<Earlier>,
-    /// Only from a state that a commit has.
-    pub(super) require_clean: bool,
+    /// What is known of the commit that its file is of.
+    pub(super) origin: Origin,
     /// What each backend has to stand for; none where it may be found anew.
     pub(super) models: Option<&'a [BackendResolved]>,
     pub(super) session: &'a Session,
@@ -130,11 +131,10 @@ pub(super) struct Begun {
 /// # Errors
 /// Whatever keeps it from starting; how it ends is an exit code.
 pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Result<Begun, CommandError> {
-    let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, require_clean, models, session } =
+    let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, origin, models, session } =
         beginning;
-    let output = Output::plan(&plan, &kept, None, home, session.json, printer)?;
-    let (provenance, connected) =
-        tokio::try_join!(provenance::look(file, require_clean), connect::backends(&plan, models, printer))?;
+    let output = Output::plan(&plan, &kept, None, home, session.prints_rows(), printer)?;
+    let (provenance, connected) = tokio::try_join!(origin.find(file), connect::backends(&plan, models, printer))?;
     let mut connected = connected;
     if let Some(models) = models {
         connect::same_models(models, &connected)?;

@@ -56,8 +56,11 @@ pub struct RunLock {
 }
 
 impl RunLock {
-    /// Takes the lock, or says who has it.
-    pub(super) fn take(path: &Path) -> Result<Self, LockError> {
+    /// Takes the lock of a file, which is made where it is missing, or says who has it.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] by another process, or by this one.
+    pub fn take(path: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::File { path: path.to_owned(), source };
         let mut file = OpenOptions::new()
             .read(true)

@@ -16,6 +16,10 @@ pub struct Scalar(pub Literal);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipelineName(pub String);
 
+/// The path of a pipeline's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelinePath(pub String);
+
 /// The path of a file with rows; with `*` the paths of several; `-` for what comes in on stdin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowsPath(pub String);
@@ -128,6 +132,24 @@ impl FromScalar for PipelineName {
             return Err(Refusal::out_of_range(format!("this has {} characters", name.len())));
         }
         Ok(Self(name))
+    }
+}
+
+/// Tells whether a file's name says that it is of YAML.
+#[must_use]
+pub fn is_yaml(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| matches!(ending, "yaml" | "yml"))
+}
+
+impl FromScalar for PipelinePath {
+    const EXPECTED: &'static str = "the path of a pipeline, a .yaml or .yml file";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let Word(path) = Word::from_scalar(literal)?;
+        match is_yaml(&path) {
+            true => Ok(Self(path)),
+            false => Err(Refusal::out_of_range("this is no such file")),
+        }
     }
 }
 
