@@ -12,6 +12,7 @@ use super::discover::{
     self, Env, Finding, LONG, Looked, Model, Server, ServerKind, choose, look_until_found, short_name,
 };
 use super::http::{BaseUrl, Client};
+use super::ollama::Ollama;
 use super::openai::{ConfigError, OpenAi, OpenAiConfig};
 use super::port::Backend;
 use super::sim::Sim;
@@ -314,7 +315,11 @@ fn stand(
         digests: of_asked(server, &models, |model| model.digest.clone()),
         models,
     };
-    Ok(Connected { backend: Arc::new(adapter), resolved, says, demo: false })
+    let backend: Arc<dyn Backend> = match server.kind {
+        ServerKind::Ollama => Arc::new(Ollama::new(adapter)),
+        _ => Arc::new(adapter),
+    };
+    Ok(Connected { backend, resolved, says, demo: false })
 }
 
 /// Returns what a server tells of the models that it is asked for, each once.

@@ -60,7 +60,7 @@ impl Applied {
         serde_json::from_str(&text).map_err(|error| {
             let message = format!("{} cannot be read: {}", path.display(), with_causes(&error));
             CommandError::new(Exit::JournalUnusable, message)
-                .help("move it away: only what was removed from projects is told by it")
+                .help("move it away: it only tells what was removed from projects, and which runs are too many")
         })
     }
 

@@ -2,6 +2,8 @@
 //! Start at [`Arguments`].
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -326,15 +328,16 @@ pub struct Session {
     /// Whether graphics devices are sampled while the run goes: for `pipe gpu`, traces and metrics.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub gpu: GpuWhen,
-    /// Rows that have no file of their own stay in the journal: one of several runs prints none on stdout.
+    /// For one of several runs of a process: rows that have no file of their own stay in the journal, and it is told when
+    /// this run hears signals itself.
     #[arg(skip)]
-    pub is_one_of_many: bool,
+    pub among: Option<Arc<AtomicBool>>,
 }
 
 impl Session {
     /// Tells whether rows without a file go to a stdout that is no terminal.
     pub(super) const fn prints_rows(&self) -> bool {
-        !self.json && !self.is_one_of_many
+        !self.json && self.among.is_none()
     }
 }
 

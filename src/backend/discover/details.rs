@@ -112,8 +112,8 @@ fn kind(pages: &Pages, owner: &str, names_itself: &str) -> ServerKind {
 
 fn models(kind: ServerKind, pages: &Pages, listed: Vec<Listed>) -> Vec<Model> {
     let in_ollama = |page: &Option<Value>, name: &str| {
-        let is_it = |model: &&Value| text(model, "name") == name || text(model, "model") == name;
-        page.as_ref()?.get("models")?.as_array()?.iter().find(is_it).filter(|_| kind == ServerKind::Ollama).cloned()
+        let called = page.as_ref()?.get("models")?.as_array()?.iter().find(|entry| is_called(entry, name));
+        called.filter(|_| kind == ServerKind::Ollama).cloned()
     };
     let in_studio = |name: &str| studio_models(pages)?.iter().find(|model| text(model, "id") == name);
     listed
@@ -134,6 +134,15 @@ fn models(kind: ServerKind, pages: &Pages, listed: Vec<Listed>) -> Vec<Model> {
             Model { memory: running.as_ref().and_then(memory), digest, name: model.name, is_loaded }
         })
         .collect()
+}
+
+/// Finds a model in Ollama's `/api/ps` and reads where it lies.
+pub(in crate::backend) fn in_ollama(page: &Value, model: &str) -> Option<InMemory> {
+    memory(page.get("models")?.as_array()?.iter().find(|entry| is_called(entry, model))?)
+}
+
+fn is_called(entry: &Value, name: &str) -> bool {
+    text(entry, "name") == name || text(entry, "model") == name
 }
 
 /// Reads `size` and `size_vram` of an entry of Ollama's `/api/ps`, both in bytes.
