@@ -9,6 +9,8 @@ mod export;
 mod fault_storm;
 mod fault_table;
 mod fuzz;
+mod git_server;
+mod gitops_hostile;
 mod gpu;
 mod hostile;
 mod house;
