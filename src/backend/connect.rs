@@ -14,7 +14,7 @@ use super::openai::{ConfigError, OpenAi, OpenAiConfig};
 use super::port::Backend;
 use super::sim::Sim;
 use crate::base::{BackendName, ModelName};
-use crate::event::BackendResolved;
+use crate::event::{BackendResolved, InMemory};
 
 /// Calls in flight where neither the user nor the server says how many.
 const USUAL_SLOTS: NonZeroU32 = NonZeroU32::new(4).expect("4 is not 0");
@@ -127,6 +127,7 @@ fn sim(wanted: &Wanted, speed: u32) -> Connected {
         server: "sim".to_owned(),
         slots,
         models: models.collect(),
+        memory: Vec::new(),
     };
     let says = format!("{}: simulated answers, no model ({slots} slots)", wanted.name);
     Connected { backend: Arc::new(Sim { speed }), resolved, says, demo: false }
@@ -304,9 +305,17 @@ fn stand(
         endpoint: base.to_string(),
         server: server.kind.word().to_owned(),
         slots: slots.get(),
+        memory: memory(server, &models),
         models,
     };
     Ok(Connected { backend: Arc::new(adapter), resolved, says, demo: false })
+}
+
+/// Returns where those of the models that are in memory lie, each once.
+fn memory(server: &Server, models: &[(ModelName, ModelName)]) -> Vec<(ModelName, InMemory)> {
+    let is_asked = |name: &str| models.iter().any(|(_, sent)| sent.as_str() == name);
+    let asked = server.models.iter().flatten().filter(|model| is_asked(&model.name));
+    asked.filter_map(|model| Some((ModelName::from(model.name.as_str()), model.memory?))).collect()
 }
 
 fn resolve(wanted: &Wanted, base: &BaseUrl, server: &Server, asked: Option<&str>) -> Result<String, ConnectError> {

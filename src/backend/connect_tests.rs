@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::connect::{Connected, Target, Wanted, connect};
 use super::contract;
 use super::scripted::{Reply, Scripted, Seen};
+use crate::base::ModelName;
+use crate::event::InMemory;
 
 fn wanted(target: Target, models: &[Option<&str>]) -> Wanted {
     let models = models.iter().map(|model| model.map(Into::into)).collect();
@@ -51,7 +53,11 @@ fn ollama(seen: &Seen) -> Reply {
             Reply::json(200, r#"{"object":"list","data":[{"id":"llama3.2:latest"},{"id":"qwen2.5:7b"}]}"#)
         }
         "GET /api/version" => Reply::json(200, r#"{"version":"0.33.0"}"#),
-        "GET /api/ps" => Reply::json(200, r#"{"models":[{"name":"qwen2.5:7b"}]}"#),
+        "GET /api/ps" => Reply::json(
+            200,
+            r#"{"models":[{"name":"qwen2.5:7b","model":"qwen2.5:7b","size":6591830464,"size_vram":5333539264,
+                "expires_at":"2026-10-17T16:47:07.93355-07:00","context_length":4096}]}"#,
+        ),
         _ => Reply::json(404, "404 page not found"),
     }
 }
@@ -78,6 +84,16 @@ async fn ollama_gives_what_it_has_loaded_and_names_what_it_lacks() {
         "ollama URL/v1 4 auto is qwen2.5:7b, llama3.2 is llama3.2:latest\n\
          local: ollama at URL (qwen2.5:7b, llama3.2:latest, 4 slots)"
     );
+    // What is in memory is told of the models that are asked for, each once.
+    let both = one(wanted(Target::Url(server.url()), &[None, Some("qwen2.5:7b"), Some("llama3.2")]), &[]).await;
+    let memory = both.expect("it has both").resolved.memory;
+    assert_eq!(
+        memory,
+        [(ModelName::from("qwen2.5:7b"), InMemory { bytes: 6_591_830_464, on_device: 5_333_539_264 })]
+    );
+    assert_eq!(memory[0].1.percent(), 80);
+    let other = one(wanted(Target::Url(server.url()), &[Some("llama3.2")]), &[]).await;
+    assert_eq!(other.expect("it has it").resolved.memory, []);
     let outcome = one(wanted(Target::Url(server.url()), &[Some("gemma2")]), &[]).await;
     assert_eq!(
         told(outcome, &server),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::base::{SpanContext, TraceState};
-use crate::event::{Failure, FinishReason, Usage};
+use crate::event::{Claimed, Failure, FinishReason, Usage};
 pub use crate::prompt::Format;
 use crate::prompt::Message;
 
@@ -100,4 +100,6 @@ pub struct Completion {
     pub id: Option<String>,
     /// Tokens as the server counted them.
     pub usage: Usage,
+    /// What the server says that it spent on it.
+    pub claimed: Option<Claimed>,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use zstd::zstd_safe::{self, CCtx};
 
 use crate::base::{CaseNo, Digest, RunId};
 use crate::event::{FinishReason, Usage};
@@ -89,8 +90,7 @@ impl Row {
         let plain = serde_json::to_string(&stored).expect("text keys and whole numbers only");
         let body = match plain.len() < PACKED_FROM {
             true => Body::Plain(plain),
-            // Only the memory for it can be missing, which ends the process anyway.
-            false => zstd::bulk::compress(plain.as_bytes(), LEVEL).map_or(Body::Plain(plain), Body::Packed),
+            false => packed(plain.as_bytes()).map_or(Body::Plain(plain), Body::Packed),
         };
         let (run, case) = (run.to_string(), i64::try_from(case.0).unwrap_or(i64::MAX));
         let sum = sum(&entry.key, &run, case, &body);
@@ -116,6 +116,13 @@ impl Row {
         let case = CaseNo(u64::try_from(self.case).map_err(|_| Damaged)?);
         Ok(Kept { run: RunId::from(self.run.as_str()), case, text, finish, model, usage, total_us })
     }
+}
+
+/// Packs a text as one frame of zstd; none where there is no memory for it.
+fn packed(plain: &[u8]) -> Option<Vec<u8>> {
+    let mut frame = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+    CCtx::try_create()?.compress(&mut frame, plain, LEVEL).ok()?;
+    Some(frame)
 }
 
 /// Returns the checksum of a row: the first 64 bits of a hash over everything that it says, and of what.

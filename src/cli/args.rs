@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use super::apply_args::ApplyArgs;
 pub use super::doctor_args::DoctorArgs;
 pub use super::export_args::{ExportArgs, ExportFormat};
 pub use super::gitops_args::{GitopsArgs, ProtocolChoice};
 pub use super::gpu_args::GpuArgs;
 pub use super::init::{InitArgs, Template};
 pub use super::journal_args::{JournalArgs, JournalCommand, JournalRunArgs, PruneArgs, RepairArgs, SqlArgs};
+pub use super::plan_args::{PlanArgs, PlanFormat};
 pub use super::reproduce_args::ReproduceArgs;
 pub use super::retry_args::RetryArgs;
 pub use super::steer_args::{CancelArgs, SteerArgs, TopArgs, TuneArgs};
@@ -72,8 +74,10 @@ pub enum Command {
     Init(InitArgs),
     /// Say everything that is wrong with pipeline files, without any call.
     Check(CheckArgs),
-    /// Say what a run would ask, what is reused of an earlier one, and which edits cause calls.
+    /// Say what a run, or all that a directory holds, would ask, what is reused, and which edits cause calls.
     Plan(PlanArgs),
+    /// Make the runs of a directory's pipelines match it: what is new or was edited runs, and nothing else.
+    Apply(Box<ApplyArgs>),
     /// Check, plan and execute a pipeline.
     Run(Box<RunArgs>),
     /// Go on with a run that was paused, stopped, interrupted or killed.
@@ -119,6 +123,9 @@ pub enum Command {
         /// That of files which pipelines include
         #[arg(long)]
         part: bool,
+        /// That of `pipe.yaml`, which says what of a directory is to be run
+        #[arg(long, conflicts_with = "part")]
+        project: bool,
     },
     /// Print a script that completes commands and options in a shell.
     Completions(CompletionsArgs),
@@ -129,6 +136,7 @@ impl Command {
     #[must_use]
     pub const fn works_as(&self) -> Option<&'static str> {
         match self {
+            Self::Apply(_) => Some("apply"),
             Self::Run(_) => Some("run"),
             Self::Resume(_) => Some("resume"),
             Self::Retry(_) => Some("retry"),
@@ -145,6 +153,7 @@ impl Command {
             Self::Init(args) => args.json,
             Self::Check(args) => args.json,
             Self::Plan(args) => args.json,
+            Self::Apply(args) => args.session.json,
             Self::Run(args) => args.session.json,
             Self::Resume(args) => args.session.json,
             Self::Retry(args) => args.session.json,
@@ -300,38 +309,6 @@ pub struct Choice {
     pub concurrency: Option<u32>,
 }
 
-/// Options of `pipe plan`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  pipe plan debate.yaml                       what would be asked, and what the newest run has already
-  pipe plan debate.yaml --against debate-2026 compared with that run
-  pipe plan debate.yaml --prompts             the messages of the first case, as they would be sent
-  pipe plan debate.yaml --resolved            the pipeline with everything filled in")]
-pub struct PlanArgs {
-    /// The pipeline file.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// What may differ from the file.
-    #[command(flatten)]
-    pub overrides: Overrides,
-    /// What it is asked of, and how much of it.
-    #[command(flatten)]
-    pub choice: Choice,
-    /// Compare with this run instead of the newest of the same name: `last`, or the start of its id.
-    #[arg(long, value_name = "RUN")]
-    pub against: Option<String>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// Print what would be sent for the first case.
-    #[arg(long, conflicts_with_all = ["json", "resolved"])]
-    pub prompts: bool,
-    /// Print the pipeline as YAML with everything filled in; secrets are left out.
-    #[arg(long, conflicts_with = "json")]
-    pub resolved: bool,
-}
-
 /// How a working process behaves.
 #[derive(Clone, Debug, Args)]
 pub struct Session {
@@ -353,6 +330,16 @@ pub struct Session {
     /// Whether graphics devices are sampled while the run goes: for `pipe gpu`, traces and metrics.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub gpu: GpuWhen,
+    /// Rows that have no file of their own stay in the journal: one of several runs prints none on stdout.
+    #[arg(skip)]
+    pub is_one_of_many: bool,
+}
+
+impl Session {
+    /// Tells whether rows without a file go to a stdout that is no terminal.
+    pub(super) const fn prints_rows(&self) -> bool {
+        !self.json && !self.is_one_of_many
+    }
 }
 
 /// Whether graphics devices are sampled.

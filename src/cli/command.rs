@@ -8,8 +8,8 @@ use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
 use super::{
-    check, doctor, explain, export, gitops, gpu, init, journal, place, plan, prune, reproduce, results, resume,
-    retry, run, runs, show, steer, top, trace, tune,
+    apply, check, doctor, explain, export, gitops, gpu, init, journal, place, plan, prune, reproduce, results,
+    resume, retry, run, runs, show, steer, top, trace, tune,
 };
 use crate::telemetry::{Collector, Own, Signal};
 
@@ -42,6 +42,7 @@ async fn carry_out(arguments: Arguments, printer: &mut Printer) -> Result<Exit, 
         Command::Init(args) => init::init(&args, printer).await,
         Command::Check(args) => check::check(&args, printer),
         Command::Plan(args) => plan::plan(&args, printer),
+        Command::Apply(args) => Box::pin(apply::apply(&args, printer)).await,
         Command::Run(args) => Box::pin(run::run(&args, printer)).await,
         Command::Resume(args) => resume::resume(&args, printer).await,
         Command::Retry(args) => retry::retry(&args, printer).await,
@@ -62,8 +63,12 @@ async fn carry_out(arguments: Arguments, printer: &mut Printer) -> Result<Exit, 
         Command::Prune(args) => prune::prune(&args, &place::home_here(), printer),
         Command::Trace(args) => trace::trace(&args, &place::home_here(), printer).await,
         Command::Export(args) => export::export(&args, &place::home_here(), printer).await,
-        Command::Schema { part } => {
-            let schema = if part { crate::spec::part_schema() } else { crate::spec::schema() };
+        Command::Schema { part, project } => {
+            let schema = match (part, project) {
+                (true, _) => crate::spec::part_schema(),
+                (_, true) => crate::spec::project_schema(),
+                (false, false) => crate::spec::schema(),
+            };
             let schema = serde_json::to_string_pretty(&schema).map_err(std::io::Error::from)?;
             printer.line(&schema)?;
             Ok(Exit::Done)

@@ -92,6 +92,13 @@ impl Cost {
         })
     }
 
+    /// Writes it in a few words, for a table; none when nothing is known.
+    pub(super) fn brief(&self) -> Option<String> {
+        let is_known = self.is_priced && self.without_price.is_empty();
+        let about = self.about.map(|(_, high)| format!("about {high}"));
+        about.or_else(|| self.most_out.map(|most| format!("at most {most} for answers"))).filter(|_| is_known)
+    }
+
     /// Writes it for programs.
     pub(super) fn to_json(&self) -> Value {
         json!({

@@ -8,7 +8,8 @@ use super::devices;
 use super::doctor::Findings;
 use super::doctor_trace::Traced;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use crate::backend::discover::{Finding, Looked, Why};
+use crate::backend::discover::{Finding, Looked, Model, Why, short_name};
+use crate::gpu::Gpus;
 use crate::report::{columns, wrapped};
 
 /// Where texts stand beside what they are about.
@@ -88,6 +89,7 @@ fn suggestions(findings: &Findings) -> Vec<String> {
             list.push(format!("{} has no model: {}", address(looked), server.kind.how_to_get("MODEL")));
         }
     }
+    list.extend(findings.looked.iter().flat_map(|looked| on_the_cpu(looked, &findings.gpus)));
     if findings.looked.iter().any(|looked| looked.found == Finding::NeedsKey) {
         list.push("set OPENAI_API_KEY (and OPENAI_BASE_URL) for the server that wants a key".to_owned());
     }
@@ -101,6 +103,31 @@ fn suggestions(findings: &Findings) -> Vec<String> {
         list.push("without any model: `pipe run FILE --backend sim` goes through the motions".to_owned());
     }
     list
+}
+
+/// Says which models of a server lie in part beside the memory of devices, and what helps.
+///
+/// Where none of a model is on a device and this machine has none, there is nothing to do about it for a server here.
+fn on_the_cpu(looked: &Looked, gpus: &Gpus) -> Vec<String> {
+    let (Finding::Server(server), Ok(url)) = (&looked.found, &looked.place.url) else { return Vec::new() };
+    let has_device = matches!(gpus, Gpus::Found { gpus, .. } if !gpus.is_empty());
+    let says = |model: &Model| {
+        let memory = model.memory?;
+        let says = memory.says(short_name(&model.name))?;
+        let remedy = match memory.on_device {
+            0 if url.is_loopback() && !has_device => return None,
+            0 => {
+                "its server sees no device with room, or was started without one (a container needs `--gpus all`): its \
+                 log says which"
+            }
+            _ => {
+                "let it fit: a shorter context (`OLLAMA_CONTEXT_LENGTH`), fewer requests at a time \
+                 (`OLLAMA_NUM_PARALLEL`), a smaller quantization, or `ollama stop` for the others that are loaded"
+            }
+        };
+        Some(format!("{says} (at {}); {remedy}", url.short()))
+    };
+    server.models.iter().flatten().filter_map(says).collect()
 }
 
 /// Returns what was found, for programs.
@@ -123,7 +150,10 @@ pub(super) fn to_json(findings: &Findings) -> Value {
                 "version": server.version,
                 "slots": server.slots,
                 "models": server.models.as_ref().map(|models| models.iter()
-                    .map(|model| json!({ "name": model.name, "loaded": model.is_loaded })).collect::<Vec<_>>()),
+                    .map(|model| json!({
+                        "name": model.name, "loaded": model.is_loaded, "bytes": model.memory.map(|memory| memory.bytes),
+                        "gpu_bytes": model.memory.map(|memory| memory.on_device),
+                    })).collect::<Vec<_>>()),
             })),
         })
     });

@@ -219,19 +219,15 @@ async fn signals(steer: mpsc::Sender<Steer>) -> std::io::Error {
     }
 }
 
-/// Returns true when no more cases failed than the pipeline bears.
-fn tolerable(plan: &Plan, tally: &Tally) -> bool {
-    let (failed, settled) = (tally.cases.failed, tally.cases.settled());
-    #[expect(clippy::cast_precision_loss, reason = "cases are fewer than 2^52")]
-    let within = failed as f64 <= plan.tolerated * settled as f64;
-    within
-}
-
 fn exit_of(plan: &Plan, outcome: &RunOutcome, tally: &Tally) -> Exit {
     match outcome {
         RunOutcome::Stopped(StopCause::Condition(reached)) if reached.condition == "budget" => Exit::Budget,
         RunOutcome::Stopped(StopCause::Condition(_)) => Exit::GateFailed,
-        RunOutcome::Complete | RunOutcome::Enough(_) if !tolerable(plan, tally) => Exit::GateFailed,
+        RunOutcome::Complete | RunOutcome::Enough(_)
+            if !plan.tolerates(tally.cases.failed, tally.cases.settled()) =>
+        {
+            Exit::GateFailed
+        }
         // What was to be made of all cases is not there, however many of them may fail.
         RunOutcome::Complete if tally.over_all.failed() > 0 => Exit::GateFailed,
         RunOutcome::Complete | RunOutcome::Enough(_) => Exit::Done,

@@ -235,7 +235,7 @@ impl Voice<'_> {
                 } else {
                     "failed"
                 };
-                let states = if entries.is_empty() { String::new() } else { format!(": {}", states(entries)) };
+                let states = if entries.is_empty() { String::new() } else { format!(": {}", outcomes(entries)) };
                 let style = if is_good || *exit == Some(143) { BOLD } else { RED };
                 self.text(style, word, &format!("{}{how}{states}", commit.short()));
                 if let Some(why) = why {
@@ -303,6 +303,17 @@ fn states(entries: &[Entry]) -> String {
     });
     let parts: Vec<String> = parts.collect();
     if parts.is_empty() { "no pipelines".to_owned() } else { parts.join("; ") }
+}
+
+/// Counts entries by what an apply made of them.
+fn outcomes(entries: &[Entry]) -> String {
+    let of = |entry: &Entry| match (entry.state.as_str(), entry.exit) {
+        ("unchanged", Some(0) | None) => "unchanged",
+        (_, Some(0) | None) => "done",
+        (_, Some(_)) => "not done",
+    };
+    let entries = entries.iter().map(|entry| Entry { state: of(entry).to_owned(), ..entry.clone() });
+    states(&entries.collect::<Vec<Entry>>())
 }
 
 /// Says how the reconcilers of a home stand.

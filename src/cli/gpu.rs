@@ -13,7 +13,7 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use crate::event::{GpuDevice, GpuSample, GpuUser, Sampled};
 use crate::gpu::{self, Gpus, SOURCE_VARIABLE, Sampler, Sampling, Unavailable};
 use crate::journal::Home;
-use crate::report::grouped;
+use crate::report::{grouped, height};
 use crate::run::Clock;
 
 /// Seconds that a sparkline tells of.
@@ -21,7 +21,6 @@ const REMEMBERED: usize = 60;
 /// Messages that may wait to be drawn: some seconds of many devices.
 const CHANNEL: usize = 64;
 const MIB: u64 = 1 << 20;
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Looks at the devices, or at what they did while a run went.
 ///
@@ -242,7 +241,7 @@ fn of_device(device: &GpuDevice, seen: Option<&Seen>, command: &dyn Fn(u32) -> O
 fn sparkline(busy: &VecDeque<Option<u32>>) -> String {
     let bar = |percent: &Option<u32>| match percent {
         None => ' ',
-        Some(percent) => BARS[(*percent as usize * (BARS.len() - 1) + 50) / 100],
+        Some(percent) => height(f64::from(*percent) / 100.0),
     };
     busy.iter().map(bar).collect()
 }

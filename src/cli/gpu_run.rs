@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::exit::{CommandError, Exit};
 use super::gpu_args::GpuArgs;
+use super::gpu_switches;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show::{find, open};
 use super::table::Table;
@@ -13,7 +14,8 @@ use crate::base::{EachKey, Timestamp};
 use crate::event::{GpuSample, RunStarted};
 use crate::journal::{EventPage, EventSeq, Home, JournalError, Reader, Samples};
 use crate::report::gpu::attribution::{METHOD, USUAL_PREFILL};
-use crate::report::gpu::{DeviceReport, First, Flown, GpuReport, Second, Used};
+use crate::report::gpu::switches::{Switched, Switches};
+use crate::report::gpu::{DeviceReport, First, Flown, GpuReport, Second, Used, beside_devices};
 use crate::report::{duration, grouped, wrapped};
 
 const MIB: u64 = 1 << 20;
@@ -32,11 +34,18 @@ pub(super) fn of_run(run: &str, args: &GpuArgs, home: &Home, printer: &mut Print
     let devices = reader.gpu_devices().map_err(journal)?;
     if devices.is_empty() {
         let why = unsampled(&started);
+        let beside = beside_devices(&reader.backends().map_err(journal)?);
+        let switched = switches(&reader).map_err(journal)?;
         if args.json {
-            let told = json!({ "run": dir.id.as_str(), "available": false, "reason": why, "devices": [] });
+            let told = json!({
+                "run": dir.id.as_str(), "available": false, "reason": why, "devices": [],
+                "switches": gpu_switches::to_json(&switched, began), "cpu_fallback_suspected": Some(&beside).filter(|beside| !beside.is_empty()),
+            });
             printer.line(&told.to_string())?;
         } else if !args.calls {
             printer.line(&format!("{} has no samples of graphics devices: {}", dir.id, inert(&why)))?;
+            let told = gpu_switches::text(&switched, began, printer.out().width());
+            printer.data(&format!("{}{told}", suspected(&beside)))?;
         }
         return Ok(Exit::Done);
     }
@@ -65,13 +74,30 @@ pub(super) fn of_run(run: &str, args: &GpuArgs, home: &Home, printer: &mut Print
     if args.calls {
         return Ok(Exit::Done);
     }
+    let switched = switches(&reader).map_err(journal)?;
     if args.json {
-        printer.line(&to_json(dir.id.as_str(), &report).to_string())?;
+        let mut told = to_json(dir.id.as_str(), &report);
+        told["switches"] = gpu_switches::to_json(&switched, began);
+        printer.line(&told.to_string())?;
         return Ok(Exit::Done);
     }
     let width = printer.out().width();
     printer.data(&text(dir.id.as_str(), &report, began, width))?;
+    printer.data(&gpu_switches::text(&switched, began, width))?;
     Ok(Exit::Done)
+}
+
+/// Finds the switches of model that the run caused.
+fn switches(reader: &Reader) -> Result<Switched, JournalError> {
+    let mut switches = Switches::default();
+    let mut page = EventPage { last: EventSeq::default(), has_more: true };
+    while page.has_more {
+        page = reader.page_after(page.last, &mut |_, recorded| {
+            switches.event(&recorded);
+            Ok(())
+        })?;
+    }
+    Ok(switches.finish())
 }
 
 /// Says why there are no samples.
@@ -178,12 +204,22 @@ fn text(run: &str, report: &GpuReport, began: Timestamp, width: usize) -> String
     for device in &report.devices {
         text.push_str(&of_device(device, began));
     }
-    if let Some(reasons) = report.fallback() {
-        writeln!(text, "\n{}", paint(BOLD, "suspected: the model ran on the CPU")).expect("a text takes all");
-        reasons.iter().for_each(|reason| writeln!(text, "  {reason}").expect("a text takes all"));
-        text.push_str("  `pipe gpu --watch` shows what devices do; the server's log says where it put its layers\n");
-    }
+    text.push_str(&suspected(&report.fallback().unwrap_or_default()));
     text.push_str(&used(report, width));
+    text
+}
+
+/// Says why work is suspected to have been done on the CPU; nothing where it is not.
+fn suspected(reasons: &[String]) -> String {
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", paint(BOLD, "suspected: the model ran on the CPU, at least in part"));
+    reasons.iter().for_each(|reason| writeln!(text, "  {}", inert(reason)).expect("a text takes all"));
+    text.push_str(
+        "  `pipe doctor` says what helps, `pipe gpu --watch` what devices do; the server's log says where it put its \
+         layers\n",
+    );
     text
 }
 

@@ -2,6 +2,9 @@
 //! Never: logic that another surface would need.
 //! Start at [`Arguments`]; [`Exit`] has the numbers that the shell sees.
 
+mod applied;
+mod apply;
+mod apply_args;
 pub mod args;
 #[cfg(test)]
 mod args_tests;
@@ -11,6 +14,7 @@ mod check;
 mod command;
 mod connect;
 mod cost;
+mod desired;
 mod devices;
 pub mod diagnostics;
 mod doctor;
@@ -34,6 +38,7 @@ mod glance;
 mod gpu;
 mod gpu_args;
 mod gpu_run;
+mod gpu_switches;
 mod init;
 mod journal;
 mod journal_args;
@@ -45,8 +50,12 @@ mod output;
 mod pipeline;
 mod place;
 mod plan;
+mod plan_args;
+mod plan_project;
 pub mod printer;
+mod project;
 mod prompts;
+mod prospect;
 mod provenance;
 mod prune;
 mod prune_cache;
@@ -68,6 +77,7 @@ mod show_step;
 mod show_texts;
 mod spans;
 mod spent;
+mod standing;
 mod stdin;
 mod steer;
 mod steer_args;

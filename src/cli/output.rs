@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::exit::{CommandError, Exit, with_causes};
+use super::kept::Kept;
 use super::printer::Printer;
 use crate::base::{CaseNo, Digest, Hashing, RunId, TableFormat};
 use crate::journal::{Home, JournalError, Reader, RunDir};
@@ -37,7 +38,8 @@ const WRITTEN: &str = "written";
 const OWED: &str = "owed";
 
 impl Output {
-    /// Decides where rows go: `--out`, else `results.path`, else stdout when that is no terminal.
+    /// Decides where rows go: `--out`, else `results.path`, else stdout when that is no terminal; nowhere for a run that
+    /// is made to be compared.
     ///
     /// What a run of this project wrote, and nobody has changed since, is replaced without asking: its rows are in the
     /// journal of that run, so nothing is lost, and an edited pipeline can be run again and again.
@@ -46,19 +48,22 @@ impl Output {
     /// A file is in the way that nobody could write again.
     pub(super) fn plan(
         plan: &Plan,
-        force: bool,
+        kept: &Kept,
         run: Option<&RunDir>,
         home: &Home,
-        json: bool,
+        prints_rows: bool,
         printer: &mut Printer,
     ) -> Result<Self, CommandError> {
+        if kept.overrides.aside {
+            return Ok(Self::Nowhere);
+        }
         let Some(results) = &plan.results else {
-            let rows = !json && !io::stdout().is_terminal();
+            let rows = prints_rows && !io::stdout().is_terminal();
             return Ok(if rows { Self::Stdout } else { Self::Nowhere });
         };
         let path = results.path.clone();
         let ours = run.is_some_and(|run| written(run).iter().any(|(_, written)| *written == path));
-        if path.exists() && !force && !ours {
+        if path.exists() && !kept.force && !ours {
             let Some(author) = author(home, &path) else {
                 let message =
                     format!("{} exists, and no run that is kept here wrote what stands in it", shown(&path));

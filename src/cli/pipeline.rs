@@ -36,7 +36,7 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// Returns the text that a diagnostic's places are in: the pipeline, or a file that it names.
-    fn source(&self, file: &str) -> Option<String> {
+    pub(super) fn source(&self, file: &str) -> Option<String> {
         if file == &*self.name {
             return Some(self.text.clone());
         }

@@ -11,50 +11,82 @@ use crate::event::{Commit, Provenance};
 /// Changed files that a refusal names.
 const NAMED: usize = 5;
 
-/// What was found.
-pub(super) struct Origin {
-    /// What a run keeps of it.
-    pub(super) provenance: Provenance,
-    /// Files that differ from the commit, as `git status` names them.
-    changed: Vec<String>,
+/// Looks at the repository around a file, off the runtime's threads: a large one takes its time. Takes some
+/// milliseconds inside of one, and starts no process outside.
+///
+/// # Errors
+/// Only where a clean state is required: there is no repository, it cannot be read, or files in it differ from its
+/// commit.
+///
+/// # Cancel safety
+/// May be dropped at any time.
+async fn look(file: &Path, require_clean: bool) -> Result<Provenance, CommandError> {
+    let file = file.to_path_buf();
+    let found = tokio::task::spawn_blocking(move || root_around(&file).map(|root| commit(&root, &file))).await;
+    let found = found.map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;
+    let refuse = |message: String| CommandError::new(Exit::GateFailed, format!("--require-clean: {message}"));
+    match found {
+        Some(Ok((commit, changed))) if require_clean && !changed.is_empty() => {
+            Err(refuse(differing(&commit, &changed)).help("commit them, or name what is made here in .gitignore"))
+        }
+        Some(Ok((commit, _))) => Ok(Provenance { commit: Some(commit), unknown: None }),
+        Some(Err(why)) if require_clean => Err(refuse(format!("the repository cannot be read: {why}"))),
+        None if require_clean => Err(refuse("the pipeline file lies in no git repository".to_owned())),
+        Some(Err(why)) => Ok(Provenance { commit: None, unknown: Some(why) }),
+        None => Ok(Provenance { commit: None, unknown: None }),
+    }
 }
 
-/// Looks at the repository around a file. Takes some milliseconds inside of one, and starts no process outside.
-pub(super) fn look(file: &Path) -> Origin {
-    let none =
-        |unknown: Option<String>| Origin { provenance: Provenance { commit: None, unknown }, changed: Vec::new() };
-    let Some(root) = root_around(file) else { return none(None) };
-    match commit(&root, file) {
-        Ok((commit, changed)) => Origin { provenance: Provenance { commit: Some(commit), unknown: None }, changed },
-        Err(why) => none(Some(why)),
-    }
+/// What is known of where a pipeline file comes from before anybody looks.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// Nothing: the repository around it is looked at, and may have to be as its commit.
+    Around {
+        /// Refuse what no commit has.
+        require_clean: bool,
+    },
+    /// Where it is, and whoever began the run says so.
+    Told(Commit),
 }
 
 impl Origin {
-    /// Refuses a state that no commit has.
+    /// Finds out the rest.
     ///
     /// # Errors
-    /// There is no repository, it cannot be read, or files in it differ from its commit.
-    pub(super) fn require_clean(&self) -> Result<(), CommandError> {
-        let refuse = |message: String| Err(CommandError::new(Exit::GateFailed, message));
-        match (&self.provenance.commit, &self.provenance.unknown) {
-            (Some(_), _) if self.changed.is_empty() => Ok(()),
-            (Some(commit), _) => {
-                let names = self.changed.iter().take(NAMED).map(|name| inert(name).into_owned());
-                let mut names: Vec<String> = names.collect();
-                if self.changed.len() > NAMED {
-                    names.push(format!("and {} more", self.changed.len() - NAMED));
-                }
-                let short = commit.id.get(..10).unwrap_or(&commit.id);
-                let files = if self.changed.len() == 1 { "a file differs" } else { "files differ" };
-                let message = format!("--require-clean: {files} from commit {short}: {}", names.join(", "));
-                Err(CommandError::new(Exit::GateFailed, message)
-                    .help("commit them, or name what is made here in .gitignore"))
-            }
-            (None, Some(why)) => refuse(format!("--require-clean: the repository cannot be read: {why}")),
-            (None, None) => refuse("--require-clean: the pipeline file lies in no git repository".to_owned()),
+    /// See [`look`].
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub(super) async fn find(self, file: &Path) -> Result<Provenance, CommandError> {
+        match self {
+            Self::Around { require_clean } => look(file, require_clean).await,
+            Self::Told(commit) => Ok(Provenance { commit: Some(commit), unknown: None }),
         }
     }
+}
+
+/// Returns a commit that was told, for a file of its repository.
+pub(super) fn told(id: &str, repository: &str, path: &str) -> Origin {
+    Origin::Told(Commit {
+        id: id.to_owned(),
+        repository: Some(without_password(repository)),
+        path: path.to_owned(),
+        changed: 0,
+        diff: None,
+        told: true,
+    })
+}
+
+/// Names files that differ from a commit.
+fn differing(commit: &Commit, changed: &[String]) -> String {
+    let names = changed.iter().take(NAMED).map(|name| inert(name).into_owned());
+    let mut names: Vec<String> = names.collect();
+    if changed.len() > NAMED {
+        names.push(format!("and {} more", changed.len() - NAMED));
+    }
+    let short = commit.id.get(..10).unwrap_or(&commit.id);
+    let files = if changed.len() == 1 { "a file differs" } else { "files differ" };
+    format!("{files} from commit {short}: {}", names.join(", "))
 }
 
 /// Returns the folder with `.git` that a file lies in.
@@ -83,6 +115,7 @@ fn commit(root: &Path, file: &Path) -> Result<(Commit, Vec<String>), String> {
         path,
         changed: changed.len() as u64,
         diff: (!diff.is_empty()).then(|| Digest::of(&diff)),
+        told: false,
     };
     Ok((commit, changed))
 }

@@ -104,7 +104,7 @@ pub(super) fn prune(args: &PruneArgs, home: &Home, printer: &mut Printer) -> Res
 }
 
 /// Deletes a run; false when somebody works on it. Its name goes first, so that a half deleted run is none.
-fn delete(dir: &RunDir) -> Result<bool, CommandError> {
+pub(super) fn delete(dir: &RunDir) -> Result<bool, CommandError> {
     let Ok(lock) = dir.lock() else { return Ok(false) };
     let going = dir.path.with_file_name(format!("{GOING}{}", dir.id));
     std::fs::rename(&dir.path, &going)?;

@@ -10,6 +10,7 @@ use super::exit::{CommandError, Exit};
 use super::kept::Kept;
 use super::pipeline::{self, Loaded};
 use super::printer::{BOLD, Printer, inert, paint};
+use super::provenance::Origin;
 use super::reproduce_args::ReproduceArgs;
 use super::run::{Beginning, begin};
 use super::show::{case_name, find, open};
@@ -85,7 +86,19 @@ async fn ask(
     let Loaded { text, read, .. } = loaded;
     let models = Some(started.backends.as_slice());
     let session = &args.session;
-    let beginning = Beginning { plan, text, read, file: &file, home, survey, kept, earlier: None, models, session };
+    let beginning = Beginning {
+        plan,
+        text,
+        read,
+        file: &file,
+        home,
+        survey,
+        kept,
+        earlier: None,
+        origin: Origin::Around { require_clean: false },
+        models,
+        session,
+    };
     printer.say(&format!("{}: asked again from what it kept, to be compared", first.id));
     let begun = begin(beginning, printer).await?;
     match begun.exit {

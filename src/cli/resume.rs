@@ -12,6 +12,7 @@ use super::output::Output;
 use super::pipeline::Loaded;
 use super::place::Unfinished;
 use super::printer::Printer;
+use super::provenance::Origin;
 use super::retry::{self, Found, Wish};
 use super::run::Beginning;
 use super::{connect, metrics, output, pipeline, place, sampling, spans, stdin, steer};
@@ -120,7 +121,7 @@ pub(super) async fn take_up(
     if let Some(reopened) = reopened.as_ref().filter(|reopened| reopened.cases.is_empty()) {
         return reopened.say_none(dir, session.json, printer);
     }
-    let output = Output::plan(&plan, kept.force, Some(dir), &place::home_here(), session.json, printer)?;
+    let output = Output::plan(&plan, &kept, Some(dir), &place::home_here(), session.prints_rows(), printer)?;
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
     connect::same_models(&earlier, &connected)?;
     let outlets = metrics::outlets(session, printer).await?;
@@ -153,7 +154,7 @@ pub(super) async fn take_up(
         first_texts = texts;
     }
     let backends: Vec<BackendResolved> = connected.iter().map(|one| one.resolved.clone()).collect();
-    let devices = sampling::devices(session.gpu, &backends, clock, printer);
+    let devices = sampling::devices(session.gpu, &backends, clock, printer).await?;
     let engagement = Engagement {
         plan,
         connected,
@@ -224,7 +225,7 @@ fn over(dir: &RunDir, found: &Resumable, json: bool, printer: &mut Printer) -> R
         let file = Path::new(&found.started.file);
         let loaded = pipeline::compile_again(file, &found.source, &kept.overrides, kept.allow_outside)?;
         if let Some(plan) = loaded.plan.filter(|plan| output::is_owed(plan, dir))
-            && let output = Output::plan(&plan, kept.force, Some(dir), &place::home_here(), json, printer)?
+            && let output = Output::plan(&plan, &kept, Some(dir), &place::home_here(), !json, printer)?
             && let Some(path) = output.write(dir, &plan, printer)?
         {
             printer.say(&format!("results: {}", path.display()));
@@ -379,6 +380,7 @@ async fn anew(
         survey,
         kept,
         earlier: Some(earlier),
+        origin: Origin::Around { require_clean: false },
         models: None,
         session,
     };

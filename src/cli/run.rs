@@ -12,8 +12,9 @@ use super::kept::Kept;
 use super::output::Output;
 use super::pipeline::{self, Loaded};
 use super::printer::Printer;
+use super::provenance::Origin;
 use super::value::SeedChoice;
-use super::{connect, metrics, place, provenance, resolved, resume, reuse, sampling, spans, stdin};
+use super::{connect, metrics, place, resolved, resume, reuse, sampling, spans, stdin};
 use crate::base::Digest;
 use crate::engine::{Engine, Input, Options};
 use crate::event::{BackendResolved, FORMAT, RunStarted};
@@ -40,9 +41,6 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
     let Some(mut plan) = loaded.plan.take() else {
         return pipeline::refuse(&args.file, &loaded, None, json, printer);
     };
-    if args.require_clean {
-        provenance::look(&args.file).require_clean()?;
-    }
     let home = place::home_of(&args.file);
     let spool = stdin::take(&mut plan, &home)?;
     let survey = match pipeline::surveyed(&args.file, &loaded, &plan, json, printer)? {
@@ -95,6 +93,7 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
         survey,
         kept,
         earlier,
+        origin: Origin::Around { require_clean: args.require_clean },
         models: None,
         session: &args.session,
     };
@@ -114,6 +113,8 @@ pub(super) struct Beginning<'a> {
     pub(super) kept: Kept,
     /// The run whose answers count where the same is asked.
     pub(super) earlier: Option<Earlier>,
+    /// What is known of the commit that its file is of.
+    pub(super) origin: Origin,
     /// What each backend has to stand for; none where it may be found anew.
     pub(super) models: Option<&'a [BackendResolved]>,
     pub(super) session: &'a Session,
@@ -130,15 +131,11 @@ pub(super) struct Begun {
 /// # Errors
 /// Whatever keeps it from starting; how it ends is an exit code.
 pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Result<Begun, CommandError> {
-    let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, models, session } = beginning;
-    // Asked beside what follows: a large repository takes its time.
-    let asked = file.to_path_buf();
-    let origin = tokio::task::spawn_blocking(move || provenance::look(&asked));
-    let output = match kept.overrides.aside {
-        true => Output::Nowhere,
-        false => Output::plan(&plan, kept.force, None, home, session.json, printer)?,
-    };
-    let mut connected = connect::backends(&plan, models, printer).await?;
+    let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, origin, models, session } =
+        beginning;
+    let output = Output::plan(&plan, &kept, None, home, session.prints_rows(), printer)?;
+    let (provenance, connected) = tokio::try_join!(origin.find(file), connect::backends(&plan, models, printer))?;
+    let mut connected = connected;
     if let Some(models) = models {
         connect::same_models(models, &connected)?;
         connect::as_before(models, &mut connected);
@@ -152,11 +149,10 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         None => None,
     };
     kept.input = Some((survey.cases, survey.digest));
-    let origin = origin.await.map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;
     kept.reuse = reuse.as_ref().map(|reuse| reuse.run().clone());
 
     let clock = Clock::start(None);
-    let devices = sampling::devices(session.gpu, &resolved, clock, printer);
+    let devices = sampling::devices(session.gpu, &resolved, clock, printer).await?;
     let dir = home.create_run(&plan.name, clock.now()).map_err(|error| CommandError::journal(&error))?;
     let lock = dir.lock().map_err(|error| CommandError::journal(&error))?;
     stdin::settle(&mut plan, &dir)?;
@@ -181,7 +177,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
         prices: plan.prices(),
         cell_prices: plan.cell_prices(),
         traced: Some(traced),
-        provenance: Some(origin.provenance),
+        provenance: Some(provenance),
         gpu: devices.seen.clone(),
     };
     let lock_file = resolved::yaml(&resolved::lock(&plan, &started))

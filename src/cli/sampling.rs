@@ -1,7 +1,9 @@
 //! Whether graphics devices are sampled beside a run, and which.
 
 use super::args::GpuWhen;
+use super::exit::{CommandError, Exit};
 use super::printer::{DIM, Printer, paint};
+use crate::backend::BaseUrl;
 use crate::event::{BackendResolved, GpuDevice, GpuSeen};
 use crate::gpu::{self, SOURCE_VARIABLE, Sampler, Unavailable};
 use crate::run::Clock;
@@ -18,17 +20,29 @@ pub(super) struct Devices {
 /// Looks for devices where a backend is on this machine, or as asked; a recording is always played.
 ///
 /// A machine without a driver is no failure: a run goes on as it would.
-pub(super) fn devices(when: GpuWhen, backends: &[BackendResolved], clock: Clock, printer: &mut Printer) -> Devices {
+///
+/// # Errors
+/// A bug: the look at the devices, off the runtime's threads because a driver may take a second to wake them, panicked.
+///
+/// # Cancel safety
+/// May be dropped at any time.
+pub(super) async fn devices(
+    when: GpuWhen,
+    backends: &[BackendResolved],
+    clock: Clock,
+    printer: &mut Printer,
+) -> Result<Devices, CommandError> {
     let named = std::env::var(SOURCE_VARIABLE).ok().filter(|named| !named.is_empty());
     let all = when == GpuWhen::On || named.is_some();
     let worked_on = backends.iter().filter(|backend| all || is_here(backend));
     let worked_on: Vec<_> = worked_on.map(|backend| backend.backend.clone()).collect();
     if when == GpuWhen::Off || worked_on.is_empty() {
-        return Devices::default();
+        return Ok(Devices::default());
     }
+    let look = move || gpu::open(named.as_deref()).and_then(|source| Sampler::start(source, clock.now()));
     let found: Result<_, Unavailable> =
-        gpu::open(named.as_deref()).and_then(|source| Sampler::start(source, clock.now()));
-    match found {
+        tokio::task::spawn_blocking(look).await.map_err(|error| CommandError::new(Exit::Bug, error.to_string()))?;
+    Ok(match found {
         Ok((sampler, devices)) => {
             tracing::debug!(devices = devices.len(), "graphics devices are sampled");
             let seen = GpuSeen { reason: None, backends: worked_on };
@@ -41,21 +55,13 @@ pub(super) fn devices(when: GpuWhen, backends: &[BackendResolved], clock: Clock,
             }
             Devices { sampler: None, seen: Some(GpuSeen { reason: Some(why), backends: worked_on }) }
         }
-    }
+    })
 }
 
 /// Tells whether a backend's calls are worked on by this machine's devices.
 fn is_here(backend: &BackendResolved) -> bool {
-    if backend.server == "sim" {
-        return false;
-    }
-    if backend.endpoint == "embedded" || backend.endpoint.starts_with("unix:") {
-        return true;
-    }
-    let host = backend.endpoint.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
-    let Some(host) = host else { return false };
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    let is_near = || BaseUrl::parse(&backend.endpoint).is_ok_and(|base| base.is_loopback());
+    backend.endpoint == "embedded" || is_near()
 }
 
 #[cfg(test)]
@@ -64,7 +70,7 @@ mod tests {
 
     fn backend(endpoint: &str, server: &str) -> BackendResolved {
         let (endpoint, server) = (endpoint.to_owned(), server.to_owned());
-        BackendResolved { backend: "b".into(), endpoint, server, slots: 1, models: Vec::new() }
+        BackendResolved { backend: "b".into(), endpoint, server, slots: 1, models: Vec::new(), memory: Vec::new() }
     }
 
     #[test]

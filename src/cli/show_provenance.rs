@@ -61,12 +61,13 @@ fn repository(started: &RunStarted) -> Vec<(&'static str, String)> {
         let why = provenance.unknown.clone().unwrap_or_else(|| "the file lies in no git repository".to_owned());
         return vec![("commit", format!("unknown: {why}"))];
     };
-    let Commit { id, repository, path, changed, diff } = commit;
+    let Commit { id, repository, path, changed, diff, told } = commit;
     let mut lines = Vec::new();
     if let Some(url) = repository {
         lines.push(("repository", url.clone()));
     }
     let state = match changed {
+        0 if *told => "as the command line said".to_owned(),
         0 => "clean".to_owned(),
         1 => "1 file differed".to_owned(),
         many => format!("{} files differed", grouped(*many)),

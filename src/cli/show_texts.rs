@@ -108,7 +108,7 @@ pub(super) fn ending(ended: &AttemptEnded) -> Vec<String> {
     if let Some(found) = &ended.from_cache {
         return vec![from_cache(found)];
     }
-    let Timings { queued_us, first_token_us, total_us } = ended.timings;
+    let Timings { queued_us, first_token_us, total_us, claimed: _ } = ended.timings;
     let first = first_token_us.map_or(String::new(), |first| format!(", first token after {}", duration(first)));
     let mut parts = vec![format!("{}{first}", duration(total_us))];
     if queued_us >= 1_000 {

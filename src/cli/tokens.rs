@@ -131,8 +131,20 @@ fn usage_by_step(earlier: &Earlier) -> Result<BTreeMap<StepName, Seen>, CommandE
 }
 
 impl Tokens {
+    /// Returns the tokens and the cost of no call.
+    pub(super) fn none() -> Self {
+        Self { most_out: Some(0), about: Some((0, 0)), cost: Cost::nothing() }
+    }
+
+    /// Writes it in a few words, for a table; none when nothing is known.
+    pub(super) fn brief(&self) -> Option<String> {
+        let about = self.about.filter(|&about| about != (0, 0));
+        let about = about.map(|(input, output)| format!("about {} in, {} out", grouped(input), grouped(output)));
+        about.or_else(|| self.most_out.filter(|&most| most > 0).map(|most| format!("at most {} out", grouped(most))))
+    }
+
     /// Adds those of other calls; what is not known of them is not known of the sum.
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.most_out = self.most_out.zip(other.most_out).map(|(sum, more)| sum.saturating_add(more));
         self.about = self.about.zip(other.about).map(|(sum, more)| (sum.0 + more.0, sum.1 + more.1));
         self.cost.add(&other.cost);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::printer::{BOLD, DIM, RED, inert, paint};
 use crate::base::Timestamp;
-use crate::report::{columns, cut, duration, grouped};
+use crate::report::{columns, cut, duration, grouped, height};
 use crate::telemetry::{Bar, BarSort};
 
 /// What stands between two columns.
@@ -13,9 +13,6 @@ const GAP: usize = 2;
 const NARROWEST: usize = 16;
 /// Columns between two marks of the axis, at least.
 const APART: usize = 14;
-
-/// How high a device's column stands.
-const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// What fills a bar.
 const ASKED: char = '█';
@@ -148,7 +145,7 @@ fn legend(bars: &[Bar], devices: &[Lane], width: usize) -> String {
         words.push(format!("{WAIT} the wait before it is sent again"));
     }
     if !devices.is_empty() {
-        words.push(format!("{}…{} how much of the time a GPU computed", LEVELS[0], LEVELS[7]));
+        words.push(format!("{}…{} how much of the time a GPU computed", height(0.0), height(1.0)));
     }
     if words.is_empty() {
         return String::new();
@@ -215,15 +212,7 @@ impl Axis {
                 sum.1 += common * f64::from(*percent);
             }
         }
-        let level = |(known, busy): (f64, f64)| {
-            if known <= 0.0 {
-                return ' ';
-            }
-            let share = (busy / known / 100.0).clamp(0.0, 1.0);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
-            let level = (share * (LEVELS.len() - 1) as f64 + 1e-6).round() as usize;
-            LEVELS[level]
-        };
+        let level = |(known, busy): (f64, f64)| if known > 0.0 { height(busy / known / 100.0) } else { ' ' };
         sums.into_iter().map(level).collect()
     }
 

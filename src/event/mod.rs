@@ -30,8 +30,8 @@ pub use failure::{Failure, FailureKind, TimeoutPhase};
 pub use flow::{Because, Element, ElementOutput, ElementSettled, Evaluated, Evaluation};
 pub use gpu::{GpuCan, GpuDevice, GpuSample, GpuSeen, GpuUser, Sampled, Throttle};
 pub use outcome::{
-    Answer, CaseCounts, CaseStatus, Facts, FinishReason, Judgement, Message, Outcome, Report, RunOutcome, StopCause,
-    StopReached, TaskOutput, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
+    Answer, CaseCounts, CaseStatus, Claimed, Facts, FinishReason, Judgement, Message, Outcome, Report, RunOutcome,
+    StopCause, StopReached, TaskOutput, TaskStatus, Timings, Turn, Unscored, Usage, Verdict, Vote,
 };
 pub use provenance::{Commit, Provenance};
 pub use reopened::{CaseReopened, SnapAsked};
@@ -39,7 +39,7 @@ pub use snapshot::{
     SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened, SnapSpent, SnapTask, SnapTaskState,
     Snapshot,
 };
-pub use started::{BackendResolved, CellPrices, RunResumed, RunStarted};
+pub use started::{BackendResolved, CellPrices, InMemory, RunResumed, RunStarted};
 pub use traced::{Shape, Traced};
 
 use std::collections::BTreeMap;

@@ -180,6 +180,23 @@ pub struct Timings {
     /// From the request handed over to the end.
     #[serde(default)]
     pub total_us: u64,
+    /// What the server says that it spent, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Claimed>,
+}
+
+/// What a server says that it spent on an answer, in microseconds of its own clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claimed {
+    /// On loading the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_us: Option<u64>,
+    /// On reading the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_us: Option<u64>,
+    /// On the tokens of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_us: Option<u64>,
 }
 
 /// How a task ended.

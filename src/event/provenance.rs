@@ -31,6 +31,9 @@ pub struct Commit {
     /// The hash of what `git diff HEAD` says; none where it says nothing. Files that the commit does not know are not in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<Digest>,
+    /// It was told on the command line; nobody looked at a repository.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]

@@ -73,6 +73,38 @@ pub struct BackendResolved {
     pub slots: u32,
     /// Model asked for (`auto` included) and the name it is sent under.
     pub models: Vec<(ModelName, ModelName)>,
+    /// Where models of it lay when it was found, by the name they are sent under: those in memory then, of a server that
+    /// tells. No part of what a backend is: it differs from hour to hour.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<(ModelName, InMemory)>,
+}
+
+/// Where a model that a server has loaded lies, by the server's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InMemory {
+    /// All of it, in bytes; never 0.
+    pub bytes: u64,
+    /// What of that is in memory of graphics devices.
+    pub on_device: u64,
+}
+
+impl InMemory {
+    /// Returns how much of it is on devices, in whole percent, rounded down: 100 is all of it.
+    #[must_use]
+    pub fn percent(self) -> u64 {
+        let share = u128::from(self.on_device) * 100 / u128::from(self.bytes.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX).min(100)
+    }
+
+    /// Says what is not on a device, of a model with this name; nothing when all of it is.
+    #[must_use]
+    pub fn says(self, model: &str) -> Option<String> {
+        match (self.percent(), self.on_device) {
+            (100.., _) => None,
+            (_, 0) => Some(format!("nothing of {model} is in GPU memory: it computes on the CPU")),
+            (percent, _) => Some(format!("{percent} % of {model} is in GPU memory: the rest computes on the CPU")),
+        }
+    }
 }
 
 /// See [`super::Event::RunResumed`].

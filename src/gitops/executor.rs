@@ -115,6 +115,9 @@ pub struct Entry {
     /// How its run ended, as an exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<i64>,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A plan that was made.
@@ -256,7 +259,10 @@ impl Executor {
 fn bad_entries(entries: &[Entry]) -> Option<String> {
     let bad = entries.iter().filter(|entry| entry.exit.is_some_and(|exit| exit != 0));
     let bad: Vec<String> = bad
-        .map(|entry| format!("{} ended with exit code {}", entry.name, entry.exit.unwrap_or_default()))
+        .map(|entry| match &entry.message {
+            Some(message) => format!("{}: {message}", entry.name),
+            None => format!("{} ended with exit code {}", entry.name, entry.exit.unwrap_or_default()),
+        })
         .take(NAMED)
         .collect();
     (!bad.is_empty()).then(|| bad.join(", "))

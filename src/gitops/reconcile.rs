@@ -275,7 +275,8 @@ impl State {
         let has_ended = std::mem::take(&mut self.has_ended);
         self.good = Some(commit.clone());
         self.plan_at = Some(now.after(LOOK_AGAIN));
-        if !planned.is_due && (!planned.is_pending || self.is_given_up) {
+        // A new one is applied though nothing is to be asked: which commit stands for what is kept there.
+        if !is_new && !planned.is_due && (!planned.is_pending || self.is_given_up) {
             self.attempts = 0;
             self.applied = Some(commit);
             self.apply_at = planned.next.map(|next| next.max(now));

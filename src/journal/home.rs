@@ -1,5 +1,6 @@
 //! Where runs are kept: `.pipe/` in the project, or `PIPE_HOME`.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -142,6 +143,24 @@ impl Home {
         Ok(runs.into_iter().map(|(_, run)| run).collect())
     }
 
+    /// Returns all runs by the name that their folders begin with ([`Self::name_of_runs`]), each list newest first.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn runs_by_name(&self) -> Result<BTreeMap<String, Vec<RunDir>>, HomeError> {
+        let mut by_name: BTreeMap<String, Vec<RunDir>> = BTreeMap::new();
+        for run in self.runs()? {
+            by_name.entry(run.name().to_owned()).or_default().push(run);
+        }
+        Ok(by_name)
+    }
+
+    /// Returns how the folders of a pipeline's runs begin; two pipelines may have it in common.
+    #[must_use]
+    pub fn name_of_runs(pipeline: &str) -> String {
+        sanitise(pipeline)
+    }
+
     /// Finds the run that a user means: `last`, a whole name, a beginning or a part that only one name has.
     ///
     /// # Errors
@@ -231,7 +250,7 @@ fn short_id(now: Timestamp) -> String {
 }
 
 /// Returns the time and short id at the end of a run's name, by which runs sort; none when it is no run's name.
-fn began(name: &str) -> Option<&str> {
+pub(super) fn began(name: &str) -> Option<&str> {
     let is_digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
     let mut parts = name.rsplitn(4, '-');
     let (short, time, day, pipeline) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

@@ -25,6 +25,14 @@ impl RunDir {
         run.journal_path().is_file().then_some(run)
     }
 
+    /// Returns the name that its folder begins with: that of its pipeline, without what a path cannot have.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let id = self.id.as_str();
+        let end = super::home::began(id).map_or(0, |began| began.len() + 1);
+        &id[..id.len() - end]
+    }
+
     pub(super) fn of(path: PathBuf, name: &str) -> Self {
         Self { id: RunId::from(name), path }
     }

@@ -146,7 +146,8 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn plan(&mut self, file: &str) -> Option<Plan> {
         self.resolve_params();
-        let name = self.spec.name.as_ref().map_or_else(|| name_of(file), |name| name.value.0.clone());
+        let own = || self.spec.name.as_ref().map_or_else(|| name_of(file), |name| name.value.0.clone());
+        let name = self.overrides.name.clone().unwrap_or_else(own);
         let seed = self.optional("`seed`", self.spec.seed.as_ref()).map_or(0, |seed| seed.0);
         let seed = self.overrides.seed.unwrap_or(seed);
         let repeat = self

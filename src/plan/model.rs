@@ -286,6 +286,13 @@ impl Default for Timeouts {
 }
 
 impl Plan {
+    /// Returns true when no more of the cases that are over failed than the pipeline bears.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "cases are fewer than 2^52")]
+    pub fn tolerates(&self, failed: u64, settled: u64) -> bool {
+        failed as f64 <= self.tolerated * settled as f64
+    }
+
     /// Returns the bounds of a step's requests: its own, else the run's.
     #[must_use]
     pub fn limits_of(&self, step: StepIdx) -> &Limits {

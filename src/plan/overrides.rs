@@ -15,6 +15,9 @@ pub struct Overrides {
     /// `-p name=value`, later ones win.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<(String, String)>,
+    /// The name that `pipe.yaml` gives the pipeline, instead of the file's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// `--seed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,

@@ -20,6 +20,14 @@ pub fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// Draws a share of 0 to 1 as one of eight heights, the lowest for nothing; what lies outside is taken for the nearer end.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
+pub fn height(share: f64) -> char {
+    const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    HEIGHTS[(share.clamp(0.0, 1.0) * 7.0 + 1e-6).round() as usize]
+}
+
 /// Writes a length of time in the two largest units that matter: `840 ms`, `12.4 s`, `2 min 14 s`, `9 h 1 min`.
 #[must_use]
 pub fn duration(micros: u64) -> String {

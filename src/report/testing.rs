@@ -56,6 +56,7 @@ impl Story {
             server: "llama.cpp".to_owned(),
             slots: 4,
             models: vec![(ModelName::from("auto"), ModelName::from("qwen2.5-0.5b"))],
+            memory: Vec::new(),
         }
     }
 
@@ -120,7 +121,7 @@ impl Story {
                 facts: Facts::default(),
             }),
             usage: usage(20, 10),
-            timings: Timings { queued_us: 100, first_token_us: Some(90_000), total_us: 450_000 },
+            timings: Timings { queued_us: 100, first_token_us: Some(90_000), total_us: 450_000, claimed: None },
             charged: true,
             retry_at: None,
             from_cache: None,

@@ -103,6 +103,7 @@ where
         server: "sim".to_owned(),
         slots: 0,
         models: Vec::new(),
+        memory: Vec::new(),
     });
     let backends: Vec<_> = models.collect();
     let begun = RunStarted {
@@ -361,6 +362,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             queued_us: 0,
             first_token_us: Some(micros(simulated.first_token)),
             total_us: micros(simulated.total),
+            claimed: None,
         };
         let (outcome, usage) = (Outcome::Answered(answer), completion.usage);
         Ok(Report { request: Vec::new(), dropped_turns, outcome, usage, timings, from_cache: None })

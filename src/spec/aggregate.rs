@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place};
 use super::node::{Node, Spanned};
+use super::words::one_of;
 use super::{FromScalar, Literal, Refusal, Required, Setting, Text};
-use crate::diag::{Diagnostic, closest};
+use crate::diag::Diagnostic;
 
 /// What a step came to over all cases: done once for each cell of the matrix, when every case is over.
 #[derive(Clone, Debug, JsonSchema)]
@@ -59,15 +60,7 @@ impl FromScalar for AggregateBy {
     const EXPECTED: &'static str = "`table`, `rank` or `chat`";
 
     fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
-        let Literal::Text(text) = literal else { return Err(Refusal::wrong_type(literal)) };
-        let text = text.trim();
-        Self::ALL.into_iter().find(|by| by.word() == text).ok_or_else(|| {
-            let refusal = Refusal::out_of_range(format!("there is no `{text}`"));
-            match closest(text, Self::ALL.map(Self::word)) {
-                Some(near) => refusal.help(format!("did you mean `{near}`?")),
-                None => refusal,
-            }
-        })
+        one_of(literal, &Self::ALL.map(|by| (by.word(), by)))
     }
 }
 

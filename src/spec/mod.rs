@@ -17,8 +17,10 @@ mod load;
 mod matrix;
 mod node;
 mod pipeline;
+mod project;
 mod quantity;
 mod run;
+mod schedule;
 mod schema;
 mod set;
 mod setting;
@@ -44,15 +46,19 @@ pub use judge::{Contestants, Judge, Levels, Score};
 pub use matrix::{Axis, Combination, Matrix};
 pub use node::{Kind, Literal, Node, Spanned};
 pub use pipeline::{Actor, Backend, BackendLimits, Model, ModelPrice, Param, Spec, parse, parse_beside, parse_with};
+pub use project::{Experiment, ParamValue, Project, parse_project};
 pub use quantity::{
     Backoff, Count, Length, Money, Number, Rate, Seed, Share, Slots, Temperature, Tokens, TopP, Version,
 };
 pub use run::{Columns, Limits, Results, Retries, Timeouts};
-pub use schema::{part_schema, schema};
+pub use schedule::Schedule;
+pub use schema::{part_schema, project_schema, schema};
 pub use setting::{FromScalar, Refusal, Setting, reference};
 pub use steps::{Chat, Step, StepNames};
 pub use stop::{Decided, Errors, FirstItems, Repeat, RepeatStop, RepeatUntil, RunBudget, RunStop};
 pub use table::{Entry, Table};
 pub use telemetry::{ContentWord, KeepWord, SampleOf, ShapeWord, Telemetry};
 pub use text::{Style, Text};
-pub use words::{BaseUrl, CacheUse, Delimiter, ParamType, PipelineName, RowsPath, Scalar, TablePath, Word};
+pub use words::{
+    BaseUrl, CacheUse, Delimiter, ParamType, PipelineName, PipelinePath, RowsPath, Scalar, TablePath, Word, is_yaml,
+};

@@ -10,9 +10,9 @@ use super::table::Named;
 use super::{
     AggregateBy, AnyValue, Backoff, BaseUrl, CacheUse, ColumnTypes, Columns, ContentWord, Contestants, Count,
     Delimiter, Flag, ForEach, KeepWord, Length, Levels, Money, Number, OnError, Opens, OpensWord, Order, OrderWord,
-    ParamType, PipelineName, Rate, Repairs, Repeat, RepeatUntil, Required, Rows, RowsPath, Scalar, SchemaSource,
-    Seed, Setting, ShapeWord, Share, Slots, Spanned, Spec, StepNames, Table, TablePath, Temperature, Text, Tokens,
-    TopP, Version, VoteRule, Word,
+    ParamType, ParamValue, PipelineName, PipelinePath, Project, Rate, Repairs, Repeat, RepeatUntil, Required, Rows,
+    RowsPath, Scalar, Schedule, SchemaSource, Seed, Setting, ShapeWord, Share, Slots, Spanned, Spec, StepNames,
+    Table, TablePath, Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
 
@@ -22,8 +22,21 @@ const LENGTH: &str = r"([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)(ms|s
 /// Returns the JSON Schema of a pipeline file: draft 7, which every editor's YAML support reads.
 #[must_use]
 pub fn schema() -> Value {
+    let mut schema = schema_of::<Spec>();
+    // What a file lacks may stand in one that it includes.
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        let needed: Vec<Value> = required.iter().filter(|key| **key != "version").cloned().collect();
+        *required = vec![json!("version")];
+        schema["if"] = json!({ "not": { "required": ["include"] } });
+        schema["then"] = json!({ "required": needed });
+    }
+    schema
+}
+
+/// Returns the JSON Schema of a type, with what editors show at each key.
+fn schema_of<T: JsonSchema>() -> Value {
     let generator = SchemaSettings::draft07().into_generator();
-    let mut schema = generator.into_root_schema_for::<Spec>();
+    let mut schema = generator.into_root_schema_for::<T>();
     Strict.transform(&mut schema);
     let mut schema = schema.to_value();
     entitle(&mut schema, "");
@@ -34,13 +47,14 @@ pub fn schema() -> Value {
             definition["title"] = json!(owner);
         }
     }
-    // What a file lacks may stand in one that it includes.
-    if let Some(Value::Array(required)) = schema.get_mut("required") {
-        let needed: Vec<Value> = required.iter().filter(|key| **key != "version").cloned().collect();
-        *required = vec![json!("version")];
-        schema["if"] = json!({ "not": { "required": ["include"] } });
-        schema["then"] = json!({ "required": needed });
-    }
+    schema
+}
+
+/// Returns the JSON Schema of a project's `pipe.yaml`.
+#[must_use]
+pub fn project_schema() -> Value {
+    let mut schema = schema_of::<Project>();
+    schema["required"] = json!(["version", "pipelines"]);
     schema
 }
 
@@ -327,6 +341,9 @@ inline! {
     Slots => { "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1, "maximum": u32::MAX }] }
     Word => { "type": "string", "pattern": r"^\s*\S[^\u0000-\u001f]*$", "not": { "pattern": r"\{\{" } }
     Scalar => { "type": ["string", "number", "boolean"] }
+    PipelinePath => { "type": "string", "pattern": r"\.ya?ml$" }
+    ParamValue => { "type": ["string", "number", "boolean"] }
+    Schedule => { "type": "string", "pattern": r"^\s*\S+(\s+\S+){4,5}\s*$" }
     PipelineName => { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$" }
     RowsPath => { "type": "string", "pattern": r"^\s*[^\u0000-\u001f]*[^\s/]\s*$", "not": { "pattern": r"\{\{" } }
     TablePath => { "type": "string", "pattern": r"[^/]\.(jsonl|csv|parquet)$", "not": { "pattern": r"\{\{" } }

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 
 use super::decode::{Decode, Fields, Place};
 use super::node::Node;
+use super::words::one_of;
 use super::{FromScalar, Literal, Refusal, Required, Setting, Share};
-use crate::diag::{Diagnostic, closest, code};
+use crate::diag::Diagnostic;
 
 /// How a run is told to an OpenTelemetry collector: `--trace-to`, or `pipe trace send` at any time later.
 #[derive(Clone, Debug, JsonSchema)]
@@ -67,18 +68,6 @@ pub enum KeepWord {
     Retried,
     /// A judge's answer cannot be counted.
     Unscored,
-}
-
-/// Reads one of some words.
-fn one_of<T: Copy>(literal: &Literal, words: &[(&str, T)]) -> Result<T, Refusal> {
-    let Literal::Text(text) = literal else { return Err(Refusal::wrong_type(literal)) };
-    let text = text.trim();
-    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-        return Ok(*value);
-    }
-    let near = closest(text, words.iter().map(|(word, _)| *word));
-    let reason = format!("there is no `{text}` here");
-    Err(Refusal { code: code::OUT_OF_RANGE, reason, help: near.map(|near| format!("did you mean `{near}`?")) })
 }
 
 impl FromScalar for ContentWord {

@@ -16,6 +16,10 @@ pub struct Scalar(pub Literal);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipelineName(pub String);
 
+/// The path of a pipeline's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelinePath(pub String);
+
 /// The path of a file with rows; with `*` the paths of several; `-` for what comes in on stdin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowsPath(pub String);
@@ -131,6 +135,24 @@ impl FromScalar for PipelineName {
     }
 }
 
+/// Tells whether a file's name says that it is of YAML.
+#[must_use]
+pub fn is_yaml(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| matches!(ending, "yaml" | "yml"))
+}
+
+impl FromScalar for PipelinePath {
+    const EXPECTED: &'static str = "the path of a pipeline, a .yaml or .yml file";
+
+    fn from_scalar(literal: &Literal) -> Result<Self, Refusal> {
+        let Word(path) = Word::from_scalar(literal)?;
+        match is_yaml(&path) {
+            true => Ok(Self(path)),
+            false => Err(Refusal::out_of_range("this is no such file")),
+        }
+    }
+}
+
 impl FromScalar for RowsPath {
     const EXPECTED: &'static str = "the path of a file with rows, or `-` for stdin";
 
@@ -156,6 +178,23 @@ impl FromScalar for TablePath {
         Err(Refusal::out_of_range("this has another ending")
             .help("the ending tells the format: JSON Lines, CSV or Parquet"))
     }
+}
+
+/// Reads one of the words of a closed list.
+///
+/// # Errors
+/// Another word, with the nearest of the list as help; no text.
+pub(super) fn one_of<T: Copy>(literal: &Literal, words: &[(&str, T)]) -> Result<T, Refusal> {
+    let Literal::Text(text) = literal else { return Err(Refusal::wrong_type(literal)) };
+    let text = text.trim();
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let refusal = Refusal::out_of_range(format!("there is no `{text}`"));
+        match closest(text, words.iter().map(|(word, _)| *word)) {
+            Some(near) => refusal.help(format!("did you mean `{near}`?")),
+            None => refusal,
+        }
+    })
 }
 
 impl FromScalar for TableFormat {

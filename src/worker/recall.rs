@@ -150,6 +150,7 @@ mod tests {
             server: server.to_owned(),
             slots: 4,
             models: Vec::new(),
+            memory: Vec::new(),
         };
         (home, Recall { cache, reads: true, backends: vec![resolved], run: RunId::from("tea-1") })
     }

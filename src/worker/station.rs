@@ -156,7 +156,12 @@ impl Station {
             evidence: evidence.into_inner().map(|shown| keep(&mut texts, shown)),
             ..failure
         });
-        let timings = Timings { queued_us: 0, first_token_us: first_token.get().copied(), total_us: micros(start) };
+        let timings = Timings {
+            queued_us: 0,
+            first_token_us: first_token.get().copied(),
+            total_us: micros(start),
+            claimed: answer.as_ref().ok().and_then(|answer| answer.claimed),
+        };
         let (outcome, usage) = self.outcome(place, answer, &mut texts);
         let max_tokens = request.max_tokens;
         let report = Report { request: sent, dropped_turns, outcome, usage, timings, from_cache: None };
@@ -178,7 +183,8 @@ impl Station {
     ) -> Worked {
         let Kept { run, case, text, finish, model, usage, total_us } = kept;
         // What it took was spent then: this run is told of it, and counts nothing.
-        let answer = Completion { text: text.to_string(), finish, model, id: None, usage: Usage::default() };
+        let answer =
+            Completion { text: text.to_string(), finish, model, id: None, usage: Usage::default(), claimed: None };
         let (outcome, _) = self.outcome(place, Ok(answer), &mut texts);
         let from_cache =
             matches!(outcome, Outcome::Answered(_)).then(|| Box::new(FromCache { run, case, usage, total_us }));
@@ -242,7 +248,7 @@ impl Station {
     ) -> (Outcome, Usage) {
         match answer {
             Err(failure) => (Outcome::Failed(failure), Usage::default()),
-            Ok(Completion { text, finish, model, id, usage }) => {
+            Ok(Completion { text, finish, model, id, usage, claimed: _ }) => {
                 let plan = self.plan.cell(place.cell);
                 let facts = match task::read(plan, place, &text, finish, &|digest| (self.texts)(place.case, digest)) {
                     Ok(facts) => facts,

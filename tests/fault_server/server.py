@@ -29,6 +29,7 @@ body), `mark` (the first `[[…]]` in what is said), `stream`, `fault`, and of a
 """
 
 import argparse
+import contextlib
 import email.utils
 import gzip
 import hashlib
@@ -655,10 +656,15 @@ class Turn(BaseHTTPRequestHandler):
     def do_GET(self):
         _, rest = self.directions()
         if rest.endswith("/v1/models"):
-            model = {"id": self.server.arguments.model, "object": "model", "owned_by": "fault-server"}
-            self.json(200, {"object": "list", "data": [model]})
+            names = self.server.arguments.model.split(",")
+            models = [{"id": name, "object": "model", "owned_by": "fault-server"} for name in names]
+            self.json(200, {"object": "list", "data": models})
         elif rest.endswith("/props") and self.server.arguments.slots:
             self.json(200, {"total_slots": self.server.arguments.slots})
+        elif rest.endswith("/api/version") and self.server.arguments.vram is not None:
+            self.json(200, {"version": "0.12.6"})
+        elif rest.endswith("/api/ps") and self.server.arguments.vram is not None:
+            self.json(200, {"models": [running(self.server.arguments.model, self.server.arguments.vram)]})
         else:
             self.json(404, error("no such page"))
 
@@ -693,7 +699,8 @@ class Turn(BaseHTTPRequestHandler):
 
     def answer(self, name):
         if name is None:
-            self.good()
+            with self.server.memory.holding(self.asked.get("model")):
+                self.good()
         elif name in FAULTS:
             FAULTS[name](self)
         else:
@@ -730,6 +737,42 @@ class Turn(BaseHTTPRequestHandler):
         """The ledger is the log."""
 
 
+def running(name, vram):
+    """An entry of Ollama's GET /api/ps, with the fields that its documentation lists."""
+    return {
+        "name": name, "model": name, "size": 6591830464, "digest": hashlib.sha256(name.encode()).hexdigest(),
+        "details": {"parent_model": "", "format": "gguf", "family": "gemma3", "families": ["gemma3"],
+                    "parameter_size": "4.3B", "quantization_level": "Q4_K_M"},
+        "expires_at": "2026-10-17T16:47:07.93355-07:00", "size_vram": vram, "context_length": 4096,
+    }
+
+
+class Memory:
+    """Room for one model: another one waits until nobody needs this one, and then takes its time to load."""
+
+    def __init__(self, load_ms):
+        self.load_ms, self.model, self.users = load_ms, None, 0
+        self.changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def holding(self, model):
+        if not self.load_ms:
+            yield
+            return
+        with self.changed:
+            self.changed.wait_for(lambda: self.model == model or self.users == 0)
+            if self.model != model:
+                time.sleep(self.load_ms / 1000)
+                self.model = model
+            self.users += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.users -= 1
+                self.changed.notify_all()
+
+
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
@@ -738,6 +781,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", arguments.port), Turn)
         self.arguments = arguments
         self.delay_ms = arguments.delay_ms
+        self.memory = Memory(arguments.load_ms)
         self.lock = threading.Lock()
         self.requests = 0
         self.counts = {}
@@ -785,7 +829,9 @@ def main():
     parser.add_argument("--ledger")
     parser.add_argument("--delay-ms", type=float, default=float(os.environ.get("FAULT_DELAY_MS", 0)))
     parser.add_argument("--slots", type=int, help="tell them at /props, as llama.cpp does")
-    parser.add_argument("--model", default="fault-model")
+    parser.add_argument("--load-ms", type=float, default=0, help="hold one model at a time and take so long for another")
+    parser.add_argument("--vram", type=int, help="be an Ollama that has so many bytes of its model on a device")
+    parser.add_argument("--model", default="fault-model", help="with commas: several")
     parser.add_argument("--tls", help="a file with a certificate and its key: speak TLS")
     parser.add_argument("--tied", action="store_true", help="end when stdin is closed")
     arguments = parser.parse_args()

@@ -1,9 +1,11 @@
 //! Graphics devices beside a run, from recordings: this is the only way to have one everywhere.
 
+use std::ffi::OsStr;
 use std::process::Output;
 
 use serde_json::Value;
 
+use crate::backend_faults::FaultServer;
 use crate::project::{Project, text};
 
 const CHAT: &str = "\
@@ -17,6 +19,22 @@ repeat: 2
 steps:
   greet: { chat: { actor: anna, prompt: \"Greet {{ item.who }}.\" } }
   again: { chat: { actor: anna, prompt: \"Say it again: {{ steps.greet.text }}\" } }
+";
+
+/// Four requests of one model, then one of another.
+const SWITCH: &str = "\
+version: 1
+name: sweep
+backends: { here: { base_url: \"URL/v1\" } }
+limits: { concurrency: 1 }
+actors:
+  one: { model: big }
+  two: { model: small }
+items:
+  values: [ { n: 1 }, { n: 2 }, { n: 3 }, { n: 4 } ]
+steps:
+  ask: { chat: { actor: one, prompt: \"Number {{ item.n }}.\" } }
+  sum: { aggregate: { of: ask, by: chat, actor: two, prompt: \"Sum up {{ count }} texts.\" } }
 ";
 
 const L4: &str = r#"{"gpu":0,"id":"GPU-a","name":"NVIDIA L4","memory_mib":23034}"#;
@@ -97,6 +115,48 @@ fn a_run_tells_what_its_devices_did_and_whose_the_energy_is() {
     project.stdout(&["journal", "check", "last"]);
     let rows = project.stdout(&["journal", "sql", "last", "select count(*) > 0 as n from gpu_samples", "--json"]);
     assert!(rows.contains('1'), "{rows}");
+}
+
+#[test]
+fn what_an_ollama_tells_of_a_model_beside_its_device_is_kept_and_named() {
+    let project = Project::new();
+    let server = FaultServer::start_with(&["--vram", "2504895577"].map(OsStr::new));
+    project.write("hello.yaml", CHAT);
+    project.write("devices.jsonl", &recording(&[L4], &[]));
+    let url = format!("{}/v1", server.url);
+    let mut pipe = project.pipe(&["run", "hello.yaml", "--backend", &url, "--new", "--quiet"]);
+    let output = pipe.env("PIPE_GPU_SOURCE", "replay:devices.jsonl").output().expect("pipe runs");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let says = "38 % of fault-model is in GPU memory: the rest computes on the CPU";
+    let told = json(&project, &["gpu", "last", "--json"]);
+    assert!(told["cpu_fallback_suspected"][0].as_str().is_some_and(|reason| reason.ends_with(says)), "{told}");
+    assert!(project.stdout(&["gpu", "last"]).contains(says));
+    // Without samples too.
+    let quiet = ["run", "hello.yaml", "--backend", &url, "--new", "--gpu", "off", "--quiet", "--json"];
+    project.stdout(&quiet);
+    let told = project.stdout(&["gpu", "last"]);
+    assert!(told.contains("has no samples of graphics devices") && told.contains(says), "{told}");
+    let all = FaultServer::start_with(&["--vram", "6591830464"].map(OsStr::new));
+    project.stdout(&["run", "hello.yaml", "--backend", &format!("{}/v1", all.url), "--new", "--quiet"]);
+    assert_eq!(json(&project, &["gpu", "last", "--json"])["cpu_fallback_suspected"], Value::Null);
+}
+
+#[test]
+fn what_a_switch_of_model_took_more_than_usual_is_told_with_and_without_a_device() {
+    let project = Project::new();
+    let server = FaultServer::start_with(&["--model", "big,small", "--load-ms", "1500"].map(OsStr::new));
+    project.write("sweep.yaml", &SWITCH.replace("URL", &server.url));
+    project.stdout(&["run", "sweep.yaml", "--new", "--quiet"]);
+    let told = json(&project, &["gpu", "last", "--json"]);
+    let each = told["switches"]["each"].as_array().unwrap_or_else(|| panic!("{told}"));
+    let [first, second] = &each[..] else { panic!("{told}") };
+    assert_eq!((&first["from"], &first["to"], &second["from"]), (&Value::Null, &"big".into(), &"big".into()));
+    assert!(first["loading_s"].as_f64().is_some_and(|seconds| seconds > 1.0), "{told}");
+    assert_eq!((&first["usual_requests"], &first["behind_others_s"]), (&3.into(), &0.0.into()));
+    // One request of a model is nothing to compare with.
+    assert_eq!((&second["usual_requests"], &second["loading_s"]), (&0.into(), &Value::Null));
+    let page = project.stdout(&["gpu", "last"]);
+    assert!(page.contains("big, the first") && page.contains("of 1 nobody can tell"), "{page}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod aggregate;
 mod backend_faults;
 mod cache;
 mod crash;
+mod desired;
 mod explain;
 mod export;
 mod fault_storm;

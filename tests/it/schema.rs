@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipe::diag::{code, has_errors};
-use pipe::spec::{parse, part_schema, schema};
+use pipe::spec::{parse, parse_project, part_schema, project_schema, schema};
 use serde_json::Value;
 
 fn root() -> &'static Path {
@@ -14,7 +14,7 @@ fn root() -> &'static Path {
 /// Renews the file when `PIPE_BLESS=1` is set; a stale one fails.
 #[test]
 fn the_published_schema_is_fresh() {
-    for (name, schema) in [("pipeline", schema()), ("part", part_schema())] {
+    for (name, schema) in [("pipeline", schema()), ("part", part_schema()), ("project", project_schema())] {
         let path = root().join(format!("schemas/{name}.schema.json"));
         let fresh = serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n";
         if std::env::var_os("PIPE_BLESS").is_some() {
@@ -76,20 +76,49 @@ fn every_key_has_a_title_a_description_and_an_example() {
             values.for_each(|value| needs(validator.is_valid(value), &format!("{value} is not what it takes")));
         }
     }
-    let schema = schema();
-    // One key of the whole: its own schema beside the definitions that it refers to.
-    let validator = |property: &Value| {
-        let whole = serde_json::json!({ "definitions": schema["definitions"], "allOf": [property] });
-        jsonschema::validator_for(&whole).expect("a part of a schema is one")
-    };
     let mut missing = Vec::new();
-    walk(&validator, &schema, "", &mut missing);
-    for (name, definition) in schema["definitions"].as_object().expect("there are definitions") {
-        walk(&validator, definition, name, &mut missing);
+    for (schema, title) in [(schema(), "pipe pipeline, version 1"), (project_schema(), "pipe project, version 1")] {
+        // One key of the whole: its own schema beside the definitions that it refers to.
+        let validator = |property: &Value| {
+            let whole = serde_json::json!({ "definitions": schema["definitions"], "allOf": [property] });
+            jsonschema::validator_for(&whole).expect("a part of a schema is one")
+        };
+        walk(&validator, &schema, "", &mut missing);
+        for (name, definition) in schema["definitions"].as_object().expect("there are definitions") {
+            walk(&validator, definition, name, &mut missing);
+        }
+        assert_eq!(schema["title"], title);
+        assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
-    assert_eq!(schema["title"], "pipe pipeline, version 1");
-    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+}
+
+/// The reader and the schema of `pipe.yaml` take and refuse the same.
+#[test]
+fn the_schema_of_projects_is_of_one_mind_with_the_reader() {
+    let validator = jsonschema::validator_for(&project_schema()).expect("the schema is valid");
+    let entry = |keys: &str| format!("{{ version: 1, pipelines: {{ a: {{ file: a.yaml, {keys} }} }} }}");
+    for (text, fits) in [
+        ("{ version: 1, pipelines: { a: { file: a.yaml } } }".to_owned(), true),
+        ("{ version: 1 }".to_owned(), false),
+        ("{ version: 2, pipelines: { a: { file: a.yaml } } }".to_owned(), false),
+        ("{ version: 1, pipelines: {} }".to_owned(), false),
+        ("{ version: 1, pipelines: { a: a.yaml } }".to_owned(), false),
+        ("{ version: 1, pipelines: { a: { file: a.json } } }".to_owned(), false),
+        (entry("params: { rounds: 3, motion: tea, on: true }"), true),
+        (entry("params: { rounds: [3] }"), false),
+        (entry("seed: 7, repeat: 2, limit: 10, backend: sim, model: llama3.2"), true),
+        (entry("schedule: '0 3 * * *', keep: 14, out: results/a.csv"), true),
+        (entry("schedule: '30 8 * * MON-FRI Europe/Berlin'"), true),
+        (entry("schedule: daily"), false),
+        (entry("keep: 0"), false),
+        (entry("backend: ftp://host"), false),
+        (entry("cron: x"), false),
+    ] {
+        let value: Value = serde_yaml::from_str(&text).expect("YAML");
+        let (_, report) = parse_project("pipe.yaml".into(), &text);
+        assert_eq!((validator.is_valid(&value), !has_errors(&report)), (fits, fits), "{text}: {report:?}");
+    }
 }
 
 /// Editors read draft 7: a word of a later draft would be passed over without a sound.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::listing::Listed;
 use super::{Model, Server, ServerKind};
 use crate::backend::http::{BaseUrl, Client};
+use crate::event::InMemory;
 
 /// Most that is read of a page, in bytes; vLLM's metrics are some 100 kB.
 const PAGE_LIMIT: usize = 1 << 20;
@@ -101,10 +102,9 @@ fn kind(pages: &Pages, owner: &str, names_itself: &str) -> ServerKind {
 
 fn models(kind: ServerKind, pages: &Pages, listed: Vec<Listed>) -> Vec<Model> {
     let running = pages.api_ps.as_ref().and_then(|page| page.get("models")?.as_array());
-    let is_running = |name: &str| {
-        running.is_some_and(|models| {
-            models.iter().any(|model| text(model, "name") == name || text(model, "model") == name)
-        })
+    let in_ollama = |name: &str| {
+        let is_it = |model: &&Value| text(model, "name") == name || text(model, "model") == name;
+        running?.iter().find(is_it)
     };
     let in_studio = |name: &str| studio_models(pages)?.iter().find(|model| text(model, "id") == name);
     listed
@@ -112,15 +112,22 @@ fn models(kind: ServerKind, pages: &Pages, listed: Vec<Listed>) -> Vec<Model> {
         .filter(|model| in_studio(&model.name).is_none_or(|entry| text(entry, "type") != "embeddings"))
         .map(|model| {
             let is_loaded = match kind {
-                ServerKind::Ollama => is_running(&model.name),
+                ServerKind::Ollama => in_ollama(&model.name).is_some(),
                 ServerKind::LmStudio => in_studio(&model.name).is_some_and(|entry| text(entry, "state") == "loaded"),
                 // One model a process, in memory since the start; a llama.cpp router tells of each.
                 ServerKind::LlamaCpp | ServerKind::Vllm | ServerKind::Sglang => model.is_loaded.unwrap_or(true),
                 ServerKind::OpenAiCompatible => model.is_loaded.unwrap_or(false),
             };
-            Model { name: model.name, is_loaded }
+            let running = in_ollama(&model.name).filter(|_| kind == ServerKind::Ollama);
+            Model { memory: running.and_then(memory), name: model.name, is_loaded }
         })
         .collect()
+}
+
+/// Reads `size` and `size_vram` of an entry of Ollama's `/api/ps`, both in bytes.
+fn memory(running: &Value) -> Option<InMemory> {
+    let bytes = running.get("size")?.as_u64().filter(|bytes| *bytes > 0)?;
+    Some(InMemory { bytes, on_device: running.get("size_vram")?.as_u64()?.min(bytes) })
 }
 
 fn studio_models(pages: &Pages) -> Option<&Vec<Value>> {

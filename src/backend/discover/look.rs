@@ -199,7 +199,11 @@ impl fmt::Display for Server {
         }
         for (place, model) in models.iter().take(SHOWN).enumerate() {
             let comma = if place > 0 { ", " } else { "" };
-            let loaded = if model.is_loaded { " (loaded)" } else { "" };
+            let loaded = match model.memory {
+                Some(memory) => format!(" (loaded, {} % of it in GPU memory)", memory.percent()),
+                None if model.is_loaded => " (loaded)".to_owned(),
+                None => String::new(),
+            };
             write!(f, "{comma}{}{loaded}", short_name(&model.name))?;
         }
         if models.len() > SHOWN { f.write_str(", …") } else { Ok(()) }

@@ -14,6 +14,8 @@ pub use places::{Env, Place, Why};
 
 use std::num::NonZeroU32;
 
+use crate::event::InMemory;
+
 /// A server that speaks OpenAI's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -34,6 +36,8 @@ pub struct Model {
     pub name: String,
     /// True when it is known to be in memory.
     pub is_loaded: bool,
+    /// Where it lies, where the server tells: Ollama does.
+    pub memory: Option<InMemory>,
 }
 
 /// Programs that are told apart.
@@ -149,7 +153,8 @@ mod tests {
     use super::*;
 
     fn server(models: &[(&str, bool)]) -> Server {
-        let models = models.iter().map(|&(name, is_loaded)| Model { name: name.to_owned(), is_loaded }).collect();
+        let model = |&(name, is_loaded): &(&str, bool)| Model { name: name.to_owned(), is_loaded, memory: None };
+        let models = models.iter().map(model).collect();
         Server { kind: ServerKind::Ollama, version: None, models: Some(models), slots: None }
     }
 

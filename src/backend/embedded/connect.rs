@@ -51,6 +51,7 @@ pub fn connect(env: Env<'_>, slots: Option<NonZeroU32>) -> Result<Connected, Con
         server: "embedded".to_owned(),
         slots: slots.get(),
         models: vec![(ModelName::from("auto"), ModelName::from(&*model))],
+        memory: Vec::new(),
     };
     Ok(Connected { backend: Arc::new(embedded), resolved, says, demo: located.is_demo })
 }

@@ -171,7 +171,10 @@ impl Sequence {
             reasoning: None,
         };
         let text = self.text.whole().to_owned();
-        tell(self.end, Ok(Completion { text, finish, model: Some(model.to_owned()), id: None, usage }));
+        tell(
+            self.end,
+            Ok(Completion { text, finish, model: Some(model.to_owned()), id: None, usage, claimed: None }),
+        );
     }
 
     /// Gives the answer up and tells the asker.

@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use crate::backend::http::Scrub;
 use crate::backend::port::{ChatRequest, Completion};
 use crate::base::TokenCount;
-use crate::event::{Failure, FailureKind, FinishReason, Usage};
+use crate::event::{Claimed, Failure, FailureKind, FinishReason, Usage};
 
 /// How much of an unreadable answer is shown, in characters.
 const EXCERPT: usize = 80;
@@ -29,6 +29,34 @@ pub(super) struct Wire<'a> {
     pub(super) choices: Option<Vec<Choice<'a>>>,
     #[serde(default)]
     pub(super) usage: Option<Value>,
+    /// llama.cpp: what it spent, in milliseconds.
+    #[serde(default)]
+    timings: Option<Value>,
+    /// Ollama's own words for the same, in nanoseconds, which some in front of it hand on.
+    #[serde(default)]
+    load_duration: Option<Value>,
+    #[serde(default)]
+    prompt_eval_duration: Option<Value>,
+    #[serde(default)]
+    eval_duration: Option<Value>,
+}
+
+impl Wire<'_> {
+    /// Reads what the server says that it spent; what is no number is unknown.
+    pub(super) fn claimed(&self) -> Option<Claimed> {
+        let millis = |name: &str| {
+            let millis = self.timings.as_ref()?.get(name)?.as_f64().filter(|millis| (0.0..1e12).contains(millis))?;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 and 1e15")]
+            Some((millis * 1e3) as u64)
+        };
+        let nanos = |value: &Option<Value>| Some(value.as_ref()?.as_u64()? / 1_000);
+        let claimed = Claimed {
+            load_us: nanos(&self.load_duration),
+            prompt_us: millis("prompt_ms").or_else(|| nanos(&self.prompt_eval_duration)),
+            answer_us: millis("predicted_ms").or_else(|| nanos(&self.eval_duration)),
+        };
+        (claimed != Claimed::default()).then_some(claimed)
+    }
 }
 
 /// What the server calls the answer: whatever else stands there is nothing to fail for.
@@ -144,12 +172,14 @@ pub(super) fn read(
     let Some(content) = piece.and_then(Piece::text) else {
         return Err(malformed(no_content(piece.is_some_and(Piece::has_other), finish)));
     };
+    let claimed = wire.claimed();
     Ok(Completion {
         text: content.into_owned(),
         finish,
         model: wire.model.map(Cow::into_owned),
         id: wire.id.and_then(Id::text),
         usage: wire.usage.as_ref().map(usage).unwrap_or_default(),
+        claimed,
     })
 }
 

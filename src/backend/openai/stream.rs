@@ -11,7 +11,7 @@ use super::events::{Event, Events, TooLong};
 use super::refusal::Refusal;
 use crate::backend::http::{BODY_LIMIT, ReadTrouble, Reading, Scrub, seconds};
 use crate::backend::port::{ChatRequest, Completion, Progress, Watch};
-use crate::event::{Failure, FailureKind, FinishReason, TimeoutPhase, Usage};
+use crate::event::{Claimed, Failure, FailureKind, FinishReason, TimeoutPhase, Usage};
 
 /// Most bytes of a stream, chunks and comments included: an answer of 16 MiB in pieces of one token each.
 const STREAM_LIMIT: usize = BODY_LIMIT * 64;
@@ -91,6 +91,7 @@ struct Partial {
     model: Option<String>,
     id: Option<String>,
     usage: Usage,
+    claimed: Option<Claimed>,
     finish: Option<FinishReason>,
     /// Chunks that carried anything that the model said.
     pieces: u64,
@@ -134,6 +135,7 @@ impl Partial {
             return Err(refusal.failure(request, &HeaderMap::new()));
         }
         let wire: Wire<'_> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+        self.claimed = wire.claimed().or(self.claimed);
         if let Some(model) = wire.model.filter(|model| !model.is_empty()) {
             self.model = Some(model.into_owned());
         }
@@ -186,7 +188,14 @@ impl Partial {
         if self.text.is_empty() && self.has_other {
             return Err(Failure::new(FailureKind::Malformed, answer::no_content(true, finish)));
         }
-        Ok(Completion { text: self.text, finish, model: self.model, id: self.id, usage: self.usage })
+        Ok(Completion {
+            text: self.text,
+            finish,
+            model: self.model,
+            id: self.id,
+            usage: self.usage,
+            claimed: self.claimed,
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use super::{ConfigError, OpenAi, OpenAiConfig};
 use crate::backend::contract::request;
 use crate::backend::port::{Backend, CallLimits, ChatRequest};
 use crate::backend::scripted::{Reply, Scripted};
-use crate::event::{Failure, FailureKind, TimeoutPhase};
+use crate::event::{Claimed, Failure, FailureKind, TimeoutPhase};
 
 const WHOLE: &str = r#"{"model":"m","choices":[{"message":{"content":"Yes."},"finish_reason":"stop"}]}"#;
 
@@ -38,6 +38,36 @@ async fn connections_are_used_again_streamed_or_not() {
     }
     let connections: Vec<usize> = server.seen().iter().map(|seen| seen.connection).collect();
     assert_eq!(connections, [0; 5]);
+}
+
+#[tokio::test]
+async fn what_a_server_says_that_it_spent_is_kept_and_never_fails_an_answer() {
+    let spent =
+        |prompt: u64, answer: u64| Claimed { load_us: None, prompt_us: Some(prompt), answer_us: Some(answer) };
+    let loaded = Claimed { load_us: Some(2_000), prompt_us: Some(3_000), answer_us: None };
+    for (told, expected) in [
+        // llama.cpp, in milliseconds; Ollama's words, in nanoseconds; nothing; nonsense.
+        (r#""timings":{"prompt_n":3,"prompt_ms":20.25,"predicted_ms":1000.5},"#, Some(spent(20_250, 1_000_500))),
+        (r#""load_duration":2000000,"prompt_eval_duration":3000000,"#, Some(loaded)),
+        ("", None),
+        (r#""timings":[-1],"load_duration":"long","eval_duration":-7,"#, None),
+        (r#""timings":{"prompt_ms":-4,"predicted_ms":1e99},"#, None),
+    ] {
+        let server = Scripted::start(move |seen| {
+            let whole = WHOLE.replacen('{', &format!("{{{told}"), 1);
+            if seen.body.contains("\"stream\":true") {
+                let last = whole.replace("message", "delta");
+                return Reply::events(format!("data: {last}\n\ndata: [DONE]\n\n"));
+            }
+            Reply::json(200, whole)
+        })
+        .await;
+        for stream in [false, true] {
+            let asked = ChatRequest { stream, ..request("m") };
+            let answer = adapter(server.url(), None).chat(&asked, &|_| {}).await.expect("a whole answer");
+            assert_eq!(answer.claimed, expected, "{told}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -37,7 +37,14 @@ pub fn answer(request: &ChatRequest) -> Simulated {
         Usage { input: Some(TokenCount(input)), output: Some(TokenCount(output)), cached: None, reasoning: None };
     let id = format!("sim-{}", identity(request).short());
     Simulated {
-        completion: Completion { text, finish, model: Some(request.model.to_string()), id: Some(id), usage },
+        completion: Completion {
+            text,
+            finish,
+            model: Some(request.model.to_string()),
+            id: Some(id),
+            usage,
+            claimed: None,
+        },
         first_token,
         total,
     }

@@ -113,7 +113,7 @@ pub(super) fn failed(id: AttemptId, failure: Failure) -> Recorded {
 
 fn ended(id: AttemptId, request: Vec<Message>, outcome: Outcome) -> Recorded {
     let usage = Usage { input: Some(crate::base::TokenCount(11)), output: None, cached: None, reasoning: None };
-    let timings = Timings { queued_us: 5, first_token_us: None, total_us: 2_500 };
+    let timings = Timings { queued_us: 5, first_token_us: None, total_us: 2_500, claimed: None };
     let ended =
         AttemptEnded { id, request, outcome, usage, timings, charged: true, retry_at: None, from_cache: None };
     at(3, Event::AttemptEnded(ended))

@@ -80,6 +80,7 @@ fn a_debate_becomes_a_plan() {
 #[test]
 fn the_command_line_wins() {
     let overrides = Overrides {
+        name: None,
         params: vec![("rounds".to_owned(), "3".to_owned()), ("rounds".to_owned(), "5".to_owned())],
         seed: Some(7),
         repeat: NonZeroU32::new(4),

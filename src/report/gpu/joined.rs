@@ -9,9 +9,9 @@ use super::attribution::{Fit, Interval, Shares, USUAL_PREFILL, Work, share};
 use super::causes::Causes;
 use super::device::{DeviceReport, Entry, Rhythm};
 use super::flights::{Flights, Flown};
-use super::told::GpuReport;
+use super::told::{GpuReport, beside_devices};
 use crate::base::Timestamp;
-use crate::event::{Event, GpuCan, GpuDevice, GpuSample, Recorded};
+use crate::event::{BackendResolved, Event, GpuCan, GpuDevice, GpuSample, Recorded};
 
 /// How much later than an event samples of its time may come.
 const LATE_US: i64 = 3_000_000;
@@ -264,7 +264,21 @@ impl Second {
 
     /// Takes the next event.
     pub fn event(&mut self, recorded: &Recorded) {
+        match &recorded.event {
+            Event::RunStarted(started) => self.beside(&started.backends),
+            Event::RunResumed(resumed) => self.beside(&resumed.backends),
+            _ => {}
+        }
         self.timeline.event(recorded);
+    }
+
+    /// Keeps what servers tell of models beside devices, each thing once.
+    fn beside(&mut self, backends: &[BackendResolved]) {
+        for says in beside_devices(backends) {
+            if !self.report.beside.contains(&says) {
+                self.report.beside.push(says);
+            }
+        }
     }
 
     /// Takes the next sample.

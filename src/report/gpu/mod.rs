@@ -8,12 +8,13 @@ mod causes;
 mod device;
 mod flights;
 mod joined;
+pub mod switches;
 mod told;
 
 pub use causes::Cause;
 pub use device::{DeviceReport, Gap};
 pub use flights::Flown;
 pub use joined::{First, Joined, Second};
-pub use told::{GpuReport, Used};
+pub use told::{GpuReport, Used, beside_devices};
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::Timestamp;
 use crate::event::{
-    Capacity, CapacityChanged, Event, FailureKind, FinishReason, GpuCan, GpuDevice, GpuSample, GpuUser, Recorded,
-    RunPaused, RunUnpaused, Throttle,
+    Capacity, CapacityChanged, Event, FailureKind, FinishReason, GpuCan, GpuDevice, GpuSample, GpuUser, InMemory,
+    Recorded, RunPaused, RunUnpaused, Throttle,
 };
 use crate::report::testing::Story;
 
@@ -193,6 +193,31 @@ fn work_done_elsewhere_is_suspected_with_reasons() {
         sample.busy.iter_mut().for_each(|entry| entry.1 = 60);
     }
     assert_eq!(join(&story.log, &served, 7).0.fallback(), None);
+}
+
+#[test]
+fn what_a_server_told_of_a_model_beside_devices_is_named_however_busy_they_were() {
+    let mut story = talk(20);
+    let began = story.log[0].at;
+    let Event::RunStarted(started) = &mut story.log[0].event else { panic!("a run begins") };
+    started.backends[0].server = "ollama".to_owned();
+    started.backends[0].memory = vec![
+        ("llama3".into(), InMemory { bytes: 6_591_830_464, on_device: 2_504_895_577 }),
+        ("tiny".into(), InMemory { bytes: 100, on_device: 100 }),
+        ("slow".into(), InMemory { bytes: 100, on_device: 0 }),
+    ];
+    let (report, _) = join(&story.log, &samples(began, 45, |_| 60.0, |_| 90), 7);
+    assert_eq!(
+        report.fallback().unwrap(),
+        [
+            "ollama of backend auto told before the first request: 38 % of llama3 is in GPU memory: the rest computes \
+             on the CPU",
+            "ollama of backend auto told before the first request: nothing of slow is in GPU memory: it computes on the \
+             CPU",
+        ]
+    );
+    // All but a byte is not all.
+    assert_eq!(InMemory { bytes: 1_000, on_device: 999 }.percent(), 99);
 }
 
 #[test]

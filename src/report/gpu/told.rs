@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::device::{DeviceReport, LEAST_HELD};
 use super::flights::Flown;
+use crate::event::BackendResolved;
 
 /// Seconds in flight that are needed before anything is suspected.
 const ENOUGH_S: f64 = 5.0;
@@ -64,6 +65,19 @@ pub struct GpuReport {
     pub models: BTreeMap<String, Used>,
     /// By the step that asked.
     pub steps: BTreeMap<String, Used>,
+    /// What servers told of models of which not all was on devices.
+    pub beside: Vec<String>,
+}
+
+/// Says what servers told, as a process of the run began, of models of which not all was on devices.
+#[must_use]
+pub fn beside_devices(backends: &[BackendResolved]) -> Vec<String> {
+    let of = |one: &BackendResolved| -> Vec<String> {
+        let says = one.memory.iter().filter_map(|(model, memory)| memory.says(model.as_str()));
+        says.map(|says| format!("{} of backend {} told before the first request: {says}", one.server, one.backend))
+            .collect()
+    };
+    backends.iter().flat_map(of).collect()
 }
 
 impl GpuReport {
@@ -94,19 +108,21 @@ impl GpuReport {
         (self.requests > 0 && length > 0.0).then(|| (2.0 * period / 1e3 / length).min(1.0))
     }
 
-    /// Says why the work is suspected to have been done elsewhere, on the CPU mostly; nothing when it is not.
+    /// Says why the work, or a part of it, is suspected to have been done elsewhere, on the CPU mostly; nothing when it is
+    /// not. What the server told stands first: devices may be busy with their part all the time.
     #[must_use]
     pub fn fallback(&self) -> Option<Vec<String>> {
         let told: Vec<&DeviceReport> = self.devices.iter().filter(|device| device.known_s > 0.0).collect();
         let most = |get: fn(&DeviceReport) -> f64| told.iter().map(|device| get(device)).fold(0.0, f64::max);
         let (flight, busy) = (most(|device| device.flight_s), most(|device| device.flight_busy_s));
+        let mut reasons = self.beside.clone();
         if flight < ENOUGH_S || busy / flight >= HARDLY {
-            return None;
+            return (!reasons.is_empty()).then_some(reasons);
         }
-        let mut reasons = vec![format!(
+        reasons.push(format!(
             "devices computed in {:.1} % of the time in which requests were in flight",
             busy / flight * 100.0
-        )];
+        ));
         let looked = self.devices.iter().any(|device| device.looks > 0);
         let held =
             self.devices.iter().flat_map(|device| device.processes.values()).filter_map(|process| process.held);

@@ -1,0 +1,227 @@
+//! Where the runs of a pipeline stand against what it is to be.
+
+use std::path::Path;
+
+use super::exit::{CommandError, with_causes};
+use super::glance::status;
+use super::kept::Kept;
+use super::project::Entry;
+use crate::base::{RunId, Timestamp};
+use crate::event::{Event, RunOutcome, RunStarted, StopCause};
+use crate::journal::{JournalError, Reader, RunDir};
+use crate::plan::{BackendUrl, Plan};
+use crate::report::{RunStatus, grouped};
+use crate::run::Survey;
+
+/// Runs of a name that are looked at, newest first: an edit that was taken back finds its run again.
+const LOOKED_AT: usize = 20;
+
+/// What is, held against what is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// There is no run of it.
+    New,
+    /// There are runs, but none of this plan over these rows.
+    Changed,
+    /// A run of just this is complete.
+    Unchanged(RunDir),
+    /// A run of just this is complete, and it is time for the next.
+    Due(RunDir, Timestamp),
+    /// A run of just this came to an end that is none: why, and what to do.
+    Failed(RunDir, Bad),
+    /// A run of just this waits to be gone on with: so many of its cases are done.
+    Unfinished(RunDir, u64),
+    /// A process works on a run of just this.
+    Running(RunDir),
+}
+
+/// How a run that is over did not come to what was wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// More cases failed than the pipeline bears, or what is made of all of them.
+    Cases(String),
+    /// A condition of its `stop` ended it.
+    Stopped(String),
+}
+
+impl Standing {
+    /// Returns the word for it.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Changed => "changed",
+            Self::Unchanged(_) => "unchanged",
+            Self::Due(..) => "due",
+            Self::Failed(..) => "failed",
+            Self::Unfinished(..) => "unfinished",
+            Self::Running(_) => "running",
+        }
+    }
+
+    /// Returns the run that it speaks of.
+    pub(super) const fn run(&self) -> Option<&RunDir> {
+        match self {
+            Self::New | Self::Changed => None,
+            Self::Unchanged(run)
+            | Self::Running(run)
+            | Self::Due(run, _)
+            | Self::Failed(run, _)
+            | Self::Unfinished(run, _) => Some(run),
+        }
+    }
+}
+
+/// What was found among the runs of a name.
+pub(super) struct Found {
+    pub(super) standing: Standing,
+    /// The newest run of the same plan that nobody works on, else the newest of all: what it has answered counts where
+    /// the same is asked.
+    pub(super) newest: Option<RunDir>,
+    /// When the newest run of it began.
+    pub(super) began: Option<Timestamp>,
+    /// What somebody did by hand.
+    pub(super) drift: Vec<String>,
+}
+
+/// Looks at the runs of a name, newest first.
+pub(super) fn stand(entry: &Entry, plan: &Plan, survey: &Survey, runs: &[RunDir], now: Timestamp) -> Found {
+    let mut of_this_plan = None;
+    let mut found = Found { standing: Standing::New, newest: None, began: None, drift: Vec::new() };
+    for run in runs.iter().take(LOOKED_AT) {
+        let Ok(Some(look)) = Look::at(run, &entry.name).map_err(|error| {
+            found.drift.push(format!("{} cannot be read: {}", run.id, with_causes(&error)));
+        }) else {
+            continue;
+        };
+        found.began = found.began.max(Some(look.began));
+        let status = status(run, look.last.as_ref());
+        if !run.is_held() {
+            found.newest.get_or_insert_with(|| run.clone());
+            if look.started.plan == plan.hash {
+                of_this_plan.get_or_insert_with(|| run.clone());
+            }
+        }
+        if !look.is_of(entry, plan, survey) {
+            if matches!(status, RunStatus::Running | RunStatus::Paused) {
+                found.drift.push(format!("{} is being worked on, and is of another state", run.id));
+            }
+            continue;
+        }
+        if status == RunStatus::Cancelled {
+            found.drift.push(format!("{} was cancelled", run.id));
+            continue;
+        }
+        found.drift.extend(look.tuned(run));
+        found.standing = look.standing(run, plan, status);
+        break;
+    }
+    found.newest = of_this_plan.or(found.newest);
+    if let Standing::New = found.standing
+        && found.newest.is_some()
+    {
+        found.standing = Standing::Changed;
+    }
+    let next = entry.schedule.as_ref().zip(found.began).and_then(|(schedule, began)| schedule.next_after(began));
+    if let (Standing::Unchanged(run) | Standing::Failed(run, Bad::Cases(_)), Some(next)) = (&found.standing, next)
+        && next <= now
+    {
+        found.standing = Standing::Due(run.clone(), next);
+    }
+    found
+}
+
+/// What a run's journal says at a glance.
+struct Look {
+    reader: Reader,
+    began: Timestamp,
+    started: RunStarted,
+    kept: Kept,
+    last: Option<Event>,
+}
+
+impl Look {
+    /// Opens the journal; none when it is of another pipeline, or was only made to be compared.
+    fn at(run: &RunDir, name: &str) -> Result<Option<Self>, JournalError> {
+        let reader = Reader::open(&run.journal_path())?;
+        let (began, started) = reader.run_started()?;
+        let Ok(kept) = Kept::read(&started) else { return Ok(None) };
+        if started.name != name || kept.overrides.aside {
+            return Ok(None);
+        }
+        let last = reader.last_event()?.map(|(_, last)| last.event);
+        Ok(Some(Self { reader, began, started, kept, last }))
+    }
+
+    /// Tells whether it was to be what is to be: this plan, these rows, answered at such a place.
+    fn is_of(&self, entry: &Entry, plan: &Plan, survey: &Survey) -> bool {
+        let is_there = |(ours, theirs): (&BackendUrl, &str)| match ours {
+            BackendUrl::Sim { .. } => theirs == "sim",
+            BackendUrl::Embedded => theirs == "embedded",
+            BackendUrl::Url(_) => !matches!(theirs, "sim" | "embedded"),
+            BackendUrl::Auto => theirs != "sim",
+        };
+        let endpoint = |name| self.started.backends.iter().find(|one| one.backend == name).map(|one| &*one.endpoint);
+        let mut places = plan.backends.iter().filter_map(|ours| Some((&ours.url, endpoint(ours.name.clone())?)));
+        self.started.plan == plan.hash
+            && self.kept.input == Some((survey.cases, survey.digest))
+            && self.kept.overrides.model == entry.overrides.model
+            && places.all(is_there)
+    }
+
+    /// Says what was replaced while it went.
+    fn tuned(&self, run: &RunDir) -> Option<String> {
+        let tuned = self.reader.last_tuned().ok().flatten().filter(|tuned| !tuned.sets.is_empty())?;
+        let sets: Vec<String> = tuned.sets.iter().map(|(path, value)| format!("{path}={value}")).collect();
+        Some(format!("{} was tuned by hand: {}", run.id, sets.join(", ")))
+    }
+
+    fn standing(&self, run: &RunDir, plan: &Plan, status: RunStatus) -> Standing {
+        let run = run.clone();
+        match (status, &self.last) {
+            (RunStatus::Running | RunStatus::Paused, _) => Standing::Running(run),
+            (RunStatus::Complete, _) => match self.came_to(plan) {
+                None => Standing::Unchanged(run),
+                Some(why) => Standing::Failed(run, Bad::Cases(why)),
+            },
+            (_, Some(Event::RunEnded(ended))) => match &ended.outcome {
+                RunOutcome::Stopped(StopCause::Condition(reached)) => {
+                    let why = format!("its `stop` ended it ({})", reached.condition);
+                    Standing::Failed(run, Bad::Stopped(why))
+                }
+                _ => self.unfinished(run),
+            },
+            _ => self.unfinished(run),
+        }
+    }
+
+    fn unfinished(&self, run: RunDir) -> Standing {
+        Standing::Unfinished(run, self.reader.case_counts().map_or(0, |counts| counts.settled()))
+    }
+
+    /// Says what of a complete run is not as the pipeline wants it; none when all is.
+    fn came_to(&self, plan: &Plan) -> Option<String> {
+        let counts = self.reader.case_counts().ok()?;
+        if !plan.tolerates(counts.failed, counts.settled()) {
+            return Some(format!("{} of {} cases failed", grouped(counts.failed), grouped(counts.settled())));
+        }
+        let closings = (counts.admitted..counts.admitted.saturating_add(plan.closings())).map(crate::base::CaseNo);
+        let failed = closings.filter_map(|number| self.reader.case(number).ok().flatten()).any(|closing| {
+            closing.closing
+                && closing.settled.is_some_and(|settled| settled.status == crate::event::CaseStatus::Failed)
+        });
+        failed.then(|| "what is made of all cases failed".to_owned())
+    }
+}
+
+/// Returns the run that lies at a path of a home, when it is there.
+pub(super) fn run_at(home: &Path, id: &RunId) -> Option<RunDir> {
+    RunDir::at(&home.join("runs").join(id.as_str()))
+}
+
+/// Reads the run whose answers count, when there is one.
+///
+/// # Errors
+/// See [`super::earlier::Earlier::open`].
+pub(super) fn earlier_of(found: &Found) -> Result<Option<super::earlier::Earlier>, CommandError> {
+    found.newest.as_ref().map(super::earlier::Earlier::open).transpose()
+}
