@@ -205,6 +205,9 @@ impl Voice<'_> {
             Heard::Planned { commit, entries } => {
                 self.text(BOLD, "planned", &format!("{}: {}", commit.short(), states(entries)));
             }
+            Heard::InSync { commit, entries } => {
+                self.text(BOLD, "in sync", &format!("{}: {}", commit.short(), states(entries)));
+            }
             Heard::NotPlanned { commit, why, is_refused, stays } => {
                 self.text(
                     RED,
@@ -272,6 +275,7 @@ fn as_json(heard: &Heard) -> Value {
         Heard::Unreachable { why, again } => json!({ "event": "unreachable", "why": why, "again_us": again.0 }),
         Heard::LeftOut { note } => json!({ "event": "left_out", "note": note }),
         Heard::Planned { commit, entries } => json!({ "event": "planned", "commit": commit, "entries": entries }),
+        Heard::InSync { commit, entries } => json!({ "event": "in_sync", "commit": commit, "entries": entries }),
         Heard::NotPlanned { commit, why, is_refused, stays } => {
             let event = if *is_refused { "refused" } else { "not_planned" };
             json!({ "event": event, "commit": commit, "why": why, "stays": stays })

@@ -275,7 +275,7 @@ fn entries(report: &Value) -> Option<Vec<Entry>> {
 /// Says what the states of entries ask for.
 fn planned(entries: &[Entry], prune: bool) -> Planned {
     let is_pending = |entry: &Entry| match entry.state.as_str() {
-        "unchanged" | "failed" | "due" => false,
+        "unchanged" | "due" => false,
         "removed" => prune,
         // `running` too: what runs may be of an older commit, and is stopped with its apply.
         _ => true,
@@ -316,7 +316,9 @@ fn wrong(error: &Value) -> Option<String> {
             let place = diagnostic.get("file").or_else(|| file.get("file"))?.as_str()?;
             let line =
                 diagnostic.get("line").and_then(Value::as_u64).map(|line| format!(":{line}")).unwrap_or_default();
-            mistakes.push(format!("{place}{line}: {}", diagnostic.get("message")?.as_str()?));
+            let help = diagnostic.get("help").and_then(|help| help.get(0)?.as_str()).map(|help| format!(" ({help})"));
+            let help = help.unwrap_or_default();
+            mistakes.push(format!("{place}{line}: {}{help}", diagnostic.get("message")?.as_str()?));
         }
         for item in file.get("items").and_then(Value::as_array).into_iter().flatten() {
             mistakes.push(format!("{}: {}", item.get("place")?.as_str()?, item.get("message")?.as_str()?));

@@ -35,6 +35,8 @@ pub struct Reconciler {
     state: State,
     status: Status,
     tasks: JoinSet<Done>,
+    /// The commit that was last told to be in sync.
+    told: Option<Commit>,
     leave: CancellationToken,
     hurry: CancellationToken,
     _lock: RunLock,
@@ -77,6 +79,7 @@ impl Reconciler {
             state,
             status,
             tasks: JoinSet::new(),
+            told: None,
             leave: CancellationToken::new(),
             hurry: CancellationToken::new(),
             _lock: lock,
@@ -237,8 +240,12 @@ impl Reconciler {
                     }
                 }
                 let is_at_rest = self.state.applied() == Some(&commit) && self.state.seen() == Some(&commit);
-                let is_idle = self.state.apply_at().is_none_or(|at| at > now);
-                return (is_at_rest && is_idle).then_some(Ended::Once(None));
+                let is_at_rest = is_at_rest && self.state.apply_at().is_none_or(|at| at > now);
+                if is_at_rest && self.told.as_ref() != Some(&commit) {
+                    heard(&Heard::InSync { commit: commit.clone(), entries: self.status.entries.clone() });
+                    self.told = Some(commit);
+                }
+                return is_at_rest.then_some(Ended::Once(None));
             }
             Err(trouble) => trouble,
         };
@@ -274,6 +281,7 @@ impl Reconciler {
             Some(why) => self.trouble("apply", Some(commit.clone()), why, now),
             None => self.settle_trouble(&["apply"]),
         }
+        self.told = Some(commit.clone());
         let again = self.state.apply_at().filter(|_| applied == Applied::Unfinished && !was_asked);
         let is_of_branch = self.state.seen() == Some(&commit);
         heard(&Heard::Applied { commit, exit, entries, why, again });

@@ -97,6 +97,13 @@ pub enum Heard {
         /// Its pipelines.
         entries: Vec<Entry>,
     },
+    /// The runs are those of a commit already.
+    InSync {
+        /// The commit.
+        commit: Commit,
+        /// Its pipelines.
+        entries: Vec<Entry>,
+    },
     /// A commit is wrong, or could not be looked at.
     NotPlanned {
         /// The commit.

@@ -95,8 +95,10 @@ fn what_a_repository_would_run_or_link_to_is_not_there() {
     let inner = host.push();
     // A submodule, with a remote that would start a program.
     host.write(".gitmodules", "[submodule \"sub\"]\npath = sub\nurl = https://example.org/x\n");
+    host.git(&["add", "--all"]);
     host.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{inner},sub")]);
-    host.push();
+    host.git(&["commit", "--quiet", "--message", "a submodule"]);
+    host.push_head();
     // Hooks on the host's side that a local clone would copy from a template.
     for hook in ["post-checkout", "post-merge", "reference-transaction", "fsmonitor-watchman", "post-index-change"] {
         executable(&host.bare().join("hooks").join(hook), &touch);

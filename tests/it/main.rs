@@ -11,6 +11,7 @@ mod fault_storm;
 mod fault_table;
 mod fuzz;
 mod git_server;
+mod gitops;
 mod gitops_hostile;
 mod gpu;
 mod hostile;
