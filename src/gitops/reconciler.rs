@@ -37,6 +37,8 @@ pub struct Reconciler {
     tasks: JoinSet<Done>,
     /// The commit that was last told to be in sync.
     told: Option<Commit>,
+    /// What has happened and was not told yet.
+    unsaid: Vec<Heard>,
     leave: CancellationToken,
     hurry: CancellationToken,
     _lock: RunLock,
@@ -80,6 +82,7 @@ impl Reconciler {
             status,
             tasks: JoinSet::new(),
             told: None,
+            unsaid: Vec::new(),
             leave: CancellationToken::new(),
             hurry: CancellationToken::new(),
             _lock: lock,
@@ -95,13 +98,14 @@ impl Reconciler {
         board: &Board,
         leave: &CancellationToken,
         hurry: &CancellationToken,
-        heard: &mut (dyn FnMut(&Heard) + Send),
+        tell: &mut (dyn FnMut(&Heard) + Send),
     ) -> Ended {
         self.hurry = hurry.clone();
         let mut is_told = false;
         let ended = loop {
-            let Some(until) = self.act(heard) else { break Ended::Told };
+            let Some(until) = self.act() else { break Ended::Told };
             self.publish(board);
+            self.say(tell);
             let sleep = Duration::from_micros(until.micros_since(now())).min(LONGEST_SLEEP);
             tokio::select! {
                 Some(done) = self.tasks.join_next() => {
@@ -110,7 +114,7 @@ impl Reconciler {
                         // A task that panics is a bug, and is told as one.
                         Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
                     };
-                    let once = self.take(done, heard);
+                    let once = self.take(done);
                     if let Some(ended) = once.filter(|_| self.means.settings.once) {
                         break ended;
                     }
@@ -129,11 +133,17 @@ impl Reconciler {
         self.status.next_fetch_us = None;
         self.set(Stage::Left);
         self.write(board);
+        self.say(tell);
         ended
     }
 
+    /// Tells what has happened: after the status, so that who hears of it finds it there.
+    fn say(&mut self, tell: &mut (dyn FnMut(&Heard) + Send)) {
+        self.unsaid.drain(..).for_each(|heard| tell(&heard));
+    }
+
     /// Does what is to be done now, and returns until when nothing is; none when it is over.
-    fn act(&mut self, heard: &mut (dyn FnMut(&Heard) + Send)) -> Option<Timestamp> {
+    fn act(&mut self) -> Option<Timestamp> {
         loop {
             match self.state.next(now()) {
                 Action::Wait(until) => return Some(until),
@@ -146,7 +156,7 @@ impl Reconciler {
                     self.spawn(span, |means| async move { means.plan(commit).await });
                 }
                 Action::Apply(commit) => {
-                    heard(&Heard::Applying { commit: commit.clone() });
+                    self.unsaid.push(Heard::Applying { commit: commit.clone() });
                     let span = tracing::info_span!("pipe.gitops.apply", pipe.commit = commit.id());
                     self.leave = CancellationToken::new();
                     let (leave, hurry) = (self.leave.clone(), self.hurry.clone());
@@ -159,7 +169,7 @@ impl Reconciler {
                 }
                 Action::StopApply => {
                     if let Some(commit) = self.state.applying() {
-                        heard(&Heard::Stopping { commit: commit.clone() });
+                        self.unsaid.push(Heard::Stopping { commit: commit.clone() });
                     }
                     self.leave.cancel();
                 }
@@ -175,27 +185,22 @@ impl Reconciler {
     }
 
     /// Takes in what came of a task; returns how a reconciler that goes once would leave.
-    fn take(&mut self, done: Done, heard: &mut (dyn FnMut(&Heard) + Send)) -> Option<Ended> {
+    fn take(&mut self, done: Done) -> Option<Ended> {
         let now = now();
         match done {
-            Done::Fetched(fetched) => self.fetched(now, fetched, heard),
-            Done::Planned(commit, ready, verdict) => self.planned(now, commit, ready, verdict, heard),
-            Done::Applied(commit, ended) => self.applied(now, commit, ended, heard),
+            Done::Fetched(fetched) => self.fetched(now, fetched),
+            Done::Planned(commit, ready, verdict) => self.planned(now, commit, ready, verdict),
+            Done::Applied(commit, ended) => self.applied(now, commit, ended),
         }
     }
 
-    fn fetched(
-        &mut self,
-        now: Timestamp,
-        fetched: Result<Commit, FetchError>,
-        heard: &mut (dyn FnMut(&Heard) + Send),
-    ) -> Option<Ended> {
+    fn fetched(&mut self, now: Timestamp, fetched: Result<Commit, FetchError>) -> Option<Ended> {
         self.status.fetched_us = Some(now.0);
         match fetched {
             Ok(commit) => {
                 self.settle_trouble(&["fetch"]);
                 if self.state.seen() != Some(&commit) {
-                    heard(&Heard::Fetched { commit: commit.clone() });
+                    self.unsaid.push(Heard::Fetched { commit: commit.clone() });
                 }
                 self.state.take(now, Happened::Fetched(commit));
                 None
@@ -206,7 +211,7 @@ impl Reconciler {
                 tracing::warn!(%why, "the repository cannot be fetched");
                 // What is wrong with the commit that is here is of more weight once it can be fetched again.
                 self.trouble("fetch", None, &why, now);
-                heard(&Heard::Unreachable { why, again: self.state.fetch_at() });
+                self.unsaid.push(Heard::Unreachable { why, again: self.state.fetch_at() });
                 Some(Ended::Unreachable)
             }
         }
@@ -218,7 +223,6 @@ impl Reconciler {
         commit: Commit,
         ready: Result<Ready, Trouble>,
         verdict: Verdict,
-        heard: &mut (dyn FnMut(&Heard) + Send),
     ) -> Option<Ended> {
         let trouble = match ready {
             Ok(Ready { plan, notes }) => {
@@ -227,7 +231,7 @@ impl Reconciler {
                 let planned = plan.planned;
                 if is_new {
                     for note in &notes {
-                        heard(&Heard::LeftOut { note: note.clone() });
+                        self.unsaid.push(Heard::LeftOut { note: note.clone() });
                     }
                 }
                 self.status.notes = notes;
@@ -236,13 +240,13 @@ impl Reconciler {
                 if is_good {
                     self.status.entries.clone_from(&plan.entries);
                     if is_new || planned.is_due || planned.is_pending && self.state.attempts() == 0 {
-                        heard(&Heard::Planned { commit: commit.clone(), entries: plan.entries });
+                        self.unsaid.push(Heard::Planned { commit: commit.clone(), entries: plan.entries });
                     }
                 }
                 let is_at_rest = self.state.applied() == Some(&commit) && self.state.seen() == Some(&commit);
                 let is_at_rest = is_at_rest && self.state.apply_at().is_none_or(|at| at > now);
                 if is_at_rest && self.told.as_ref() != Some(&commit) {
-                    heard(&Heard::InSync { commit: commit.clone(), entries: self.status.entries.clone() });
+                    self.unsaid.push(Heard::InSync { commit: commit.clone(), entries: self.status.entries.clone() });
                     self.told = Some(commit);
                 }
                 return is_at_rest.then_some(Ended::Once(None));
@@ -258,17 +262,11 @@ impl Reconciler {
         let stays = self.state.good().cloned();
         let ended = if is_refused { Ended::Refused } else { Ended::Unknown };
         let ended = (self.state.seen() == Some(&commit)).then_some(ended);
-        heard(&Heard::NotPlanned { commit, why, is_refused, stays });
+        self.unsaid.push(Heard::NotPlanned { commit, why, is_refused, stays });
         ended
     }
 
-    fn applied(
-        &mut self,
-        now: Timestamp,
-        commit: Commit,
-        ended: executor::Ended,
-        heard: &mut (dyn FnMut(&Heard) + Send),
-    ) -> Option<Ended> {
+    fn applied(&mut self, now: Timestamp, commit: Commit, ended: executor::Ended) -> Option<Ended> {
         let executor::Ended { applied, exit, entries, why } = ended;
         let was_asked = self.state.is_stopping();
         self.status.last_exit = exit;
@@ -284,7 +282,7 @@ impl Reconciler {
         self.told = Some(commit.clone());
         let again = self.state.apply_at().filter(|_| applied == Applied::Unfinished && !was_asked);
         let is_of_branch = self.state.seen() == Some(&commit);
-        heard(&Heard::Applied { commit, exit, entries, why, again });
+        self.unsaid.push(Heard::Applied { commit, exit, entries, why, again });
         match applied {
             Applied::Wrong => Some(Ended::Refused),
             _ if is_of_branch => Some(Ended::Once(exit)),
