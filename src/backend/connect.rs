@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::connect_error::ConnectError;
 use super::discover::{self, Env, Finding, LONG, Looked, Server, ServerKind, choose, look_until_found, short_name};
 use super::http::{BaseUrl, Client};
+use super::ollama::Ollama;
 use super::openai::{ConfigError, OpenAi, OpenAiConfig};
 use super::port::Backend;
 use super::sim::Sim;
@@ -308,7 +309,11 @@ fn stand(
         memory: memory(server, &models),
         models,
     };
-    Ok(Connected { backend: Arc::new(adapter), resolved, says, demo: false })
+    let backend: Arc<dyn Backend> = match server.kind {
+        ServerKind::Ollama => Arc::new(Ollama::new(adapter)),
+        _ => Arc::new(adapter),
+    };
+    Ok(Connected { backend, resolved, says, demo: false })
 }
 
 /// Returns where those of the models that are in memory lie, each once.

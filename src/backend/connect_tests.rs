@@ -103,6 +103,26 @@ async fn ollama_gives_what_it_has_loaded_and_names_what_it_lacks() {
 }
 
 #[tokio::test]
+async fn ollama_is_asked_once_for_each_model_where_it_lies_and_what_it_says_fails_nothing() {
+    let whole = r#"{"model":"m","choices":[{"message":{"content":"Yes."},"finish_reason":"stop"}]}"#;
+    let server = Scripted::start(move |seen| match seen.line.as_str() {
+        "POST /v1/chat/completions" => Reply::json(200, whole),
+        _ => ollama(seen),
+    })
+    .await;
+    let asked = wanted(Target::Url(server.url()), &[Some("qwen2.5:7b"), Some("llama3.2")]);
+    let connected = one(asked, &[]).await.expect("it has both");
+    let looks = || server.seen().iter().filter(|seen| seen.line == "GET /api/ps").count();
+    let before = looks();
+    let lies = InMemory { bytes: 6_591_830_464, on_device: 5_333_539_264 };
+    for (model, told) in [("qwen2.5:7b", Some(lies)), ("qwen2.5:7b", None), ("llama3.2:latest", None)] {
+        let answer = connected.backend.chat(&contract::request(model), &|_| {}).await.expect("an answer");
+        assert_eq!(answer.claimed.and_then(|claimed| claimed.memory), told, "{model}");
+    }
+    assert_eq!(looks() - before, 2);
+}
+
+#[tokio::test]
 async fn a_server_that_lists_nothing_is_trusted_with_a_name_only() {
     let server = Scripted::start(|_| Reply::json(404, "{}")).await;
     let outcome = one(wanted(Target::Url(server.url()), &[Some("m")]), &[]).await;

@@ -13,6 +13,7 @@ pub mod discover;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 mod http;
+mod ollama;
 pub mod openai;
 mod port;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::event::{GpuSample, RunStarted};
 use crate::journal::{EventPage, EventSeq, Home, JournalError, Reader, Samples};
 use crate::report::gpu::attribution::{METHOD, USUAL_PREFILL};
 use crate::report::gpu::switches::{Switched, Switches};
-use crate::report::gpu::{DeviceReport, First, Flown, GpuReport, Second, Used, beside_devices};
+use crate::report::gpu::{Beside, DeviceReport, First, Flown, GpuReport, Second, Used};
 use crate::report::{duration, grouped, wrapped};
 
 const MIB: u64 = 1 << 20;
@@ -34,8 +34,7 @@ pub(super) fn of_run(run: &str, args: &GpuArgs, home: &Home, printer: &mut Print
     let devices = reader.gpu_devices().map_err(journal)?;
     if devices.is_empty() {
         let why = unsampled(&started);
-        let beside = beside_devices(&reader.backends().map_err(journal)?);
-        let switched = switches(&reader).map_err(journal)?;
+        let (switched, Beside { told: beside }) = switches(&reader).map_err(journal)?;
         if args.json {
             let told = json!({
                 "run": dir.id.as_str(), "available": false, "reason": why, "devices": [],
@@ -74,7 +73,7 @@ pub(super) fn of_run(run: &str, args: &GpuArgs, home: &Home, printer: &mut Print
     if args.calls {
         return Ok(Exit::Done);
     }
-    let switched = switches(&reader).map_err(journal)?;
+    let (switched, _) = switches(&reader).map_err(journal)?;
     if args.json {
         let mut told = to_json(dir.id.as_str(), &report);
         told["switches"] = gpu_switches::to_json(&switched, began);
@@ -87,17 +86,18 @@ pub(super) fn of_run(run: &str, args: &GpuArgs, home: &Home, printer: &mut Print
     Ok(Exit::Done)
 }
 
-/// Finds the switches of model that the run caused.
-fn switches(reader: &Reader) -> Result<Switched, JournalError> {
-    let mut switches = Switches::default();
+/// Finds the switches of model that the run caused, and what servers told of models beside devices.
+fn switches(reader: &Reader) -> Result<(Switched, Beside), JournalError> {
+    let (mut switches, mut beside) = (Switches::default(), Beside::default());
     let mut page = EventPage { last: EventSeq::default(), has_more: true };
     while page.has_more {
         page = reader.page_after(page.last, &mut |_, recorded| {
             switches.event(&recorded);
+            beside.event(&recorded.event);
             Ok(())
         })?;
     }
-    Ok(switches.finish())
+    Ok((switches.finish(), beside))
 }
 
 /// Says why there are no samples.

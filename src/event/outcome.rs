@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CountTable, ElementOutput, Failure, FromCache, Ranked};
+use super::{CountTable, ElementOutput, Failure, FromCache, InMemory, Ranked};
 use crate::base::{ActorName, CaseNo, Digest, TokenCount};
 
 /// What came of an attempt.
@@ -180,12 +180,12 @@ pub struct Timings {
     /// From the request handed over to the end.
     #[serde(default)]
     pub total_us: u64,
-    /// What the server says that it spent, where it says so.
+    /// What the server says of its work, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed: Option<Claimed>,
 }
 
-/// What a server says that it spent on an answer, in microseconds of its own clock.
+/// What a server says of its work on an answer, in microseconds of its own clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claimed {
     /// On loading the model.
@@ -197,6 +197,9 @@ pub struct Claimed {
     /// On the tokens of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_us: Option<u64>,
+    /// Where the model lay right after it; asked of an Ollama, once for each model of a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<InMemory>,
 }
 
 /// How a task ended.

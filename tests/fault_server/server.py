@@ -664,7 +664,9 @@ class Turn(BaseHTTPRequestHandler):
         elif rest.endswith("/api/version") and self.server.arguments.vram is not None:
             self.json(200, {"version": "0.12.6"})
         elif rest.endswith("/api/ps") and self.server.arguments.vram is not None:
-            self.json(200, {"models": [running(self.server.arguments.model, self.server.arguments.vram)]})
+            # Nothing is in memory before somebody asked for it.
+            models = [running(name, self.server.arguments.vram) for name in sorted(self.server.loaded)]
+            self.json(200, {"models": models})
         else:
             self.json(404, error("no such page"))
 
@@ -700,6 +702,7 @@ class Turn(BaseHTTPRequestHandler):
     def answer(self, name):
         if name is None:
             with self.server.memory.holding(self.asked.get("model")):
+                self.server.loaded.add(str(self.asked.get("model")))
                 self.good()
         elif name in FAULTS:
             FAULTS[name](self)
@@ -782,6 +785,7 @@ class Server(ThreadingHTTPServer):
         self.arguments = arguments
         self.delay_ms = arguments.delay_ms
         self.memory = Memory(arguments.load_ms)
+        self.loaded = set(arguments.model.split(",")) if arguments.loaded else set()
         self.lock = threading.Lock()
         self.requests = 0
         self.counts = {}
@@ -831,6 +835,7 @@ def main():
     parser.add_argument("--slots", type=int, help="tell them at /props, as llama.cpp does")
     parser.add_argument("--load-ms", type=float, default=0, help="hold one model at a time and take so long for another")
     parser.add_argument("--vram", type=int, help="be an Ollama that has so many bytes of its model on a device")
+    parser.add_argument("--loaded", action="store_true", help="with --vram: have it in memory from the start")
     parser.add_argument("--model", default="fault-model", help="with commas: several")
     parser.add_argument("--tls", help="a file with a certificate and its key: speak TLS")
     parser.add_argument("--tied", action="store_true", help="end when stdin is closed")

@@ -102,26 +102,32 @@ fn kind(pages: &Pages, owner: &str, names_itself: &str) -> ServerKind {
 
 fn models(kind: ServerKind, pages: &Pages, listed: Vec<Listed>) -> Vec<Model> {
     let running = pages.api_ps.as_ref().and_then(|page| page.get("models")?.as_array());
-    let in_ollama = |name: &str| {
-        let is_it = |model: &&Value| text(model, "name") == name || text(model, "model") == name;
-        running?.iter().find(is_it)
-    };
+    let entry =
+        |name: &str| running.filter(|_| kind == ServerKind::Ollama)?.iter().find(|entry| is_called(entry, name));
     let in_studio = |name: &str| studio_models(pages)?.iter().find(|model| text(model, "id") == name);
     listed
         .into_iter()
         .filter(|model| in_studio(&model.name).is_none_or(|entry| text(entry, "type") != "embeddings"))
         .map(|model| {
             let is_loaded = match kind {
-                ServerKind::Ollama => in_ollama(&model.name).is_some(),
+                ServerKind::Ollama => entry(&model.name).is_some(),
                 ServerKind::LmStudio => in_studio(&model.name).is_some_and(|entry| text(entry, "state") == "loaded"),
                 // One model a process, in memory since the start; a llama.cpp router tells of each.
                 ServerKind::LlamaCpp | ServerKind::Vllm | ServerKind::Sglang => model.is_loaded.unwrap_or(true),
                 ServerKind::OpenAiCompatible => model.is_loaded.unwrap_or(false),
             };
-            let running = in_ollama(&model.name).filter(|_| kind == ServerKind::Ollama);
-            Model { memory: running.and_then(memory), name: model.name, is_loaded }
+            Model { memory: entry(&model.name).and_then(memory), name: model.name, is_loaded }
         })
         .collect()
+}
+
+/// Finds a model in Ollama's `/api/ps` and reads where it lies.
+pub(in crate::backend) fn in_ollama(page: &Value, model: &str) -> Option<InMemory> {
+    memory(page.get("models")?.as_array()?.iter().find(|entry| is_called(entry, model))?)
+}
+
+fn is_called(entry: &Value, name: &str) -> bool {
+    text(entry, "name") == name || text(entry, "model") == name
 }
 
 /// Reads `size` and `size_vram` of an entry of Ollama's `/api/ps`, both in bytes.

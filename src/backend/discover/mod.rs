@@ -8,6 +8,7 @@ mod listing;
 mod look;
 mod places;
 
+pub(super) use details::in_ollama;
 pub use look::{Chosen, Finding, Looked, choose, look};
 pub(crate) use look::{LONG, ask, explicit_key, look_until_found};
 pub use places::{Env, Place, Why};

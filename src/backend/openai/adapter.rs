@@ -1,6 +1,7 @@
 //! The adapter: one request out, one answer or failure back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -83,6 +84,12 @@ impl OpenAi {
     #[must_use]
     pub fn base_url(&self) -> &BaseUrl {
         &self.base
+    }
+
+    /// Reads a small page beside the API, such as `/api/ps`; none when it does not come whole and in time.
+    pub(in crate::backend) async fn page(&self, path: &str, limit: Duration, size: usize) -> Option<Vec<u8>> {
+        let page = self.client.get(self.base.beside(path), self.authorization.clone(), limit, size).await.ok()?;
+        page.status.is_success().then_some(page.body)
     }
 
     /// Asks once; `head` gets the start of what the server answered.

@@ -54,6 +54,7 @@ impl Wire<'_> {
             load_us: nanos(&self.load_duration),
             prompt_us: millis("prompt_ms").or_else(|| nanos(&self.prompt_eval_duration)),
             answer_us: millis("predicted_ms").or_else(|| nanos(&self.eval_duration)),
+            memory: None,
         };
         (claimed != Claimed::default()).then_some(claimed)
     }

@@ -42,9 +42,13 @@ async fn connections_are_used_again_streamed_or_not() {
 
 #[tokio::test]
 async fn what_a_server_says_that_it_spent_is_kept_and_never_fails_an_answer() {
-    let spent =
-        |prompt: u64, answer: u64| Claimed { load_us: None, prompt_us: Some(prompt), answer_us: Some(answer) };
-    let loaded = Claimed { load_us: Some(2_000), prompt_us: Some(3_000), answer_us: None };
+    let spent = |prompt: u64, answer: u64| Claimed {
+        load_us: None,
+        prompt_us: Some(prompt),
+        answer_us: Some(answer),
+        memory: None,
+    };
+    let loaded = Claimed { load_us: Some(2_000), prompt_us: Some(3_000), answer_us: None, memory: None };
     for (told, expected) in [
         // llama.cpp, in milliseconds; Ollama's words, in nanoseconds; nothing; nonsense.
         (r#""timings":{"prompt_n":3,"prompt_ms":20.25,"predicted_ms":1000.5},"#, Some(spent(20_250, 1_000_500))),

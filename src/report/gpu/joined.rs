@@ -9,9 +9,9 @@ use super::attribution::{Fit, Interval, Shares, USUAL_PREFILL, Work, share};
 use super::causes::Causes;
 use super::device::{DeviceReport, Entry, Rhythm};
 use super::flights::{Flights, Flown};
-use super::told::{GpuReport, beside_devices};
+use super::told::{Beside, GpuReport};
 use crate::base::Timestamp;
-use crate::event::{BackendResolved, Event, GpuCan, GpuDevice, GpuSample, Recorded};
+use crate::event::{Event, GpuCan, GpuDevice, GpuSample, Recorded};
 
 /// How much later than an event samples of its time may come.
 const LATE_US: i64 = 3_000_000;
@@ -243,6 +243,7 @@ pub struct Second {
     report: GpuReport,
     rhythms: Vec<Rhythm>,
     steps: Vec<u64>,
+    beside: Beside,
     /// The device by whose counter it is known how much of a request is covered.
     counting: Option<usize>,
 }
@@ -259,26 +260,21 @@ impl Second {
         report.prefill = known.prefill.iter().map(|(model, weight)| (model.to_string(), *weight)).collect();
         let rhythms = devices.iter().map(|_| Rhythm::default()).collect();
         let counting = devices.iter().position(|device| device.can.contains(&GpuCan::Energy));
-        Self { timeline: Timeline::new(devices), known, report, rhythms, steps: Vec::new(), counting }
+        Self {
+            timeline: Timeline::new(devices),
+            known,
+            report,
+            rhythms,
+            steps: Vec::new(),
+            beside: Beside::default(),
+            counting,
+        }
     }
 
     /// Takes the next event.
     pub fn event(&mut self, recorded: &Recorded) {
-        match &recorded.event {
-            Event::RunStarted(started) => self.beside(&started.backends),
-            Event::RunResumed(resumed) => self.beside(&resumed.backends),
-            _ => {}
-        }
+        self.beside.event(&recorded.event);
         self.timeline.event(recorded);
-    }
-
-    /// Keeps what servers tell of models beside devices, each thing once.
-    fn beside(&mut self, backends: &[BackendResolved]) {
-        for says in beside_devices(backends) {
-            if !self.report.beside.contains(&says) {
-                self.report.beside.push(says);
-            }
-        }
     }
 
     /// Takes the next sample.
@@ -290,7 +286,7 @@ impl Second {
 
     /// Looks at what is complete, and tells the requests of which nothing more is to come.
     pub fn settle(&mut self, read: Timestamp, tell: &mut dyn FnMut(&Flown)) {
-        let Self { timeline, known, report, rhythms, steps, counting } = self;
+        let Self { timeline, known, report, rhythms, steps, beside: _, counting } = self;
         timeline.settle(read, &mut |place, piece, flying, causes| match piece {
             Piece::Energy(interval) => {
                 steps.push(interval.to.micros_since(interval.from));
@@ -329,6 +325,7 @@ impl Second {
             self.report.take(&flown);
             tell(&flown);
         }
+        self.report.beside = self.beside.told;
         self.steps.sort_unstable();
         #[expect(clippy::cast_precision_loss, reason = "microseconds between two looks")]
         let usual = self.steps.get(self.steps.len() / 2).map(|micros| *micros as f64 / 1e3);

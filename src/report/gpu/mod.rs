@@ -15,6 +15,6 @@ pub use causes::Cause;
 pub use device::{DeviceReport, Gap};
 pub use flights::Flown;
 pub use joined::{First, Joined, Second};
-pub use told::{GpuReport, Used, beside_devices};
+pub use told::{Beside, GpuReport, Used};
 #[cfg(test)]
 mod tests;

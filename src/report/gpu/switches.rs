@@ -280,7 +280,8 @@ mod tests {
     /// Requests in milliseconds: when it was sent, the model, until its first piece (0: not streamed), until its end.
     type Asked<'a> = (i64, &'a str, i64, i64);
 
-    const CLAIMED: Claimed = Claimed { load_us: None, prompt_us: Some(30_000), answer_us: Some(50_000) };
+    const CLAIMED: Claimed =
+        Claimed { load_us: None, prompt_us: Some(30_000), answer_us: Some(50_000), memory: None };
 
     fn events(asked: &[Asked<'_>], claimed: Option<Claimed>) -> Vec<Recorded> {
         let mut events = Vec::new();

@@ -210,10 +210,8 @@ fn what_a_server_told_of_a_model_beside_devices_is_named_however_busy_they_were(
     assert_eq!(
         report.fallback().unwrap(),
         [
-            "ollama of backend auto told before the first request: 38 % of llama3 is in GPU memory: the rest computes \
-             on the CPU",
-            "ollama of backend auto told before the first request: nothing of slow is in GPU memory: it computes on the \
-             CPU",
+            "the server told: 38 % of llama3 is in GPU memory: the rest computes on the CPU",
+            "the server told: nothing of slow is in GPU memory: it computes on the CPU",
         ]
     );
     // All but a byte is not all.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::device::{DeviceReport, LEAST_HELD};
 use super::flights::Flown;
-use crate::event::BackendResolved;
+use crate::event::{BackendResolved, Event, Outcome};
 
 /// Seconds in flight that are needed before anything is suspected.
 const ENOUGH_S: f64 = 5.0;
@@ -69,15 +69,43 @@ pub struct GpuReport {
     pub beside: Vec<String>,
 }
 
-/// Says what servers told, as a process of the run began, of models of which not all was on devices.
-#[must_use]
-pub fn beside_devices(backends: &[BackendResolved]) -> Vec<String> {
-    let of = |one: &BackendResolved| -> Vec<String> {
-        let says = one.memory.iter().filter_map(|(model, memory)| memory.says(model.as_str()));
-        says.map(|says| format!("{} of backend {} told before the first request: {says}", one.server, one.backend))
-            .collect()
-    };
-    backends.iter().flat_map(of).collect()
+/// Collects what servers told of models of which not all was on devices: as a process of the run began, and after the
+/// first answer of each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beside {
+    /// Each thing once, in the order in which it was told.
+    pub told: Vec<String>,
+}
+
+impl Beside {
+    /// Takes the next event.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted(started) => self.backends(&started.backends),
+            Event::RunResumed(resumed) => self.backends(&resumed.backends),
+            Event::AttemptEnded(ended) => {
+                let Outcome::Answered(answer) = &ended.outcome else { return };
+                let memory = ended.timings.claimed.and_then(|claimed| claimed.memory);
+                if let Some((memory, model)) = memory.zip(answer.model.as_deref()) {
+                    self.tell(memory.says(model));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn backends(&mut self, backends: &[BackendResolved]) {
+        for (model, memory) in backends.iter().flat_map(|backend| &backend.memory) {
+            self.tell(memory.says(model.as_str()));
+        }
+    }
+
+    fn tell(&mut self, says: Option<String>) {
+        let Some(says) = says.map(|says| format!("the server told: {says}")) else { return };
+        if !self.told.contains(&says) {
+            self.told.push(says);
+        }
+    }
 }
 
 impl GpuReport {
