@@ -44,7 +44,7 @@ pub(super) async fn apply(args: &ApplyArgs, printer: &mut Printer) -> Result<Exi
         ask(&desired, printer)?;
     }
     let width = printer.err().reading_width();
-    printer.say(plan_project::text(&desired, width).trim_end());
+    printer.say(plan_project::text(&desired, width, false).trim_end());
     let (mut ends, mut stopped_by) = (Vec::new(), None);
     let count = desired.pipelines.len();
     for (place, one) in std::mem::take(&mut desired.pipelines).into_iter().enumerate() {

@@ -13,7 +13,7 @@ use super::project::{Checked, Checks, Project};
 use super::prospect::{Prospect, range};
 use super::standing::{Bad, Found, Standing, earlier_of, run_at, stand};
 use super::tokens::Tokens;
-use super::{place, project};
+use super::{place, project, provenance};
 use crate::base::{RunId, Timestamp};
 use crate::journal::{Home, RunDir};
 use crate::report::{RunStatus, duration, grouped};
@@ -115,7 +115,7 @@ impl Desired {
         let home = place::home_of(&root.join(project::FILE));
         let applied = Applied::read(home.path())?;
         let whole = root.canonicalize().unwrap_or_else(|_| root.clone());
-        let key = repository.map_or_else(|| whole.display().to_string(), str::to_owned);
+        let key = repository.map_or_else(|| whole.display().to_string(), provenance::without_password);
         let by_name = home.runs_by_name().map_err(|error| CommandError::journal(&error))?;
         let now = now();
         let mut pipelines = Vec::new();

@@ -35,6 +35,10 @@ pub struct PlanArgs {
     /// How to print the plan of a directory.
     #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with_all = ["json", "prompts", "resolved"])]
     pub format: PlanFormat,
+    /// Of a directory that is no clone: the repository that it was made from, as `pipe apply` was told it. What was removed
+    /// since is told by it.
+    #[arg(long, value_name = "URL")]
+    pub repository: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -24,7 +24,7 @@ pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, Comma
         );
     }
     let format = if args.json { PlanFormat::Json } else { args.format };
-    let desired = match Desired::find(&args.file, None, format == PlanFormat::Json, printer)? {
+    let desired = match Desired::find(&args.file, args.repository.as_deref(), format == PlanFormat::Json, printer)? {
         Ok(desired) => desired,
         Err(exit) => return Ok(exit),
     };
@@ -33,14 +33,14 @@ pub(super) fn plan(args: &PlanArgs, printer: &mut Printer) -> Result<Exit, Comma
         PlanFormat::Markdown => printer.data(&markdown(&desired))?,
         PlanFormat::Text => {
             let width = printer.out().width();
-            printer.data(&text(&desired, width))?;
+            printer.data(&text(&desired, width, true))?;
         }
     }
     Ok(Exit::Done)
 }
 
-/// Writes the plan for a terminal.
-pub(super) fn text(desired: &Desired, width: usize) -> String {
+/// Writes the plan for a terminal; that nothing was sent is said where that was all.
+pub(super) fn text(desired: &Desired, width: usize, is_all: bool) -> String {
     let head =
         format!("{} in {}: {}", counted(desired.pipelines.len() as u64, "pipeline"), desired.root, desired.counts());
     let mut table = Table::new(&["pipeline", "state", "cases", "what is to be done"]);
@@ -53,11 +53,11 @@ pub(super) fn text(desired: &Desired, width: usize) -> String {
         table.add(&[&inert(&one.name), "removed", "", &runs]);
     }
     let table = table.render(width, |head| paint(DIM, head));
-    format!("{}\n\n{table}\n{}\n", paint(BOLD, &inert(&head)), closing(desired))
+    format!("{}\n\n{table}\n{}\n", paint(BOLD, &inert(&head)), closing(desired, is_all))
 }
 
 /// Sums up what would be asked.
-fn closing(desired: &Desired) -> String {
+fn closing(desired: &Desired, is_all: bool) -> String {
     let (calls, tokens, time) = desired.sum();
     if calls == (0, 0) {
         return "nothing is to be asked".to_owned();
@@ -70,7 +70,8 @@ fn closing(desired: &Desired) -> String {
     ];
     let known: Vec<String> = known.into_iter().flatten().collect();
     let known = if known.is_empty() { String::new() } else { format!("; {}", known.join("; ")) };
-    format!("{} in all{known}; nothing was sent", range(calls))
+    let sent = if is_all { "; nothing was sent" } else { "" };
+    format!("{} in all{known}{sent}", range(calls))
 }
 
 /// Writes more of a text.
@@ -110,7 +111,7 @@ fn markdown(desired: &Desired) -> String {
             ),
         );
     }
-    told(&mut text, format_args!("\n{}\n", closing(desired)));
+    told(&mut text, format_args!("\n{}\n", closing(desired, true)));
     for one in desired.pipelines.iter().filter(|one| one.outlook.calls.1 > 0) {
         told(
             &mut text,

@@ -157,7 +157,7 @@ fn changed(status: &str) -> Vec<String> {
 }
 
 /// Removes a user name and password from a URL; `git@host:path` has none.
-fn without_password(url: &str) -> String {
+pub(super) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (host, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);

@@ -297,6 +297,14 @@ fn a_commit_that_is_told_is_recorded() {
     assert_eq!((&told["id"], &told["path"], &told["told"]), (&commit.into(), &"talk.yaml".into(), &true.into()));
     assert_eq!(told["repository"], "https://example.org/talks.git", "without its password");
     assert_eq!(project.run(&["apply", ".", "--require-clean"]).status.code(), Some(0), "nothing is left to begin");
+    let applied = fs::read_to_string(project.path(".pipe/applied.json")).expect("it is written");
+    assert!(applied.contains("https://example.org/talks.git") && !applied.contains("secret"), "{applied}");
+    // Another folder of the same repository knows what was removed.
+    project.write("other.yaml", TALK);
+    project.write("pipe.yaml", "version: 1\npipelines:\n  other: { file: other.yaml, backend: sim }\n");
+    let said = project.stdout(&["plan", ".", "--repository", "https://me:secret@example.org/talks.git"]);
+    assert!(said.contains("1 new, 1 removed"), "{said}");
+    project.write("pipe.yaml", ONE);
     project.edit("talk.yaml", "Was it good?", "Is it good?");
     let refused = project.run(&["apply", ".", "--require-clean"]);
     assert_eq!(refused.status.code(), Some(1));
