@@ -271,6 +271,30 @@ fn a_second_reconciler_is_told_who_is_there() {
     assert!(text(&third.stdout).contains("in_sync"), "{}", text(&third.stdout));
 }
 
+#[test]
+fn a_killed_reconciler_leaves_an_apply_that_the_next_one_ends_and_goes_on_from() {
+    let (project, host) = (Project::new(), host(SLOW));
+    let first = host.push();
+    let mut follower = Follower::start(&project, &host);
+    assert_eq!(follower.next("applying")["commit"], first);
+    while project.settled() == 0 {
+        std::thread::yield_now();
+    }
+    signal(follower.child.id(), "KILL");
+    follower.child.wait().expect("it ends");
+    let mut next = Follower::start(&project, &host);
+    let entry = next.applied(&first);
+    let run = run_folder(&project, &entry);
+    let (asked, commit) = calls(&run);
+    assert_eq!(
+        (asked.len(), commit),
+        (32, first),
+        "the same run, and nothing was asked twice: its apply left in order"
+    );
+    assert_eq!(run, project.run_folder(), "the only one");
+    assert_eq!(next.leave(), Some(143));
+}
+
 /// Whether a secret stands in any command line, and in the environment of processes that fit.
 fn told_by_processes(secret: &str, of: &dyn Fn(&str) -> bool) -> (bool, Vec<String>) {
     let mut on_a_line = false;
