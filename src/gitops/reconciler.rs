@@ -200,6 +200,9 @@ impl Reconciler {
         match fetched {
             Ok(commit) => {
                 self.settle_trouble(&["fetch"]);
+                if self.state.failures() > 0 {
+                    self.unsaid.push(Heard::Reachable { commit: commit.clone() });
+                }
                 if self.state.seen() != Some(&commit) {
                     self.unsaid.push(Heard::Fetched { commit: commit.clone() });
                 }

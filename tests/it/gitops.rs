@@ -367,6 +367,7 @@ fn a_host_that_is_away_changes_nothing_and_is_asked_again() {
     host.write("more.md", "x");
     let second = host.push();
     follower.wake();
+    assert_eq!(follower.next("reachable")["commit"], second);
     follower.applied(&second);
     assert_eq!(follower.status()["error"], Value::Null);
     assert_eq!(follower.leave(), Some(143));
