@@ -10,6 +10,7 @@ pub mod cli;
 pub mod diag;
 pub mod engine;
 pub mod event;
+pub mod gitops;
 pub mod gpu;
 pub mod journal;
 pub mod judge;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use super::apply_args::ApplyArgs;
 pub use super::doctor_args::DoctorArgs;
 pub use super::export_args::{ExportArgs, ExportFormat};
+pub use super::gitops_args::{GitopsArgs, ProtocolChoice};
 pub use super::gpu_args::GpuArgs;
 pub use super::init::{InitArgs, Template};
 pub use super::journal_args::{JournalArgs, JournalCommand, JournalRunArgs, PruneArgs, RepairArgs, SqlArgs};
@@ -113,6 +114,8 @@ pub enum Command {
     Gpu(GpuArgs),
     /// Say what is found here: backends, models, devices, project; and what would be used.
     Doctor(DoctorArgs),
+    /// Follow a branch of a repository: fetch, plan and apply each new commit.
+    Gitops(Box<GitopsArgs>),
     /// Tell what a code such as P0110 means, with a wrong and a right example; without a code, list them all.
     Explain(ExplainArgs),
     /// Print the JSON Schema of pipeline files.
@@ -138,6 +141,7 @@ impl Command {
             Self::Resume(_) => Some("resume"),
             Self::Retry(_) => Some("retry"),
             Self::Reproduce(_) => Some("reproduce"),
+            Self::Gitops(args) if !args.status => Some("gitops"),
             _ => None,
         }
     }
@@ -166,6 +170,7 @@ impl Command {
             Self::Export(args) => args.json,
             Self::Trace(args) => args.wants_json(),
             Self::Gpu(args) => args.json,
+            Self::Gitops(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Explain(args) => args.json,
             _ => false,

@@ -8,8 +8,8 @@ use super::args::{Arguments, Command};
 use super::exit::{CommandError, Exit};
 use super::printer::{Printer, RED, inert, paint};
 use super::{
-    apply, check, doctor, explain, export, gpu, init, journal, place, plan, prune, reproduce, results, resume, retry,
-    run, runs, show, steer, top, trace, tune,
+    apply, check, doctor, explain, export, gitops, gpu, init, journal, place, plan, prune, reproduce, results,
+    resume, retry, run, runs, show, steer, top, trace, tune,
 };
 use crate::telemetry::{Collector, Own, Signal};
 
@@ -56,6 +56,7 @@ async fn carry_out(arguments: Arguments, printer: &mut Printer) -> Result<Exit, 
         Command::Runs(args) => runs::runs(&args, &place::home_here(), printer),
         Command::Results(args) => results::results(&args, &place::home_here(), printer),
         Command::Gpu(args) => gpu::gpu(&args, &place::home_here(), printer).await,
+        Command::Gitops(args) => Box::pin(gitops::gitops(&args, &place::home_here(), printer)).await,
         Command::Doctor(args) => doctor::doctor(&args, &place::home_here(), printer).await,
         Command::Explain(args) => explain::explain(&args, printer),
         Command::Journal(args) => journal::journal(&args, &place::home_here(), printer),

@@ -32,6 +32,8 @@ mod explain;
 mod export;
 mod export_args;
 pub mod files;
+mod gitops;
+mod gitops_args;
 mod glance;
 mod gpu;
 mod gpu_args;

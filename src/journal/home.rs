@@ -201,7 +201,10 @@ impl Home {
     }
 
     /// Makes the home and keeps it out of version control.
-    fn prepare(&self) -> Result<(), HomeError> {
+    ///
+    /// # Errors
+    /// The disk or the folder cannot take it.
+    pub fn prepare(&self) -> Result<(), HomeError> {
         let runs = self.runs_path();
         let failed = |source| HomeError::File { path: runs.clone(), doing: "create", source };
         DirBuilder::new().recursive(true).mode(0o700).create(&runs).map_err(failed)?;

@@ -81,7 +81,8 @@ impl RunLock {
     }
 
     /// Tells whether somebody has the lock, without taking it: a look never shuts a writer out.
-    pub(super) fn is_held(path: &Path) -> bool {
+    #[must_use]
+    pub fn is_held(path: &Path) -> bool {
         let Ok(file) = File::open(path) else { return false };
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
@@ -157,7 +158,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    RunLock::is_held(&path);
+                    let _is_held = RunLock::is_held(&path);
                 }
             });
             let taken = (0..50).all(|_| match RunLock::take(&path) {

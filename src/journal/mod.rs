@@ -45,6 +45,7 @@ pub use run_dir::RunDir;
 pub use salvage::{Found, Salvage};
 pub use samples::{SampleVisit, Samples};
 pub use sqlite::{Durability, Sqlite};
+pub use utc::plain_utc;
 pub use writer::{Committed, SampleSink, Writer};
 
 use crate::base::{CaseNo, Digest};

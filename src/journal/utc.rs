@@ -2,6 +2,12 @@
 
 use crate::base::Timestamp;
 
+/// Writes a moment as `YYYY-MM-DD HH:MM:SS UTC`.
+#[must_use]
+pub fn plain_utc(moment: Timestamp) -> String {
+    Utc::of(moment).plain()
+}
+
 /// A moment taken apart on the Gregorian calendar, UTC.
 pub(super) struct Utc {
     pub(super) year: i64,

@@ -28,6 +28,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sim", &["plan", "task", "engine", "journal", "backend", "event"]),
     ("report", &["event", "stats", "judge"]),
     ("telemetry", &["event", "stats", "report", "plan", "journal", "backend"]),
+    // Not `plan`, `run` or `cli`: what a pipeline means is asked of `pipe plan` and `pipe apply`, as processes.
+    ("gitops", &["journal"]),
     (
         "cli",
         &[
@@ -48,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sim",
             "report",
             "telemetry",
+            "gitops",
         ],
     ),
 ];
