@@ -8,14 +8,16 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::connect_error::ConnectError;
-use super::discover::{self, Env, Finding, LONG, Looked, Server, ServerKind, choose, look_until_found, short_name};
+use super::discover::{
+    self, Env, Finding, LONG, Looked, Model, Server, ServerKind, choose, look_until_found, short_name,
+};
 use super::http::{BaseUrl, Client};
 use super::ollama::Ollama;
 use super::openai::{ConfigError, OpenAi, OpenAiConfig};
 use super::port::Backend;
 use super::sim::Sim;
 use crate::base::{BackendName, ModelName};
-use crate::event::{BackendResolved, InMemory};
+use crate::event::BackendResolved;
 
 /// Calls in flight where neither the user nor the server says how many.
 const USUAL_SLOTS: NonZeroU32 = NonZeroU32::new(4).expect("4 is not 0");
@@ -129,6 +131,8 @@ fn sim(wanted: &Wanted, speed: u32) -> Connected {
         slots,
         models: models.collect(),
         memory: Vec::new(),
+        version: None,
+        digests: Vec::new(),
     };
     let says = format!("{}: simulated answers, no model ({slots} slots)", wanted.name);
     Connected { backend: Arc::new(Sim { speed }), resolved, says, demo: false }
@@ -306,7 +310,9 @@ fn stand(
         endpoint: base.to_string(),
         server: server.kind.word().to_owned(),
         slots: slots.get(),
-        memory: memory(server, &models),
+        memory: of_asked(server, &models, |model| model.memory),
+        version: server.version.clone(),
+        digests: of_asked(server, &models, |model| model.digest.clone()),
         models,
     };
     let backend: Arc<dyn Backend> = match server.kind {
@@ -316,11 +322,15 @@ fn stand(
     Ok(Connected { backend, resolved, says, demo: false })
 }
 
-/// Returns where those of the models that are in memory lie, each once.
-fn memory(server: &Server, models: &[(ModelName, ModelName)]) -> Vec<(ModelName, InMemory)> {
+/// Returns what a server tells of the models that it is asked for, each once.
+fn of_asked<T>(
+    server: &Server,
+    models: &[(ModelName, ModelName)],
+    tell: impl Fn(&Model) -> Option<T>,
+) -> Vec<(ModelName, T)> {
     let is_asked = |name: &str| models.iter().any(|(_, sent)| sent.as_str() == name);
     let asked = server.models.iter().flatten().filter(|model| is_asked(&model.name));
-    asked.filter_map(|model| Some((ModelName::from(model.name.as_str()), model.memory?))).collect()
+    asked.filter_map(|model| Some((ModelName::from(model.name.as_str()), tell(model)?))).collect()
 }
 
 fn resolve(wanted: &Wanted, base: &BaseUrl, server: &Server, asked: Option<&str>) -> Result<String, ConnectError> {

@@ -53,6 +53,11 @@ fn ollama(seen: &Seen) -> Reply {
             Reply::json(200, r#"{"object":"list","data":[{"id":"llama3.2:latest"},{"id":"qwen2.5:7b"}]}"#)
         }
         "GET /api/version" => Reply::json(200, r#"{"version":"0.33.0"}"#),
+        "GET /api/tags" => Reply::json(
+            200,
+            r#"{"models":[{"name":"llama3.2:latest","model":"llama3.2:latest","size":2019393189,"digest":"a80c4f17acd5"},
+                {"name":"qwen2.5:7b","model":"qwen2.5:7b","size":4683087332,"digest":"845dbda0ea48"}]}"#,
+        ),
         "GET /api/ps" => Reply::json(
             200,
             r#"{"models":[{"name":"qwen2.5:7b","model":"qwen2.5:7b","size":6591830464,"size_vram":5333539264,
@@ -86,7 +91,11 @@ async fn ollama_gives_what_it_has_loaded_and_names_what_it_lacks() {
     );
     // What is in memory is told of the models that are asked for, each once.
     let both = one(wanted(Target::Url(server.url()), &[None, Some("qwen2.5:7b"), Some("llama3.2")]), &[]).await;
-    let memory = both.expect("it has both").resolved.memory;
+    let resolved = both.expect("it has both").resolved;
+    let digests = [("llama3.2:latest", "a80c4f17acd5"), ("qwen2.5:7b", "845dbda0ea48")];
+    assert_eq!(resolved.digests, digests.map(|(name, digest)| (ModelName::from(name), digest.to_owned())));
+    assert_eq!(resolved.version.as_deref(), Some("0.33.0"));
+    let memory = resolved.memory;
     assert_eq!(
         memory,
         [(ModelName::from("qwen2.5:7b"), InMemory { bytes: 6_591_830_464, on_device: 5_333_539_264 })]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::exit::{CommandError, Exit, with_causes};
-use crate::base::{RunId, Timestamp};
+use crate::base::{Digest, RunId, Timestamp};
 use crate::journal::{LockError, RunLock};
 
 /// Name of the file in the home.
@@ -26,14 +26,24 @@ pub(super) struct Applied {
 pub(super) struct Record {
     /// Its file, as found from the project.
     pub(super) file: String,
-    /// The runs that were begun for it, oldest first.
-    pub(super) runs: Vec<RunId>,
+    /// The runs that were begun for it, in the order in which they came to stand for it: the last one does now.
+    pub(super) runs: Vec<Begun>,
     /// When it was applied last, in microseconds since the Unix epoch.
     #[serde(rename = "at_us")]
     pub(super) at: Timestamp,
     /// The commit that it was applied from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) commit: Option<String>,
+}
+
+/// A run that was begun, and of what: so that it is found without a look into all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    pub(super) run: RunId,
+    /// The hash of its plan.
+    pub(super) plan: Digest,
+    /// The hash of its rows.
+    pub(super) rows: Digest,
 }
 
 impl Applied {
@@ -50,7 +60,7 @@ impl Applied {
         serde_json::from_str(&text).map_err(|error| {
             let message = format!("{} cannot be read: {}", path.display(), with_causes(&error));
             CommandError::new(Exit::JournalUnusable, message)
-                .help("move it away: only what was removed from projects is told by it")
+                .help("move it away: it only tells what was removed from projects, and which runs are too many")
         })
     }
 

@@ -1,9 +1,13 @@
 //! `pipe apply`: the runs of a project made to match its pipelines, one after the other.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::applied::Begun;
 use super::args::{ApplyArgs, Session};
 use super::check::counted;
 use super::desired::{Desired, Pipeline, now};
@@ -24,7 +28,8 @@ use crate::journal::RunDir;
 /// # Errors
 /// The project or the home cannot be read, another process applies something there; how runs end is an exit code.
 pub(super) async fn apply(args: &ApplyArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
-    let session = Session { is_one_of_many: true, ..args.session.clone() };
+    let is_engaged = Arc::new(AtomicBool::new(false));
+    let session = Session { among: Some(Arc::clone(&is_engaged)), ..args.session.clone() };
     if session.quiet {
         printer.hush();
     }
@@ -40,11 +45,11 @@ pub(super) async fn apply(args: &ApplyArgs, printer: &mut Printer) -> Result<Exi
     }
     let width = printer.err().reading_width();
     printer.say(plan_project::text(&desired, width).trim_end());
-    let mut ends = Vec::new();
+    let (mut ends, mut stopped_by) = (Vec::new(), None);
     let count = desired.pipelines.len();
     for (place, one) in std::mem::take(&mut desired.pipelines).into_iter().enumerate() {
         if let Some(exit) = signals.heard() {
-            ends.push(End::of(&one, exit, None));
+            stopped_by = Some(exit);
             break;
         }
         if one.is_to_begin() {
@@ -53,27 +58,46 @@ pub(super) async fn apply(args: &ApplyArgs, printer: &mut Printer) -> Result<Exi
             printer.say(&paint(BOLD, &inert(&title)));
         }
         let expired = one.expired.clone();
-        let end = one.bring(args, &session, &mut desired, printer).await;
+        is_engaged.store(false, Ordering::Relaxed);
+        let stopped = |exit| End::of(&one, exit, None);
+        let [interrupted, terminated] = [Exit::Interrupted, Exit::Terminated].map(stopped);
+        let mut heard = None;
+        let end = {
+            let mut bring = std::pin::pin!(one.bring(args, &session, &mut desired, printer));
+            loop {
+                tokio::select! {
+                    end = &mut bring => break end,
+                    exit = signals.next() => heard = Some(exit),
+                }
+                // From then on the run itself stops in order.
+                if !is_engaged.load(Ordering::Relaxed) {
+                    break if heard == Some(Exit::Interrupted) { interrupted } else { terminated };
+                }
+            }
+        };
         if let Some(message) = &end.message {
             printer.complain(&format!("{}: {}", inert(&end.name), inert(message)));
         }
         let is_over = matches!(end.exit, Exit::Interrupted | Exit::Terminated | Exit::JournalUnusable | Exit::Bug);
         ends.push(end);
-        if is_over {
+        if is_over || heard.is_some() {
+            stopped_by = heard;
             break;
         }
         Desired::expire(&expired, printer)?;
     }
-    let deleted = if args.prune { desired.delete_removed(printer)? } else { Vec::new() };
+    let is_whole = ends.len() == count && stopped_by.is_none();
+    let deleted = if args.prune && is_whole { desired.delete_removed(printer)? } else { Vec::new() };
     drop(lock);
-    let exit = ends.iter().map(|end| end.exit).max_by_key(|exit| weight(*exit)).unwrap_or(Exit::Done);
+    let exit =
+        ends.iter().map(|end| end.exit).chain(stopped_by).max_by_key(|exit| weight(*exit)).unwrap_or(Exit::Done);
     if session.json {
         let entries: Vec<Value> = ends.iter().map(End::to_json).collect();
         let whole = json!({ "project": desired.root, "entries": entries, "deleted": deleted, "exit": exit.code() });
         printer.line(&whole.to_string())?;
     } else {
         printer.say("");
-        printer.say(&paint(BOLD, &inert(&closing(&desired.root, &ends, count))));
+        printer.say(&paint(BOLD, &inert(&closing(&desired.root, &ends, count, is_whole))));
     }
     Ok(exit)
 }
@@ -123,16 +147,19 @@ fn ask(desired: &Desired, printer: &mut Printer) -> Result<(), CommandError> {
     }
 }
 
-fn closing(root: &str, ends: &[End], count: usize) -> String {
+fn closing(root: &str, ends: &[End], count: usize, is_whole: bool) -> String {
     let wrong: Vec<String> = ends
         .iter()
         .filter(|end| end.exit != Exit::Done)
         .map(|end| format!("{} (exit {})", end.name, end.exit.code()))
         .collect();
-    match (wrong.is_empty(), ends.len() == count) {
-        (true, _) => format!("applied: {} in {root}", counted(count as u64, "pipeline")),
+    match (wrong.is_empty(), is_whole) {
+        (true, true) => format!("applied: {} in {root}", counted(count as u64, "pipeline")),
         (false, true) => format!("applied but for {}", wrong.join(", ")),
-        (false, false) => format!("not applied: stopped at {} of {count}: {}", ends.len(), wrong.join(", ")),
+        (true, false) => format!("stopped after {} of {}", ends.len(), counted(count as u64, "pipeline")),
+        (false, false) => {
+            format!("stopped at {} of {}: {}", ends.len(), counted(count as u64, "pipeline"), wrong.join(", "))
+        }
     }
 }
 
@@ -197,18 +224,13 @@ impl Pipeline {
     }
 
     /// Begins a new run.
-    async fn begin(
-        mut self,
-        args: &ApplyArgs,
-        session: &Session,
-        desired: &mut Desired,
-        printer: &mut Printer,
-    ) -> End {
+    async fn begin(self, args: &ApplyArgs, session: &Session, desired: &mut Desired, printer: &mut Printer) -> End {
         let (loaded, kept, earlier, origin) = match self.beginning(args) {
             Ok(made) => made,
             Err(error) => return self.ended(Err(error)),
         };
-        let Some((plan, survey)) = loaded.plan.clone().zip(self.checked.survey.take().and_then(Result::ok)) else {
+        let Some((plan, survey)) = loaded.plan.clone().zip(self.checked.ready().map(|(_, survey)| survey.clone()))
+        else {
             return self.end(Exit::Bug, "its plan went away".to_owned());
         };
         let Loaded { text, read, .. } = loaded;
@@ -277,9 +299,9 @@ impl Desired {
     fn note(&mut self, one: &Pipeline, run: &RunDir, args: &ApplyArgs) -> Result<(), CommandError> {
         let record = self.applied.record(&self.key, &one.checked.entry.name);
         record.file.clone_from(&one.checked.entry.shown);
-        if record.runs.last() != Some(&run.id) {
-            record.runs.retain(|id| *id != run.id);
-            record.runs.push(run.id.clone());
+        if let Some((plan, survey)) = one.checked.ready() {
+            record.runs.retain(|begun| begun.run != run.id);
+            record.runs.push(Begun { run: run.id.clone(), plan: plan.hash, rows: survey.digest });
         }
         record.at = now();
         record.commit.clone_from(&args.commit);
@@ -332,6 +354,17 @@ impl Signals {
         let interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
         let terminate = signal(SignalKind::terminate()).map_err(unheard)?;
         Ok(Self { interrupt, terminate })
+    }
+
+    /// Waits for a signal, and returns how it ends the process.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time; a signal that came is not lost.
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+        }
     }
 
     /// Returns how a signal that came ends the process.

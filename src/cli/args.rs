@@ -2,6 +2,8 @@
 //! Start at [`Arguments`].
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -185,14 +187,15 @@ Examples:
   pipe check debate.yaml
   pipe check pipelines/*.yaml --format json | jq '.files[].diagnostics[]'
   pipe check pipelines/*.yaml --format github        annotations in a pull request
+  pipe check .                                       pipe.yaml and all that it names
 
 json: { files: [{ file, cases, items: [{ place, message, help }], diagnostics: [{ code, severity, message, \
 file, line, column, end_line, end_column, help: [text], labels: [{ file, line, column, end_line, \
 end_column, text }] }] }] }. Lines and columns count from 1, columns in characters, an end is the \
 place after the last character; severity is error or warning; labels has all places, the first again.")]
 pub struct CheckArgs {
-    /// Pipeline files.
-    #[arg(value_name = "FILE", required = true)]
+    /// Pipeline files, or directories of them.
+    #[arg(value_name = "FILE|DIR", required = true)]
     pub files: Vec<PathBuf>,
     /// What may differ from the file.
     #[command(flatten)]
@@ -330,15 +333,16 @@ pub struct Session {
     /// Whether graphics devices are sampled while the run goes: for `pipe gpu`, traces and metrics.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub gpu: GpuWhen,
-    /// Rows that have no file of their own stay in the journal: one of several runs prints none on stdout.
+    /// For one of several runs of a process: rows that have no file of their own stay in the journal, and it is told when
+    /// this run hears signals itself.
     #[arg(skip)]
-    pub is_one_of_many: bool,
+    pub among: Option<Arc<AtomicBool>>,
 }
 
 impl Session {
     /// Tells whether rows without a file go to a stdout that is no terminal.
     pub(super) const fn prints_rows(&self) -> bool {
-        !self.json && !self.is_one_of_many
+        !self.json && self.among.is_none()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::args::{CheckArgs, CheckFormat};
+use super::args::{self, CheckArgs, CheckFormat};
 use super::exit::{CommandError, Exit};
 use super::pipeline;
 use super::printer::{Printer, inert};
+use super::project::{self, Project};
 use crate::diag::has_errors;
 use crate::plan;
 
@@ -18,6 +19,11 @@ pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, Com
     let mut exit = Exit::Done;
     let mut reports = Vec::new();
     for file in &args.files {
+        if project::is_meant(file) {
+            let found = of_project(args, file, format, &mut reports, printer)?;
+            exit = if found == Exit::Done { exit } else { found };
+            continue;
+        }
         let overrides = pipeline::overrides(&args.overrides);
         let mut loaded = pipeline::load(file, &overrides, args.overrides.allow_outside)?;
         // What comes in on stdin is not there to be checked: only a run waits for it.
@@ -58,6 +64,47 @@ pub(super) fn check(args: &CheckArgs, printer: &mut Printer) -> Result<Exit, Com
     }
     if format == CheckFormat::Json {
         printer.line(&json!({ "files": reports }).to_string())?;
+    }
+    Ok(exit)
+}
+
+/// Checks what a directory, or its `pipe.yaml`, says is to be run: as `pipe plan DIR` and `pipe apply DIR` do first.
+fn of_project(
+    args: &CheckArgs,
+    path: &std::path::Path,
+    format: CheckFormat,
+    reports: &mut Vec<serde_json::Value>,
+    printer: &mut Printer,
+) -> Result<Exit, CommandError> {
+    let args::Overrides { params, sets, allow_outside } = &args.overrides;
+    if !params.is_empty() || !sets.is_empty() || *allow_outside {
+        let message = format!("{} is a project: what differs from its pipelines stands in pipe.yaml", path.display());
+        return Err(
+            CommandError::new(Exit::Usage, message).help("check one of its pipelines, or leave the options out")
+        );
+    }
+    let checks = Project::find(path)?.check()?;
+    match format {
+        CheckFormat::Json => {
+            reports.extend(checks.to_json());
+            return Ok(checks.exit());
+        }
+        CheckFormat::Github => {
+            for line in checks.annotations() {
+                printer.line(&line)?;
+            }
+            return Ok(checks.exit());
+        }
+        CheckFormat::Text => {}
+    }
+    let exit = checks.say(printer);
+    for one in &checks.pipelines {
+        if let Some((plan, survey)) = one.ready() {
+            printer.line(&one_line(&one.entry.file, plan, &counted(survey.cases, "case")))?;
+        }
+    }
+    if checks.pipelines.is_empty() && exit == Exit::Done {
+        printer.say(&format!("there is no pipeline in {}", checks.root.display()));
     }
     Ok(exit)
 }

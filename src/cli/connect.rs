@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::exit::{CommandError, Exit};
-use super::printer::Printer;
+use super::printer::{Printer, inert};
 use crate::backend::{self, Connected, Target, Wanted};
 use crate::base::BackendName;
 use crate::event::BackendResolved;
@@ -102,11 +102,32 @@ pub(super) fn as_before(earlier: &[BackendResolved], connected: &mut [Connected]
     }
 }
 
-/// Makes sure that a resumed run is asked of the same models as before.
+/// Says which models are other builds than they were, by what their servers tell: their names are the same.
+fn other_builds(earlier: &[BackendResolved], connected: &[Connected]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for now in connected.iter().map(|one| &one.resolved) {
+        let before = earlier.iter().filter(|before| before.backend == now.backend).flat_map(|before| &before.digests);
+        for (model, then) in before {
+            let told = now.digests.iter().find(|(name, digest)| name == model && digest != then);
+            lines.extend(told.map(|(model, digest)| {
+                let (then, now) =
+                    (then.chars().take(19).collect::<String>(), digest.chars().take(19).collect::<String>());
+                format!("{model} is another build than it was: {now}… now, {then}… then; answers may differ")
+            }));
+        }
+    }
+    lines
+}
+
+/// Makes sure that a resumed run is asked of the same models as before, and says which are other builds.
 ///
 /// # Errors
 /// A backend that now stands for another model.
-pub(super) fn same_models(earlier: &[BackendResolved], connected: &[Connected]) -> Result<(), CommandError> {
+pub(super) fn same_models(
+    earlier: &[BackendResolved],
+    connected: &[Connected],
+    printer: &mut Printer,
+) -> Result<(), CommandError> {
     for one in connected {
         let now = &one.resolved;
         let Some(before) = earlier.iter().find(|before| before.backend == now.backend) else { continue };
@@ -127,5 +148,6 @@ pub(super) fn same_models(earlier: &[BackendResolved], connected: &[Connected]) 
             return Err(CommandError::new(Exit::BackendUnusable, message).help(help));
         }
     }
+    other_builds(earlier, connected).iter().for_each(|line| printer.say(&inert(line)));
     Ok(())
 }

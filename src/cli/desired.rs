@@ -125,7 +125,7 @@ impl Desired {
         }
         let is_there = |name: &str| pipelines.iter().any(|one| one.checked.entry.name == name);
         let removed = applied.of(&key).filter(|(name, _)| !is_there(name)).map(|(name, record)| {
-            let runs = record.runs.iter().filter_map(|id| run_at(home.path(), id)).collect();
+            let runs = record.runs.iter().filter_map(|begun| run_at(home.path(), &begun.run)).collect();
             Removed { name: name.to_owned(), runs }
         });
         let removed = removed.collect();
@@ -190,12 +190,12 @@ impl Pipeline {
         let (plan, survey) =
             checked.ready().ok_or_else(|| CommandError::new(Exit::Bug, "a wrong pipeline is planned"))?;
         let entry = &checked.entry;
-        let mut found = stand(entry, plan, survey, runs, now);
         let record = applied.of(key).find(|(name, _)| *name == entry.name).map(|(_, record)| record);
+        let mut found = stand(entry, (plan, survey), runs, record, now);
         if let Some(last) = record.and_then(|record| record.runs.last())
-            && run_at(home.path(), last).is_none()
+            && run_at(home.path(), &last.run).is_none()
         {
-            found.drift.push(format!("{last}, which was applied, is gone"));
+            found.drift.push(format!("{}, which was applied, is gone", last.run));
         }
         let outlook = match &found.standing {
             Standing::New | Standing::Due(..) => Outlook::of(&Prospect::of(plan, None)?),
@@ -211,10 +211,11 @@ impl Pipeline {
             }
         };
         let expired = record.zip(entry.keep).map_or_else(Vec::new, |(record, keep)| {
-            let complete = record.runs.iter().rev().filter_map(|id| run_at(home.path(), id)).filter(|run| {
-                glance(run).is_ok_and(|glance| glance.status == RunStatus::Complete)
-                    && found.standing.run().is_none_or(|standing| standing.id != run.id)
-            });
+            let complete =
+                record.runs.iter().rev().filter_map(|begun| run_at(home.path(), &begun.run)).filter(|run| {
+                    glance(run).is_ok_and(|glance| glance.status == RunStatus::Complete)
+                        && found.standing.run().is_none_or(|standing| standing.id != run.id)
+                });
             // What stands for the pipeline is one of those that are kept.
             let others = if found.standing.run().is_some() { keep.saturating_sub(1) } else { keep };
             complete.skip(usize::try_from(others).unwrap_or(usize::MAX)).collect()

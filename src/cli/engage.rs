@@ -1,6 +1,7 @@
 //! The part that `run` and `resume` share: conduct, show, write the results, say the end.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -125,7 +126,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     };
     let ended = tokio::select! {
         ended = Box::pin(conductor.conduct()) => ended,
-        error = signals(steer.clone()) => {
+        error = signals(steer.clone(), session.among.as_deref()) => {
             return Err(CommandError::new(Exit::Bug, format!("signals cannot be heard: {error}")));
         }
         () = crate::run::listen(spool, steer, Arc::new(move |sets| retuner.retune(sets))) => {
@@ -202,13 +203,14 @@ fn left(error: &RunError) -> CommandError {
 
 const KEPT: &str = "everything acknowledged is kept; `pipe resume` goes on from there";
 
-/// Waits for signals for ever and hands them on; ends only when signals cannot be heard.
-async fn signals(steer: mpsc::Sender<Steer>) -> std::io::Error {
+/// Waits for signals for ever and hands them on, and says when it does; ends only when signals cannot be heard.
+async fn signals(steer: mpsc::Sender<Steer>, told: Option<&AtomicBool>) -> std::io::Error {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
         (Err(error), _) | (_, Err(error)) => return error,
     };
+    told.iter().for_each(|told| told.store(true, Ordering::Relaxed));
     loop {
         let cause = tokio::select! {
             _ = interrupt.recv() => StopCause::Interrupt,

@@ -221,8 +221,28 @@ impl Checks {
                 said.push(problems);
             }
         }
-        let is_wrong = has_errors(&all) || self.pipelines.iter().any(|one| one.ready().is_none());
+        self.exit()
+    }
+
+    /// Returns the exit code for what is wrong.
+    pub(super) fn exit(&self) -> Exit {
+        let is_wrong = |one: &Checked| has_errors(&one.loaded.diagnostics) || one.ready().is_none();
+        let is_wrong = has_errors(&self.diagnostics) || self.pipelines.iter().any(is_wrong);
         if is_wrong { Exit::InvalidPipeline } else { Exit::Done }
+    }
+
+    /// Returns what is wrong as GitHub's runners take it for annotations, each thing once.
+    pub(super) fn annotations(&self) -> Vec<String> {
+        let mut lines = diagnostics::to_annotations(&self.diagnostics, &|file| self.source(file));
+        for one in &self.pipelines {
+            let problems = one.survey.as_ref().and_then(|survey| survey.as_ref().err());
+            for line in pipeline::annotations(&one.loaded, problems.map_or(&[][..], Vec::as_slice)) {
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
+        }
+        lines
     }
 
     /// Returns what is wrong for programs, a value for each file.

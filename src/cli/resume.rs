@@ -123,7 +123,7 @@ pub(super) async fn take_up(
     }
     let output = Output::plan(&plan, &kept, Some(dir), &place::home_here(), session.prints_rows(), printer)?;
     let connected = connect::backends(&plan, Some(&earlier), printer).await?;
-    connect::same_models(&earlier, &connected)?;
+    connect::same_models(&earlier, &connected, printer)?;
     let outlets = metrics::outlets(session, printer).await?;
     let telling = spans::telling(session.trace_to.as_deref(), &plan)?;
 

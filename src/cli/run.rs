@@ -137,7 +137,7 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     let (provenance, connected) = tokio::try_join!(origin.find(file), connect::backends(&plan, models, printer))?;
     let mut connected = connected;
     if let Some(models) = models {
-        connect::same_models(models, &connected)?;
+        connect::same_models(models, &connected, printer)?;
         connect::as_before(models, &mut connected);
     }
     let outlets = metrics::outlets(session, printer).await?;

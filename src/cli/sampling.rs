@@ -70,7 +70,16 @@ mod tests {
 
     fn backend(endpoint: &str, server: &str) -> BackendResolved {
         let (endpoint, server) = (endpoint.to_owned(), server.to_owned());
-        BackendResolved { backend: "b".into(), endpoint, server, slots: 1, models: Vec::new(), memory: Vec::new() }
+        BackendResolved {
+            backend: "b".into(),
+            endpoint,
+            server,
+            slots: 1,
+            models: Vec::new(),
+            memory: Vec::new(),
+            version: None,
+            digests: Vec::new(),
+        }
     }
 
     #[test]

@@ -44,8 +44,18 @@ pub(super) fn show(
     table.add(&["seed", &started.seed.to_string()]);
     for backend in &started.backends {
         let models: Vec<&str> = backend.models.iter().map(|(_, sent)| sent.as_str()).collect();
-        let value = format!("{}: {} at {}, {}", backend.backend, backend.server, backend.endpoint, models.join(", "));
+        let version = backend.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        let value = format!(
+            "{}: {}{version} at {}, {}",
+            backend.backend,
+            backend.server,
+            backend.endpoint,
+            models.join(", ")
+        );
         table.add(&["backend", &value]);
+        for (model, digest) in &backend.digests {
+            table.add(&["model", &format!("{model}  {digest}")]);
+        }
     }
     let width = printer.out().width();
     printer.data(&inert(&table.render(width, str::to_owned)))?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::applied::Record;
 use super::exit::{CommandError, with_causes};
 use super::glance::status;
 use super::kept::Kept;
@@ -13,8 +14,8 @@ use crate::plan::{BackendUrl, Plan};
 use crate::report::{RunStatus, grouped};
 use crate::run::Survey;
 
-/// Runs of a name that are looked at, newest first: an edit that was taken back finds its run again.
-const LOOKED_AT: usize = 20;
+/// Runs of a name that are looked at, newest first, beside those that are known to be of just this.
+const LOOKED_AT: usize = 4;
 
 /// What is, held against what is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,11 +84,22 @@ pub(super) struct Found {
     pub(super) drift: Vec<String>,
 }
 
-/// Looks at the runs of a name, newest first.
-pub(super) fn stand(entry: &Entry, plan: &Plan, survey: &Survey, runs: &[RunDir], now: Timestamp) -> Found {
+/// Looks at the runs of a name, newest first, and at those that were begun for just this, however old: an edit that was
+/// taken back finds its run again.
+pub(super) fn stand(
+    entry: &Entry,
+    (plan, survey): (&Plan, &Survey),
+    runs: &[RunDir],
+    record: Option<&Record>,
+    now: Timestamp,
+) -> Found {
     let mut of_this_plan = None;
     let mut found = Found { standing: Standing::New, newest: None, began: None, drift: Vec::new() };
-    for run in runs.iter().take(LOOKED_AT) {
+    let begun = record.map_or(&[][..], |record| &record.runs);
+    let is_begun = |run: &&RunDir| {
+        begun.iter().any(|one| one.run == run.id && one.plan == plan.hash && one.rows == survey.digest)
+    };
+    for run in runs.iter().take(LOOKED_AT).chain(runs.iter().skip(LOOKED_AT).filter(is_begun)) {
         let Ok(Some(look)) = Look::at(run, &entry.name).map_err(|error| {
             found.drift.push(format!("{} cannot be read: {}", run.id, with_causes(&error)));
         }) else {

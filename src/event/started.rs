@@ -77,6 +77,12 @@ pub struct BackendResolved {
     /// tells. No part of what a backend is: it differs from hour to hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub memory: Vec<(ModelName, InMemory)>,
+    /// The version of the program that serves, where it tells. No part of what a backend is, as are digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The digests of its models' files, by the name they are sent under, where the server tells them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<(ModelName, String)>,
 }
 
 /// Where a model that a server has loaded lies, by the server's word.

@@ -57,6 +57,8 @@ impl Story {
             slots: 4,
             models: vec![(ModelName::from("auto"), ModelName::from("qwen2.5-0.5b"))],
             memory: Vec::new(),
+            version: None,
+            digests: Vec::new(),
         }
     }
 

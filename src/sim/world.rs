@@ -104,6 +104,8 @@ where
         slots: 0,
         models: Vec::new(),
         memory: Vec::new(),
+        version: None,
+        digests: Vec::new(),
     });
     let backends: Vec<_> = models.collect();
     let begun = RunStarted {

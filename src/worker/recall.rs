@@ -151,6 +151,8 @@ mod tests {
             slots: 4,
             models: Vec::new(),
             memory: Vec::new(),
+            version: None,
+            digests: Vec::new(),
         };
         (home, Recall { cache, reads: true, backends: vec![resolved], run: RunId::from("tea-1") })
     }

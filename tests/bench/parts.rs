@@ -74,6 +74,8 @@ fn begun() -> Batch {
             slots: 4,
             models: vec![("auto".into(), "tiny".into())],
             memory: Vec::new(),
+            version: None,
+            digests: Vec::new(),
         }],
         cases: None,
         prices: std::collections::BTreeMap::new(),

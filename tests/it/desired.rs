@@ -69,6 +69,8 @@ fn only_what_was_edited_is_asked_and_an_edit_that_is_taken_back_asks_nothing() {
         "{ values: [{ topic: tea }, { topic: rain }, { topic: chess }] }",
         "{ path: rows.jsonl }",
     );
+    let checked = project.stdout(&["check", "."]);
+    assert!(checked.contains("talk.yaml: ok: talk (2 steps, 1 actor, 3 cases)"), "{checked}");
     assert_eq!(state(&project), "new");
     assert_eq!(plan(&project)["calls"]["most"], 6);
     let (exit, told) = apply(&project, &[]);
@@ -146,6 +148,13 @@ pipelines:
             assert!(said.contains(part), "{part}: {said}");
         }
     }
+    let annotated = project.run(&["check", ".", "--format", "github"]);
+    assert_eq!(annotated.status.code(), Some(3));
+    let lines = text(&annotated.stdout);
+    assert!(
+        lines.contains("::error file=pipe.yaml,line=4,col=17") && lines.contains("file=broken.yaml,line=5"),
+        "{lines}"
+    );
     let told = project.run(&["apply", ".", "--json"]);
     let told: Value = serde_json::from_str(&text(&told.stdout)).expect("JSON");
     assert_eq!(

@@ -23,6 +23,8 @@ struct Pages {
     api_version: Option<Value>,
     /// Ollama: what is loaded.
     api_ps: Option<Value>,
+    /// Ollama: what there is, with digests.
+    api_tags: Option<Value>,
     /// llama.cpp: `total_slots`.
     props: Option<Value>,
     /// SGLang.
@@ -73,14 +75,22 @@ async fn fetch(client: &Client, base: &BaseUrl, authorization: Option<&HeaderVal
         (value.is_object() && value.get("error").is_none()).then_some(value)
     };
     let (first, second) = join(
-        async { join!(object("/api/version"), object("/api/ps"), object("/props"), object("/get_server_info")) },
+        async {
+            join!(
+                object("/api/version"),
+                object("/api/ps"),
+                object("/api/tags"),
+                object("/props"),
+                object("/get_server_info")
+            )
+        },
         async { join!(object("/version"), object("/api/v0/models"), get("/metrics")) },
     )
     .await;
-    let (api_version, api_ps, props, server_info) = first;
+    let (api_version, api_ps, api_tags, props, server_info) = first;
     let (version, studio, metrics) = second;
     let metrics = metrics.map(|metrics| String::from_utf8_lossy(&metrics).into_owned()).unwrap_or_default();
-    Pages { api_version, api_ps, props, server_info, version, studio, metrics }
+    Pages { api_version, api_ps, api_tags, props, server_info, version, studio, metrics }
 }
 
 fn kind(pages: &Pages, owner: &str, names_itself: &str) -> ServerKind {
@@ -101,22 +111,27 @@ fn kind(pages: &Pages, owner: &str, names_itself: &str) -> ServerKind {
 }
 
 fn models(kind: ServerKind, pages: &Pages, listed: Vec<Listed>) -> Vec<Model> {
-    let running = pages.api_ps.as_ref().and_then(|page| page.get("models")?.as_array());
-    let entry =
-        |name: &str| running.filter(|_| kind == ServerKind::Ollama)?.iter().find(|entry| is_called(entry, name));
+    let in_ollama = |page: &Option<Value>, name: &str| {
+        let called = page.as_ref()?.get("models")?.as_array()?.iter().find(|entry| is_called(entry, name));
+        called.filter(|_| kind == ServerKind::Ollama).cloned()
+    };
     let in_studio = |name: &str| studio_models(pages)?.iter().find(|model| text(model, "id") == name);
     listed
         .into_iter()
         .filter(|model| in_studio(&model.name).is_none_or(|entry| text(entry, "type") != "embeddings"))
         .map(|model| {
+            let running = in_ollama(&pages.api_ps, &model.name);
             let is_loaded = match kind {
-                ServerKind::Ollama => entry(&model.name).is_some(),
+                ServerKind::Ollama => running.is_some(),
                 ServerKind::LmStudio => in_studio(&model.name).is_some_and(|entry| text(entry, "state") == "loaded"),
                 // One model a process, in memory since the start; a llama.cpp router tells of each.
                 ServerKind::LlamaCpp | ServerKind::Vllm | ServerKind::Sglang => model.is_loaded.unwrap_or(true),
                 ServerKind::OpenAiCompatible => model.is_loaded.unwrap_or(false),
             };
-            Model { memory: entry(&model.name).and_then(memory), name: model.name, is_loaded }
+            let entries = [running.clone(), in_ollama(&pages.api_tags, &model.name)];
+            let digests = entries.iter().flatten().map(|entry| text(entry, "digest").to_owned());
+            let digest = digests.into_iter().find(|digest| !digest.is_empty());
+            Model { memory: running.as_ref().and_then(memory), digest, name: model.name, is_loaded }
         })
         .collect()
 }

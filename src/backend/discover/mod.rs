@@ -39,6 +39,8 @@ pub struct Model {
     pub is_loaded: bool,
     /// Where it lies, where the server tells: Ollama does.
     pub memory: Option<InMemory>,
+    /// The digest of its file, where the server tells: Ollama does.
+    pub digest: Option<String>,
 }
 
 /// Programs that are told apart.
@@ -154,7 +156,12 @@ mod tests {
     use super::*;
 
     fn server(models: &[(&str, bool)]) -> Server {
-        let model = |&(name, is_loaded): &(&str, bool)| Model { name: name.to_owned(), is_loaded, memory: None };
+        let model = |&(name, is_loaded): &(&str, bool)| Model {
+            name: name.to_owned(),
+            is_loaded,
+            memory: None,
+            digest: None,
+        };
         let models = models.iter().map(model).collect();
         Server { kind: ServerKind::Ollama, version: None, models: Some(models), slots: None }
     }

@@ -45,6 +45,9 @@ pub fn connect(env: Env<'_>, slots: Option<NonZeroU32>) -> Result<Connected, Con
     let embedded = open(config).map_err(|error| unusable(&error))?;
     let model = Arc::clone(embedded.model());
     let says = format!("embedded {model} ({}, {})", counted(slots, "slot"), counted(threads, "thread"));
+    // Weights of somebody's own are not read twice for it.
+    let digest = located.is_demo.then(|| (ModelName::from(&*model), format!("sha256:{}", weights::DEMO.sha256)));
+    let digests = digest.into_iter().collect();
     let resolved = BackendResolved {
         backend: BackendName::from("embedded"),
         endpoint: "embedded".to_owned(),
@@ -52,6 +55,8 @@ pub fn connect(env: Env<'_>, slots: Option<NonZeroU32>) -> Result<Connected, Con
         slots: slots.get(),
         models: vec![(ModelName::from("auto"), ModelName::from(&*model))],
         memory: Vec::new(),
+        version: None,
+        digests,
     };
     Ok(Connected { backend: Arc::new(embedded), resolved, says, demo: located.is_demo })
 }
