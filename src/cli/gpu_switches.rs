@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::printer::{BOLD, DIM, inert, paint};
 use super::table::Table;
+use crate::backend::discover::short_name;
 use crate::base::Timestamp;
 use crate::event::Claimed;
 use crate::report::gpu::switches::{Switch, Switched};
@@ -95,8 +96,8 @@ pub(super) fn text(switched: &Switched, began: Timestamp, width: usize) -> Strin
 
 fn row(switch: &Switch, began: Timestamp) -> [String; 7] {
     let model = match &switch.from {
-        Some(from) => format!("{} -> {}", inert(from), inert(&switch.to)),
-        None => format!("{}, the first", inert(&switch.to)),
+        Some(from) => format!("{} -> {}", inert(short_name(from)), inert(short_name(&switch.to))),
+        None => format!("{}, the first", inert(short_name(&switch.to))),
     };
     let seconds = |of: Option<f64>| of.map_or_else(|| "?".to_owned(), time);
     let usual = switch.usual.map_or_else(
@@ -122,7 +123,8 @@ fn row(switch: &Switch, began: Timestamp) -> [String; 7] {
 fn server(switch: &Switch) -> Option<String> {
     let load =
         switch.claimed.and_then(|claimed| claimed.load_us).map(|load| format!("loaded for {}", duration(load)));
-    let lay = || switch.lay_s().map(|lay| format!("lay for {}", time(lay)));
+    let read = switch.claimed.and_then(|claimed| claimed.prompt_us).map(duration);
+    let lay = || Some(format!("lay for {}, prompt read in {}", time(switch.lay_s()?), read?));
     load.or_else(lay)
 }
 
@@ -131,7 +133,7 @@ fn notes(slow: usize, has_whole: bool) -> Vec<String> {
         "took: from sent to the first piece{}; usually: the median of requests to the same model for the same step, with \
          half to twice as many in flight, that waited for no switch; behind others: until the backend was done with \
          requests for other models, which it may do at the same time; loading: the rest, or another queue that is not \
-         this run's",
+         this run's; no more than it lay there where the server tells",
         if has_whole { ", or to the whole answer where it is not streamed" } else { "" }
     )];
     if slow > SHOWN {

@@ -17,11 +17,14 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.parse
+import urllib.request
 
 import yaml
 
@@ -442,8 +445,14 @@ class Node:
     def expanded(text, environment):
         return re.sub(r"\$\(([A-Z_]+)\)", lambda found: environment[found[1]], text)
 
-    def start(self, pod, fields, change=lambda arguments: arguments, expected=0, **more):
-        """Runs the only container of a pod; `fields` are its own, such as the index of its Job."""
+    def start(self, pod, fields):
+        """Runs the only container of a pod to its end; `fields` are its own, such as the index of its Job."""
+        arguments, environment, mounts = self.prepared(pod, fields)
+        run(["pipe", *arguments], env=environment)
+        return mounts
+
+    def prepared(self, pod, fields):
+        """The arguments and the environment of a pod's only container, with the places of its volumes."""
         (container,) = pod["containers"]
         environment = {}
         for variable in container["env"]:
@@ -463,12 +472,97 @@ class Node:
                     return str(place) + text[len(path):]
             return text
 
-        arguments = change([here(argument) for argument in container["args"]])
+        arguments = [here(argument) for argument in container["args"]]
         environment = {name: here(value) for name, value in environment.items()}
         same(environment["PIPE_BASE_URL"], "http://model:11434/v1", "where models answer")
-        environment |= {"PIPE_BASE_URL": self.world.models, **more}
-        done = run(["pipe", *arguments], expected, env=self.world.environment(**environment))
-        return done, mounts
+        return arguments, self.world.environment(**environment | {"PIPE_BASE_URL": self.world.models}), mounts
+
+
+def until(what, holds_now):
+    """Waits for what a program does on its own."""
+    late = time.monotonic() + 60
+    while not (value := holds_now()):
+        if time.monotonic() > late:
+            fail(f"after a minute there is not yet {what}")
+        time.sleep(0.05)
+    return value
+
+
+def answered(url):
+    """What a page says; none while nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as page:
+            return page.read().decode()
+    except OSError:
+        return None
+
+
+def reconciles(world, name, arguments, environment, page):
+    """Starts `pipe gitops` as a file has it, but for the repository and the port: it follows a branch until it is told to go."""
+    repository = Repository(world, name)
+    repository.commit("An experiment")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    values = dict(zip(arguments, arguments[1:], strict=False))
+    for option in ("--repo", "--branch", "--listen", "--pass-env"):
+        if option not in values:
+            fail(f"{name} has no {option}")
+    same((values["--branch"], values["--pass-env"]), ("main", "PIPE_BASE_URL"), name)
+    there = {values["--repo"]: f"file://{repository.origin}", values["--listen"]: address}
+    arguments = [there.get(argument, argument) for argument in arguments]
+    told = open(world.folder / f"{name}.log", "w")
+    more = ["--allow-protocol", "file", "--interval", "1s"]
+    process = subprocess.Popen(["pipe", *arguments, *more], env=environment, stdout=told, stderr=told)
+    try:
+        until(f"an answer of {page}", lambda: answered(f"http://{address}{page}"))
+
+        def runs(count):
+            lines = run(["pipe", "runs", "--json"], None, env=environment).stdout.splitlines()
+            complete = [line for line in lines if json.loads(line).get("status") == "complete"]
+            return len(complete) == count
+
+        until("a run", lambda: runs(1))
+        repository.write({"pipelines/talk.yaml": TALK.replace("Sum up", "Sum up in a word:")})
+        repository.commit("Shorter")
+        until("a run of the edit", lambda: runs(2))
+    finally:
+        process.terminate()
+        left = process.wait(60)
+        told.close()
+    same(left, 143, f"how {name} leaves:\n{(world.folder / f'{name}.log').read_text()}\n")
+
+
+def compose(world):
+    file = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    services = dict(file["services"])
+    for included in file["include"]:
+        services |= yaml.safe_load((DEPLOY / included).read_text())["services"]
+    for name, service in file["services"].items():
+        for other in service.get("depends_on", []):
+            if other not in services:
+                fail(f"{name} waits for {other}, which is not there")
+    pipe = file["services"]["pipe"]
+    same((DEPLOY / pipe["build"]["context"] / pipe["build"]["dockerfile"]).resolve(), DEPLOY / "Dockerfile", "the image")
+    values = {"REPO": "https://git.example.org/team/experiments.git"}
+
+    def filled(text):
+        given = lambda found: values.get(found[1], (found[2] or "")[2:])
+        return re.sub(r"\$\{([A-Z_]+)(:[-?][^}]*)?\}", given, str(text))
+
+    environment = {name: filled(value) for name, value in pipe["environment"].items()}
+    for name in ("PIPE_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        address = urllib.parse.urlsplit(environment[name])
+        ports = [str(port) for port in services[address.hostname]["ports"]]
+        same(any(port.endswith(f":{address.port}") for port in ports), True, f"{name} is a port of a service")
+    # Nobody collects here.
+    del environment["OTEL_EXPORTER_OTLP_ENDPOINT"]
+    environment |= {"PIPE_BASE_URL": world.models, "PIPE_HOME": str(world.folder / "compose-home")}
+    arguments = [filled(argument) for argument in pipe["command"]]
+    environment = world.environment(**environment)
+    reconciles(world, "compose", arguments, environment, "/status")
+    overlay = yaml.safe_load((DEPLOY / "compose.gpu.yaml").read_text())["services"]
+    same(set(overlay) - set(services), set(), "services of compose.gpu.yaml that are not there")
 
 
 def kubernetes(world):
@@ -481,7 +575,7 @@ def kubernetes(world):
         if not (folder / name).exists():
             fail(f"kustomization.yaml names {name}, which is not there")
     alone = {path.name for path in files} - set(kustomization["resources"])
-    same(alone, {"job-sharded.yaml"}, "manifests that nothing names")
+    same(alone, {"job-sharded.yaml", "gitops.yaml"}, "manifests that nothing names")
     for path in files:
         for name, pod in pods(path):
             secured(name, pod)
@@ -489,7 +583,7 @@ def kubernetes(world):
     maps = {one["metadata"]["name"]: one["data"] for one in documents(folder / "configmap.yaml")}
     node = Node(world, maps)
     ((_, cron),) = pods(folder / "cronjob.yaml")
-    _, mounts = node.start(cron, {})
+    mounts = node.start(cron, {})
     place = mounts["/project"]
     run(["pipe", "check", *map(str, sorted(place.glob("[a-z]*s.yaml"))), str(place / "shard.yaml")], env=world.environment())
     home = world.environment(PIPE_HOME=str(mounts["/state"] / "home"))
@@ -503,12 +597,19 @@ def kubernetes(world):
     countries = []
     for index in range(job["spec"]["completions"]):
         for _ in range(2):  # the second time as a pod that is begun again
-            _, mounts = node.start(sharded, {field: str(index)})
+            mounts = node.start(sharded, {field: str(index)})
         rows = (mounts["/state"] / "results.jsonl").read_text().splitlines()
         same(len(rows), 2, f"rows of part {index}")
         countries += [json.loads(row)["country"] for row in rows]
     listed = [line.split(",")[1] for line in maps["experiments"]["countries.csv"].splitlines()[1:]]
     same(sorted(countries), sorted(listed), "all parts together")
+
+    ((_, gitops),) = pods(folder / "gitops.yaml")
+    probe = gitops["containers"][0]["readinessProbe"]["httpGet"]["path"]
+    arguments, environment, _ = node.prepared(gitops, {})
+    # A home of its own: the CronJob's is another way to the same.
+    environment["PIPE_HOME"] += "-gitops"
+    reconciles(world, "gitops", arguments, environment, probe)
 
     device = [pod for _, pod in pods(folder / "model.yaml")][0]["containers"][0]["resources"]["limits"]
     same(device.get("nvidia.com/gpu"), "1", "the device of the model server")
@@ -539,7 +640,8 @@ def schemas():
     run([check, "--builtin-schema", "vendor.github-workflows", str(DEPLOY / "ci/github.yml")])
     gitlab = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
     run([check, *gitlab, str(DEPLOY / "ci/gitlab-ci.yml")])
-    run([check, "--builtin-schema", "vendor.compose-spec", str(ROOT / "otel/compose.yaml")])
+    for path in [*sorted(DEPLOY.glob("compose*.yaml")), ROOT / "otel/compose.yaml"]:
+        run([check, "--builtin-schema", "vendor.compose-spec", str(path)])
 
 
 def main():
@@ -553,6 +655,7 @@ def main():
         hooks(world)
         ci(world)
         kubernetes(world)
+        compose(world)
         models.stdin.close()
     print("deploy: every file fits its schema, and does what it says")
 

@@ -72,10 +72,13 @@ impl Switch {
         Some(self.beyond_s()?.min(self.others_s))
     }
 
-    /// Returns what is left for the loading.
+    /// Returns what is left for the loading: no more than it lay there, where the server tells its own clocks. A first
+    /// prompt may just take longer to be read than later ones, whose beginnings the server knows.
     #[must_use]
     pub fn loading_s(&self) -> Option<f64> {
-        Some(self.beyond_s()? - self.queued_s()?)
+        let queued = self.queued_s()?;
+        let left = self.beyond_s()? - queued;
+        Some(self.lay_s().map_or(left, |lay| left.min((lay - queued).max(0.0))))
     }
 
     /// Returns for how long it lay before it was worked on by the server's own clocks: what it took less what the server
@@ -372,6 +375,18 @@ mod tests {
         near(switch.loading_s(), 1.0);
         // The server read the prompt for 30 ms: before that the request lay.
         near(switch.lay_s(), 1.57);
+    }
+
+    #[test]
+    fn what_the_server_worked_longer_is_no_loading() {
+        // 250 ms more than usual, of which the server read the prompt for all but 5.
+        let mut asked = vec![(0, "a", 350, 400)];
+        asked.extend(usual(3_000, "a", 4));
+        let claimed = Claimed { prompt_us: Some(345_000), ..CLAIMED };
+        let switched = found(&events(&asked, Some(claimed)));
+        let switch = &switched.each[0];
+        assert!((switch.beyond_s().unwrap() - 0.25).abs() < 1e-9, "{switch:?}");
+        assert!((switch.loading_s().unwrap() - 0.005).abs() < 1e-9, "{switch:?}");
     }
 
     #[test]
