@@ -173,8 +173,11 @@ impl Executor {
     ///
     /// # Cancel safety
     /// Dropped, it ends the process: it has changed nothing.
-    pub(super) async fn plan(&self, tree: &Path, limits: Limits) -> Result<Plan, Unplanned> {
-        let ended = watched(self.command("plan", tree), None, limits, LONGEST_PLAN).await;
+    pub(super) async fn plan(&self, tree: &Path, remote: &Remote, limits: Limits) -> Result<Plan, Unplanned> {
+        let mut command = self.command("plan", tree);
+        // What was removed is told by what the repository had applied before.
+        command.args(["--repository", remote.url()]);
+        let ended = watched(command, None, limits, LONGEST_PLAN).await;
         let ended = ended.map_err(|stopped| Unplanned::Unknown(format!("pipe plan: {}", told(&stopped))))?;
         let unknown = |why: String| Unplanned::Unknown(format!("pipe plan: {why}"));
         match ended.status.code() {
@@ -377,6 +380,10 @@ mod tests {
             .into_iter()
     }
 
+    fn remote() -> Remote {
+        Remote::parse("https://host.org/a", &[]).unwrap()
+    }
+
     /// A script in the place of `pipe`.
     fn executor(folder: &Path, script: &str) -> Executor {
         let program = folder.join("pipe");
@@ -399,7 +406,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let script = r#"env > env.txt
             echo '{"entries": [{"name": "a", "state": "unchanged", "run": "a-1", "next_us": 7}, {"name": "b", "state": "new", "run": null}]}'"#;
-        let plan = executor(folder.path(), script).plan(folder.path(), LIMITS).await.unwrap();
+        let plan = executor(folder.path(), script).plan(folder.path(), &remote(), LIMITS).await.unwrap();
         assert_eq!(plan.planned, Planned { is_pending: true, is_due: false, next: Some(Timestamp(7)) });
         assert_eq!(plan.entries.len(), 2);
         let seen = std::fs::read_to_string(folder.path().join("env.txt")).unwrap();
@@ -413,13 +420,14 @@ mod tests {
     async fn what_is_wrong_is_told_apart_from_what_is_away() {
         let folder = tempfile::tempdir().unwrap();
         let script = r#"echo '{"error": {"exit": 3, "message": "m", "files": [{"file": "x", "diagnostics": [{"severity": "error", "file": "'$2'/a.yaml", "line": 4, "message": "no such step"}]}]}}'; exit 3"#;
-        let wrong = executor(folder.path(), script).plan(folder.path(), LIMITS).await;
+        let wrong = executor(folder.path(), script).plan(folder.path(), &remote(), LIMITS).await;
         assert!(matches!(&wrong, Err(Unplanned::Wrong(why)) if why == "a.yaml:4: no such step"), "{wrong:?}");
-        let wrong =
-            executor(folder.path(), "echo 'error: no pipeline in '$2 >&2; exit 2").plan(folder.path(), LIMITS).await;
+        let wrong = executor(folder.path(), "echo 'error: no pipeline in '$2 >&2; exit 2")
+            .plan(folder.path(), &remote(), LIMITS)
+            .await;
         assert!(matches!(&wrong, Err(Unplanned::Wrong(why)) if why == "no pipeline in the repository"), "{wrong:?}");
         for script in ["exit 5", "kill -9 $$", "echo nonsense"] {
-            let away = executor(folder.path(), script).plan(folder.path(), LIMITS).await;
+            let away = executor(folder.path(), script).plan(folder.path(), &remote(), LIMITS).await;
             assert!(matches!(away, Err(Unplanned::Unknown(_))), "{script}: {away:?}");
         }
     }
@@ -427,7 +435,7 @@ mod tests {
     #[tokio::test]
     async fn an_apply_ends_as_its_exit_code_says_or_leaves_when_asked() {
         let folder = tempfile::tempdir().unwrap();
-        let remote = Remote::parse("https://host.org/a", &[]).unwrap();
+        let remote = remote();
         let commit = Commit::of(&"a".repeat(40));
         let (leave, hurry) = (CancellationToken::new(), CancellationToken::new());
         for (script, applied, exit) in [

@@ -72,7 +72,7 @@ impl Means {
                 return Done::Planned(commit.clone(), Err(trouble("tree", error.to_string())), Verdict::Unknown);
             }
         };
-        match self.executor.plan(&tree, self.settings.limits).await {
+        match self.executor.plan(&tree, self.mirror.git().remote(), self.settings.limits).await {
             Ok(plan) => Done::Planned(commit, Ok(Ready { plan, notes }), Verdict::Good),
             Err(Unplanned::Wrong(why)) => Done::Planned(commit.clone(), Err(trouble("plan", why)), Verdict::Wrong),
             Err(Unplanned::Unknown(why)) => {

@@ -382,7 +382,9 @@ impl State {
         let mut wakes = Timestamp(i64::MAX);
         if self.work.is_none() {
             wakes = self.fetch_at;
-            if self.applying.is_none() {
+            // A branch that is back at what was refused has nothing to plan, whenever it came there.
+            let has_to_plan = self.good.is_some() || (self.seen.is_some() && !self.is_refused());
+            if self.applying.is_none() && has_to_plan {
                 wakes = self.plan_at.map_or(wakes, |at| wakes.min(at));
             }
         }

@@ -149,6 +149,22 @@ fn webhooks_wake_at_once_but_not_without_end() {
 }
 
 #[test]
+fn a_branch_that_is_back_at_what_was_refused_is_waited_for_without_a_loop() {
+    let mut state = State::new(INTERVAL, None, at(0));
+    for (time, head) in [(1, 3), (70, 2), (95, 3)] {
+        state.fetch_at = at(time);
+        assert_eq!(state.next(at(time)), Action::Fetch);
+        state.take(at(time), Happened::Fetched(commit(head)));
+        if state.next(at(time)) == Action::Plan(commit(head)) {
+            let happened = if head == 3 { Happened::Refused(commit(3)) } else { Happened::NotPlanned(commit(2)) };
+            state.take(at(time), happened);
+        }
+    }
+    assert_eq!((state.is_refused(), state.good()), (true, None));
+    assert!(matches!(state.next(at(95)), Action::Wait(until) if until > at(95)), "{state:?}");
+}
+
+#[test]
 fn leaving_waits_for_the_apply() {
     let mut state = in_sync();
     state.apply_at = Some(at(20));
