@@ -201,6 +201,7 @@ impl Voice<'_> {
                 self.text(RED, "unreachable", why);
                 self.more(&format!("asked again in {}", wait(*again)));
             }
+            Heard::Reachable { commit } => self.text(BOLD, "reachable", &format!("again, at {}", commit.short())),
             Heard::LeftOut { note } => self.text(DIM, "left out", note),
             Heard::Planned { commit, entries } => {
                 self.text(BOLD, "planned", &format!("{}: {}", commit.short(), states(entries)));
@@ -273,6 +274,7 @@ fn as_json(heard: &Heard) -> Value {
     let mut line = match heard {
         Heard::Fetched { commit } => json!({ "event": "fetched", "commit": commit }),
         Heard::Unreachable { why, again } => json!({ "event": "unreachable", "why": why, "again_us": again.0 }),
+        Heard::Reachable { commit } => json!({ "event": "reachable", "commit": commit }),
         Heard::LeftOut { note } => json!({ "event": "left_out", "note": note }),
         Heard::Planned { commit, entries } => json!({ "event": "planned", "commit": commit, "entries": entries }),
         Heard::InSync { commit, entries } => json!({ "event": "in_sync", "commit": commit, "entries": entries }),

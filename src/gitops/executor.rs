@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::commit::Commit;
 use super::git::Credentials;
-use super::process::{Group, Limits, Stopped, kept, watched};
+use super::process::{Group, Limits, Stopped, end_orphans, kept, watched};
 use super::reconcile::{Applied, Planned};
 use super::remote::Remote;
 use super::webhook::Secret;
@@ -211,6 +211,10 @@ impl Executor {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let failed =
             |why: String| Ended { applied: Applied::Unfinished, exit: None, entries: Vec::new(), why: Some(why) };
+        // We have the lock: whoever applies a tree of ours now was left by a process that was killed.
+        if let Some(trees) = tree.parent() {
+            end_orphans(trees, LEAVES_WITHIN).await;
+        }
         let mut group = match Group::start(command) {
             Ok(group) => group,
             Err(stopped) => return failed(told(&stopped)),

@@ -155,6 +155,48 @@ pub(super) async fn watched(
     Ok(Ended { status, stdout, stderr })
 }
 
+/// Asks applies of an earlier process that was killed to leave, and waits until they have: those whose command line
+/// names a folder that only the holder of our lock uses. Where there is no `/proc` none is found, and a lock in the home
+/// keeps two applies apart.
+///
+/// # Cancel safety
+/// May be dropped at any time.
+pub(super) async fn end_orphans(folder: &Path, patience: Duration) {
+    let began = Instant::now();
+    let mut is_asked = false;
+    loop {
+        let folder = folder.to_owned();
+        let found = tokio::task::spawn_blocking(move || orphans(&folder)).await.unwrap_or_default();
+        if found.is_empty() {
+            return;
+        }
+        let is_late = began.elapsed() > patience;
+        if is_late || !is_asked {
+            let signal = if is_late { Signal::KILL } else { Signal::TERM };
+            for id in found {
+                tracing::warn!(process = id.as_raw_nonzero(), "an apply that an earlier process left is ended");
+                if let Err(error) = rustix::process::kill_process(id, signal) {
+                    tracing::debug!(%error, "it has left already");
+                }
+            }
+        }
+        is_asked = true;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn orphans(folder: &Path) -> Vec<Pid> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let names = folder.as_os_str().as_encoded_bytes();
+    let is_one = |id: Pid| {
+        let line = std::fs::read(format!("/proc/{}/cmdline", id.as_raw_nonzero())).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        words.any(|word| word == b"apply") && words.any(|word| word.starts_with(names))
+    };
+    let ids = entries.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    ids.filter(|id| is_one(*id)).collect()
+}
+
 /// Reads a stream to its end and keeps the start of it.
 pub(super) async fn kept(stream: Option<impl AsyncRead + Unpin>, most: usize) -> Vec<u8> {
     let mut kept = Vec::new();
@@ -213,6 +255,28 @@ mod tests {
         // Waits until nobody has it; for ever if the grandchild lives on.
         let file = std::fs::File::create(&lock).unwrap();
         tokio::task::spawn_blocking(move || file.lock()).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_process_left_is_ended_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = |word: &str, path: &Path| {
+            let mut command = shell("read line; exit 7");
+            command.arg(word).arg(path).stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let mut orphan = start("apply", &folder.path().join("trees/abc"));
+        let mut others = [start("plan", &folder.path().join("trees/abc")), start("apply", Path::new("/elsewhere"))];
+        // Waiting would close it.
+        let input = orphan.stdin.take();
+        // Somebody reaps it, as `init` does for an orphan.
+        let reaped = std::thread::spawn(move || orphan.wait().unwrap());
+        end_orphans(folder.path(), Duration::from_secs(60)).await;
+        assert_eq!(reaped.join().unwrap().code(), None, "a signal ended it");
+        drop(input);
+        for other in &mut others {
+            drop(other.stdin.take());
+            assert_eq!(other.wait().unwrap().code(), Some(7), "it lives until its input ends");
+        }
     }
 
     #[tokio::test]

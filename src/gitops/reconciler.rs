@@ -148,16 +148,17 @@ impl Reconciler {
             match self.state.next(now()) {
                 Action::Wait(until) => return Some(until),
                 Action::Leave => return None,
-                Action::Fetch => self.spawn(tracing::info_span!("pipe.gitops.fetch"), |means| async move {
-                    Done::Fetched(means.fetch().await)
-                }),
+                Action::Fetch => self
+                    .spawn(tracing::info_span!(parent: None, "pipe.gitops.fetch"), |means| async move {
+                        Done::Fetched(means.fetch().await)
+                    }),
                 Action::Plan(commit) => {
-                    let span = tracing::info_span!("pipe.gitops.plan", pipe.commit = commit.id());
+                    let span = tracing::info_span!(parent: None, "pipe.gitops.plan", pipe.commit = commit.id());
                     self.spawn(span, |means| async move { means.plan(commit).await });
                 }
                 Action::Apply(commit) => {
                     self.unsaid.push(Heard::Applying { commit: commit.clone() });
-                    let span = tracing::info_span!("pipe.gitops.apply", pipe.commit = commit.id());
+                    let span = tracing::info_span!(parent: None, "pipe.gitops.apply", pipe.commit = commit.id());
                     self.leave = CancellationToken::new();
                     let (leave, hurry) = (self.leave.clone(), self.hurry.clone());
                     self.spawn(span, |means| async move {
@@ -199,6 +200,9 @@ impl Reconciler {
         match fetched {
             Ok(commit) => {
                 self.settle_trouble(&["fetch"]);
+                if self.state.failures() > 0 {
+                    self.unsaid.push(Heard::Reachable { commit: commit.clone() });
+                }
                 if self.state.seen() != Some(&commit) {
                     self.unsaid.push(Heard::Fetched { commit: commit.clone() });
                 }

@@ -85,6 +85,11 @@ pub enum Heard {
         /// When it is tried again.
         again: Timestamp,
     },
+    /// The branch can be fetched again, and is at this commit.
+    Reachable {
+        /// The commit.
+        commit: Commit,
+    },
     /// What of a commit is left out.
     LeftOut {
         /// What, and why.

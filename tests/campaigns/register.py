@@ -6,6 +6,7 @@ import clock
 import damage
 import disk
 import economics
+import gitops
 import holders
 import kills
 import memory
@@ -35,6 +36,8 @@ CAMPAIGNS = [
     Campaign("C13", "every fault of a backend, mixed, with kills", storms.storm, 20, 1_000),
     Campaign("C14", "resume of a run that is 99.9 % done", economics.nearly_done, 1_500, 170_000,
              parallel=False, prepare=economics.sizes),
+    Campaign("C18", "a branch followed: forced, broken, cut off, away, damaged mirrors, kills, two followers",
+             gitops.followed, 20, 200),
 ]
 # All that were designed, those that other programs run included.
 KNOWN = {campaign.name: campaign.about for campaign in CAMPAIGNS}

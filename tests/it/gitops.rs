@@ -271,6 +271,27 @@ fn a_second_reconciler_is_told_who_is_there() {
     assert!(text(&third.stdout).contains("in_sync"), "{}", text(&third.stdout));
 }
 
+#[test]
+fn a_killed_reconciler_leaves_an_apply_that_the_next_one_ends_and_goes_on_from() {
+    let (project, host) = (Project::new(), host(SLOW));
+    let first = host.push();
+    let mut follower = Follower::start(&project, &host);
+    assert_eq!(follower.next("applying")["commit"], first);
+    while project.settled() == 0 {
+        std::thread::yield_now();
+    }
+    signal(follower.child.id(), "KILL");
+    follower.child.wait().expect("it ends");
+    let mut next = Follower::start(&project, &host);
+    let entry = next.applied(&first);
+    let run = run_folder(&project, &entry);
+    let (asked, commit) = calls(&run);
+    assert_eq!(commit, first);
+    assert!((32..=34).contains(&asked.len()), "at most the two calls in flight are asked again: {}", asked.len());
+    assert_eq!(run, project.run_folder(), "the only one");
+    assert_eq!(next.leave(), Some(143));
+}
+
 /// Whether a secret stands in any command line, and in the environment of processes that fit.
 fn told_by_processes(secret: &str, of: &dyn Fn(&str) -> bool) -> (bool, Vec<String>) {
     let mut on_a_line = false;
@@ -346,6 +367,7 @@ fn a_host_that_is_away_changes_nothing_and_is_asked_again() {
     host.write("more.md", "x");
     let second = host.push();
     follower.wake();
+    assert_eq!(follower.next("reachable")["commit"], second);
     follower.applied(&second);
     assert_eq!(follower.status()["error"], Value::Null);
     assert_eq!(follower.leave(), Some(143));

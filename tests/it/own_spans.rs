@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use crate::git_server::Host;
 use crate::project::{Project, text};
 
 /// A collector that takes everything; returns its address and what it is sent.
@@ -63,6 +64,24 @@ fn commands_and_connects_are_spans_of_their_own() {
     }
     let run = project.run_folder().file_name().expect("a name").to_string_lossy().into_owned();
     assert!(has(&taken, &run), "with the run's id");
+}
+
+#[test]
+fn a_branch_that_is_followed_is_told_commit_by_commit() {
+    let (project, host) = (Project::new(), Host::start());
+    let pipeline =
+        "version: 1\nname: hi\nactors: { a: { system: x } }\nsteps: { say: { chat: { actor: a, prompt: Hi } } }\n";
+    host.write("hi.yaml", pipeline);
+    host.write("pipe.yaml", "version: 1\npipelines: { hi: { file: hi.yaml, backend: sim } }\n");
+    let commit = host.push();
+    let (address, taken) = collector();
+    let mut pipe = project.pipe(&["gitops", "--repo", &host.url(), "--allow-protocol", "http", "--once"]);
+    pipe.env("OTEL_EXPORTER_OTLP_ENDPOINT", &address).env("OTEL_EXPORTER_OTLP_COMPRESSION", "none");
+    let output = pipe.output().expect("pipe starts");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for what in ["pipe.gitops.fetch", "pipe.gitops.plan", "pipe.gitops.apply", &commit] {
+        assert!(has(&taken, what), "{what} is told");
+    }
 }
 
 #[test]
