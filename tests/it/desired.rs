@@ -312,6 +312,18 @@ fn a_commit_that_is_told_is_recorded() {
 }
 
 #[test]
+fn a_run_on_the_simulated_backend_stands_for_auto_only_where_that_is_asked_for() {
+    let project = project("version: 1\npipelines:\n  talk: { file: talk.yaml }\n");
+    let with = |arguments: &[&str]| {
+        let done = project.pipe(arguments).env("PIPE_BASE_URL", "sim").output().expect("pipe starts");
+        (done.status.code(), text(&done.stdout))
+    };
+    assert_eq!(with(&["apply", ".", "--quiet"]).0, Some(0));
+    assert!(with(&["plan", "."]).1.contains("1 unchanged"));
+    assert_eq!(state(&project), "changed", "no model has answered it yet");
+}
+
+#[test]
 fn one_of_them_is_applied_by_its_name() {
     let project = project(&format!("{ONE}  other: {{ file: talk.yaml, backend: sim, seed: 4 }}\n"));
     let (exit, told) = apply(&project, &["--only", "other"]);
