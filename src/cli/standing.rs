@@ -13,6 +13,7 @@ use crate::journal::{JournalError, Reader, RunDir};
 use crate::plan::{BackendUrl, Plan};
 use crate::report::{RunStatus, grouped};
 use crate::run::Survey;
+use crate::spec::Schedule;
 
 /// Runs of a name that are looked at, newest first, beside those that are known to be of just this.
 const LOOKED_AT: usize = 4;
@@ -133,13 +134,16 @@ pub(super) fn stand(
     {
         found.standing = Standing::Changed;
     }
-    let next = entry.schedule.as_ref().zip(found.began).and_then(|(schedule, began)| schedule.next_after(began));
-    if let (Standing::Unchanged(run) | Standing::Failed(run, Bad::Cases(_)), Some(next)) = (&found.standing, next)
-        && next <= now
-    {
-        found.standing = Standing::Due(run.clone(), next);
+    let since = entry.schedule.as_ref().zip(found.began).and_then(|(schedule, began)| due(schedule, began, now));
+    if let (Standing::Unchanged(run) | Standing::Failed(run, _), Some(since)) = (&found.standing, since) {
+        found.standing = Standing::Due(run.clone(), since);
     }
     found
+}
+
+/// Returns since when the next run is due; none when it is not. What was missed while nobody looked is due once.
+fn due(schedule: &Schedule, began: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    schedule.next_after(began).filter(|next| *next <= now)
 }
 
 /// What a run's journal says at a glance.
@@ -239,4 +243,24 @@ pub(super) fn run_at(home: &Path, id: &RunId) -> Option<RunDir> {
 /// See [`super::earlier::Earlier::open`].
 pub(super) fn earlier_of(found: &Found) -> Result<Option<super::earlier::Earlier>, CommandError> {
     found.newest.as_ref().map(super::earlier::Earlier::open).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{FromScalar as _, Literal};
+
+    #[test]
+    fn a_run_is_due_once_for_all_times_that_were_missed() {
+        let schedule = Schedule::from_scalar(&Literal::Text("0 3 * * *".to_owned())).expect("a schedule");
+        let at = |text: &str| Timestamp(text.parse::<jiff::Timestamp>().expect("a time").as_microsecond());
+        let check = |began: &str, now: &str, expected: Option<&str>| {
+            assert_eq!(due(&schedule, at(began), at(now)), expected.map(at), "{began}, {now}");
+        };
+        check("2026-11-21T10:00:00Z", "2026-11-21T23:00:00Z", None);
+        check("2026-11-21T10:00:00Z", "2026-11-22T03:00:00Z", Some("2026-11-22T03:00:00Z"));
+        check("2026-11-21T10:00:00Z", "2026-11-25T12:00:00Z", Some("2026-11-22T03:00:00Z"));
+        // The run that made up for them began after them all.
+        check("2026-11-25T12:00:01Z", "2026-11-25T12:30:00Z", None);
+    }
 }
