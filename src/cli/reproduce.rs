@@ -33,6 +33,9 @@ pub(super) async fn reproduce(
     home: &Home,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
+    if args.session.quiet {
+        printer.hush();
+    }
     let first = find(home, &args.run)?;
     let reader = open(&first)?;
     let again = match &args.with {

@@ -65,7 +65,7 @@ fn a_run_is_made_again_from_what_it_kept_whatever_the_file_says_now() {
     std::fs::write(project.path("pipelines/monte_carlo.yaml"), "version: 1\nname: other\n").expect("written");
 
     let again = project.run(&["reproduce", "last", "--json", "--quiet"]);
-    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    assert_eq!((again.status.code(), text(&again.stderr)), (Some(0), String::new()));
     let told = text(&again.stdout);
     let told: Value = serde_json::from_str(told.lines().last().expect("a line")).expect("JSON");
     assert_eq!((&told["same"], &told["compared"]["same"]), (&Value::Bool(true), &Value::from(12)), "{told}");
