@@ -2,6 +2,7 @@
 //! Never: domain rules, I/O, clocks.
 //! Start at [`Digest`] and [`Timestamp`].
 
+mod causes;
 mod digest;
 mod money;
 mod name;
@@ -9,6 +10,7 @@ mod quantity;
 mod table;
 mod trace;
 
+pub use causes::with_causes;
 pub use digest::{Digest, Hasher, Hashing, ParseDigestError};
 pub use money::{MicroUsd, Price};
 pub use name::{ActorName, BackendName, CallPath, EachKey, ItemId, ModelName, RunId, StepName};

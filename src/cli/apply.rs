@@ -18,10 +18,11 @@ use super::plan_project;
 use super::printer::{BOLD, Printer, inert, paint};
 use super::provenance::{self, Origin};
 use super::run::{Beginning, begin};
-use super::standing::{Bad, Standing, earlier_of};
+use super::standing::{Standing, earlier_of};
 use super::{applied, prune, resume};
 use crate::base::RunId;
 use crate::journal::RunDir;
+use crate::run::Source;
 
 /// Makes the runs match.
 ///
@@ -204,11 +205,7 @@ impl Pipeline {
                 self.ended(noted.map(|()| Exit::Done))
             }
             Standing::Running(run) => self.end(Exit::Done, format!("another process works on {}", run.id)),
-            Standing::Failed(_, Bad::Cases(_)) => self.end(Exit::GateFailed, self.says()),
-            Standing::Failed(_, Bad::Stopped(why)) => {
-                let exit = if why.contains("budget") { Exit::Budget } else { Exit::GateFailed };
-                self.end(exit, self.says())
-            }
+            Standing::Failed(_, bad) => self.end(bad.exit(), self.says()),
             Standing::Unfinished(run, _) => {
                 let noted = desired.note(&self, &run, args);
                 let took = match noted {
@@ -272,7 +269,10 @@ impl Pipeline {
             // It is asked to be asked: old answers would only be the old table.
             overrides.set.push(("cache".to_owned(), "refresh".to_owned()));
         }
-        let loaded = pipeline::load(&entry.file, &overrides, false)?;
+        // What was checked is begun, whatever the file says by now.
+        let Loaded { text, read, .. } = &self.checked.loaded;
+        let source = Source { text: text.as_str().into(), files: read.clone(), sets: Vec::new() };
+        let loaded = pipeline::compile_again(&entry.file, &source, &overrides, false)?;
         let earlier = if is_due { None } else { earlier_of(&self.found).ok().flatten() };
         let kept = Kept { overrides, allow_outside: false, force: false, power_safe: true, reuse: None, input: None };
         let origin = match (&args.commit, &args.repository) {
@@ -289,7 +289,7 @@ impl Pipeline {
     fn ended(&self, ended: Result<Exit, CommandError>) -> End {
         match ended {
             Ok(exit) => End::of(self, exit, None),
-            Err(error) => End::of(self, error.exit(), Some(error.to_string())),
+            Err(error) => End::of(self, error.exit(), Some(error.in_a_line())),
         }
     }
 }

@@ -19,19 +19,7 @@ fn the_definition_is_sound() {
 #[test]
 fn every_exit_code_stands_in_the_help() {
     let help = Arguments::command().render_help().to_string();
-    let all = [
-        Exit::Done,
-        Exit::GateFailed,
-        Exit::Usage,
-        Exit::InvalidPipeline,
-        Exit::BackendUnusable,
-        Exit::JournalUnusable,
-        Exit::Budget,
-        Exit::Bug,
-        Exit::Interrupted,
-        Exit::Terminated,
-    ];
-    for exit in all {
+    for exit in Exit::ALL {
         let start = format!("  {:<4} ", exit.code());
         assert!(help.lines().any(|line| line.starts_with(&start)), "{exit:?} is not in\n{help}");
     }

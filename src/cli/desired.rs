@@ -242,11 +242,12 @@ impl Pipeline {
                     counted(self.outlook.cases, "case")
                 ));
             }
-            Standing::Failed(run, Bad::Cases(why)) => {
-                parts.push(format!("{}: {why}; `pipe retry {}` asks those again", run.id, run.id));
-            }
-            Standing::Failed(run, Bad::Stopped(why)) => {
-                parts.push(format!("{}: {why}; `pipe resume {}` goes on", run.id, run.id));
+            Standing::Failed(run, bad) => {
+                let remedy = match bad {
+                    Bad::Cases(_) => format!("`pipe retry {}` asks those again", run.id),
+                    Bad::Stopped(_) => format!("`pipe resume {}` goes on", run.id),
+                };
+                parts.push(format!("{}: {}; {remedy}", run.id, bad.says()));
             }
         }
         if let Some(next) = self.next {
@@ -262,7 +263,7 @@ impl Pipeline {
     fn to_json(&self) -> Value {
         let entry = &self.checked.entry;
         let why = match &self.found.standing {
-            Standing::Failed(_, Bad::Cases(why) | Bad::Stopped(why)) => Some(why),
+            Standing::Failed(_, bad) => Some(bad.says()),
             _ => None,
         };
         let expired: Vec<&RunId> = self.expired.iter().map(|run| &run.id).collect();

@@ -52,7 +52,10 @@ impl Earlier {
     /// # Errors
     /// The runs cannot be listed, or the run not be read; a folder without a journal is passed over.
     pub(super) fn newest(home: &Home, name: &str) -> Result<Option<Self>, CommandError> {
-        for dir in home.runs().map_err(|error| CommandError::journal(&error))? {
+        // The folder's name tells without a look into the journal.
+        let folders = Home::name_of_runs(name);
+        let runs = home.runs().map_err(|error| CommandError::journal(&error))?;
+        for dir in runs.into_iter().filter(|dir| dir.name() == folders) {
             let Ok(reader) = Reader::open(&dir.journal_path()) else { continue };
             let Ok((_, started)) = reader.run_started() else { continue };
             if started.name == name && !dir.is_held() {

@@ -221,10 +221,14 @@ async fn signals(steer: mpsc::Sender<Steer>, told: Option<&AtomicBool>) -> std::
     }
 }
 
+/// Returns the exit code of a run that a condition of its `stop` ended.
+pub(super) fn exit_of_condition(condition: &str) -> Exit {
+    if condition == "budget" { Exit::Budget } else { Exit::GateFailed }
+}
+
 fn exit_of(plan: &Plan, outcome: &RunOutcome, tally: &Tally) -> Exit {
     match outcome {
-        RunOutcome::Stopped(StopCause::Condition(reached)) if reached.condition == "budget" => Exit::Budget,
-        RunOutcome::Stopped(StopCause::Condition(_)) => Exit::GateFailed,
+        RunOutcome::Stopped(StopCause::Condition(reached)) => exit_of_condition(&reached.condition),
         RunOutcome::Complete | RunOutcome::Enough(_)
             if !plan.tolerates(tally.cases.failed, tally.cases.settled()) =>
         {

@@ -2,6 +2,8 @@
 
 use std::io;
 
+pub use crate::base::with_causes;
+
 /// The exit codes of `pipe`: stable, listed in `pipe --help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -28,6 +30,26 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Every one.
+    pub const ALL: [Self; 10] = [
+        Self::Done,
+        Self::GateFailed,
+        Self::Usage,
+        Self::InvalidPipeline,
+        Self::BackendUnusable,
+        Self::JournalUnusable,
+        Self::Budget,
+        Self::Bug,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    /// Returns the one of a number; none of a number that is none of ours.
+    #[must_use]
+    pub fn of_code(code: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|exit| i32::from(exit.code()) == code)
+    }
+
     /// Returns the number.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -84,6 +106,15 @@ impl CommandError {
         Self::new(Exit::JournalUnusable, with_causes(error))
     }
 
+    /// Returns what is wrong and what to do about it in one line.
+    #[must_use]
+    pub fn in_a_line(&self) -> String {
+        match self {
+            Self::Told { message, help: Some(help), .. } => format!("{message}; {help}"),
+            Self::Told { .. } | Self::Output(_) => self.to_string(),
+        }
+    }
+
     /// Returns the number that the shell sees.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -94,19 +125,6 @@ impl CommandError {
             Self::Output(_) => Exit::GateFailed,
         }
     }
-}
-
-/// Writes an error and what caused it in one line.
-#[must_use]
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }
 
 #[cfg(test)]

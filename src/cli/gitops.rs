@@ -63,27 +63,11 @@ pub(super) async fn gitops(args: &GitopsArgs, home: &Home, printer: &mut Printer
     Ok(match ended {
         Ended::Told => told.borrow().unwrap_or(Exit::Terminated),
         Ended::Once(None) => Exit::Done,
-        Ended::Once(Some(code)) => exit_of(code),
+        Ended::Once(Some(code)) => Exit::of_code(code).unwrap_or(Exit::Bug),
         Ended::Refused => Exit::InvalidPipeline,
         Ended::Unreachable => Exit::BackendUnusable,
         Ended::Unknown => Exit::JournalUnusable,
     })
-}
-
-/// Returns the exit that a code stands for.
-fn exit_of(code: i32) -> Exit {
-    let all = [
-        Exit::Done,
-        Exit::GateFailed,
-        Exit::Usage,
-        Exit::InvalidPipeline,
-        Exit::BackendUnusable,
-        Exit::JournalUnusable,
-        Exit::Budget,
-        Exit::Interrupted,
-        Exit::Terminated,
-    ];
-    all.into_iter().find(|exit| i32::from(exit.code()) == code).unwrap_or(Exit::Bug)
 }
 
 fn settings(args: &GitopsArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result<Settings, CommandError> {
@@ -372,7 +356,8 @@ fn text(status: &Status, is_live: bool) -> String {
         }
     }
     if !status.entries.is_empty() {
-        row("pipelines", states(&status.entries));
+        let is_applied = status.entries.iter().any(|entry| entry.exit.is_some());
+        row("pipelines", if is_applied { outcomes(&status.entries) } else { states(&status.entries) });
     }
     if let Some(next) = status.next_apply_us {
         row("next run", moment(next));

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::applied::Record;
-use super::exit::{CommandError, with_causes};
+use super::engage;
+use super::exit::{CommandError, Exit, with_causes};
 use super::glance::status;
 use super::kept::Kept;
 use super::project::Entry;
@@ -42,8 +43,26 @@ pub(super) enum Standing {
 pub(super) enum Bad {
     /// More cases failed than the pipeline bears, or what is made of all of them.
     Cases(String),
-    /// A condition of its `stop` ended it.
+    /// This condition of its `stop` ended it.
     Stopped(String),
+}
+
+impl Bad {
+    /// Says why.
+    pub(super) fn says(&self) -> String {
+        match self {
+            Self::Cases(why) => why.clone(),
+            Self::Stopped(condition) => format!("its `stop` ended it ({condition})"),
+        }
+    }
+
+    /// Returns the exit code that its run ended with.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Stopped(condition) => engage::exit_of_condition(condition),
+            Self::Cases(_) => Exit::GateFailed,
+        }
+    }
 }
 
 impl Standing {
@@ -204,8 +223,7 @@ impl Look {
             },
             (_, Some(Event::RunEnded(ended))) => match &ended.outcome {
                 RunOutcome::Stopped(StopCause::Condition(reached)) => {
-                    let why = format!("its `stop` ended it ({})", reached.condition);
-                    Standing::Failed(run, Bad::Stopped(why))
+                    Standing::Failed(run, Bad::Stopped(reached.condition.clone()))
                 }
                 _ => self.unfinished(run),
             },

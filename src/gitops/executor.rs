@@ -17,7 +17,7 @@ use super::process::{Group, Limits, Stopped, end_orphans, kept, watched};
 use super::reconcile::{Applied, Planned};
 use super::remote::Remote;
 use super::webhook::Secret;
-use crate::base::Timestamp;
+use crate::base::{Timestamp, with_causes};
 
 /// What a run is given of our environment: where programs, words and the time zone are, the way out, a collector.
 /// Headers for a collector hold keys, so they are not among these.
@@ -344,7 +344,7 @@ fn wrong(error: &Value) -> Option<String> {
 }
 
 fn told(stopped: &Stopped) -> String {
-    crate::gitops::status::with_causes(stopped)
+    with_causes(stopped)
 }
 
 /// Reads a stream to its end and returns its last line that is not empty.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::commit::Commit;
 use super::executor::{self, Entry, Executor, Plan, Unplanned};
 use super::mirror::{FetchError, Mirror};
-use super::status::{Trouble, with_causes};
+use super::status::Trouble;
 use super::told::Settings;
 use super::tree::{TreeError, Trees};
+use crate::base::with_causes;
 use crate::journal::Reader;
 
 /// What came of a task.

@@ -17,10 +17,10 @@ use super::http::Board;
 use super::means::{Done, Means, Ready, Verdict};
 use super::mirror::{FetchError, Mirror};
 use super::reconcile::{Action, Applied, Happened, State};
-use super::status::{Stage, Status, Trouble, with_causes};
+use super::status::{Stage, Status, Trouble};
 use super::told::{Ended, Heard, OpenError, Settings};
 use super::tree::Trees;
-use crate::base::{Hasher, Timestamp};
+use crate::base::{Hasher, Timestamp, with_causes};
 use crate::journal::{LockError, RunLock};
 
 /// Longest sleep: the wall clock may be set, or the machine suspended, while we sleep.

@@ -11,7 +11,7 @@ use pipe::journal::{EventSeq, Reader};
 use serde_json::Value;
 
 use crate::git_server::{Host, Mood};
-use crate::project::{Project, text};
+use crate::project::{CHAT, Project, text};
 
 const SECRET: &str = "a webhook's secret";
 const TOKEN: &str = "s3cret-of-the-host";
@@ -19,25 +19,13 @@ const TOKEN: &str = "s3cret-of-the-host";
 const BASIC: &str = "Basic eC1hY2Nlc3MtdG9rZW46czNjcmV0LW9mLXRoZS1ob3N0";
 /// As slow as a model.
 const SLOW: &str = "sim:1";
-const HELLO: &str = "\
-version: 1
-name: hello
-actors:
-  anna: { system: You are Anna., max_tokens: 20 }
-items:
-  values: [ { who: Bob }, { who: Cid } ]
-steps:
-  greet: { chat: { actor: anna, prompt: \"Greet {{ item.who }}.\" } }
-  again: { chat: { actor: anna, prompt: \"Say it again: {{ steps.greet.text }}\" } }
-";
-
 /// A host with a project of one pipeline, that takes as long as `backend` does.
 fn host(backend: &str) -> Host {
     let host = Host::start();
-    host.write("pipelines/hello.yaml", HELLO);
+    host.write("pipelines/hello.yaml", CHAT);
     if backend == SLOW {
         let many: Vec<String> = (0..16).map(|at| format!("{{ who: P{at} }}")).collect();
-        let many = HELLO.replace("{ who: Bob }, { who: Cid }", &many.join(", "));
+        let many = CHAT.replace("{ who: Bob }, { who: Cid }", &many.join(", "));
         host.write("pipelines/hello.yaml", &format!("{many}limits: {{ concurrency: 2 }}\n"));
     }
     let entry =
@@ -183,7 +171,7 @@ fn what_is_pushed_runs_and_only_what_differs_is_asked() {
     assert_eq!(commit, first);
 
     // One prompt is edited: only its step is asked.
-    host.write("pipelines/hello.yaml", &HELLO.replace("Say it again", "Once more"));
+    host.write("pipelines/hello.yaml", &CHAT.replace("Say it again", "Once more"));
     let second = host.push();
     follower.wake();
     let entry = follower.applied(&second);
@@ -194,7 +182,7 @@ fn what_is_pushed_runs_and_only_what_differs_is_asked() {
     assert_eq!(rows.lines().count(), 2);
 
     // A bad one changes nothing, and says where it is wrong.
-    host.write("pipelines/hello.yaml", &HELLO.replace("steps.greet.text", "steps.gret.text"));
+    host.write("pipelines/hello.yaml", &CHAT.replace("steps.greet.text", "steps.gret.text"));
     let bad = host.push();
     follower.wake();
     let refused = follower.next("refused");
@@ -235,7 +223,7 @@ fn a_newer_commit_takes_the_place_of_one_that_is_being_applied() {
     while project.settled() == 0 {
         std::thread::yield_now();
     }
-    host.write("pipelines/hello.yaml", &HELLO.replace("Say it again", "Once more"));
+    host.write("pipelines/hello.yaml", &CHAT.replace("Say it again", "Once more"));
     host.write("pipe.yaml", "version: 1\npipelines:\n  hello: { file: pipelines/hello.yaml, backend: sim }\n");
     let second = host.push();
     follower.wake();

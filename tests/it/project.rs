@@ -6,6 +6,19 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+/// Two steps over two rows, of which the second reads the first.
+pub(crate) const CHAT: &str = "\
+version: 1
+name: hello
+actors:
+  anna: { system: You are Anna., max_tokens: 20 }
+items:
+  values: [ { who: Bob }, { who: Cid } ]
+steps:
+  greet: { chat: { actor: anna, prompt: \"Greet {{ item.who }}.\" } }
+  again: { chat: { actor: anna, prompt: \"Say it again: {{ steps.greet.text }}\" } }
+";
+
 /// A project of its own: own folder, own HOME, no variables of the caller but PATH.
 pub(crate) struct Project {
     folder: TempDir,

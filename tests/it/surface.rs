@@ -5,19 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::project::{Project, text};
-
-const CHAT: &str = "\
-version: 1
-name: hello
-actors:
-  anna: { system: You are Anna., max_tokens: 20 }
-items:
-  values: [ { who: Bob }, { who: Cid } ]
-steps:
-  greet: { chat: { actor: anna, prompt: \"Greet {{ item.who }}.\" } }
-  again: { chat: { actor: anna, prompt: \"Say it again: {{ steps.greet.text }}\" } }
-";
+use crate::project::{CHAT, Project, text};
 
 #[test]
 fn a_pipe_gets_rows_on_stdout_and_talk_on_stderr() {

@@ -10,7 +10,7 @@ use super::adapter::{EmbeddedConfig, default_threads, open};
 use super::model::EmbeddedError;
 use crate::backend::discover::Env;
 use crate::backend::{ConnectError, Connected, weights};
-use crate::base::{BackendName, ModelName};
+use crate::base::{BackendName, ModelName, with_causes};
 use crate::event::BackendResolved;
 
 /// How many answers are made at a time unless told: on one core of a server four cost a fifth less CPU time
@@ -69,16 +69,6 @@ fn threads(env: Env<'_>) -> Result<NonZeroU32, EmbeddedError> {
 fn counted(number: NonZeroU32, thing: &str) -> String {
     let ending = if number.get() == 1 { "" } else { "s" };
     format!("{number} {thing}{ending}")
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
