@@ -17,6 +17,7 @@ use super::pipeline::{self, Loaded};
 use super::plan_project;
 use super::printer::{BOLD, Printer, inert, paint};
 use super::provenance::{self, Origin};
+use super::resume::Going;
 use super::run::{Beginning, begin};
 use super::standing::{Standing, earlier_of};
 use super::{applied, prune, resume};
@@ -209,7 +210,10 @@ impl Pipeline {
             Standing::Unfinished(run, _) => {
                 let noted = desired.note(&self, &run, args);
                 let took = match noted {
-                    Ok(()) => Box::pin(resume::take_up(&run, Vec::new(), None, session, printer)).await,
+                    Ok(()) => {
+                        let going = Going { sets: Vec::new(), wish: None, origin: self.origin(args) };
+                        Box::pin(resume::take_up(&run, going, session, printer)).await
+                    }
                     Err(error) => Err(error),
                 };
                 self.ended(took)
@@ -275,11 +279,15 @@ impl Pipeline {
         let loaded = pipeline::compile_again(&entry.file, &source, &overrides, false)?;
         let earlier = if is_due { None } else { earlier_of(&self.found).ok().flatten() };
         let kept = Kept { overrides, allow_outside: false, force: false, power_safe: true, reuse: None, input: None };
-        let origin = match (&args.commit, &args.repository) {
-            (Some(commit), Some(repository)) => provenance::told(commit, repository, &entry.shown),
+        Ok((loaded, kept, earlier, self.origin(args)))
+    }
+
+    /// Returns what is known of the commit that its file is of.
+    fn origin(&self, args: &ApplyArgs) -> Origin {
+        match (&args.commit, &args.repository) {
+            (Some(commit), Some(repository)) => provenance::told(commit, repository, &self.checked.entry.shown),
             _ => Origin::Around { require_clean: args.require_clean },
-        };
-        Ok((loaded, kept, earlier, origin))
+        }
     }
 
     fn end(&self, exit: Exit, message: String) -> End {

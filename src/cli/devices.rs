@@ -9,8 +9,7 @@ use crate::report::grouped;
 pub(super) fn lines(gpus: &Gpus) -> Vec<String> {
     match gpus {
         Gpus::NotBuiltIn => vec!["this pipe was built without a look at devices (feature `gpu`)".to_owned()],
-        Gpus::NoDriver { why } => vec![format!("no NVIDIA driver: {why}")],
-        Gpus::Unusable { why } => vec![format!("an NVIDIA driver that does not answer: {why}")],
+        Gpus::None { trouble, why } => vec![format!("{}: {why}", trouble.says())],
         Gpus::Found { driver, gpus } => {
             let mut lines = vec![driver_line(driver, gpus.len())];
             lines.extend(gpus.iter().map(device_line));
@@ -27,11 +26,15 @@ fn driver_line(driver: &Driver, devices: usize) -> String {
         1 => "1 device".to_owned(),
         count => format!("{count} devices"),
     };
-    format!("NVIDIA driver {version}{cuda}, {devices}")
+    format!("{} {version}{cuda}, {devices}", driver.name)
 }
 
 fn device_line(gpu: &Gpu) -> String {
     let mut parts = vec![format!("{}: {}", gpu.index, gpu.name)];
+    parts.extend(gpu.trouble.as_ref().map(|trouble| format!("the driver does not open it ({trouble})")));
+    if gpu.mig {
+        parts.push("cut into instances (MIG)".to_owned());
+    }
     if let Some(memory) = gpu.memory {
         parts.push(format!("{} of {} MiB free", grouped(memory.free_mib), grouped(memory.total_mib)));
     }
@@ -49,8 +52,7 @@ fn device_line(gpu: &Gpu) -> String {
 pub(super) fn to_json(gpus: &Gpus) -> Value {
     match gpus {
         Gpus::NotBuiltIn => json!({ "state": "not_built_in" }),
-        Gpus::NoDriver { why } => json!({ "state": "no_driver", "why": why }),
-        Gpus::Unusable { why } => json!({ "state": "unusable", "why": why }),
+        Gpus::None { trouble, why } => json!({ "state": trouble.word(), "why": why, "remedy": trouble.remedy() }),
         Gpus::Found { driver, gpus } => json!({
             "state": "found",
             "driver": driver.version,
@@ -65,6 +67,8 @@ fn device_json(gpu: &Gpu) -> Value {
     json!({
         "index": gpu.index,
         "name": gpu.name,
+        "mig": gpu.mig,
+        "trouble": gpu.trouble,
         "total_mib": gpu.memory.map(|memory| memory.total_mib),
         "used_mib": gpu.memory.map(|memory| memory.used_mib),
         "free_mib": gpu.memory.map(|memory| memory.free_mib),
@@ -76,7 +80,7 @@ fn device_json(gpu: &Gpu) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::{GpuProcess, Memory};
+    use crate::gpu::{GpuProcess, Memory, Trouble};
 
     #[test]
     fn devices_are_said_with_what_is_known_of_them() {
@@ -86,9 +90,20 @@ mod tests {
             memory: Some(Memory { total_mib: 24_576, used_mib: 1_024, free_mib: 23_000 }),
             busy_percent: Some(7),
             processes: Some(vec![GpuProcess { pid: 42, mib: Some(1_000) }, GpuProcess { pid: 43, mib: None }]),
+            mig: false,
+            trouble: None,
         };
-        let unknown = Gpu { index: 1, name: "GPU 1".to_owned(), memory: None, busy_percent: None, processes: None };
-        let driver = Driver { version: Some("550.54.15".to_owned()), cuda: Some("12.4".to_owned()) };
+        let unknown = Gpu {
+            index: 1,
+            name: "GPU 1".to_owned(),
+            memory: None,
+            busy_percent: None,
+            processes: None,
+            mig: true,
+            trouble: None,
+        };
+        let driver =
+            Driver { name: "NVIDIA driver", version: Some("550.54.15".to_owned()), cuda: Some("12.4".to_owned()) };
         let found = Gpus::Found { driver, gpus: vec![known, unknown] };
         assert_eq!(
             lines(&found),
@@ -96,11 +111,11 @@ mod tests {
                 "NVIDIA driver 550.54.15, CUDA up to 12.4, 2 devices",
                 "0: NVIDIA GeForce RTX 3090, 23,000 of 24,576 MiB free, 7 % busy, process 42 holds 1,000 MiB, process \
                  43 holds memory",
-                "1: GPU 1",
+                "1: GPU 1, cut into instances (MIG)",
             ]
         );
         assert_eq!(to_json(&found)["devices"][0]["free_mib"], 23_000);
-        let none = Gpus::NoDriver { why: "libnvidia-ml.so.1 is not there".to_owned() };
+        let none = Gpus::None { trouble: Trouble::NoDriver, why: "libnvidia-ml.so.1 is not there".to_owned() };
         assert_eq!(lines(&none), ["no NVIDIA driver: libnvidia-ml.so.1 is not there"]);
         assert_eq!(to_json(&none)["state"], "no_driver");
     }

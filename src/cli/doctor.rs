@@ -9,7 +9,7 @@ use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
 use crate::backend::discover::{self, Env, Looked};
 use crate::backend::weights::{self, DEMO, Fetched};
-use crate::gpu::Gpus;
+use crate::gpu::{Gpus, SOURCE_VARIABLE};
 use crate::journal::Home;
 
 /// Everything that was found.
@@ -75,7 +75,8 @@ pub(super) async fn examine(
     let looked = discover::look(env, None)
         .await
         .map_err(|error| CommandError::new(Exit::BackendUnusable, format!("TLS cannot be set up: {error}")))?;
-    let gpus = tokio::task::spawn_blocking(crate::gpu::probe);
+    let named = env(SOURCE_VARIABLE);
+    let gpus = tokio::task::spawn_blocking(move || crate::gpu::probe(named.as_deref()));
     let gpus = gpus.await.map_err(|error| CommandError::new(Exit::Bug, format!("looking for devices: {error}")))?;
     let chosen = discover::choose(&looked, &[]);
     let traced = follow(args, env, chosen, printer).await?;

@@ -89,6 +89,11 @@ fn suggestions(findings: &Findings) -> Vec<String> {
             list.push(format!("{} has no model: {}", address(looked), server.kind.how_to_get("MODEL")));
         }
     }
+    // A machine without a driver needs none; a driver that fails is no machine's wish.
+    list.extend(match &findings.gpus {
+        Gpus::None { trouble, .. } if trouble.is_surprising() => Some(format!("devices: {}", trouble.remedy())),
+        _ => None,
+    });
     list.extend(findings.looked.iter().flat_map(|looked| on_the_cpu(looked, &findings.gpus)));
     if findings.looked.iter().any(|looked| looked.found == Finding::NeedsKey) {
         list.push("set OPENAI_API_KEY (and OPENAI_BASE_URL) for the server that wants a key".to_owned());

@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{CommandError, Exit, with_causes};
 use super::gitops_args::GitopsArgs;
 use super::printer::{BOLD, DIM, Printer, RED, inert, paint};
+use super::{gitops_standing, gitops_statuses};
 use crate::base::Timestamp;
 use crate::gitops::{
-    AllowedSigners, Board, Commit, Credentials, Ended, Entry, Executor, Heard, Limits, OpenError, Protocol,
-    Reconciler, Remote, RemoteError, Secret, Settings, Stage, Status, Surroundings, serve,
+    AllowedSigners, Board, Credentials, Ended, Entry, Executor, Heard, Limits, OpenError, Protocol, Reconciler,
+    Remote, RemoteError, Secret, Settings, Surroundings, serve,
 };
 use crate::journal::Home;
 
@@ -30,7 +31,7 @@ const NAMED: usize = 6;
 /// Dropped, it kills what it has started, as a crash would: runs can be resumed.
 pub(super) async fn gitops(args: &GitopsArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
     if args.status {
-        return status(home, args.json, printer);
+        return gitops_standing::status(home, args.json, printer);
     }
     let variable = |name: &str| std::env::var(name).ok();
     let settings = settings(args, &variable)?;
@@ -77,10 +78,13 @@ fn settings(args: &GitopsArgs, variable: &dyn Fn(&str) -> Option<String>) -> Res
         AllowedSigners::read(path)
             .map_err(|error| CommandError::new(Exit::Usage, format!("--allowed-signers {}: {error}", path.display())))
     });
+    let remote = Remote::parse(args.repo.as_deref().unwrap_or_default(), &allowed).map_err(usage)?;
+    let (branch, folder) = (args.branch.parse().map_err(usage)?, args.path.parse().map_err(usage)?);
+    let statuses = gitops_statuses::statuses(args, &remote, &branch, &folder, variable)?;
     Ok(Settings {
-        remote: Remote::parse(args.repo.as_deref().unwrap_or_default(), &allowed).map_err(usage)?,
-        branch: args.branch.parse().map_err(usage)?,
-        folder: args.path.parse().map_err(usage)?,
+        remote,
+        branch,
+        folder,
         credentials: Credentials::of(variable),
         limits: Limits {
             bytes: args.most_bytes,
@@ -90,6 +94,7 @@ fn settings(args: &GitopsArgs, variable: &dyn Fn(&str) -> Option<String>) -> Res
         },
         interval: args.interval,
         signers: signers.transpose()?,
+        statuses,
         once: args.once,
     })
 }
@@ -193,7 +198,7 @@ impl Voice<'_> {
             Heard::InSync { commit, entries } => {
                 self.text(BOLD, "in sync", &format!("{}: {}", commit.short(), states(entries)));
             }
-            Heard::NotPlanned { commit, why, is_refused, stays } => {
+            Heard::NotPlanned { commit, why, is_refused, stays, .. } => {
                 self.text(
                     RED,
                     if *is_refused { "refused" } else { "not planned" },
@@ -233,6 +238,16 @@ impl Voice<'_> {
                     self.more(&format!("tried again in {}", wait(*again)));
                 }
             }
+            Heard::Told { commit, state, description } => {
+                self.text(DIM, "told", &format!("{}: {state}: {description}", commit.short()));
+            }
+            Heard::Untold { commit, state, why, again } => {
+                self.text(RED, "not told", &format!("{}: {state}: {why}", commit.short()));
+                match again {
+                    Some(again) => self.more(&format!("told again in {}; the runs do not wait for it", wait(*again))),
+                    None => self.more("not told again; the runs are none the worse"),
+                }
+            }
         }
     }
 
@@ -262,9 +277,9 @@ fn as_json(heard: &Heard) -> Value {
         Heard::LeftOut { note } => json!({ "event": "left_out", "note": note }),
         Heard::Planned { commit, entries } => json!({ "event": "planned", "commit": commit, "entries": entries }),
         Heard::InSync { commit, entries } => json!({ "event": "in_sync", "commit": commit, "entries": entries }),
-        Heard::NotPlanned { commit, why, is_refused, stays } => {
+        Heard::NotPlanned { commit, doing, why, is_refused, stays } => {
             let event = if *is_refused { "refused" } else { "not_planned" };
-            json!({ "event": event, "commit": commit, "why": why, "stays": stays })
+            json!({ "event": event, "commit": commit, "doing": doing, "why": why, "stays": stays })
         }
         Heard::Applying { commit } => json!({ "event": "applying", "commit": commit }),
         Heard::Stopping { commit } => json!({ "event": "stopping", "commit": commit }),
@@ -272,13 +287,19 @@ fn as_json(heard: &Heard) -> Value {
             "event": "applied", "commit": commit, "exit": exit, "why": why, "again_us": again.map(|at| at.0),
             "entries": entries,
         }),
+        Heard::Told { commit, state, description } => {
+            json!({ "event": "told", "commit": commit, "state": state, "description": description })
+        }
+        Heard::Untold { commit, state, why, again } => json!({
+            "event": "untold", "commit": commit, "state": state, "why": why, "again_us": again.map(|at| at.0),
+        }),
     };
     line["at_us"] = now().0.into();
     line
 }
 
 /// Counts entries by their states: `nightly and 2 more are new, 7 unchanged`.
-fn states(entries: &[Entry]) -> String {
+pub(super) fn states(entries: &[Entry]) -> String {
     let mut words: Vec<(&str, Vec<&str>)> = Vec::new();
     for entry in entries {
         match words.iter_mut().find(|(word, _)| *word == entry.state) {
@@ -296,7 +317,7 @@ fn states(entries: &[Entry]) -> String {
 }
 
 /// Counts entries by what an apply made of them.
-fn outcomes(entries: &[Entry]) -> String {
+pub(super) fn outcomes(entries: &[Entry]) -> String {
     let of = |entry: &Entry| match (entry.state.as_str(), entry.exit) {
         ("unchanged", Some(0) | None) => "unchanged",
         (_, Some(0) | None) => "done",
@@ -306,79 +327,9 @@ fn outcomes(entries: &[Entry]) -> String {
     states(&entries.collect::<Vec<Entry>>())
 }
 
-/// Says how the reconcilers of a home stand.
-fn status(home: &Home, as_json: bool, printer: &mut Printer) -> Result<Exit, CommandError> {
-    let found = Status::all(home.path());
-    if as_json {
-        let all: Vec<Value> = found
-            .iter()
-            .map(|(folder, status)| {
-                let mut value = serde_json::to_value(status).unwrap_or_default();
-                value["live"] = is_live(folder).into();
-                value
-            })
-            .collect();
-        printer.line(&json!({ "home": home.path(), "reconcilers": all }).to_string())?;
-        return Ok(Exit::Done);
-    }
-    if found.is_empty() {
-        printer
-            .say(&format!("no repository is followed into {}: `pipe gitops --repo URL` does", home.path().display()));
-    }
-    for (folder, status) in &found {
-        printer.data(&text(status, is_live(folder)))?;
-    }
-    Ok(Exit::Done)
-}
-
-fn is_live(folder: &std::path::Path) -> bool {
-    crate::journal::RunLock::is_held(&folder.join("lock"))
-}
-
-/// Writes a status for people.
-fn text(status: &Status, is_live: bool) -> String {
-    let mut lines = vec![paint(BOLD, &format!("{} of {}", status.branch, status.repository))];
-    let mut row = |name: &str, value: String| lines.push(format!("  {name:<10} {}", inert(&value)));
-    if !status.path.is_empty() {
-        row("path", status.path.clone());
-    }
-    let state = match status.state {
-        Stage::InSync => "in sync",
-        other => other.word(),
-    };
-    let process = if is_live { format!("process {}", status.pid) } else { "no process".to_owned() };
-    row("state", format!("{state} since {} ({process})", moment(status.since_us)));
-    let named = |commit: &Option<Commit>| commit.as_ref().map(|commit| commit.short().to_owned());
-    let commits = [("branch at", &status.seen), ("good", &status.good), ("applied", &status.applied)];
-    for (name, commit) in commits {
-        if let Some(commit) = named(commit) {
-            row(name, commit);
-        }
-    }
-    if !status.entries.is_empty() {
-        let is_applied = status.entries.iter().any(|entry| entry.exit.is_some());
-        row("pipelines", if is_applied { outcomes(&status.entries) } else { states(&status.entries) });
-    }
-    if let Some(next) = status.next_apply_us {
-        row("next run", moment(next));
-    }
-    for note in &status.notes {
-        row("left out", note.clone());
-    }
-    if let Some(error) = &status.error {
-        row("error", format!("{}: {}", error.doing, error.message));
-    }
-    lines.join("\n") + "\n"
-}
-
-/// Writes a moment for people.
-fn moment(micros: i64) -> String {
-    crate::journal::plain_utc(Timestamp(micros))
-}
-
 /// Returns the time of day, UTC.
 fn clock() -> String {
-    let text = moment(now().0);
+    let text = crate::journal::plain_utc(now());
     text.get(11..19).unwrap_or_default().to_owned()
 }
 

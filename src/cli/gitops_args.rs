@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::value::grace;
 use crate::base::Millis;
-use crate::gitops::Protocol;
+use crate::gitops::{HostKind, Protocol, StatusApi};
 
 /// Options of `pipe gitops`.
 #[derive(Clone, Debug, Args)]
@@ -18,6 +18,7 @@ Examples:
   pipe gitops --repo … --listen 127.0.0.1:8686            GET /status, /healthz; POST /webhook wakes
   pipe gitops --repo … --allowed-signers signers          only commits that one of these has signed
   pipe gitops --repo … --once --json                      one round, for cron and CI
+  pipe gitops --repo … --statuses github                  commits show how they stand, as from CI
   pipe gitops --status                                    how the reconcilers of this home stand
 
 Each new commit of the branch is fetched, written without hooks, filters, links and submodules, planned, and applied \
@@ -25,7 +26,8 @@ as `pipe apply` does. A commit that is wrong changes nothing: the last good one 
 .pipe here, or PIPE_HOME: `pipe runs`, `pipe show` and `pipe results` read them.
 
 From the environment, and never handed to a run: PIPE_GIT_TOKEN (with PIPE_GIT_USER where the host asks for one), \
-PIPE_GIT_SSH_KEY (the file of a key), PIPE_GIT_KNOWN_HOSTS, PIPE_GIT_WEBHOOK_SECRET. A run is given PATH, HOME, words, \
+PIPE_GIT_SSH_KEY (the file of a key), PIPE_GIT_KNOWN_HOSTS, PIPE_GIT_WEBHOOK_SECRET, PIPE_GIT_STATUS_TOKEN (for \
+--statuses; else PIPE_GIT_TOKEN). A run is given PATH, HOME, words, \
 proxies, OTEL_* without headers, and what --pass-env names: a pipeline may send any variable to any server.
 
 Exit codes with --once: that of the apply; 3 when the commit is wrong, 4 when the repository cannot be fetched.")]
@@ -51,6 +53,18 @@ pub struct GitopsArgs {
     /// Only commits with a good SSH signature of somebody in this file count; as ssh-keygen reads it.
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,
+    /// Tell the host how each commit stands: pending, success, failure, error; with a token from the environment.
+    #[arg(long, value_name = "HOST")]
+    pub statuses: Option<HostChoice>,
+    /// Where the host's API is, with its /api/v1 or the like; else it is told from the repository.
+    #[arg(long, value_name = "URL", requires = "statuses")]
+    pub statuses_api: Option<String>,
+    /// What our statuses are called, where two follow one repository [default: pipe/gitops, with branch and path for a path].
+    #[arg(long, value_name = "NAME", requires = "statuses", value_parser = context)]
+    pub statuses_context: Option<String>,
+    /// Where a status leads people who click on it.
+    #[arg(long, value_name = "URL", requires = "statuses")]
+    pub statuses_url: Option<String>,
     /// Give this variable of the environment to runs, such as a backend's key; may be repeated.
     #[arg(long, value_name = "NAME")]
     pub pass_env: Vec<String>,
@@ -98,8 +112,39 @@ impl From<ProtocolChoice> for Protocol {
     }
 }
 
+/// A host that can be told how commits stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HostChoice {
+    /// GitHub, its Enterprise Server included.
+    Github,
+    /// Gitea, Forgejo.
+    Gitea,
+    /// GitLab.
+    Gitlab,
+}
+
+impl From<HostChoice> for HostKind {
+    fn from(choice: HostChoice) -> Self {
+        match choice {
+            HostChoice::Github => Self::Github,
+            HostChoice::Gitea => Self::Gitea,
+            HostChoice::Gitlab => Self::Gitlab,
+        }
+    }
+}
+
 /// Reads a time of a second or more.
 fn interval(text: &str) -> Result<Millis, String> {
     let time = grace(text).map_err(|error| error.to_string())?;
     if time < Millis::seconds(1) { Err("write a time of 1s or more".to_owned()) } else { Ok(time) }
+}
+
+/// Reads the name of statuses.
+fn context(text: &str) -> Result<String, String> {
+    let is_plain = !text.trim().is_empty() && !text.chars().any(char::is_control);
+    if is_plain && text.chars().count() <= StatusApi::LONGEST_CONTEXT {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("write a name of 1 to {} letters", StatusApi::LONGEST_CONTEXT))
+    }
 }

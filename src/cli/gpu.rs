@@ -10,16 +10,18 @@ use tokio::sync::mpsc;
 use super::exit::{CommandError, Exit};
 use super::gpu_args::GpuArgs;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
-use crate::event::{GpuDevice, GpuSample, GpuUser, Sampled};
-use crate::gpu::{self, Gpus, SOURCE_VARIABLE, Sampler, Sampling, Unavailable};
+use crate::event::{GpuCan, GpuDevice, GpuSample, GpuUser, Sampled};
+use crate::gpu::{self, Gpus, SOURCE_VARIABLE, Sampler, Sampling, Trouble, Unavailable};
 use crate::journal::Home;
-use crate::report::{grouped, height};
+use crate::report::{columns, grouped, height, wrapped};
 use crate::run::Clock;
 
 /// Seconds that a sparkline tells of.
 const REMEMBERED: usize = 60;
 /// Messages that may wait to be drawn: some seconds of many devices.
 const CHANNEL: usize = 64;
+/// Processes that are told of each device.
+const MOST_PROCESSES: usize = 8;
 const MIB: u64 = 1 << 20;
 
 /// Looks at the devices, or at what they did while a run went.
@@ -46,10 +48,11 @@ async fn here(args: &GpuArgs, printer: &mut Printer) -> Result<Exit, CommandErro
     let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
     let (source, sampler, devices) = match opened {
         Ok(found) => found,
-        Err(Unavailable { why }) => return none(&why, visible.as_deref(), args.json, printer),
+        Err(missing) => return none(&missing, visible.as_deref(), args.json, printer),
     };
-    let cuda = match gpu::probe() {
-        Gpus::Found { driver, .. } if source == "nvml" => driver.cuda,
+    let asked = (source == "nvml").then(|| gpu::probe(None));
+    let cuda = match asked {
+        Some(Gpus::Found { driver, .. }) => driver.cuda,
         _ => None,
     };
     let mut page = Page { source, cuda, visible, devices, latest: BTreeMap::new() };
@@ -74,7 +77,7 @@ async fn here(args: &GpuArgs, printer: &mut Printer) -> Result<Exit, CommandErro
             printer.line(&page.to_json().to_string())?;
             break;
         }
-        let text = page.text();
+        let text = page.text(printer.out().width());
         let back = match drawn {
             lines if lines > 0 && printer.out().is_terminal() => format!("\x1b[{lines}A\x1b[J"),
             _ => String::new(),
@@ -90,19 +93,27 @@ async fn here(args: &GpuArgs, printer: &mut Printer) -> Result<Exit, CommandErro
 }
 
 /// Says that there is nothing to look at, why, and what to do.
-fn none(why: &str, visible: Option<&str>, json: bool, printer: &mut Printer) -> Result<Exit, CommandError> {
+fn none(
+    missing: &Unavailable,
+    visible: Option<&str>,
+    json: bool,
+    printer: &mut Printer,
+) -> Result<Exit, CommandError> {
+    let Unavailable { why, trouble } = missing;
     if json {
-        let told = json!({ "available": false, "reason": why, "cuda_visible_devices": visible, "devices": [] });
+        let told = json!({
+            "available": false, "reason": why, "state": trouble.map(Trouble::word), "remedy": trouble.map(Trouble::remedy),
+            "cuda_visible_devices": visible, "devices": [],
+        });
         printer.line(&told.to_string())?;
         return Ok(Exit::Done);
     }
-    printer.line(&inert(why))?;
-    printer.line(&paint(
-        DIM,
-        "runs go on without: their journals have no samples.\n\
-         With an NVIDIA device here: install its driver (`nvidia-smi` must work); in a container, start it with\n\
-         --gpus all (docker) or the device plugin (Kubernetes): that brings libnvidia-ml.so.1.",
-    ))?;
+    let width = printer.out().reading_width();
+    printer.line(&wrapped(&inert(why), width, 0))?;
+    printer.line(&paint(DIM, "runs go on without: their journals have no samples"))?;
+    if let Some(trouble) = trouble {
+        printer.line(&wrapped(&format!("what helps: {}", trouble.remedy()), width, 0))?;
+    }
     Ok(Exit::Done)
 }
 
@@ -139,28 +150,28 @@ impl Page {
         }
     }
 
-    /// Tells whether every device has been seen.
+    /// Tells whether every device that tells anything has been seen.
     fn is_whole(&self) -> bool {
-        self.devices.iter().all(|device| self.latest.contains_key(&device.id))
+        self.devices.iter().filter(|device| !device.can.is_empty()).all(|device| self.latest.contains_key(&device.id))
     }
 
-    fn text(&self) -> String {
+    fn text(&self, width: usize) -> String {
         let driver = self.devices.first().and_then(|device| device.driver.as_deref());
         let mut head = vec![match self.source {
             "replay" => "a recording".to_owned(),
+            "sysfs" => format!("AMD driver {}", driver.unwrap_or("of unknown version")),
             _ => format!("NVIDIA driver {}", driver.unwrap_or("of unknown version")),
         }];
         head.extend(self.cuda.as_ref().map(|cuda| format!("CUDA up to {cuda}")));
-        head.push(match &self.visible {
+        head.extend((self.source != "sysfs").then(|| match self.visible.as_deref() {
+            Some("") => "CUDA_VISIBLE_DEVICES is empty: none is used".to_owned(),
             Some(visible) => format!("CUDA_VISIBLE_DEVICES={}", inert(visible)),
             None => "CUDA_VISIBLE_DEVICES is not set: all are used".to_owned(),
-        });
-        let mut text = format!("{}\n", head.join(" · "));
+        }));
+        let mut text = format!("{}\n", wrapped(&head.join(" · "), width, 0));
         for device in &self.devices {
             let seen = self.latest.get(&device.id);
-            // Processes of a recording are none of this machine.
-            let name = |pid| command(pid).filter(|_| self.source == "nvml");
-            write!(text, "\n{}", of_device(device, seen, &name)).expect("a text takes all");
+            write!(text, "\n{}", of_device(device, seen, width)).expect("a text takes all");
         }
         text
     }
@@ -177,7 +188,7 @@ impl Page {
     fn device_json(&self, device: &GpuDevice) -> Value {
         let seen = self.latest.get(&device.id);
         let sample = seen.and_then(|seen| seen.sample.as_ref());
-        let user = |GpuUser(pid, bytes, percent): &GpuUser| json!({ "pid": pid, "bytes": bytes, "percent": percent });
+        let user = |GpuUser(pid, bytes, percent, name): &GpuUser| json!({ "pid": pid, "name": name, "bytes": bytes, "percent": percent });
         let users = seen.and_then(|seen| seen.users.as_ref());
         json!({
             "id": &*device.id, "index": device.index, "name": device.name, "mig": device.mig,
@@ -201,55 +212,82 @@ fn mean(sample: &GpuSample) -> Option<u32> {
     Some(sample.busy.iter().map(|(_, percent)| *percent).sum::<u32>() / count)
 }
 
-fn of_device(device: &GpuDevice, seen: Option<&Seen>, command: &dyn Fn(u32) -> Option<String>) -> String {
-    let part = if device.parent.is_some() { "  instance" } else { "GPU" };
-    let name = inert(&device.name);
-    let mut text = paint(BOLD, &format!("{part} {} {name}", device.index)) + &paint(DIM, &format!("  {}", device.id));
-    text.push('\n');
+/// Tells of one device; no line is wider than `width`, so that a page that is drawn again covers the one before.
+fn of_device(device: &GpuDevice, seen: Option<&Seen>, width: usize) -> String {
+    let title = titled(device.index, &device.name, device.parent.is_some());
+    let is_wide = columns(&title) + 2 + columns(&device.id) > width;
+    let id = paint(DIM, &device.id);
+    let mut text = format!("{}{}{id}\n", paint(BOLD, &title), if is_wide { "\n  " } else { "  " });
+    let mut say = |says: &str| writeln!(text, "{}", wrapped(says, width, 2)).expect("a text takes all");
+    if device.can.is_empty() {
+        say("nothing is told of it: the driver supports no reading, or does not let this user read");
+    }
     let Some((seen, sample)) = seen.and_then(|seen| Some((seen, seen.sample.as_ref()?))) else { return text };
     if sample.lost {
-        text.push_str("  it is lost: the driver tells no more of it (see dmesg for Xid)\n");
+        say("it is lost: the driver tells no more of it (see dmesg for Xid)");
         return text;
     }
     let mut now = Vec::new();
     now.extend(mean(sample).map(|percent| format!("{percent:>3} % busy")));
     now.extend(watts(sample).map(|watts| format!("{watts:.0} W")));
     now.extend(sample.celsius.map(|celsius| format!("{celsius} °C")));
-    if !sample.throttled.is_empty() {
-        let words: Vec<&str> = sample.throttled.iter().map(|why| why.word()).collect();
-        now.push(format!("clocks held down: {}", words.join(", ")));
-    }
     if !now.is_empty() {
-        writeln!(text, "  {}  {}", sparkline(&seen.busy), now.join("  ")).expect("a text takes all");
+        let now = now.join("  ");
+        let room = width.saturating_sub(columns(&now) + 4);
+        say(&format!("{}  {now}", sparkline(&seen.busy, room)));
     }
     if let Some(used) = sample.memory {
         let of = device.memory.map_or(String::new(), |all| format!(" of {}", grouped(all / MIB)));
-        writeln!(text, "  memory  {}{of} MiB in use", grouped(used / MIB)).expect("a text takes all");
+        say(&format!("memory  {}{of} MiB in use", grouped(used / MIB)));
+    }
+    if now.is_empty() && sample.memory.is_none() {
+        say("no reading came of it just now");
+    }
+    if !sample.throttled.is_empty() {
+        let words: Vec<&str> = sample.throttled.iter().map(|why| why.word()).collect();
+        say(&format!("clocks held down: {}", words.join(", ")));
     }
     if device.mig && device.parent.is_none() {
-        text.push_str("  cut into instances (MIG): of each only memory is told\n");
+        say("cut into instances (MIG): of each only memory is told");
     }
-    for GpuUser(pid, bytes, percent) in seen.users.iter().flatten() {
+    if !device.mig && !device.can.contains(&GpuCan::Energy) {
+        let which = if device.vendor.is_none() { " (Volta and newer have one)" } else { "" };
+        say(&format!("no counter of energy is told{which}: no request is told its energy"));
+    }
+    if !device.mig && !device.can.contains(&GpuCan::Busy) {
+        say("no utilisation is told: nobody can say whether it worked");
+    }
+    let users = seen.users.as_deref().unwrap_or_default();
+    for GpuUser(pid, bytes, percent, name) in users.iter().take(MOST_PROCESSES) {
         let holds = bytes.map_or_else(|| "memory".to_owned(), |bytes| format!("{} MiB", grouped(bytes / MIB)));
         let computes = percent.map_or(String::new(), |percent| format!(", computes {percent} % of the time"));
-        let name = command(*pid).map(|name| format!(" ({})", inert(&name))).unwrap_or_default();
-        writeln!(text, "  process {pid}{name} holds {holds}{computes}").expect("a text takes all");
+        let name = name.as_ref().map(|name| format!(" ({})", inert(name))).unwrap_or_default();
+        say(&format!("process {pid}{name} holds {holds}{computes}"));
+    }
+    if users.len() > MOST_PROCESSES {
+        say(&format!("and {} more processes", users.len() - MOST_PROCESSES));
     }
     text
 }
 
-fn sparkline(busy: &VecDeque<Option<u32>>) -> String {
+/// Names a device by its place, and an instance of one by what it is: the place is that of the whole.
+pub(super) fn titled(index: u32, name: &str, is_part: bool) -> String {
+    let name = inert(name);
+    let place = format!("GPU {index}");
+    match is_part {
+        true => format!("  instance {name}"),
+        false if name == place => place,
+        false => format!("{place} {name}"),
+    }
+}
+
+/// Draws as many of the newest as there is room for.
+fn sparkline(busy: &VecDeque<Option<u32>>, room: usize) -> String {
     let bar = |percent: &Option<u32>| match percent {
         None => ' ',
         Some(percent) => height(f64::from(*percent) / 100.0),
     };
-    busy.iter().map(bar).collect()
-}
-
-/// Names a process, where it is one of this machine and not only of the driver's.
-fn command(pid: u32) -> Option<String> {
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(name.trim().to_owned())
+    busy.iter().skip(busy.len().saturating_sub(room)).map(bar).collect()
 }
 
 #[cfg(test)]
@@ -259,6 +297,7 @@ mod tests {
     #[test]
     fn a_sparkline_shows_how_busy_and_where_nobody_knows() {
         let busy: VecDeque<Option<u32>> = [Some(0), Some(50), None, Some(100)].into();
-        assert_eq!(sparkline(&busy), "▁▅ █");
+        assert_eq!(sparkline(&busy, 60), "▁▅ █");
+        assert_eq!(sparkline(&busy, 2), " █");
     }
 }

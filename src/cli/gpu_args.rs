@@ -14,7 +14,8 @@ Examples:
 
 A run samples devices when a model is served on this machine; `pipe run --gpu on` samples them whatever the backend. \
 PIPE_GPU_SOURCE=replay:FILE plays a recording instead of asking the driver: for tests, and to look at what another \
-machine's devices did.
+machine's devices did. Devices of AMD are looked at where there is no NVIDIA driver, by the files of the kernel's amdgpu \
+(another folder of cards: PIPE_GPU_SOURCE=sysfs:DIR): busy, memory, power, heat; they have no counter of energy.
 
 Energy is shared among requests in flight by the method share-v1: what an idle device would use is nobody's, the rest \
 goes by the tokens that each moved meanwhile. An allocation: good for steps, models and runs, rough for one request.")]

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::exit::{CommandError, Exit};
+use super::gpu::titled;
 use super::gpu_args::GpuArgs;
 use super::gpu_switches;
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show::{find, open};
 use super::table::Table;
 use crate::base::{EachKey, Timestamp};
-use crate::event::{GpuSample, RunStarted};
+use crate::event::{GpuCan, GpuSample, RunStarted};
 use crate::journal::{EventPage, EventSeq, Home, JournalError, Reader, Samples};
 use crate::report::gpu::attribution::{METHOD, USUAL_PREFILL};
 use crate::report::gpu::switches::{Switched, Switches};
@@ -21,6 +22,10 @@ use crate::report::{duration, grouped, wrapped};
 const MIB: u64 = 1 << 20;
 /// Processes that are told of each device.
 const MOST_PROCESSES: usize = 5;
+/// Where texts stand beside what they are about.
+const SAYS_INDENT: usize = 13;
+/// Samples that tell of less of the requests' time tell of too little of their energy.
+const FULL_COVERAGE: f64 = 0.9;
 
 /// Tells what devices did while a run went.
 ///
@@ -202,7 +207,7 @@ fn joules(millijoules: f64) -> String {
 fn text(run: &str, report: &GpuReport, began: Timestamp, width: usize) -> String {
     let mut text = format!("{}\n", paint(BOLD, &format!("{} · was the GPU working?", inert(run))));
     for device in &report.devices {
-        text.push_str(&of_device(device, began));
+        text.push_str(&of_device(device, began, width));
     }
     text.push_str(&suspected(&report.fallback().unwrap_or_default()));
     text.push_str(&used(report, width));
@@ -223,16 +228,32 @@ fn suspected(reasons: &[String]) -> String {
     text
 }
 
-fn of_device(device: &DeviceReport, began: Timestamp) -> String {
-    let name = format!("GPU {} {}", device.index, inert(&device.name));
-    let mut text = format!(
-        "\n{}{}\n",
-        paint(BOLD, &name),
-        paint(DIM, &format!("  {}, sampled for {}", device.id, time(device.seconds)))
-    );
-    let mut line = |what: &str, says: String| writeln!(text, "  {what:<10} {says}").expect("a text takes all");
-    if device.mig {
-        line("MIG", "it is cut into instances: only memory is told, no request is told its energy".to_owned());
+fn of_device(device: &DeviceReport, began: Timestamp, width: usize) -> String {
+    let name = titled(device.index, &device.name, device.parent.is_some());
+    let sampled = match device.sampled.is_empty() {
+        true => "never sampled".to_owned(),
+        false => format!("sampled for {}", time(device.seconds)),
+    };
+    let mut text = format!("\n{}\n  {}\n", paint(BOLD, &name), paint(DIM, &format!("{}, {sampled}", device.id)));
+    let mut line = |what: &str, says: String| {
+        let says = wrapped(&says, width, SAYS_INDENT);
+        // The first stands beside what it is about, with the blanks that it begins with.
+        writeln!(text, "  {what:<10} {}", &says[SAYS_INDENT..]).expect("a text takes all");
+    };
+    if device.mig && device.parent.is_some() {
+        // It is said of the whole.
+    } else if device.mig {
+        line("MIG", "of a device in instances only memory is told: no request is told its energy".to_owned());
+    } else if device.sampled.is_empty() {
+        line("untold", "its driver supports no reading, or does not let this user read".to_owned());
+    } else {
+        let has = |what| device.sampled.contains(&what);
+        if !has(GpuCan::Energy) {
+            line("energy", "its driver has no counter of energy: no request is told any".to_owned());
+        }
+        if !has(GpuCan::Busy) || (device.known_s <= 0.0 && device.seconds >= 2.0) {
+            line("busy", "its driver told no utilisation: nobody can say whether it worked".to_owned());
+        }
     }
     if device.known_s > 0.0 {
         let whole = share(device.busy_s, device.known_s);
@@ -246,11 +267,15 @@ fn of_device(device: &DeviceReport, began: Timestamp) -> String {
                 false => format!("{whole} of the time; no request was in flight"),
             },
         );
+        if device.polled {
+            line("", "looked at ten times a second: what lies between two looks is not seen".to_owned());
+        }
         let idle = share(f64_of(device.idle_polls), f64_of(device.polls));
         line("a poll", format!("a look once a second would have seen it idle {idle} of the time"));
         if device.hidden_bursts > 0 {
             let (bursts, hidden) = (grouped(device.hidden_bursts), time(device.hidden_s));
-            line("", format!("and missed {bursts} bursts of work, {hidden} in all, between looks that saw nothing"));
+            let bursts = if device.hidden_bursts == 1 { "1 burst".to_owned() } else { format!("{bursts} bursts") };
+            line("", format!("and missed {bursts} of work, {hidden} in all, between looks that saw nothing"));
         }
         let mut idle: Vec<_> = device.idle_s.iter().filter(|(_, seconds)| **seconds >= 0.05).collect();
         idle.sort_by(|one, other| other.1.total_cmp(one.1));
@@ -292,7 +317,8 @@ fn of_device(device: &DeviceReport, began: Timestamp) -> String {
         let held = process.held.map_or_else(|| "memory".to_owned(), |held| format!("{} MiB", grouped(held / MIB)));
         let computed = format!("computed in {} of {} looks", process.computing, device.looks);
         let what = if place == 0 { "processes" } else { "" };
-        line(what, format!("{pid} held {held}, {computed}"));
+        let name = process.name.as_ref().map(|name| format!(" ({})", inert(name))).unwrap_or_default();
+        line(what, format!("{pid}{name} held {held}, {computed}"));
     }
     if device.foreign {
         line("", "more than one computed: the energy told to requests is an upper bound".to_owned());
@@ -314,11 +340,15 @@ const fn f64_of(count: u64) -> f64 {
 /// Says who used how much, by which method, and how good that is.
 fn used(report: &GpuReport, width: usize) -> String {
     let Some(coverage) = report.coverage() else { return String::new() };
-    let mut table = Table::new(&["who", "requests", "energy", "J per 1,000 tokens answered", "time on devices"]);
+    let mut table = Table::new(&["who", "requests", "energy", "J per 1,000 answered", "time on devices"]);
+    let is_known = report.devices.iter().any(|device| device.known_s > 0.0);
     let models = report.models.iter().map(|(name, used)| (format!("model {name}"), used));
     for (name, used) in models.chain(report.steps.iter().map(|(name, used)| (format!("step {name}"), used))) {
-        let per = used.joules_per_thousand().map_or_else(|| "?".to_owned(), |joules| format!("{joules:.1}"));
-        let (requests, energy, busy) = (grouped(used.requests), joules(used.millijoules), time(used.busy_s));
+        // Of requests whose energy is known in part, the tokens are known in whole.
+        let bound = if coverage < FULL_COVERAGE { "≥ " } else { "" };
+        let per = used.joules_per_thousand().map_or_else(|| "?".to_owned(), |joules| format!("{bound}{joules:.1}"));
+        let (requests, energy) = (grouped(used.requests), joules(used.millijoules));
+        let busy = if is_known { time(used.busy_s) } else { "?".to_owned() };
         table.add(&[&inert(&name), &requests, &energy, &per, &busy]);
     }
     let mut notes = vec![format!(

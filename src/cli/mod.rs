@@ -34,6 +34,8 @@ mod export_args;
 pub mod files;
 mod gitops;
 mod gitops_args;
+mod gitops_standing;
+mod gitops_statuses;
 mod glance;
 mod gpu;
 mod gpu_args;

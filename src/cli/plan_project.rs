@@ -8,6 +8,7 @@ use super::desired::{Desired, Pipeline};
 use super::exit::{CommandError, Exit};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::prospect::range;
+use super::standing::Standing;
 use super::table::Table;
 use crate::report::{duration, grouped};
 
@@ -59,8 +60,18 @@ pub(super) fn text(desired: &Desired, width: usize, is_all: bool) -> String {
 /// Sums up what would be asked.
 fn closing(desired: &Desired, is_all: bool) -> String {
     let (calls, tokens, time) = desired.sum();
+    let open = desired.pipelines.iter().filter(|one| matches!(one.found.standing, Standing::Unfinished(..))).count();
+    let goes_on = match open {
+        0 => String::new(),
+        1 => "; 1 run goes on".to_owned(),
+        several => format!("; {several} runs go on"),
+    };
     if calls == (0, 0) {
-        return "nothing is to be asked".to_owned();
+        return if open == 0 {
+            "nothing is to be asked".to_owned()
+        } else {
+            format!("nothing new is to be asked{goes_on}")
+        };
     }
     let time = time.filter(|&time| time > 0).map(|time| format!("about {}", duration(time)));
     let known = [
@@ -71,7 +82,7 @@ fn closing(desired: &Desired, is_all: bool) -> String {
     let known: Vec<String> = known.into_iter().flatten().collect();
     let known = if known.is_empty() { String::new() } else { format!("; {}", known.join("; ")) };
     let sent = if is_all { "; nothing was sent" } else { "" };
-    format!("{} in all{known}{sent}", range(calls))
+    format!("{} in all{known}{goes_on}{sent}", range(calls))
 }
 
 /// Writes more of a text.

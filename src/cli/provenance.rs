@@ -65,6 +65,26 @@ impl Origin {
     }
 }
 
+/// Looks again for a process that goes on with a run; none where its file is gone, and where its commit was told as it
+/// began and is not now: nobody has looked at a repository then, and one around it would be another one.
+///
+/// # Errors
+/// As [`Origin::find`].
+///
+/// # Cancel safety
+/// May be dropped at any time.
+pub(super) async fn again(
+    origin: Origin,
+    before: Option<&Provenance>,
+    file: &Path,
+) -> Result<Option<Provenance>, CommandError> {
+    let was_told = before.and_then(|before| before.commit.as_ref()).is_some_and(|commit| commit.told);
+    match origin {
+        Origin::Around { .. } if was_told || !file.exists() => Ok(None),
+        origin => origin.find(file).await.map(Some),
+    }
+}
+
 /// Returns a commit that was told, for a file of its repository.
 pub(super) fn told(id: &str, repository: &str, path: &str) -> Origin {
     Origin::Told(Commit {

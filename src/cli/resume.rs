@@ -15,7 +15,7 @@ use super::printer::Printer;
 use super::provenance::Origin;
 use super::retry::{self, Found, Wish};
 use super::run::Beginning;
-use super::{connect, metrics, output, pipeline, place, sampling, spans, stdin, steer};
+use super::{connect, metrics, output, pipeline, place, provenance, sampling, spans, stdin, steer};
 use crate::backend::Connected;
 use crate::base::{Digest, RunId};
 use crate::engine::{Input, Options};
@@ -48,7 +48,8 @@ pub(super) async fn resume(args: &ResumeArgs, printer: &mut Printer) -> Result<E
         return steer::unpause(&dir, args.session.json, printer).await;
     }
     let sets = args.sets.iter().map(|set| (set.name.clone(), set.value.clone())).collect();
-    take_up(&dir, sets, None, &args.session, printer).await
+    let going = Going { sets, wish: None, origin: Origin::Around { require_clean: false } };
+    take_up(&dir, going, &args.session, printer).await
 }
 
 /// Returns the newest run that can be gone on with; the newest of all when every one is over or being worked on.
@@ -64,18 +65,27 @@ fn latest(home: &Home) -> Result<RunDir, CommandError> {
     Ok(open.unwrap_or(newest))
 }
 
-/// Goes on with a run; `sets` replace values of its file on top of those that it began with, and what `wish` names of
-/// its cases that are over is asked again.
+/// What is wanted of a run beside going on.
+pub(super) struct Going<'a> {
+    /// Values of its file that are replaced, on top of those that it began with.
+    pub(super) sets: Vec<(String, String)>,
+    /// Which of its cases that are over are asked again.
+    pub(super) wish: Option<&'a Wish>,
+    /// What is known of the commit that its file is of by now.
+    pub(super) origin: Origin,
+}
+
+/// Goes on with a run.
 ///
 /// # Errors
 /// It is held by another process, complete, or cannot be taken up by this version.
 pub(super) async fn take_up(
     dir: &RunDir,
-    sets: Vec<(String, String)>,
-    wish: Option<&Wish>,
+    going: Going<'_>,
     session: &Session,
     printer: &mut Printer,
 ) -> Result<Exit, CommandError> {
+    let Going { sets, wish, origin } = going;
     let lock = locked(dir)?;
     let journal = dir.journal_path();
     let found = load(&journal).map_err(|error| unusable(&error))?;
@@ -86,6 +96,7 @@ pub(super) async fn take_up(
     let (earlier, latest) = (found.started.backends.clone(), found.latest);
     let traced = found.started.traced.unwrap_or_default();
     let file = PathBuf::from(&found.started.file);
+    let before = found.started.provenance.clone();
     let mut source = found.source.clone();
     source.replace(&sets);
     let (mut loaded, changed) = match edited(&file, &found, &kept, &source)? {
@@ -122,7 +133,8 @@ pub(super) async fn take_up(
         return reopened.say_none(dir, session.json, printer);
     }
     let output = Output::plan(&plan, &kept, Some(dir), &place::home_here(), session.prints_rows(), printer)?;
-    let connected = connect::backends(&plan, Some(&earlier), printer).await?;
+    let provenance = provenance::again(origin, before.as_ref(), &file);
+    let (provenance, connected) = tokio::try_join!(provenance, connect::backends(&plan, Some(&earlier), printer))?;
     connect::same_models(&earlier, &connected, printer)?;
     let outlets = metrics::outlets(session, printer).await?;
     let telling = spans::telling(session.trace_to.as_deref(), &plan)?;
@@ -133,18 +145,14 @@ pub(super) async fn take_up(
     let reuse = reused.map(|run| reused_again(dir, run, &plan, &earlier, printer)).transpose()?.flatten();
     let total = survey.as_ref().map_or(0, |survey| survey.cases).max(replay.state().cases.admitted);
     survey.iter().for_each(|survey| say_other_input(kept.input, survey, printer));
-    printer.say(&going_on(
-        dir,
-        reopened.as_ref(),
-        replay.state().cases.settled(),
-        total,
-        &cut_off(replay.state().in_flight()),
-    ));
+    let (done, cut_off) = (replay.state().cases.settled(), cut_off(replay.state().in_flight()));
+    printer.say(&going_on(dir, reopened.as_ref(), done, total, &cut_off));
     let segment = replay.state().segment + 1;
     let slots: Vec<u32> = connected.iter().map(|one| one.resolved.slots).collect();
     let engine = replay.engine(Options { slots, grace: session.grace });
     let log = Sqlite::open(&journal, kept.durability()).map_err(|error| CommandError::journal(&error))?;
-    let resumed = resumed(segment, &connected, plan.evidence.is_some().then_some(total));
+    let cases = plan.evidence.is_some().then_some(total);
+    let resumed = RunResumed { provenance, ..resumed(segment, &connected, cases) };
     let mut first = vec![again(resumed, reopened)];
     let mut first_texts = Vec::new();
     if let Some(changed) = changed {
@@ -189,7 +197,8 @@ fn again(resumed: RunResumed, reopened: Option<Found>) -> Input {
 /// Returns what records that another process goes on.
 fn resumed(segment: u32, connected: &[Connected], cases: Option<u64>) -> RunResumed {
     let backends = connected.iter().map(|one| one.resolved.clone()).collect();
-    RunResumed { segment, version: env!("CARGO_PKG_VERSION").to_owned(), backends, cases, parent: spans::caller() }
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    RunResumed { segment, version, backends, cases, parent: spans::caller(), provenance: None }
 }
 
 /// Returns what records an edit outside identity, and the texts that it speaks of.

@@ -10,6 +10,8 @@ use super::args::RetryArgs;
 use super::check::counted;
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::Printer;
+use super::provenance::Origin;
+use super::resume::Going;
 use super::{place, resume, show, show_case};
 use crate::base::StepName;
 use crate::engine::Again;
@@ -47,7 +49,8 @@ pub(super) async fn retry(args: &RetryArgs, printer: &mut Printer) -> Result<Exi
     let again = Again { failed: args.failed || !some, unscored: args.unscored, eased: args.eased, step: None };
     let wish = Wish { again, step: args.step.clone(), items: args.items.clone() };
     let sets = args.sets.iter().map(|set| (set.name.clone(), set.value.clone())).collect();
-    resume::take_up(&dir, sets, Some(&wish), &args.session, printer).await
+    let going = Going { sets, wish: Some(&wish), origin: Origin::Around { require_clean: false } };
+    resume::take_up(&dir, going, &args.session, printer).await
 }
 
 /// Says that a run cannot ask what its file says now.

@@ -13,6 +13,7 @@ use super::output::Output;
 use super::pipeline::{self, Loaded};
 use super::printer::Printer;
 use super::provenance::Origin;
+use super::resume::Going;
 use super::value::SeedChoice;
 use super::{connect, metrics, place, resolved, resume, reuse, sampling, spans, stdin};
 use crate::base::Digest;
@@ -66,7 +67,9 @@ pub(super) async fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, C
                     format!("`pipe resume {}` goes on with its own; --new starts a run with these", found.dir.id);
                 return Err(CommandError::new(Exit::Usage, message).help(help));
             }
-            return resume::take_up(&found.dir, Vec::new(), None, &args.session, printer).await;
+            let origin = Origin::Around { require_clean: args.require_clean };
+            let going = Going { sets: Vec::new(), wish: None, origin };
+            return resume::take_up(&found.dir, going, &args.session, printer).await;
         }
     }
     if args.resume {

@@ -5,7 +5,7 @@ use super::exit::{CommandError, Exit};
 use super::printer::{DIM, Printer, paint};
 use crate::backend::BaseUrl;
 use crate::event::{BackendResolved, GpuDevice, GpuSeen};
-use crate::gpu::{self, SOURCE_VARIABLE, Sampler, Unavailable};
+use crate::gpu::{self, SOURCE_VARIABLE, Sampler, Trouble, Unavailable};
 use crate::run::Clock;
 
 /// What a run samples.
@@ -48,10 +48,11 @@ pub(super) async fn devices(
             let seen = GpuSeen { reason: None, backends: worked_on };
             Devices { sampler: Some((sampler, devices)), seen: Some(seen) }
         }
-        Err(Unavailable { why }) => {
+        Err(Unavailable { why, trouble }) => {
             // Most machines have none: only who asked for it wants to hear so.
-            if all {
-                printer.say(&paint(DIM, &format!("no graphics device is sampled: {why}")));
+            if all || trouble.is_some_and(Trouble::is_surprising) {
+                let helps = trouble.map_or("", |_| " (`pipe gpu` says what helps)");
+                printer.say(&paint(DIM, &format!("no graphics device is sampled: {why}{helps}")));
             }
             Devices { sampler: None, seen: Some(GpuSeen { reason: Some(why), backends: worked_on }) }
         }

@@ -7,8 +7,9 @@ use super::exit::{CommandError, Exit};
 use super::kept::Kept;
 use super::printer::{Printer, inert};
 use super::table::Table;
-use crate::event::{Commit, RunStarted};
-use crate::journal::{Reader, RunDir};
+use crate::base::Timestamp;
+use crate::event::{Commit, Provenance, RunResumed, RunStarted};
+use crate::journal::{Reader, RunDir, plain_utc};
 use crate::report::grouped;
 
 /// Shows where a run came from.
@@ -23,8 +24,9 @@ pub(super) fn show(
 ) -> Result<Exit, CommandError> {
     let (_, started) = reader.run_started().map_err(|error| CommandError::journal(&error))?;
     let kept = Kept::read(&started)?;
+    let resumes = reader.resumes().map_err(|error| CommandError::journal(&error))?;
     if args.json {
-        printer.line(&as_json(dir, &started, &kept).to_string())?;
+        printer.line(&as_json(dir, &started, &kept, &resumes).to_string())?;
         return Ok(Exit::Done);
     }
     let mut table = Table::new(&["run", dir.id.as_str()]);
@@ -37,7 +39,10 @@ pub(super) fn show(
     if let Some((cases, digest)) = &kept.input {
         table.add(&["input", &format!("{} cases  {digest}", grouped(*cases))]);
     }
-    for (key, value) in repository(&started) {
+    for (key, value) in repository(started.provenance.as_ref()) {
+        table.add(&[key, &value]);
+    }
+    for (key, value) in since(&started, &resumes) {
         table.add(&[key, &value]);
     }
     table.add(&["plan", &started.plan.to_string()]);
@@ -63,8 +68,8 @@ pub(super) fn show(
 }
 
 /// Says what is known of the repository.
-fn repository(started: &RunStarted) -> Vec<(&'static str, String)> {
-    let Some(provenance) = &started.provenance else {
+fn repository(provenance: Option<&Provenance>) -> Vec<(&'static str, String)> {
+    let Some(provenance) = provenance else {
         return vec![("commit", "not kept: the run is older than this".to_owned())];
     };
     let Some(commit) = &provenance.commit else {
@@ -89,7 +94,25 @@ fn repository(started: &RunStarted) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn as_json(dir: &RunDir, started: &RunStarted, kept: &Kept) -> Value {
+/// Says when the run went on from another state than it began with, or than before.
+fn since(started: &RunStarted, resumes: &[(Timestamp, RunResumed)]) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    let mut before = (&started.version, started.provenance.as_ref());
+    for (at, resumed) in resumes {
+        let now = (&resumed.version, resumed.provenance.as_ref().or(before.1));
+        if now != before {
+            lines.push(("resumed", format!("{}, by pipe {}, from", plain_utc(*at), resumed.version)));
+            lines.extend(repository(now.1));
+        }
+        before = now;
+    }
+    lines
+}
+
+fn as_json(dir: &RunDir, started: &RunStarted, kept: &Kept, resumes: &[(Timestamp, RunResumed)]) -> Value {
+    let resumes = resumes
+        .iter()
+        .map(|(at, resumed)| json!({ "at_us": at.0, "version": resumed.version, "provenance": resumed.provenance }));
     let input = kept.input.as_ref().map(|(cases, digest)| json!({ "cases": cases, "digest": digest }));
     json!({
         "run": dir.id,
@@ -99,6 +122,7 @@ fn as_json(dir: &RunDir, started: &RunStarted, kept: &Kept) -> Value {
         "files": started.files,
         "input": input,
         "provenance": started.provenance,
+        "resumes": resumes.collect::<Vec<Value>>(),
         "plan": started.plan,
         "seed": started.seed,
         "backends": started.backends,

@@ -60,8 +60,41 @@ pub struct GpuDevice {
     /// Of an instance: the device that it is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Arc<str>>,
+    /// Who made it; absent is NVIDIA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// It has no ring: what it does is looked at some times a second, and bursts between two looks are not seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub polled: bool,
     /// What is sampled.
     pub can: Vec<GpuCan>,
+}
+
+impl GpuDevice {
+    /// Returns one of NVIDIA of which nothing more is known, and nothing sampled.
+    #[must_use]
+    pub fn named(id: Arc<str>, index: u32, name: impl Into<String>) -> Self {
+        Self {
+            id,
+            index,
+            name: name.into(),
+            driver: None,
+            memory: None,
+            mig: false,
+            parent: None,
+            vendor: None,
+            polled: false,
+            can: Vec::new(),
+        }
+    }
+
+    /// Returns one for tests that tells its energy and when it computes.
+    #[cfg(test)]
+    pub(crate) fn for_tests(id: &str) -> Self {
+        let (driver, memory) = (Some("550.54.15".to_owned()), Some(24 << 30));
+        let can = vec![GpuCan::Energy, GpuCan::Busy];
+        Self { driver, memory, can, ..Self::named(Arc::from(id), 0, "NVIDIA L4") }
+    }
 }
 
 /// Why a device's clocks are held down.
@@ -94,9 +127,15 @@ impl Throttle {
     }
 }
 
-/// A process on a device: its number as the driver sees it, bytes held, percent of time in which it computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GpuUser(pub u32, pub Option<u64>, pub Option<u32>);
+/// A process on a device: its number as the driver sees it, bytes held, percent of time in which it computed, and its name
+/// where this machine has a process of that number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuUser(
+    pub u32,
+    pub Option<u64>,
+    pub Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")] pub Option<Arc<str>>,
+);
 
 /// About a second of a device.
 ///

@@ -128,4 +128,7 @@ pub struct RunResumed {
     /// The span that whoever started this process gave it as its parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<SpanContext>,
+    /// Where its files came from by now; none in a journal of before that was kept, and where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
 }

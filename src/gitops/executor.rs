@@ -16,6 +16,7 @@ use super::git::Credentials;
 use super::process::{Group, Limits, Stopped, end_orphans, kept, watched};
 use super::reconcile::{Applied, Planned};
 use super::remote::Remote;
+use super::statuses::StatusApi;
 use super::webhook::Secret;
 use crate::base::{Timestamp, with_causes};
 
@@ -83,7 +84,9 @@ impl Surroundings {
     ) -> Result<Self, SurroundingsError> {
         let all: Vec<(OsString, OsString)> = all.collect();
         for name in names {
-            if Credentials::VARIABLES.contains(&name.as_str()) || name == Secret::VARIABLE {
+            if Credentials::VARIABLES.contains(&name.as_str())
+                || [Secret::VARIABLE, StatusApi::VARIABLE].contains(&&**name)
+            {
                 return Err(SurroundingsError::Ours(name.clone()));
             }
             if !all.iter().any(|(there, _)| there == name.as_str()) {
@@ -470,7 +473,7 @@ mod tests {
         let pass = |name: &str| Surroundings::passing(&[name.to_owned()], environment(&[("MINE", "x")]));
         assert!(pass("MINE").is_ok());
         assert_eq!(pass("YOURS").unwrap_err(), SurroundingsError::Missing("YOURS".to_owned()));
-        for name in ["PIPE_GIT_TOKEN", "PIPE_GIT_SSH_KEY", "PIPE_GIT_WEBHOOK_SECRET"] {
+        for name in ["PIPE_GIT_TOKEN", "PIPE_GIT_SSH_KEY", "PIPE_GIT_WEBHOOK_SECRET", "PIPE_GIT_STATUS_TOKEN"] {
             assert_eq!(pass(name).unwrap_err(), SurroundingsError::Ours(name.to_owned()));
         }
     }

@@ -9,12 +9,14 @@ mod git;
 mod http;
 mod means;
 mod mirror;
+mod place;
 mod process;
 mod reconcile;
 mod reconciler;
 mod remote;
 mod signature;
 mod status;
+mod statuses;
 mod told;
 mod tree;
 mod webhook;
@@ -30,6 +32,10 @@ pub use reconciler::Reconciler;
 pub use remote::{Branch, Folder, Protocol, Remote, RemoteError, Scheme};
 pub use signature::{AllowedSigners, Unsigned};
 pub use status::{Stage, Status, Trouble};
+pub use statuses::{
+    CommitState, HostKind, PostStatus, StatusAnswer, StatusApi, StatusApiError, StatusRequest, StatusWords, Statuses,
+    Telling, TrackedCommit,
+};
 pub use told::{Ended, Heard, OpenError, Settings};
 pub use tree::{Tree, TreeError, Trees};
 pub use webhook::Secret;

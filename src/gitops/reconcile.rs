@@ -406,7 +406,8 @@ impl State {
     }
 }
 
-fn doubled(wait: Millis, times: u32) -> Millis {
+/// Returns a wait that doubles each time.
+pub(super) fn doubled(wait: Millis, times: u32) -> Millis {
     Millis(wait.0.saturating_mul(2u64.saturating_pow(times)))
 }
 

@@ -2,7 +2,7 @@
 //! Reads: a branch. Gives: runs that are those of its newest good commit, and word of what happens. Never: a decision.
 //! Start at [`Reconciler::open`].
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,17 +16,17 @@ use super::git::Git;
 use super::http::Board;
 use super::means::{Done, Means, Ready, Verdict};
 use super::mirror::{FetchError, Mirror};
+use super::place::{folder_of, new_enough};
 use super::reconcile::{Action, Applied, Happened, State};
 use super::status::{Stage, Status, Trouble};
+use super::statuses::Teller;
 use super::told::{Ended, Heard, OpenError, Settings};
 use super::tree::Trees;
-use crate::base::{Hasher, Timestamp, with_causes};
+use crate::base::{Timestamp, with_causes};
 use crate::journal::{LockError, RunLock};
 
 /// Longest sleep: the wall clock may be set, or the machine suspended, while we sleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-/// The first git that takes settings from the environment, which keeps a token off command lines.
-const OLDEST_GIT: (u32, u32) = (2, 31);
 
 /// The owner of one branch's runs in one home.
 pub struct Reconciler {
@@ -35,6 +35,7 @@ pub struct Reconciler {
     state: State,
     status: Status,
     tasks: JoinSet<Done>,
+    teller: Teller,
     /// The commit that was last told to be in sync.
     told: Option<Commit>,
     /// What has happened and was not told yet.
@@ -71,7 +72,9 @@ impl Reconciler {
         let earlier = Status::read(&folder);
         let path = settings.folder.path();
         let mut status = Status::new(settings.remote.url(), settings.branch.name(), path, now);
-        status.good = earlier.and_then(|earlier| earlier.good);
+        let (good, told) = earlier.map_or((None, None), |earlier| (earlier.good, earlier.statuses));
+        status.good = good;
+        let teller = Teller::new(settings.statuses.clone(), told);
         let state = State::new(settings.interval, status.good.clone(), now);
         let mirror = Mirror::new(git, settings.branch.clone(), &folder, settings.limits);
         let trees = Trees::new(&folder, settings.limits);
@@ -81,6 +84,7 @@ impl Reconciler {
             state,
             status,
             tasks: JoinSet::new(),
+            teller,
             told: None,
             unsaid: Vec::new(),
             leave: CancellationToken::new(),
@@ -104,8 +108,10 @@ impl Reconciler {
         let mut is_told = false;
         let ended = loop {
             let Some(until) = self.act() else { break Ended::Told };
+            self.teller.begin(now());
             self.publish(board);
             self.say(tell);
+            let until = self.teller.wakes_at().map_or(until, |at| until.min(at));
             let sleep = Duration::from_micros(until.micros_since(now())).min(LONGEST_SLEEP);
             tokio::select! {
                 Some(done) = self.tasks.join_next() => {
@@ -120,6 +126,7 @@ impl Reconciler {
                     }
                     self.sweep();
                 }
+                heard = self.teller.answered(now) => self.unsaid.extend(heard),
                 () = board.woken() => self.state.take(now(), Happened::Woken),
                 () = leave.cancelled(), if !is_told => {
                     is_told = true;
@@ -130,11 +137,19 @@ impl Reconciler {
         };
         // A fetch or a plan that is under way has changed nothing.
         self.tasks.shutdown().await;
+        let heard = self.teller.last_word(hurry, now).await;
+        self.unsaid.extend(heard);
         self.status.next_fetch_us = None;
         self.set(Stage::Left);
         self.write(board);
         self.say(tell);
         ended
+    }
+
+    /// Keeps what has happened until it is told, and has the host told what it means for a commit.
+    fn hear(&mut self, heard: Heard) {
+        self.teller.hear(&heard, now());
+        self.unsaid.push(heard);
     }
 
     /// Tells what has happened: after the status, so that who hears of it finds it there.
@@ -157,7 +172,7 @@ impl Reconciler {
                     self.spawn(span, |means| async move { means.plan(commit).await });
                 }
                 Action::Apply(commit) => {
-                    self.unsaid.push(Heard::Applying { commit: commit.clone() });
+                    self.hear(Heard::Applying { commit: commit.clone() });
                     let span = tracing::info_span!(parent: None, "pipe.gitops.apply", pipe.commit = commit.id());
                     self.leave = CancellationToken::new();
                     let (leave, hurry) = (self.leave.clone(), self.hurry.clone());
@@ -170,7 +185,7 @@ impl Reconciler {
                 }
                 Action::StopApply => {
                     if let Some(commit) = self.state.applying() {
-                        self.unsaid.push(Heard::Stopping { commit: commit.clone() });
+                        self.hear(Heard::Stopping { commit: commit.clone() });
                     }
                     self.leave.cancel();
                 }
@@ -201,10 +216,10 @@ impl Reconciler {
             Ok(commit) => {
                 self.settle_trouble(&["fetch"]);
                 if self.state.failures() > 0 {
-                    self.unsaid.push(Heard::Reachable { commit: commit.clone() });
+                    self.hear(Heard::Reachable { commit: commit.clone() });
                 }
                 if self.state.seen() != Some(&commit) {
-                    self.unsaid.push(Heard::Fetched { commit: commit.clone() });
+                    self.hear(Heard::Fetched { commit: commit.clone() });
                 }
                 self.state.take(now, Happened::Fetched(commit));
                 None
@@ -215,7 +230,7 @@ impl Reconciler {
                 tracing::warn!(%why, "the repository cannot be fetched");
                 // What is wrong with the commit that is here is of more weight once it can be fetched again.
                 self.trouble("fetch", None, &why, now);
-                self.unsaid.push(Heard::Unreachable { why, again: self.state.fetch_at() });
+                self.hear(Heard::Unreachable { why, again: self.state.fetch_at() });
                 Some(Ended::Unreachable)
             }
         }
@@ -235,7 +250,7 @@ impl Reconciler {
                 let planned = plan.planned;
                 if is_new {
                     for note in &notes {
-                        self.unsaid.push(Heard::LeftOut { note: note.clone() });
+                        self.hear(Heard::LeftOut { note: note.clone() });
                     }
                 }
                 self.status.notes = notes;
@@ -244,13 +259,13 @@ impl Reconciler {
                 if is_good {
                     self.status.entries.clone_from(&plan.entries);
                     if is_new || planned.is_due || planned.is_pending && self.state.attempts() == 0 {
-                        self.unsaid.push(Heard::Planned { commit: commit.clone(), entries: plan.entries });
+                        self.hear(Heard::Planned { commit: commit.clone(), entries: plan.entries });
                     }
                 }
                 let is_at_rest = self.state.applied() == Some(&commit) && self.state.seen() == Some(&commit);
                 let is_at_rest = is_at_rest && self.state.apply_at().is_none_or(|at| at > now);
                 if is_at_rest && self.told.as_ref() != Some(&commit) {
-                    self.unsaid.push(Heard::InSync { commit: commit.clone(), entries: self.status.entries.clone() });
+                    self.hear(Heard::InSync { commit: commit.clone(), entries: self.status.entries.clone() });
                     self.told = Some(commit);
                 }
                 return is_at_rest.then_some(Ended::Once(None));
@@ -266,7 +281,7 @@ impl Reconciler {
         let stays = self.state.good().cloned();
         let ended = if is_refused { Ended::Refused } else { Ended::Unknown };
         let ended = (self.state.seen() == Some(&commit)).then_some(ended);
-        self.unsaid.push(Heard::NotPlanned { commit, why, is_refused, stays });
+        self.hear(Heard::NotPlanned { commit, doing: trouble.doing, why, is_refused, stays });
         ended
     }
 
@@ -286,7 +301,7 @@ impl Reconciler {
         self.told = Some(commit.clone());
         let again = self.state.apply_at().filter(|_| applied == Applied::Unfinished && !was_asked);
         let is_of_branch = self.state.seen() == Some(&commit);
-        self.unsaid.push(Heard::Applied { commit, exit, entries, why, again });
+        self.hear(Heard::Applied { commit, exit, entries, why, again });
         match applied {
             Applied::Wrong => Some(Ended::Refused),
             _ if is_of_branch => Some(Ended::Once(exit)),
@@ -339,6 +354,7 @@ impl Reconciler {
         self.status.good = self.state.good().cloned();
         self.status.applied = self.state.applied().cloned();
         self.status.applying = self.state.applying().cloned();
+        self.status.statuses = self.teller.telling().cloned();
         self.status.next_apply_us = self.state.apply_at().map(|at| at.0);
         match serde_json::to_string_pretty(&self.status) {
             Ok(text) => board.post(self.status.state.word(), text + "\n"),
@@ -363,30 +379,6 @@ impl Reconciler {
         if let Err(error) = self.means.trees.sweep(&needed) {
             tracing::warn!(%error, "old trees cannot be removed");
         }
-    }
-}
-
-/// Returns the folder of what is reconciled: by repository, branch and folder of it.
-fn folder_of(home: &Path, settings: &Settings) -> PathBuf {
-    let Settings { remote, branch, folder, .. } = settings;
-    let parts = [remote.url(), branch.name(), folder.path()];
-    let key = parts.iter().fold(Hasher::new("gitops"), |hasher, part| hasher.field(part.as_bytes())).finish();
-    let last =
-        remote.url().trim_end_matches('/').trim_end_matches(".git").rsplit(['/', ':']).next().unwrap_or_default();
-    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
-    let name: String = last.chars().take(40).map(plain).collect();
-    home.join("gitops").join(format!("{}-{}", name.trim_matches('-'), key.short()))
-}
-
-fn new_enough(git: &Git) -> Result<(), OpenError> {
-    let mut command = git.anywhere();
-    command.arg("--version");
-    let said = String::from_utf8_lossy(&git.ask(command, "--version")?).trim().to_owned();
-    let found = said.strip_prefix("git version ").unwrap_or(&said).to_owned();
-    let mut numbers = found.split('.').map_while(|number| number.parse::<u32>().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) >= OLDEST_GIT => Ok(()),
-        _ => Err(OpenError::OldGit { found }),
     }
 }
 

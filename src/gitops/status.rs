@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::Commit;
 use super::executor::Entry;
+use super::statuses::Telling;
 use crate::base::Timestamp;
 
 /// The file's name in a reconciler's folder.
@@ -114,6 +115,9 @@ pub struct Status {
     pub next_apply_us: Option<i64>,
     /// How the last apply ended, as an exit code.
     pub last_exit: Option<i32>,
+    /// What the repository's host was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statuses: Option<Telling>,
 }
 
 impl Status {
@@ -139,6 +143,7 @@ impl Status {
             next_fetch_us: None,
             next_apply_us: None,
             last_exit: None,
+            statuses: None,
         }
     }
 

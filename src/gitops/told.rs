@@ -8,6 +8,7 @@ use super::git::{Credentials, GitError};
 use super::process::Limits;
 use super::remote::{Branch, Folder, Remote};
 use super::signature::AllowedSigners;
+use super::statuses::Statuses;
 use crate::base::{Millis, Timestamp};
 
 /// What is to be the truth, and how it is fetched.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub interval: Millis,
     /// Whose commits count; everybody's without a list.
     pub signers: Option<AllowedSigners>,
+    /// Where the host is told how commits stand; nowhere unless it is asked for.
+    pub statuses: Option<Statuses>,
     /// Whether to leave once the runs are those of the branch.
     pub once: bool,
 }
@@ -113,6 +116,8 @@ pub enum Heard {
     NotPlanned {
         /// The commit.
         commit: Commit,
+        /// What was being done: `signature`, `tree` or `plan`.
+        doing: String,
         /// What is wrong, and what helps.
         why: String,
         /// Whether it stays so, whatever is tried again.
@@ -141,6 +146,26 @@ pub enum Heard {
         /// What is wrong.
         why: Option<String>,
         /// When it is tried again; none when it is not.
+        again: Option<Timestamp>,
+    },
+    /// The host was told how a commit stands.
+    Told {
+        /// The commit.
+        commit: Commit,
+        /// How it stands, in the host's word.
+        state: &'static str,
+        /// In a line; empty when it stands otherwise by now.
+        description: String,
+    },
+    /// The host could not be told how a commit stands.
+    Untold {
+        /// The commit.
+        commit: Commit,
+        /// How it stands, in the host's word.
+        state: &'static str,
+        /// What is wrong, and what helps.
+        why: String,
+        /// When it is told again; none when it never is.
         again: Option<Timestamp>,
     },
 }

@@ -9,7 +9,7 @@ use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::{MemoryInfo, ProcessInfo};
 
-use super::{Driver, Gpu, GpuProcess, Gpus, Memory};
+use super::{Driver, Gpu, GpuProcess, Gpus, Memory, Trouble};
 
 const MIB: u64 = 1 << 20;
 
@@ -20,6 +20,7 @@ pub(super) fn probe() -> Gpus {
 
 fn look(nvml: &Nvml) -> Result<Gpus, NvmlError> {
     let driver = Driver {
+        name: "NVIDIA driver",
         version: nvml.sys_driver_version().ok(),
         cuda: nvml.sys_cuda_driver_version().ok().map(cuda_version),
     };
@@ -30,6 +31,8 @@ fn look(nvml: &Nvml) -> Result<Gpus, NvmlError> {
 /// What the driver said of one device; absent is what it did not.
 #[derive(Default)]
 struct Reading {
+    trouble: Option<String>,
+    mig: bool,
     name: Option<String>,
     memory: Option<MemoryInfo>,
     busy_percent: Option<u32>,
@@ -38,8 +41,13 @@ struct Reading {
 }
 
 fn read(nvml: &Nvml, index: u32) -> Reading {
-    let Ok(device) = nvml.device_by_index(index) else { return Reading::default() };
+    let device = match nvml.device_by_index(index) {
+        Ok(device) => device,
+        Err(error) => return Reading { trouble: Some(error.to_string()), ..Reading::default() },
+    };
     Reading {
+        trouble: None,
+        mig: device.mig_mode().is_ok_and(|mode| mode.current == 1),
         name: device.name().ok(),
         memory: device.memory_info().ok(),
         busy_percent: device.utilization_rates().ok().map(|rates| rates.gpu),
@@ -49,7 +57,7 @@ fn read(nvml: &Nvml, index: u32) -> Reading {
 }
 
 fn gpu(index: u32, reading: Reading) -> Gpu {
-    let Reading { name, memory, busy_percent, computing, drawing } = reading;
+    let Reading { trouble, mig, name, memory, busy_percent, computing, drawing } = reading;
     let processes = match (computing, drawing) {
         (None, None) => None,
         (computing, drawing) => Some(processes(computing.into_iter().chain(drawing).flatten())),
@@ -64,6 +72,8 @@ fn gpu(index: u32, reading: Reading) -> Gpu {
         }),
         busy_percent,
         processes,
+        mig,
+        trouble,
     }
 }
 
@@ -84,12 +94,17 @@ fn processes(infos: impl Iterator<Item = ProcessInfo>) -> Vec<GpuProcess> {
 }
 
 fn explain(error: &NvmlError) -> Gpus {
-    let why = error.to_string();
+    Gpus::None { trouble: trouble(error), why: error.to_string() }
+}
+
+/// Tells what an error of the library as a whole is about.
+pub(super) const fn trouble(error: &NvmlError) -> Trouble {
     match error {
-        NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound | NvmlError::DriverNotLoaded => {
-            Gpus::NoDriver { why }
-        }
-        _ => Gpus::Unusable { why },
+        NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => Trouble::NoDriver,
+        NvmlError::DriverNotLoaded => Trouble::NotLoaded,
+        NvmlError::LibRmVersionMismatch => Trouble::Mismatch,
+        NvmlError::NoPermission => Trouble::Forbidden,
+        _ => Trouble::Silent,
     }
 }
 
@@ -124,6 +139,7 @@ mod tests {
                 process(42, UsedGpuMemory::Used(11_000 * MIB)),
             ]),
             drawing: Some(vec![process(41, UsedGpuMemory::Used(901 * MIB))]),
+            ..Reading::default()
         };
         let expected = Gpu {
             index: 1,
@@ -135,23 +151,31 @@ mod tests {
                 GpuProcess { pid: 41, mib: Some(901) },
                 GpuProcess { pid: 40, mib: None },
             ]),
+            mig: false,
+            trouble: None,
         };
         assert_eq!(gpu(1, reading), expected);
     }
 
     #[test]
     fn what_the_driver_does_not_tell_is_absent() {
-        let expected = Gpu { index: 0, name: "GPU 0".into(), memory: None, busy_percent: None, processes: None };
-        assert_eq!(gpu(0, Reading::default()), expected);
+        let unknown = gpu(0, Reading::default());
+        assert_eq!(
+            (&*unknown.name, unknown.memory, unknown.busy_percent, unknown.processes),
+            ("GPU 0", None, None, None)
+        );
         let idle = gpu(0, Reading { computing: Some(Vec::new()), ..Reading::default() });
         assert_eq!(idle.processes, Some(Vec::new()));
     }
 
     #[test]
     fn no_driver_is_told_from_a_driver_that_does_not_answer() {
-        assert!(matches!(explain(&NvmlError::LibraryNotFound), Gpus::NoDriver { .. }));
-        assert!(matches!(explain(&NvmlError::DriverNotLoaded), Gpus::NoDriver { .. }));
-        assert!(matches!(explain(&NvmlError::NoPermission), Gpus::Unusable { .. }));
+        let of = |error: &NvmlError| trouble(error).word();
+        assert_eq!(of(&NvmlError::LibraryNotFound), "no_driver");
+        assert_eq!(of(&NvmlError::DriverNotLoaded), "driver_not_loaded");
+        assert_eq!(of(&NvmlError::LibRmVersionMismatch), "version_mismatch");
+        assert_eq!(of(&NvmlError::NoPermission), "no_permission");
+        assert_eq!(of(&NvmlError::Unknown), "unusable");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use nvml_wrapper::enums::device::{SampleValue, UsedGpuMemory};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 
+use super::Trouble;
+use super::nvml::trouble;
 use super::source::{Busy, Fault, Source, Unavailable, nameless};
 use crate::event::{GpuDevice, GpuUser, Throttle};
 
@@ -47,41 +49,45 @@ impl NvmlSource {
         self.device(place).and_then(|device| get(&device)).map_err(|error| fault(&error))
     }
 
-    fn introduce(&mut self, index: u32, driver: Option<&String>) -> Result<Vec<GpuDevice>, NvmlError> {
-        let device = self.nvml.device_by_index(index)?;
+    fn introduce(&mut self, index: u32, driver: Option<&String>) -> Vec<GpuDevice> {
+        let device = match self.nvml.device_by_index(index) {
+            Ok(device) => device,
+            // It is shown and not passed over: that it tells nothing, or is lost, is found when it is probed.
+            Err(error) => {
+                tracing::warn!(index, %error, "a graphics device does not answer");
+                self.places.push((index, None));
+                let name = "a device that the driver does not open";
+                return vec![GpuDevice { driver: driver.cloned(), ..GpuDevice::named(nameless(index), index, name) }];
+            }
+        };
         let mig = device.mig_mode().is_ok_and(|mode| mode.current == 1);
         let id: Arc<str> = device.uuid().map_or_else(|_| nameless(index), Arc::from);
         let name = device.name().unwrap_or_else(|_| format!("GPU {index}"));
         let memory = device.memory_info().ok().map(|memory| memory.total);
         let whole = GpuDevice {
-            id: Arc::clone(&id),
-            index,
-            name: name.clone(),
             driver: driver.cloned(),
             memory,
             mig,
-            parent: None,
-            can: Vec::new(),
+            ..GpuDevice::named(Arc::clone(&id), index, name.clone())
         };
         let mut found = vec![whole];
         let mut places = vec![(index, None)];
         for number in 0..if mig { device.mig_device_count().unwrap_or(0) } else { 0 } {
             // Places may be empty: the count is of those that there could be.
             let Ok(instance) = device.mig_device_by_index(number) else { continue };
+            let id_of = instance.uuid().map_or_else(|_| Arc::from(format!("MIG-{index}-{number}")), Arc::from);
+            let name_of = instance.name().unwrap_or_else(|_| format!("{name}, instance {number}"));
             found.push(GpuDevice {
-                id: instance.uuid().map_or_else(|_| Arc::from(format!("MIG-{index}-{number}")), Arc::from),
-                index,
-                name: instance.name().unwrap_or_else(|_| format!("{name}, instance {number}")),
                 driver: driver.cloned(),
                 memory: instance.memory_info().ok().map(|memory| memory.total),
                 mig: true,
                 parent: Some(Arc::clone(&id)),
-                can: Vec::new(),
+                ..GpuDevice::named(id_of, index, name_of)
             });
             places.push((index, Some(number)));
         }
         self.places.extend(places);
-        Ok(found)
+        found
     }
 }
 
@@ -94,13 +100,12 @@ impl Source for NvmlSource {
         self.places.clear();
         let driver = self.nvml.sys_driver_version().ok();
         let count = self.nvml.device_count().map_err(|error| unavailable(&error))?;
+        if count == 0 {
+            return Err(Unavailable { why: Trouble::NoDevice.says().to_owned(), trouble: Some(Trouble::NoDevice) });
+        }
         let mut devices = Vec::new();
         for index in 0..count {
-            match self.introduce(index, driver.as_ref()) {
-                Ok(found) => devices.extend(found),
-                // One that is lost already keeps the others from nothing.
-                Err(error) => tracing::warn!(index, %error, "a graphics device does not answer"),
-            }
+            devices.extend(self.introduce(index, driver.as_ref()));
         }
         self.users_seen = vec![0; devices.len()];
         Ok(devices)
@@ -145,7 +150,13 @@ impl Source for NvmlSource {
     }
 
     fn users(&mut self, place: usize) -> Result<Vec<GpuUser>, Fault> {
-        let holding = self.read(place, Device::running_compute_processes)?;
+        let list = || self.device(place).and_then(|device| device.running_compute_processes());
+        let holding = match list() {
+            // Many started between the question how many there are and the one who they are.
+            Err(NvmlError::InsufficientSize(_)) => list(),
+            listed => listed,
+        };
+        let holding = holding.map_err(|error| fault(&error))?;
         let seen = self.users_seen[place];
         let shares = match self.device(place).and_then(|device| device.process_utilization_stats(seen)) {
             Ok(shares) => Some(shares),
@@ -163,7 +174,7 @@ impl Source for NvmlSource {
                 UsedGpuMemory::Used(bytes) => Some(bytes),
                 UsedGpuMemory::Unavailable => None,
             };
-            GpuUser(process.pid, bytes, share(process.pid))
+            GpuUser(process.pid, bytes, share(process.pid), command(process.pid))
         });
         Ok(users.collect())
     }
@@ -175,6 +186,12 @@ impl Source for NvmlSource {
     fn throttled(&mut self, place: usize) -> Result<Vec<Throttle>, Fault> {
         self.read(place, Device::current_throttle_reasons).map(reasons)
     }
+}
+
+/// Names a process, where this machine has one of that number: in a container the driver may count as its host does.
+fn command(pid: u32) -> Option<Arc<str>> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(Arc::from(name.trim_end()))
 }
 
 /// Returns those that explain a slow run: idle clocks and those that somebody set are none.
@@ -201,11 +218,8 @@ fn percent(value: &SampleValue) -> u32 {
 }
 
 fn unavailable(error: &NvmlError) -> Unavailable {
-    let what = match error {
-        NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound | NvmlError::DriverNotLoaded => "no NVIDIA driver",
-        _ => "an NVIDIA driver that does not answer",
-    };
-    Unavailable { why: format!("{what}: {error}") }
+    let trouble = trouble(error);
+    Unavailable { why: format!("{}: {error}", trouble.says()), trouble: Some(trouble) }
 }
 
 fn fault(error: &NvmlError) -> Fault {

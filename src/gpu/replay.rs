@@ -9,7 +9,7 @@
 //! {"gpu":1,"id":"MIG-1","name":"…","mig":true,"parent":"GPU-9"}         an instance, or a device cut into some
 //! {"ms":0,"gpu":0,"energy_mj":0,"power_mw":16000,"memory_mib":2,"celsius":41,"busy":0}
 //! {"ms":100,"gpu":0,"energy_mj":1650,"busy":40}               what was read at a moment; what is not said stays
-//! {"ms":200,"gpu":0,"throttled":["power"],"users":[[4242,9000,93]]}     users: process, MiB, percent
+//! {"ms":200,"gpu":0,"throttled":["power"],"users":[[4242,9000,93,"vllm"]]}   process, MiB, percent, name
 //! {"ms":900,"gpu":0,"lost":true}                              nothing more comes of it
 //! ```
 //!
@@ -49,9 +49,9 @@ struct DeviceLine {
     parent: Option<String>,
 }
 
-/// A process, MiB held, percent of the time.
+/// A process, MiB held, percent of the time, its name.
 #[derive(Clone, Deserialize)]
-struct UserLine(u32, Option<u64>, Option<u32>);
+struct UserLine(u32, Option<u64>, Option<u32>, #[serde(default)] Option<String>);
 
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,10 +92,10 @@ impl Replay {
     /// It cannot be read, is no recording, or says that there are no devices.
     pub fn open(path: &Path) -> Result<Self, Unavailable> {
         let text = std::fs::read_to_string(path);
-        let text = text.map_err(|error| Unavailable { why: format!("{}: {error}", path.display()) })?;
+        let text = text.map_err(|error| Unavailable::new(format!("{}: {error}", path.display())))?;
         Self::read(&text, Elapsed::Real(Instant::now())).map_err(|error| match error {
-            Trouble::Unavailable(why) => Unavailable { why },
-            Trouble::Line(line, why) => Unavailable { why: format!("{}:{line}: {why}", path.display()) },
+            Trouble::Unavailable(why) => Unavailable::new(why),
+            Trouble::Line(line, why) => Unavailable::new(format!("{}:{line}: {why}", path.display())),
         })
     }
 
@@ -105,8 +105,8 @@ impl Replay {
     /// As [`Self::open`].
     pub fn at_times(text: &str, elapsed_us: Arc<AtomicI64>) -> Result<Self, Unavailable> {
         Self::read(text, Elapsed::Told(elapsed_us)).map_err(|error| match error {
-            Trouble::Unavailable(why) => Unavailable { why },
-            Trouble::Line(line, why) => Unavailable { why: format!("line {line}: {why}") },
+            Trouble::Unavailable(why) => Unavailable::new(why),
+            Trouble::Line(line, why) => Unavailable::new(format!("line {line}: {why}")),
         })
     }
 
@@ -177,14 +177,11 @@ impl DeviceLine {
     fn device(self, driver: Option<String>) -> GpuDevice {
         let index = u32::try_from(self.gpu).unwrap_or(u32::MAX);
         GpuDevice {
-            id: self.id.map_or_else(|| nameless(index), Arc::from),
-            index,
-            name: self.name,
             driver,
             memory: self.memory_mib.map(|mib| mib * MIB),
             mig: self.mig,
             parent: self.parent.map(Arc::from),
-            can: Vec::new(),
+            ..GpuDevice::named(self.id.map_or_else(|| nameless(index), Arc::from), index, self.name)
         }
     }
 }
@@ -242,7 +239,9 @@ impl Source for Replay {
         let users = self.latest(place, |reading| reading.users.clone())?;
         Ok(users
             .into_iter()
-            .map(|UserLine(pid, mib, percent)| GpuUser(pid, mib.map(|mib| mib * MIB), percent))
+            .map(|UserLine(pid, mib, percent, name)| {
+                GpuUser(pid, mib.map(|mib| mib * MIB), percent, name.map(Arc::from))
+            })
             .collect())
     }
 

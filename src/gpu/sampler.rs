@@ -30,6 +30,8 @@ struct Watched {
     place: usize,
     id: Arc<str>,
     can: Vec<GpuCan>,
+    /// It has no ring, and is looked at in every tick instead.
+    is_polled: bool,
     failures: Vec<(GpuCan, u32)>,
     open: GpuSample,
     energy: Option<u64>,
@@ -51,16 +53,21 @@ impl Sampler {
     pub fn start(mut source: Box<dyn Source>, now: Timestamp) -> Result<(Self, Vec<GpuDevice>), Unavailable> {
         let mut devices = source.devices()?;
         if devices.is_empty() {
-            return Err(Unavailable { why: "the driver knows no device".to_owned() });
+            return Err(Unavailable::new("the driver knows no device".to_owned()));
         }
         let mut watched = Vec::new();
         for (place, device) in devices.iter_mut().enumerate() {
             device.can = probe(&mut *source, place, device.mig);
             tracing::debug!(device = %device.id, can = ?device.can, "a graphics device is sampled");
+            // One that tells nothing is listed, and never asked.
+            if device.can.is_empty() {
+                continue;
+            }
             watched.push(Watched {
                 place,
                 id: Arc::clone(&device.id),
                 can: device.can.clone(),
+                is_polled: device.polled,
                 failures: Vec::new(),
                 open: GpuSample::empty(Arc::clone(&device.id), now),
                 energy: None,
@@ -134,6 +141,11 @@ impl Watched {
             self.energy = Some(energy);
             self.open.energy.push((now.0 - at.0, energy));
         }
+        if self.is_polled
+            && let Some(looks) = self.ask(GpuCan::Busy, |place| source.busy(place, 0))
+        {
+            self.open.busy.extend(looks.into_iter().map(|look| (now.0 - at.0, look.percent)));
+        }
         if self.is_lost || is_last || now.0 - at.0 >= SAMPLE_US {
             self.close(source, now, done);
         }
@@ -141,7 +153,9 @@ impl Watched {
 
     /// Reads what is read once a sample, and begins the next.
     fn close(&mut self, source: &mut dyn Source, now: Timestamp, done: &mut Vec<Sampled>) {
-        self.read_ring(source, now);
+        if !self.is_polled {
+            self.read_ring(source, now);
+        }
         self.open.power_mw = self.ask(GpuCan::Power, |place| source.power_mw(place));
         self.open.memory = self.ask(GpuCan::Memory, |place| source.memory(place));
         self.open.celsius = self.ask(GpuCan::Temperature, |place| source.celsius(place));

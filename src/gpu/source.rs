@@ -1,7 +1,10 @@
-//! The port through which devices are sampled: NVML, or a recording.
+//! The port through which devices are sampled: NVML, the files of `amdgpu`, or a recording.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use super::Trouble;
+use super::sysfs::Sysfs;
 use crate::event::{GpuDevice, GpuUser, Throttle};
 
 /// Why a reading is not there.
@@ -24,6 +27,15 @@ pub enum Fault {
 pub struct Unavailable {
     /// What was met, for people.
     pub why: String,
+    /// What is the matter with the driver, where that is it.
+    pub trouble: Option<Trouble>,
+}
+
+impl Unavailable {
+    /// Something else than the driver.
+    pub(super) const fn new(why: String) -> Self {
+        Self { why, trouble: None }
+    }
 }
 
 /// An entry of a device's ring.
@@ -40,7 +52,7 @@ pub struct Busy {
 /// Devices are known by their place in [`Source::devices`]. A reading that is not told gives [`Fault::Unsupported`] from
 /// the first call on, so that each is probed once.
 pub trait Source: Send {
-    /// Names the source: `nvml` or `replay`.
+    /// Names the source: `nvml`, `sysfs` or `replay`.
     fn name(&self) -> &'static str;
 
     /// Returns the devices as they introduce themselves, without what they can: that is probed.
@@ -77,10 +89,14 @@ pub trait Source: Send {
     fn throttled(&mut self, place: usize) -> Result<Vec<Throttle>, Fault>;
 }
 
-/// The variable that names a recording to be taken for this machine's devices: `replay:FILE`.
+/// The variable that names a recording to be taken for this machine's devices, `replay:FILE`, or a folder of cards as
+/// `/sys/class/drm` is one, `sysfs:DIR`.
 ///
 /// For tests, and for looking at what another machine's devices did.
 pub const SOURCE_VARIABLE: &str = "PIPE_GPU_SOURCE";
+
+/// How the variable names a folder of cards.
+pub(super) const FOLDER: &str = "sysfs:";
 
 /// Opens what the variable names, or else this machine's devices.
 ///
@@ -89,21 +105,32 @@ pub const SOURCE_VARIABLE: &str = "PIPE_GPU_SOURCE";
 pub fn open(named: Option<&str>) -> Result<Box<dyn Source>, Unavailable> {
     match named.filter(|named| !named.is_empty()) {
         None => open_driver(),
-        Some(named) => match named.strip_prefix("replay:") {
-            Some(file) => Ok(Box::new(super::replay::Replay::open(std::path::Path::new(file))?)),
-            None => Err(Unavailable { why: format!("{SOURCE_VARIABLE}={named} names no source: write replay:FILE") }),
+        Some(named) => match (named.strip_prefix("replay:"), named.strip_prefix(FOLDER)) {
+            (Some(file), _) => Ok(Box::new(super::replay::Replay::open(Path::new(file))?)),
+            (None, Some(folder)) => Ok(Box::new(Sysfs::open(Path::new(folder))?)),
+            (None, None) => Err(Unavailable::new(format!(
+                "{SOURCE_VARIABLE}={named} names no source: write replay:FILE or sysfs:DIR"
+            ))),
         },
     }
 }
 
 #[cfg(feature = "gpu")]
 fn open_driver() -> Result<Box<dyn Source>, Unavailable> {
-    Ok(Box::new(super::nvml_source::NvmlSource::open()?))
+    let missing = match super::nvml_source::NvmlSource::open() {
+        Ok(source) => return Ok(Box::new(source)),
+        Err(missing) => missing,
+    };
+    // Beside devices of NVIDIA those of AMD are mostly what draws the screen: they are left out.
+    match Sysfs::open(Path::new(super::sysfs::ROOT)) {
+        Ok(source) if !missing.trouble.is_some_and(Trouble::is_surprising) => Ok(Box::new(source)),
+        _ => Err(missing),
+    }
 }
 
 #[cfg(not(feature = "gpu"))]
 fn open_driver() -> Result<Box<dyn Source>, Unavailable> {
-    Err(Unavailable { why: "this pipe was built without a look at devices (feature gpu)".to_owned() })
+    Err(Unavailable::new("this pipe was built without a look at devices (feature gpu)".to_owned()))
 }
 
 /// Returns the name of a device that has no UUID.

@@ -5,14 +5,11 @@
 pub enum Gpus {
     /// This build cannot look: the feature `gpu` is off.
     NotBuiltIn,
-    /// There is no NVIDIA driver, as on most machines.
-    NoDriver {
+    /// No driver answers.
+    None {
+        /// In which way.
+        trouble: Trouble,
         /// What looking for it met.
-        why: String,
-    },
-    /// There is a driver, and it does not answer.
-    Unusable {
-        /// What it said.
         why: String,
     },
     /// The driver answers; there may still be no device.
@@ -24,9 +21,92 @@ pub enum Gpus {
     },
 }
 
+/// In which way a driver is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is none, as on most machines.
+    NoDriver,
+    /// Its library is there, and nothing of it in the kernel.
+    NotLoaded,
+    /// Its library is of another version than what the kernel runs.
+    Mismatch,
+    /// It does not answer this user.
+    Forbidden,
+    /// It does not answer.
+    Silent,
+    /// It answers, and knows no device.
+    NoDevice,
+}
+
+impl Trouble {
+    /// Names it, for programs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NoDriver => "no_driver",
+            Self::NotLoaded => "driver_not_loaded",
+            Self::Mismatch => "version_mismatch",
+            Self::Forbidden => "no_permission",
+            Self::Silent => "unusable",
+            Self::NoDevice => "no_device",
+        }
+    }
+
+    /// Names it, for people.
+    #[must_use]
+    pub const fn says(self) -> &'static str {
+        match self {
+            Self::NoDriver => "no NVIDIA driver",
+            Self::NotLoaded => "the NVIDIA driver is installed and not loaded",
+            Self::Mismatch => "NVIDIA's library and the driver in the kernel are of different versions",
+            Self::Forbidden => "the NVIDIA driver does not answer this user",
+            Self::Silent => "an NVIDIA driver that does not answer",
+            Self::NoDevice => "the NVIDIA driver knows no device",
+        }
+    }
+
+    /// Tells what helps.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::NoDriver => {
+                "with an NVIDIA device here, install its driver (`nvidia-smi` must work); in a container, start it with \
+                 `--gpus all` (docker) or the device plugin (Kubernetes): that brings libnvidia-ml.so.1"
+            }
+            Self::NotLoaded => {
+                "`sudo modprobe nvidia`, and `dmesg | grep NVRM` where that fails; in a container, start it with \
+                 `--gpus all` (docker) or the device plugin (Kubernetes)"
+            }
+            Self::Mismatch => {
+                "the driver was updated while the old one ran: reboot, or end what uses the devices and `sudo rmmod \
+                 nvidia_uvm nvidia_drm nvidia_modeset nvidia && sudo modprobe nvidia`; start a container anew"
+            }
+            Self::Forbidden => {
+                "`ls -l /dev/nvidia*` says who may: join that group, or give the container its devices (`--gpus all`)"
+            }
+            Self::Silent => {
+                "see whether `nvidia-smi` works, and `dmesg | grep -e NVRM -e Xid`; a container in which it worked before \
+                 is to be started anew: its host took the devices away, as `systemctl daemon-reload` does"
+            }
+            Self::NoDevice => {
+                "`lspci | grep -i nvidia` says what is plugged in, `dmesg | grep NVRM` why the driver leaves it; a \
+                 container gets those of NVIDIA_VISIBLE_DEVICES"
+            }
+        }
+    }
+
+    /// Tells whether there should be devices: a machine without a driver has none, and nobody is surprised.
+    #[must_use]
+    pub const fn is_surprising(self) -> bool {
+        !matches!(self, Self::NoDriver | Self::NotLoaded)
+    }
+}
+
 /// The driver that answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Driver {
+    /// Whose it is, such as `NVIDIA driver`.
+    pub name: &'static str,
     /// Such as `550.54.15`.
     pub version: Option<String>,
     /// The newest CUDA that it serves, such as `12.4`.
@@ -46,6 +126,10 @@ pub struct Gpu {
     pub busy_percent: Option<u32>,
     /// Processes that hold memory on it, the largest first; none when the driver does not tell.
     pub processes: Option<Vec<GpuProcess>>,
+    /// It is cut into instances (MIG).
+    pub mig: bool,
+    /// What the driver said instead, when it does not open the device.
+    pub trouble: Option<String>,
 }
 
 /// A device's memory, in MiB, rounded down.

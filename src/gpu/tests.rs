@@ -51,12 +51,12 @@ fn steady(seconds: i64, watts: i64, percent: impl Fn(i64) -> i64) -> String {
 
 #[test]
 fn a_probe_says_one_of_the_named_states() {
-    match probe() {
+    match probe(None) {
         #[cfg(feature = "gpu")]
         Gpus::NotBuiltIn => panic!("these tests are built with the feature gpu"),
         #[cfg(not(feature = "gpu"))]
         Gpus::NotBuiltIn => {}
-        Gpus::NoDriver { why } | Gpus::Unusable { why } => assert!(!why.is_empty()),
+        Gpus::None { why, .. } => assert!(!why.is_empty()),
         Gpus::Found { driver, gpus } => {
             assert!(driver.version.is_some() || !gpus.is_empty());
             assert!(gpus.iter().zip(0..).all(|(gpu, index)| gpu.index == index && !gpu.name.is_empty()));
@@ -161,7 +161,7 @@ fn processes_are_looked_at_every_few_seconds_and_throttling_each() {
     let (_, samples) = played(recording, 11, |_| false);
     let looked: Vec<bool> = samples.iter().map(|sample| sample.users.is_some()).collect();
     assert_eq!(looked.iter().filter(|looked| **looked).count(), 3, "{looked:?}");
-    assert_eq!(samples[0].users.as_deref(), Some(&[GpuUser(7, Some(100 << 20), None)][..]));
+    assert_eq!(samples[0].users.as_deref(), Some(&[GpuUser(7, Some(100 << 20), None, None)][..]));
     assert_eq!((samples[4].celsius, &samples[4].throttled[..]), (Some(83), &[Throttle::Power, Throttle::Heat][..]));
 }
 

@@ -19,7 +19,7 @@ create table if not exists gpu_samples (
     memory      integer,          -- bytes in use
     celsius     integer,
     throttled   text,             -- why clocks are held down, with commas: power, heat, power_brake, hardware, sync_boost
-    users       text,             -- JSON: [[process, bytes held, percent of time computing], ...]; every few seconds
+    users       text,             -- JSON: [[process, bytes held, percent of time computing, name], ...]; every few seconds
     holes       integer not null, -- how often readings were missed
     lost        integer not null, -- 1: nothing more comes of the device
     primary key (at, device)

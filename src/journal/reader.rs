@@ -13,7 +13,7 @@ use super::{EventSeq, EventVisit, JournalError, Place, schema};
 use crate::base::{CaseNo, Digest, ItemId, RunId, StepName, Timestamp};
 use crate::event::{
     AttemptEnded, AttemptStarted, BackendResolved, CaseAdmitted, CaseCounts, CaseSettled, Counted, Event, GpuDevice,
-    Recorded, RunStarted, RunTuned, Snapshot, TaskAdopted, TaskSettled,
+    Recorded, RunResumed, RunStarted, RunTuned, Snapshot, TaskAdopted, TaskSettled,
 };
 
 /// What the file says of itself.
@@ -156,18 +156,30 @@ impl Reader {
         }
     }
 
+    /// Returns each process that went on with the run, and when it did. Cost: a look at the events about the run.
+    ///
+    /// # Errors
+    /// Damage, or trouble of the store.
+    pub fn resumes(&self) -> Result<Vec<(Timestamp, RunResumed)>, JournalError> {
+        let query = format!(
+            "select {COLUMNS} from events where part = 0 and case_no is null and kind = 'run_resumed' order by seq"
+        );
+        let mut resumes = Vec::new();
+        for stored in self.store().page(&query, [])? {
+            let recorded = stored.decode(&self.path)?;
+            if let Event::RunResumed(resumed) = recorded.event {
+                resumes.push((recorded.at, resumed));
+            }
+        }
+        Ok(resumes)
+    }
+
     /// Returns the backends as the newest process of the run found them. Cost: a look at the events about the run.
     ///
     /// # Errors
     /// [`JournalError::Unbegun`] when it has not begun; damage; trouble of the store.
     pub fn backends(&self) -> Result<Vec<BackendResolved>, JournalError> {
-        let query = format!(
-            "select {COLUMNS} from events where part = 0 and case_no is null and kind = 'run_resumed'
-             order by seq desc limit 1"
-        );
-        if let Some(stored) = self.store().page(&query, [])?.pop()
-            && let Event::RunResumed(resumed) = stored.decode(&self.path)?.event
-        {
+        if let Some((_, resumed)) = self.resumes()?.pop() {
             return Ok(resumed.backends);
         }
         Ok(self.run_started()?.1.backends)

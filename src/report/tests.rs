@@ -177,6 +177,7 @@ fn time_between_two_processes_is_not_work() {
         backends: Vec::new(),
         cases: None,
         parent: None,
+        provenance: None,
     }));
     story.debate(1, Some("con"));
     let tally = story.tally();

@@ -437,8 +437,8 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             lane.busy = 0;
             lane.waiting.clear();
         }
-        let resumed =
-            RunResumed { segment, version: String::new(), backends: backends.to_vec(), cases: None, parent: None };
+        let (version, backends) = (String::new(), backends.to_vec());
+        let resumed = RunResumed { segment, version, backends, cases: None, parent: None, provenance: None };
         self.give(log, Input::Resume(Box::new(resumed)))
     }
 }

@@ -9,6 +9,8 @@ use super::span::{Kind, Span, Status};
 use crate::base::{EachKey, Timestamp};
 use crate::event::{AttemptEnded, AttemptId, FailureKind, FinishReason, Message, Outcome};
 use crate::plan::{Actor, Call, Content, ModelChoice, StepKind, seed_of_call};
+use crate::report::gpu::Flown;
+use crate::report::gpu::attribution::METHOD;
 
 /// Tells whether a request was made at all: a prompt that does not render, a stop before the sending and an answer
 /// from the cache make none.
@@ -19,8 +21,15 @@ pub(super) const fn was_made(ended: &AttemptEnded) -> bool {
     }
 }
 
-/// Returns the span of a request that is over.
-pub(super) fn span(told: &Told<'_>, case: &Open, flight: &Flight, at: Timestamp, ended: &AttemptEnded) -> Span {
+/// Returns the span of a request that is over, with its part of what devices did.
+pub(super) fn span(
+    told: &Told<'_>,
+    case: &Open,
+    flight: &Flight,
+    at: Timestamp,
+    ended: &AttemptEnded,
+    part: Option<&Flown>,
+) -> Span {
     let (id, facts) = (&ended.id, told.facts);
     let (start, end) = times(told, flight, at, ended);
     let actor = case.plan(told.plan).and_then(|plan| plan.actors.iter().find(|one| one.name == flight.started.actor));
@@ -56,6 +65,9 @@ pub(super) fn span(told: &Told<'_>, case: &Open, flight: &Flight, at: Timestamp,
     attributes.put(names::BACKEND_NAME, flight.started.backend.as_str());
     attributes.put(names::QUEUE_WAIT, seconds(ended.timings.queued_us));
     attributes.maybe(names::WINDOW_DROPPED, Some(flight.dropped_turns).filter(|&turns| turns > 0));
+    if let Some(part) = part {
+        computed(part, &mut attributes);
+    }
     said(told, ended, &mut attributes);
     let status = match &ended.outcome {
         Outcome::Answered(_) => Status::Unset,
@@ -111,6 +123,17 @@ fn requested(told: &Told<'_>, case: &Open, flight: &Flight, actor: Option<&Actor
     attributes.maybe(names::OUTPUT_TYPE, (asks_json && flight.takes_format).then_some("json"));
     attributes.put(names::PROMPT_NAME, format!("{}.{}", told.facts.name, id.step));
     attributes.put(names::PROMPT_VERSION, told.facts.plan.to_string());
+}
+
+/// Adds what devices did for it, as far as they told.
+fn computed(part: &Flown, attributes: &mut Attributes) {
+    let covered = part.concurrency();
+    attributes.maybe(names::GPU_ENERGY, covered.map(|_| part.millijoules / 1e3));
+    attributes.maybe(names::GPU_BUSY, Some(part.busy_s).filter(|busy| covered.is_some() || *busy > 0.0));
+    attributes.maybe(names::GPU_CONCURRENCY, covered);
+    attributes.maybe(names::GPU_METHOD, covered.map(|_| METHOD));
+    attributes.maybe(names::GPU_METHOD_BY, covered.map(|_| part.method()));
+    attributes.maybe(names::GPU_COVERAGE, covered.map(|_| part.coverage()));
 }
 
 /// Adds the words, as far as they may leave the machine.

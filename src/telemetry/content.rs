@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::settings::Settings;
 use crate::base::Digest;
@@ -31,11 +31,10 @@ pub(super) fn input(settings: &Settings, request: &[Message], find: Find<'_>) ->
     let texts = texts?;
     let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
     let most = fair_share(&lengths, LONGEST);
-    let messages = request.iter().zip(&texts).map(|(Message(role, _), text)| {
-        let text = redacted(settings, text);
-        json!({ "role": role, "parts": [{ "type": "text", "content": cut(&text, most) }] })
-    });
-    let json = Value::Array(messages.collect()).to_string();
+    let texts: Vec<Cow<'_, str>> = texts.iter().map(|text| redacted(settings, text)).collect();
+    let messages = request.iter().zip(&texts);
+    let messages = messages.map(|(Message(role, _), text)| Said::new(role.as_ref(), cut(text, most)));
+    let json = written(&messages.collect::<Vec<_>>());
     Some(Shown { json, truncated: lengths.iter().any(|&length| length > most) })
 }
 
@@ -44,13 +43,34 @@ pub(super) fn output(settings: &Settings, text: &Digest, finish: FinishReason, f
     let whole = find(text)?;
     let whole = redacted(settings, &whole);
     let text = cut(&whole, LONGEST);
-    // Deprecated by the conventions, and Phoenix shows no answer without it.
-    let message = json!([{
-        "role": "assistant",
-        "parts": [{ "type": "text", "content": text }],
-        "finish_reason": finish_word(finish),
-    }]);
-    Some(Shown { json: message.to_string(), truncated: text.len() < whole.len() })
+    let message = Said { finish_reason: Some(finish_word(finish)), ..Said::new("assistant", text) };
+    Some(Shown { json: written(&[message]), truncated: text.len() < whole.len() })
+}
+
+/// A message as the conventions write it.
+#[derive(Serialize)]
+struct Said<'t> {
+    role: &'t str,
+    parts: [Part<'t>; 1],
+    /// Deprecated by the conventions, and Phoenix shows no answer without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_reason: Option<&'t str>,
+}
+
+#[derive(Serialize)]
+struct Part<'t> {
+    r#type: &'static str,
+    content: &'t str,
+}
+
+impl<'t> Said<'t> {
+    const fn new(role: &'t str, content: &'t str) -> Self {
+        Self { role, parts: [Part { r#type: "text", content }], finish_reason: None }
+    }
+}
+
+fn written(messages: &[Said<'_>]) -> String {
+    serde_json::to_string(messages).expect("texts are JSON")
 }
 
 /// Returns a text as it may be shown.
@@ -128,7 +148,7 @@ mod tests {
         };
         let shown = input(&Settings::default(), &request, &find).expect("all texts are there");
         assert!(shown.truncated && shown.json.len() < LONGEST + 200);
-        let read: Value = serde_json::from_str(&shown.json).expect("it is JSON still");
+        let read: serde_json::Value = serde_json::from_str(&shown.json).expect("it is JSON still");
         assert_eq!(read[0]["parts"][0]["content"], system);
     }
 

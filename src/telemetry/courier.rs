@@ -18,12 +18,11 @@ use super::collector::Collector;
 use super::cursor::{Cursors, Sent};
 use super::names;
 use super::post::{Answer, Post};
-use super::projector::{Projector, TextSource};
 use super::record::records;
 use super::settings::Settings;
 use super::signal::Signal;
 use super::span::{Attribute, Span, Value};
-use super::windows::Windows;
+use super::teller::{Sink, Teller, TextSource};
 use super::wire;
 use crate::base::{CaseNo, Digest};
 use crate::journal::{EventSeq, JournalError, Reader, RunDir};
@@ -97,8 +96,7 @@ pub trait Patience: Send {
 /// One run on its way to one collector.
 pub struct Courier {
     reader: Reader,
-    projector: Projector,
-    windows: Windows,
+    teller: Teller,
     collector: Collector,
     post: Post,
     cursors: Cursors,
@@ -106,8 +104,6 @@ pub struct Courier {
     sent: Sent,
     /// What it was before a batch that is under way.
     before: Option<Sent>,
-    /// The last event that was read.
-    read: EventSeq,
     quarantine: PathBuf,
 }
 
@@ -172,7 +168,7 @@ impl Batch {
 impl Courier {
     /// Takes up where the last one stopped; with `again`, from the start.
     ///
-    /// Cost: a look at the events that were sent before.
+    /// Cost, with the first delivery: a look at the events that were sent before.
     ///
     /// # Errors
     /// The journal cannot be read, or no request be made.
@@ -188,25 +184,12 @@ impl Courier {
         let cursors = Cursors::of(dir.path.join(format!("{word}.json")));
         let key = collector.key();
         let sent = if again { Sent::default() } else { cursors.get(&key) };
-        let mut projector = Projector::new(dir.id.clone(), settings, plan);
-        let mut windows = Windows::new(dir.id.clone());
-        let mut read = EventSeq::default();
-        while read.0 < sent.through {
-            let page = reader.page_after(read, &mut |seq, recorded| {
-                if seq.0 <= sent.through {
-                    projector.pass(&recorded);
-                    windows.pass(&recorded);
-                    read = seq;
-                }
-                Ok(())
-            })?;
-            if !page.has_more {
-                break;
-            }
-        }
+        // A record says nothing of devices: it need not wait for them.
+        let joins = collector.signal == Signal::Traces;
+        let teller = Teller::new(dir.id.clone(), settings, plan, EventSeq(sent.through), joins);
         let post = Post::new(&collector).map_err(SendError::Client)?;
         let quarantine = dir.path.join(format!("{word}-refused.otlp"));
-        Ok(Self { reader, projector, windows, collector, post, cursors, key, sent, before: None, read, quarantine })
+        Ok(Self { reader, teller, collector, post, cursors, key, sent, before: None, quarantine })
     }
 
     /// Sends all that the journal holds now; returns early when there is no more patience.
@@ -214,10 +197,18 @@ impl Courier {
     /// # Errors
     /// See [`SendError`]; what was sent is remembered.
     pub async fn deliver(&mut self, patience: &mut impl Patience) -> Result<(), SendError> {
+        self.deliver_all(patience).await.map(drop)
+    }
+
+    /// Sends all that the journal holds now; false when there was no more patience before.
+    async fn deliver_all(&mut self, patience: &mut impl Patience) -> Result<bool, SendError> {
         loop {
             let (batch, has_more) = self.next()?;
-            if !self.deliver_batch(batch, patience).await? || !has_more || patience.is_over() {
-                return Ok(());
+            if !self.deliver_batch(batch, patience).await? {
+                return Ok(false);
+            }
+            if !has_more || patience.is_over() {
+                return Ok(!has_more);
             }
         }
     }
@@ -227,12 +218,16 @@ impl Courier {
     /// # Errors
     /// As [`Self::deliver`].
     pub async fn finish(&mut self, patience: &mut impl Patience) -> Result<(), SendError> {
-        self.deliver(patience).await?;
+        if !self.deliver_all(patience).await? {
+            // What comes before is not there: it goes first, the next time.
+            return Ok(());
+        }
         let mut batch = Batch::new(self.collector.signal);
         let source = TextSource::of(&self.reader);
         let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
-        self.projector.finish(&texts, &mut |span| batch.add(span));
+        self.teller.finish(&mut Sink { reader: &self.reader, texts: &texts, emit: &mut |span| batch.add(span) })?;
         source.check()?;
+        batch.through = Some(self.teller.told());
         self.deliver_batch(batch, patience).await.map(drop)
     }
 
@@ -244,15 +239,12 @@ impl Courier {
         let mut pending = 0_u64;
         // Whoever gave up in the middle of a batch: all of it goes again.
         let sent = self.before.unwrap_or(self.sent);
-        if self.read.0 > self.sent.through {
-            // What was read and not sent is counted again from where the cursor stands.
-            self.projector = self.projector.anew();
-            self.windows = self.windows.anew();
-            self.read = EventSeq::default();
+        let through = EventSeq(self.sent.through);
+        if self.teller.told() > through {
+            // What was told and not sent is counted again from where the cursor stands.
+            self.teller = self.teller.anew(through);
         }
-        let through = self.sent.through;
-        let (projector, windows, reader) = (&mut self.projector, &mut self.windows, &self.reader);
-        let signal = self.collector.signal;
+        let (teller, reader, signal) = (&mut self.teller, &self.reader, self.collector.signal);
         let mut count = |span: Span| {
             pending += match signal {
                 Signal::Traces => 1,
@@ -260,36 +252,25 @@ impl Courier {
                 Signal::Metrics => 0,
             };
         };
-        reader.events_after(self.read, &mut |seq, recorded| {
-            if seq.0 <= through {
-                projector.pass(&recorded);
-                windows.pass(&recorded);
-            } else {
-                windows.add(seq, &recorded, reader, &mut count)?;
-                projector.add(&recorded, &|_, _| None, &mut count);
-            }
-            Ok(())
-        })?;
+        let mut sink = Sink { reader, texts: &|_, _| None, emit: &mut count };
+        reader.events_after(teller.read(), &mut |seq, recorded| teller.add(seq, recorded, &mut sink))?;
+        teller.flush(&mut sink)?;
         Ok(Delivered { signal, sent, pending })
     }
 
     /// Reads on until a batch is full or the journal has no more.
     fn next(&mut self) -> Result<(Batch, bool), SendError> {
         let mut batch = Batch::new(self.collector.signal);
-        let (source, projector) = (TextSource::of(&self.reader), &mut self.projector);
-        let (reader, windows) = (&self.reader, &mut self.windows);
+        let (source, reader, teller) = (TextSource::of(&self.reader), &self.reader, &mut self.teller);
         let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
         loop {
-            let mut last = self.read;
-            // A page that was read is projected whole: the cursor stands between pages.
-            let page = self.reader.page_after(self.read, &mut |seq, recorded| {
-                windows.add(seq, &recorded, reader, &mut |span| batch.add(span))?;
-                projector.add(&recorded, &texts, &mut |span| batch.add(span));
-                last = seq;
-                source.check()
-            })?;
-            self.read = last;
-            batch.through = Some(last);
+            // A page that was read is told as far as it can be: the cursor stands where that ends.
+            let page = teller.page(reader, &source, &mut |span| batch.add(span))?;
+            if !page.has_more {
+                teller.catch_up(&mut Sink { reader, texts: &texts, emit: &mut |span| batch.add(span) })?;
+                source.check()?;
+            }
+            batch.through = Some(teller.told());
             if batch.is_full() || !page.has_more {
                 return Ok((batch, page.has_more));
             }

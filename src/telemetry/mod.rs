@@ -32,6 +32,9 @@ mod signal;
 mod span;
 mod step;
 mod summary;
+mod teller;
+#[cfg(test)]
+mod teller_tests;
 #[cfg(test)]
 mod tests;
 mod waterfall;
@@ -50,10 +53,11 @@ pub use own::Own;
 pub use perfetto::Rows;
 pub use post::Untaken;
 pub use probe::{Made, Probe};
-pub use projector::{Projector, Texts, spans_of};
+pub use projector::{Projector, Texts};
 pub use record::Record;
 pub use settings::Settings;
 pub use signal::Signal;
 pub use span::{Attribute, Kind, Link, Span, SpanEvent, Status, Value};
+pub use teller::spans_of;
 pub use waterfall::{Bar, BarSort, waterfall};
 pub use wire::{request as wire_request, span as wire_span};

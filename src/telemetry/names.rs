@@ -137,8 +137,12 @@ names! {
     GPU_REASON = "pipe.gpu.reason", "Why none was.";
     GPU_UTIL_MEAN = "pipe.gpu.util.mean", "The share of a window in which a device computed.";
     GPU_UTIL_MAX = "pipe.gpu.util.max", "The largest entry of its ring.";
-    GPU_BUSY = "pipe.gpu.busy_s", "Seconds in which it computed.";
-    GPU_ENERGY = "pipe.gpu.energy_j", "Joules by its counter.";
+    GPU_BUSY = "pipe.gpu.busy_s", "Seconds in which it computed; of a request, its part of those.";
+    GPU_ENERGY = "pipe.gpu.energy_j", "Joules by its counter; of a request, its part of those: an allocation.";
+    GPU_CONCURRENCY = "pipe.gpu.concurrency", "Requests in flight with one, in the mean, itself included.";
+    GPU_METHOD = "pipe.gpu.attribution.method", "How energy is shared among requests: `share-v1`.";
+    GPU_METHOD_BY = "pipe.gpu.attribution.by", "What a request was weighed by: `tokens` or `time`.";
+    GPU_COVERAGE = "pipe.gpu.attribution.coverage", "The share of a request's time that readings tell of.";
     GPU_POWER_MEAN = "pipe.gpu.power_w.mean", "Watts, by counter and time.";
     GPU_MEMORY_MAX = "pipe.gpu.mem_used.max_bytes", "The most memory in use.";
     GPU_THROTTLED = "pipe.gpu.throttled", "Whether its clocks were held down.";

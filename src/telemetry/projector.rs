@@ -4,7 +4,6 @@
 //! bounded by the cases that are open at once, and whoever reads the log from its start tells the same spans in the same
 //! order.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -18,14 +17,13 @@ use super::settings::Settings;
 use super::span::{Span, SpanEvent};
 use super::step::{self, Over};
 use super::summary::Summaries;
-use super::windows::Windows;
 use crate::base::{BackendName, CaseNo, Digest, EachKey, ModelName, RunId, SpanContext, Timestamp};
 use crate::event::{
     AttemptEnded, AttemptStarted, Capacity, CaseSettled, Event, GpuSeen, Outcome, Recorded, RunEnded, RunStarted,
     TaskAdopted, TaskSettled, TaskStatus, Traced,
 };
-use crate::journal::{EventSeq, JournalError, Reader};
 use crate::plan::Plan;
+use crate::report::gpu::Flown;
 
 /// Finds a text of a case among the journal's.
 pub type Texts<'a> = &'a dyn Fn(CaseNo, &Digest) -> Option<Arc<str>>;
@@ -72,7 +70,14 @@ pub struct Projector {
     summaries: Summaries,
     unformatted: BTreeSet<BackendName>,
     /// Events of cases that may yet be dropped.
-    held: BTreeMap<CaseNo, Vec<(Recorded, Moment)>>,
+    held: BTreeMap<CaseNo, Vec<Held>>,
+}
+
+/// An event that is told when it is known whether its case is.
+struct Held {
+    recorded: Recorded,
+    moment: Moment,
+    part: Option<Flown>,
 }
 
 struct Life {
@@ -87,6 +92,8 @@ struct Life {
 struct Out<'a> {
     texts: Texts<'a>,
     emit: Option<&'a mut dyn FnMut(Span)>,
+    /// What devices did for the request that the event ends.
+    part: Option<&'a Flown>,
 }
 
 impl Out<'_> {
@@ -115,30 +122,37 @@ impl Projector {
         }
     }
 
-    /// Returns one for the same run that has seen nothing.
-    #[must_use]
-    pub(super) fn anew(&self) -> Self {
-        Self::new(self.run.clone(), self.settings.clone(), self.plan.clone())
-    }
-
     /// Takes the next event of the log and tells what is final with it.
     pub fn add(&mut self, recorded: &Recorded, texts: Texts<'_>, emit: &mut dyn FnMut(Span)) {
-        self.take(recorded, &mut Out { texts, emit: Some(emit) });
+        self.add_with(recorded, None, texts, emit);
+    }
+
+    /// Takes the next event, with what devices did for the request that it ends.
+    pub(super) fn add_with(
+        &mut self,
+        recorded: &Recorded,
+        part: Option<&Flown>,
+        texts: Texts<'_>,
+        emit: &mut dyn FnMut(Span),
+    ) {
+        self.take(recorded, &mut Out { texts, emit: Some(emit), part });
     }
 
     /// Takes an event whose spans have been told already.
     pub fn pass(&mut self, recorded: &Recorded) {
-        self.take(recorded, &mut Out { texts: &|_, _| None, emit: None });
+        self.pass_with(recorded, None);
+    }
+
+    /// Takes an event whose spans have been told already: those of a case that may yet be dropped have not.
+    pub(super) fn pass_with(&mut self, recorded: &Recorded, part: Option<&Flown>) {
+        self.take(recorded, &mut Out { texts: &|_, _| None, emit: None, part });
     }
 
     /// Tells what there is to tell of cases that are not over, when nothing follows in the log: with a sample, those
     /// have been held.
     pub fn finish(&mut self, texts: Texts<'_>, emit: &mut dyn FnMut(Span)) {
-        let mut out = Out { texts, emit: Some(emit) };
         for (_, events) in std::mem::take(&mut self.held) {
-            for (recorded, moment) in events {
-                self.tell(&recorded, moment, None, &mut out);
-            }
+            self.tell_held(&events, None, &mut Out { texts, emit: Some(&mut *emit), part: None });
         }
     }
 
@@ -159,17 +173,26 @@ impl Projector {
             return self.tell(recorded, moment, None, out);
         };
         // What a case comes to decides whether it is told: it is taken in without a word first.
-        let mut quiet = Out { texts: out.texts, emit: None };
+        let mut quiet = Out { texts: out.texts, emit: None, part: None };
         let reason = match (&recorded.event, self.open.get(&case), &self.settings.sample) {
             (Event::CaseSettled(_), Some(open), Some(sample)) => Some(reason(sample, open)),
             _ => None,
         };
         self.tell(recorded, moment, None, &mut quiet);
-        self.held.entry(case).or_default().push((recorded.clone(), moment));
+        let held = Held { recorded: recorded.clone(), moment, part: out.part.cloned() };
+        self.held.entry(case).or_default().push(held);
         let Some(reason) = reason else { return };
         let events = self.held.remove(&case).unwrap_or_default();
         if let Some(reason) = reason {
-            events.iter().for_each(|(recorded, moment)| self.tell(recorded, *moment, Some(reason), out));
+            self.tell_held(&events, Some(reason), out);
+        }
+    }
+
+    fn tell_held(&mut self, events: &[Held], kept: Option<&'static str>, out: &mut Out<'_>) {
+        for Held { recorded, moment, part } in events {
+            let mut out =
+                Out { texts: out.texts, emit: out.emit.as_mut().map(|emit| &mut **emit as _), part: part.as_ref() };
+            self.tell(recorded, *moment, kept, &mut out);
         }
     }
 
@@ -379,7 +402,8 @@ fn ended_one(told: &Told<'_>, case: &mut Open, at: Timestamp, ended: &AttemptEnd
         }
         Outcome::Failed(_) => case.retried |= ended.retry_at.is_some(),
     }
-    out.tell(|_| chat::span(told, case, &flight, at, ended));
+    let part = out.part;
+    out.tell(|_| chat::span(told, case, &flight, at, ended, part));
 }
 
 fn settled(
@@ -401,65 +425,4 @@ fn settled(
     }
     let over = Over { settled, each, task, adopted };
     out.tell(|_| step::span(told, case, at, &over));
-}
-
-/// The texts of a journal, for spans as they are made: damage is kept until somebody can say it.
-pub(super) struct TextSource<'a> {
-    reader: &'a Reader,
-    damage: RefCell<Option<JournalError>>,
-}
-
-impl<'a> TextSource<'a> {
-    pub(super) const fn of(reader: &'a Reader) -> Self {
-        Self { reader, damage: RefCell::new(None) }
-    }
-
-    pub(super) fn find(&self, case: CaseNo, digest: &Digest) -> Option<Arc<str>> {
-        self.reader.text(Some(case), digest).unwrap_or_else(|error| {
-            self.damage.borrow_mut().get_or_insert(error);
-            None
-        })
-    }
-
-    /// Says what was found damaged since it was last asked.
-    ///
-    /// # Errors
-    /// That.
-    pub(super) fn check(&self) -> Result<(), JournalError> {
-        self.damage.take().map_or(Ok(()), Err)
-    }
-}
-
-/// Tells every span of a journal: first those of the events in order, then what is held of cases that are open.
-///
-/// Memory: one page of events and the open cases.
-///
-/// # Errors
-/// Damage, trouble of the store, whatever `visit` returns.
-pub fn spans_of(
-    reader: &Reader,
-    run: &RunId,
-    settings: Settings,
-    plan: Option<Arc<Plan>>,
-    visit: &mut dyn FnMut(Span) -> Result<(), JournalError>,
-) -> Result<(), JournalError> {
-    let mut projector = Projector::new(run.clone(), settings, plan);
-    let mut windows = Windows::new(run.clone());
-    let source = TextSource::of(reader);
-    let texts = |case: CaseNo, digest: &Digest| source.find(case, digest);
-    let mut trouble = Ok(());
-    let mut emit = |span: Span| {
-        if trouble.is_ok() {
-            trouble = visit(span);
-        }
-    };
-    let read = reader.events_after(EventSeq::default(), &mut |seq, recorded| {
-        windows.add(seq, &recorded, reader, &mut emit)?;
-        projector.add(&recorded, &texts, &mut emit);
-        source.check()
-    });
-    projector.finish(&texts, &mut emit);
-    read?;
-    source.check()?;
-    trouble
 }

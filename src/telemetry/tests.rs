@@ -20,7 +20,14 @@ fn run() -> RunId {
 
 fn resumed(segment: u32) -> Event {
     let version = "0.1.0".to_owned();
-    Event::RunResumed(RunResumed { segment, version, backends: Vec::new(), cases: None, parent: None })
+    Event::RunResumed(RunResumed {
+        segment,
+        version,
+        backends: Vec::new(),
+        cases: None,
+        parent: None,
+        provenance: None,
+    })
 }
 
 fn told_with(story: &Story, settings: Settings) -> Vec<Span> {

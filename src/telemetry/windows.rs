@@ -41,11 +41,6 @@ impl Windows {
         Self { run, root: None, segment: 0, from: None, number: 0, latest: Timestamp(0) }
     }
 
-    /// Returns one for the same run that has seen nothing.
-    pub(super) fn anew(&self) -> Self {
-        Self::new(self.run.clone())
-    }
-
     /// Takes an event whose windows have been told already.
     pub(super) fn pass(&mut self, recorded: &Recorded) {
         let told = self.take(EventSeq::default(), recorded, &mut |_, _, _, _| Ok(()));
@@ -208,7 +203,9 @@ impl About<'_> {
 fn identify(device: &GpuDevice, attributes: &mut Attributes) {
     attributes.put(names::HW_ID, &*device.id).put(names::HW_TYPE, "gpu");
     attributes.put(names::HW_NAME, format!("GPU {}", device.index)).put(names::HW_MODEL, device.name.as_str());
-    attributes.put(names::HW_VENDOR, "NVIDIA").maybe(names::HW_DRIVER, device.driver.as_deref());
+    attributes
+        .put(names::HW_VENDOR, device.vendor.as_deref().unwrap_or("NVIDIA"))
+        .maybe(names::HW_DRIVER, device.driver.as_deref());
     attributes.maybe(names::HW_PARENT, device.parent.as_deref());
 }
 

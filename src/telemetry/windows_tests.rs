@@ -6,22 +6,9 @@ use super::names;
 use super::span::{Span, Value};
 use super::windows::Windows;
 use crate::base::{RunId, Timestamp};
-use crate::event::{Event, GpuCan, GpuDevice, GpuSample, GpuSeen, Recorded, RunOutcome, Sampled, SourceEnded};
+use crate::event::{Event, GpuDevice, GpuSample, GpuSeen, Recorded, RunOutcome, Sampled, SourceEnded};
 use crate::journal::{Batch, Durability, EventLog as _, EventSeq, Reader, Sqlite};
 use crate::report::testing::Story;
-
-fn device() -> GpuDevice {
-    GpuDevice {
-        id: Arc::from("GPU-a"),
-        index: 0,
-        name: "NVIDIA L4".to_owned(),
-        driver: Some("550.54.15".to_owned()),
-        memory: Some(24 << 30),
-        mig: false,
-        parent: None,
-        can: vec![GpuCan::Energy, GpuCan::Busy],
-    }
-}
 
 /// A second of 50 W and half busy, from a second after `began`.
 fn sample(began: Timestamp, second: i64) -> Sampled {
@@ -51,7 +38,7 @@ fn journal(seconds: i64, late: impl Fn(i64) -> bool) -> (tempfile::TempDir, Read
     last.at = Timestamp(began.0 + seconds * 1_000_000);
     let events = |event: &Recorded| [Batch { events: vec![event.clone()], ..Batch::default() }];
     log.append(&events(&first)).unwrap();
-    log.add_samples(vec![Sampled::Device(device())]);
+    log.add_samples(vec![Sampled::Device(GpuDevice::for_tests("GPU-a"))]);
     let mut held = Vec::new();
     for second in 0..seconds {
         match late(second) {

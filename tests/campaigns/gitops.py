@@ -9,7 +9,6 @@ import http.server
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
@@ -18,10 +17,10 @@ import threading
 import time
 
 from campaign import Outcome
+from gitops_oracle import ITEMS, Accounts, Run, violations
 
 # No case takes a tenth of it on a slow machine.
 PATIENCE_S = 90
-ITEMS = 6
 PIPELINE = """\
 version: 1
 name: {name}
@@ -116,7 +115,11 @@ class Case:
     pushed: dict
     follower: subprocess.Popen = None
     hits: int = 0
-    violations: list = dataclasses.field(default_factory=list)
+    statuses: list = dataclasses.field(default_factory=list)
+    followers: list = dataclasses.field(default_factory=list)
+    known: set = dataclasses.field(default_factory=set)
+    seconds: list = dataclasses.field(default_factory=list)
+    troubles: list = dataclasses.field(default_factory=list)
 
     def git(self, *arguments):
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "GIT_CONFIG_NOSYSTEM": "1"}
@@ -154,20 +157,38 @@ class Case:
             subprocess.run(["git", "-C", str(bare), "gc", "--quiet", "--prune=now"], check=True, capture_output=True)
         return commit
 
-    def follow(self):
+    def start(self):
+        """Starts one that follows, whatever others do."""
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "PIPE_HOME": str(self.folder / "home")}
         arguments = ["gitops", "--repo", self.host.url, "--allow-protocol", "http", "--interval", "1s", "--json"]
         talk = (self.folder / "talk").open("a")
         return subprocess.Popen([self.pipe, *arguments], cwd=self.folder, env=environment, stdout=talk, stderr=talk)
 
+    def follow(self):
+        """Starts the one that is to follow from now on."""
+        self.follower = self.start()
+        self.followers.append(self.follower.pid)
+
     def status(self):
-        """Reads the status, which is whole at any time."""
+        """Reads the status, which is whole at any time, and keeps it with the names of the runs."""
+        self.known |= {path.parent.name for path in (self.folder / "home").glob("runs/*/journal.db")}
         for path in (self.folder / "home").glob("gitops/*/status.json"):
             try:
-                return json.loads(path.read_text())
+                status = json.loads(path.read_text())
             except ValueError as error:
-                self.violations.append(f"torn-status: {error}")
+                self.troubles.append(f"torn-status: {error}")
+                continue
+            if not self.statuses or self.statuses[-1] != status:
+                self.statuses.append(status)
+            return status
         return {}
+
+    def watch(self, seconds):
+        """Waits, and looks at what there is."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            self.status()
+            time.sleep(0.02)
 
     def disturb(self, number):
         """Does one thing that may happen to a branch, a host or a follower; returns whether it is one that hurts."""
@@ -181,17 +202,14 @@ class Case:
         elif what in ("away", "cut"):
             self.host.mood = what
             self.push(number)
-            time.sleep(self.dice.uniform(0.2, 1.5))
+            self.watch(self.dice.uniform(0.2, 1.5))
             self.host.mood = "serves"
         elif what == "kill":
             self.follower.kill()
             self.follower.wait(PATIENCE_S)
-            self.follower = self.follow()
+            self.follow()
         elif what == "second":
-            second = self.follow()
-            code = second.wait(PATIENCE_S)
-            if code != 2:
-                self.violations.append(f"two-reconcilers: the second ended with {code}")
+            self.seconds.append(self.second())
         elif what == "damage":
             # As a process or a disk leaves it that dies: only while nobody works on it.
             self.follower.kill()
@@ -202,8 +220,27 @@ class Case:
                 path.chmod(0o600)
                 path.write_bytes(self.dice.choice([b"", path.read_bytes()[: path.stat().st_size // 2], b"\0" * 64]))
             self.push(number)
-            self.follower = self.follow()
+            self.follow()
         return what != "push"
+
+    def second(self):
+        """Starts another one beside the follower; returns how it ended, none when it stays."""
+        second = self.start()
+        ends = time.monotonic() + PATIENCE_S
+        while second.poll() is None and time.monotonic() < ends and not self.is_shared():
+            self.status()
+            time.sleep(0.02)
+        if second.poll() is None:
+            second.kill()
+            second.wait(PATIENCE_S)
+            return None
+        return second.returncode
+
+    def is_shared(self):
+        """Tells whether a process wrote the status again after another one did."""
+        writers = [status["pid"] for status in self.statuses]
+        changes = [one for one, before in zip(writers, [None, *writers]) if one != before]
+        return len(changes) != len(set(changes))
 
     def settle(self, commit):
         """Waits until the runs are those of a commit."""
@@ -213,10 +250,10 @@ class Case:
             if status.get("state") == "in_sync" and status.get("applied") == commit:
                 return True
             if self.follower.poll() is not None:
-                self.violations.append(f"died: the follower ended with {self.follower.returncode}")
+                self.troubles.append(f"died: the follower ended with {self.follower.returncode}")
                 return False
             time.sleep(0.05)
-        self.violations.append(f"no-end: {json.dumps(self.status())[:600]}")
+        self.troubles.append(f"no-end: {json.dumps(self.status())[:600]}")
         return False
 
     def ask(self, *arguments):
@@ -224,60 +261,71 @@ class Case:
         return subprocess.run([self.pipe, *arguments], cwd=self.folder, env=environment, capture_output=True, text=True,
                               check=False)
 
-    def audit(self, last):
-        """Reads every run: of one commit, that was pushed and is no broken one, and asked by its words alone."""
-        complete = set()
-        for run in sorted((self.folder / "home/runs").iterdir()):
-            shown = self.ask("show", run.name, "--provenance", "--json")
+    def accounts(self, last):
+        """Reads every run."""
+        listed = [json.loads(line) for line in self.ask("runs", "--json").stdout.splitlines()]
+        statuses = {run["run"]: run["status"] for run in listed}
+        runs = []
+        for folder in sorted((self.folder / "home/runs").iterdir()):
+            shown = self.ask("show", folder.name, "--provenance", "--json")
             if shown.returncode != 0:
                 # Killed before its first event was there.
-                if (run / "journal.db").exists() and "no events" not in shown.stderr:
-                    self.violations.append(f"unreadable: {run.name}: {shown.stderr.strip()[:200]}")
+                if (folder / "journal.db").exists() and "no events" not in shown.stderr:
+                    runs.append(Run(folder.name, trouble=shown.stderr.strip()[:200]))
+                else:
+                    self.known.discard(folder.name)
                 continue
-            commits = set(re.findall(r"\b[0-9a-f]{40}\b", shown.stdout)) & set(self.pushed)
-            numbers = set(re.findall(r"rev-(\d+)-", self.ask("export", run.name).stdout))
-            if len(commits) != 1:
-                self.violations.append(f"no-commit: {run.name} is of {sorted(commits)}")
-                continue
-            commit = commits.pop()
-            number = self.pushed[commit]
-            if number is None:
-                self.violations.append(f"broken-applied: {run.name} is of a commit that is wrong")
-            elif numbers - {str(number)}:
-                self.violations.append(f"mix: {run.name} is of rev-{number}- and asked of {sorted(numbers)}")
-            if commit == last:
-                if numbers != {str(number)}:
-                    self.violations.append(f"not-asked: {run.name} was asked of {sorted(numbers)}")
-                rows = [json.loads(line) for line in self.ask("results", run.name).stdout.splitlines()]
-                if len(rows) == ITEMS and all(row["rev"] == f"rev-{number}-" and row["status"] == "ok" for row in rows):
-                    complete.add(run.name.split("-")[0])
-        if complete != {"one", "two"}:
-            self.violations.append(f"not-applied: of the last commit there is {sorted(complete)}")
+            told = json.loads(shown.stdout)
+            requests = [json.loads(line) for line in self.ask("export", folder.name).stdout.splitlines()]
+            asked = [message["content"] for request in requests for message in request["body"]["messages"]]
+            rows = [json.loads(line) for line in self.ask("results", folder.name).stdout.splitlines()]
+            commit = (told.get("provenance") or {}).get("commit") or {}
+            runs.append(Run(folder.name, told["file"], commit.get("id", ""), statuses.get(folder.name, ""), asked, rows))
+        return Accounts(self.pushed, last, runs, self.statuses, self.followers, self.known, self.seconds, self.troubles)
 
 
-def followed(world, number):
+def begin(world, number):
+    """A host with its first revision, and a follower of it."""
     folder = pathlib.Path(tempfile.mkdtemp(dir=world.folder, prefix=f"gitops-{number}-"))
     (folder / "hosted").mkdir()
     for arguments in (["--bare", "hosted/project.git"], ["copy"]):
         subprocess.run(["git", "init", "--quiet", "--initial-branch=main", *arguments], cwd=folder, check=True)
     case = Case(folder, world.pipe, Host(folder / "hosted"), world.dice("C18", number), {})
+    case.push(0)
+    case.follow()
+    return case
+
+
+def end(case):
+    """Leaves nothing running."""
+    if case.follower and case.follower.poll() is None:
+        case.follower.kill()
+        case.follower.wait(PATIENCE_S)
+    case.host.close()
+
+
+def leave(case):
+    """Asks the follower to leave in order."""
+    case.follower.send_signal(signal.SIGTERM)
+    if (code := case.follower.wait(PATIENCE_S)) != 143:
+        case.troubles.append(f"left-with: {code}")
+    case.status()
+
+
+def followed(world, number):
+    case = begin(world, number)
     try:
-        case.push(0)
-        case.follower = case.follow()
         for at in range(1, case.dice.randint(3, 6)):
-            time.sleep(case.dice.uniform(0, 1.2))
+            case.watch(case.dice.uniform(0, 1.2))
             case.hits += case.disturb(at)
         last = case.push(99)
         if case.settle(last):
-            case.follower.send_signal(signal.SIGTERM)
-            if (code := case.follower.wait(PATIENCE_S)) != 143:
-                case.violations.append(f"left-with: {code}")
-            case.audit(last)
+            leave(case)
+            found = violations(case.accounts(last))
+        else:
+            found = case.troubles
     finally:
-        if case.follower and case.follower.poll() is None:
-            case.follower.kill()
-            case.follower.wait(PATIENCE_S)
-        case.host.close()
-    if not case.violations:
-        shutil.rmtree(folder)
-    return Outcome(case.violations, hits=case.hits)
+        end(case)
+    if not found:
+        shutil.rmtree(case.folder)
+    return Outcome(found, hits=case.hits)

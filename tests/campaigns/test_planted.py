@@ -18,6 +18,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -28,10 +29,48 @@ import blocks  # noqa: E402
 import kills  # noqa: E402
 import oracle  # noqa: E402
 import power  # noqa: E402
-from world import Project, Shape, World  # noqa: E402
+from world import Backend, Project, Shape, World  # noqa: E402
 
 PIPE = os.environ.get("PIPE", "pipe")
 ONE = Shape(items=1, concurrency=1)
+
+
+class Ledger(unittest.TestCase):
+    def test_a_case_never_begins_in_the_middle_of_a_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            backend = object.__new__(Backend)
+            backend.ledger = pathlib.Path(folder) / "ledger.jsonl"
+            self.assertEqual(backend.place(), 0)
+            for written, place in ((b"", 0), (b'{"pa', 0), (b'{"path": "/case/1/"}\n', 21), (b'{"path": "/case/1/"}\n12, "b', 21)):
+                backend.ledger.write_bytes(written)
+                self.assertEqual(backend.place(), place, written)
+            with backend.ledger.open("ab") as file:
+                file.write(b'": 1}\n')
+            self.assertRaises(ValueError, backend.entries, "1", 30)
+
+    def test_a_line_that_comes_in_two_parts_is_one_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            backend = object.__new__(Backend)
+            backend.ledger = pathlib.Path(folder) / "ledger.jsonl"
+            line = json.dumps({"path": "/case/1/", "pad": "x" * 900}).encode() + b"\n"
+            seen, place = 0, 0
+
+            def write():
+                with backend.ledger.open("ab", buffering=0) as file:
+                    for _ in range(20_000):
+                        file.write(line[:300])
+                        file.write(line[300:])
+
+            backend.ledger.touch()
+            writer = threading.Thread(target=write)
+            writer.start()
+            while writer.is_alive():
+                lines, place = backend.lines(place)
+                self.assertEqual(set(lines) - {line[:-1]}, set())
+                seen += len(lines)
+            lines, place = backend.lines(place)
+            self.assertEqual(seen + len(lines), 20_000)
+            self.assertEqual(len(backend.entries("1", 0)), 20_000)
 
 
 class Planted(unittest.TestCase):

@@ -40,6 +40,8 @@ steps:
   verdict: {{ judge: {{ actor: judge, question: "[[{{{{ item.id }}}} verdict]] Is this good? {{{{ steps.reply.text }}}}", choose: ["yes", "no"] }} }}
 """
 CALLS_PER_ITEM = 4
+# Bytes of an entry of the ledger, at most.
+LONGEST_LINE = 1 << 20
 
 
 class Backend:
@@ -57,16 +59,34 @@ class Backend:
         self.process.wait(PATIENCE_S)
 
     def place(self):
-        """Returns how long the ledger is: what a case begins after."""
-        return self.ledger.stat().st_size if self.ledger.exists() else 0
+        """Returns how long the ledger is, in whole lines: what a case begins after.
+
+        One write that goes over the end of a page is seen in two parts: half a line may stand at the end.
+        """
+        if not self.ledger.exists():
+            return 0
+        with self.ledger.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - LONGEST_LINE))
+            end = file.read(size - file.tell())
+        return size - len(end) + end.rfind(b"\n") + 1
+
+    def lines(self, start):
+        """Returns the whole lines from a place on, and the place after them.
+
+        The file is read to its end once: whoever goes over its lines one by one is given the half that stands at the
+        end, and the other half as a line of its own when it has come.
+        """
+        with self.ledger.open("rb") as file:
+            file.seek(start)
+            data = file.read()
+        whole = data[:data.rfind(b"\n") + 1]
+        return whole.split(b"\n")[:-1], start + len(whole)
 
     def entries(self, case, start):
         """Returns the entries of a case."""
-        with self.ledger.open("rb") as file:
-            file.seek(start)
-            lines = [line for line in file if line.endswith(b"\n")]
         needle = f"/case/{case}/"
-        return [entry for entry in map(json.loads, lines) if needle in entry["path"]]
+        return [entry for entry in map(json.loads, self.lines(start)[0]) if needle in entry["path"]]
 
     def settled_entries(self, case, start):
         """Waits until every request of a case has its end in the ledger: answers of the dead come late."""

@@ -239,6 +239,8 @@ fn an_apply_that_was_stopped_goes_on_with_the_same_run() {
     assert!(signalled.success());
     assert_eq!(child.wait().expect("it ends").code(), Some(143));
     assert_eq!(state(&project), "unfinished");
+    let said = project.stdout(&["plan", "."]);
+    assert!(said.contains("nothing new is to be asked; 1 run goes on"), "{said}");
     let stopped = project.run_folder();
     project.edit("pipe.yaml", "sim:1", "sim");
     let (exit, told) = apply(&project, &[]);

@@ -75,6 +75,15 @@ impl Host {
         format!("{}/project.git", self.address)
     }
 
+    /// The same repository below a folder, as hosts have it: `team/project.git`.
+    pub(crate) fn url_in(&self, folder: &str) -> String {
+        let link = self.path("hosted").join(folder);
+        if !link.is_dir() {
+            std::os::unix::fs::symlink(".", link).expect("a link");
+        }
+        format!("{}/{folder}/project.git", self.address)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

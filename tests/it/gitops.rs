@@ -1,19 +1,18 @@
 //! A branch of pipelines, followed from a real host of repositories: what is pushed is what runs, and nothing else.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use pipe::event::Event;
 use pipe::journal::{EventSeq, Reader};
 use serde_json::Value;
 
+use crate::follower::{Follower, SECRET, signal};
 use crate::git_server::{Host, Mood};
 use crate::project::{CHAT, Project, text};
 
-const SECRET: &str = "a webhook's secret";
 const TOKEN: &str = "s3cret-of-the-host";
 /// base64 of `x-access-token:s3cret-of-the-host`.
 const BASIC: &str = "Basic eC1hY2Nlc3MtdG9rZW46czNjcmV0LW9mLXRoZS1ob3N0";
@@ -43,102 +42,6 @@ fn command(project: &Project, host: &Host, more: &[&str]) -> Command {
     command
 }
 
-/// A reconciler that only a webhook wakes, and what it tells.
-struct Follower {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-    address: String,
-}
-
-impl Follower {
-    fn start(project: &Project, host: &Host) -> Self {
-        let mut command = command(project, host, &["--interval", "1h", "--listen", "127.0.0.1:0"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("pipe starts");
-        let lines = BufReader::new(child.stdout.take().expect("asked for"));
-        let mut follower = Self { child, lines, address: String::new() };
-        let started = follower.next("started");
-        follower.address = started["listen"].as_str().expect("an address").replace("http://", "");
-        follower
-    }
-
-    /// Reads on until an event of a name.
-    fn next(&mut self, name: &str) -> Value {
-        loop {
-            let mut line = String::new();
-            let read = self.lines.read_line(&mut line).expect("readable");
-            assert!(read > 0, "it left before {name:?}");
-            let event: Value = serde_json::from_str(&line).expect("a line of JSON");
-            if event["event"] == name {
-                return event;
-            }
-            let is_trouble = ["refused", "not_planned", "unreachable"].iter().any(|word| event["event"] == *word);
-            assert!(!is_trouble, "{event} before {name:?}");
-        }
-    }
-
-    /// Waits until a commit is applied, and returns how its entry ended.
-    fn applied(&mut self, commit: &str) -> Value {
-        loop {
-            let event = self.next("applied");
-            if event["commit"] == commit {
-                assert_eq!(event["exit"], 0, "{event}");
-                return event["entries"][0].clone();
-            }
-        }
-    }
-
-    fn ask(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        stream.write_all(request.as_bytes()).expect("taken");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answered");
-        answer
-    }
-
-    fn get(&self, path: &str) -> String {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
-    }
-
-    fn webhook(&self, headers: &str, body: &str) -> String {
-        let length = body.len();
-        self.ask(&format!(
-            "POST /webhook HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
-        ))
-    }
-
-    fn wake(&self) {
-        let answer = self.webhook(&format!("x-gitlab-token: {SECRET}\r\n"), "{}");
-        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
-    }
-
-    fn status(&self) -> Value {
-        let answer = self.get("/status");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        serde_json::from_str(body).expect("JSON")
-    }
-
-    /// Asks it to leave, and returns its exit code.
-    fn leave(mut self) -> Option<i32> {
-        signal(self.child.id(), "TERM");
-        let mut rest = String::new();
-        self.lines.read_to_string(&mut rest).expect("readable");
-        self.child.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        // Only where a test fails before it left.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().expect("kill starts");
-    assert!(status.success());
-}
-
 fn run_folder(project: &Project, entry: &Value) -> PathBuf {
     project.path(".pipe/runs").join(entry["run"].as_str().expect("a run"))
 }
@@ -163,7 +66,7 @@ fn calls(run: &Path) -> (Vec<String>, String) {
 fn what_is_pushed_runs_and_only_what_differs_is_asked() {
     let (project, host) = (Project::new(), host("sim"));
     let first = host.push();
-    let mut follower = Follower::start(&project, &host);
+    let mut follower = Follower::of(command(&project, &host, &[]));
     let entry = follower.applied(&first);
     assert_eq!(entry["state"], "new");
     let (asked, commit) = calls(&run_folder(&project, &entry));
@@ -218,7 +121,7 @@ fn what_is_pushed_runs_and_only_what_differs_is_asked() {
 fn a_newer_commit_takes_the_place_of_one_that_is_being_applied() {
     let (project, host) = (Project::new(), host(SLOW));
     let first = host.push();
-    let mut follower = Follower::start(&project, &host);
+    let mut follower = Follower::of(command(&project, &host, &[]));
     assert_eq!(follower.next("applying")["commit"], first);
     while project.settled() == 0 {
         std::thread::yield_now();
@@ -245,7 +148,7 @@ fn a_newer_commit_takes_the_place_of_one_that_is_being_applied() {
 fn a_second_reconciler_is_told_who_is_there() {
     let (project, host) = (Project::new(), host("sim"));
     let first = host.push();
-    let mut follower = Follower::start(&project, &host);
+    let mut follower = Follower::of(command(&project, &host, &[]));
     follower.applied(&first);
     let second = command(&project, &host, &["--once"]).output().expect("pipe starts");
     assert_eq!(second.status.code(), Some(2), "{}", text(&second.stderr));
@@ -263,14 +166,14 @@ fn a_second_reconciler_is_told_who_is_there() {
 fn a_killed_reconciler_leaves_an_apply_that_the_next_one_ends_and_goes_on_from() {
     let (project, host) = (Project::new(), host(SLOW));
     let first = host.push();
-    let mut follower = Follower::start(&project, &host);
+    let mut follower = Follower::of(command(&project, &host, &[]));
     assert_eq!(follower.next("applying")["commit"], first);
     while project.settled() == 0 {
         std::thread::yield_now();
     }
     signal(follower.child.id(), "KILL");
     follower.child.wait().expect("it ends");
-    let mut next = Follower::start(&project, &host);
+    let mut next = Follower::of(command(&project, &host, &[]));
     let entry = next.applied(&first);
     let run = run_folder(&project, &entry);
     let (asked, commit) = calls(&run);
@@ -309,7 +212,7 @@ fn no_run_and_no_list_of_processes_has_the_hosts_secrets() {
     host.before_objects(move || {
         *store.lock().expect("whole") = Some(told_by_processes(TOKEN, &|_| false).0);
     });
-    let mut follower = Follower::start(&project, &host);
+    let mut follower = Follower::of(command(&project, &host, &[]));
     assert_eq!(follower.next("applying")["commit"], first);
     assert_eq!(*seen.lock().expect("whole"), Some(false), "git was looked at, and its command lines are clean");
     let home = project.path("").canonicalize().expect("there").display().to_string();
@@ -342,7 +245,7 @@ fn no_run_and_no_list_of_processes_has_the_hosts_secrets() {
 fn a_host_that_is_away_changes_nothing_and_is_asked_again() {
     let (project, host) = (Project::new(), host("sim"));
     let first = host.push();
-    let mut follower = Follower::start(&project, &host);
+    let mut follower = Follower::of(command(&project, &host, &[]));
     follower.applied(&first);
     host.mood(Mood::Away);
     follower.wake();
@@ -368,7 +271,7 @@ fn a_host_that_is_away_changes_nothing_and_is_asked_again() {
 fn webhooks_are_believed_by_their_signature_alone() {
     let (project, host) = (Project::new(), host("sim"));
     let first = host.push();
-    let mut follower = Follower::start(&project, &host);
+    let mut follower = Follower::of(command(&project, &host, &[]));
     follower.applied(&first);
     let before = host.requests().len();
     for (headers, body, expected) in [

@@ -65,6 +65,24 @@ fn json(project: &Project, arguments: &[&str]) -> Value {
     serde_json::from_str(&project.stdout(arguments)).expect("one JSON object")
 }
 
+/// Returns the joules that spans of requests say, of an export.
+fn joules_of_spans(export: &str) -> Vec<f64> {
+    let mut found = Vec::new();
+    for line in export.lines().filter(|line| line.contains("pipe.gpu.attribution.method")) {
+        let told: Value = serde_json::from_str(line).expect("JSON");
+        for spans in told["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().expect("spans") {
+            let attributes = spans["attributes"].as_array().expect("attributes");
+            let get = |key: &str| attributes.iter().find(|one| one["key"] == key).map(|one| &one["value"]);
+            if get("pipe.gpu.attribution.method").is_some() {
+                found.push(
+                    get("pipe.gpu.energy_j").and_then(|value| value["doubleValue"].as_f64()).expect("a number"),
+                );
+            }
+        }
+    }
+    found
+}
+
 #[test]
 fn a_run_tells_what_its_devices_did_and_whose_the_energy_is() {
     let project = Project::new();
@@ -108,6 +126,10 @@ fn a_run_tells_what_its_devices_did_and_whose_the_energy_is() {
     assert!(spans.contains("\"pipe.gpu.window\"") && spans.contains("hw.gpu.sample"), "{spans}");
     assert!(spans.contains(r#"{"key":"pipe.gpu.available","value":{"boolValue":true}}"#), "{spans}");
     assert_eq!(spans, project.stdout(&["trace", "export", "last"]), "told again, told the same");
+    let told = joules_of_spans(&spans);
+    assert_eq!(told.len(), 16);
+    // A run of a second has no ten quiet ones: the report, too, knows nothing of an idle device.
+    assert!((told.iter().sum::<f64>() - sum).abs() < 0.016, "{told:?} of {sum}");
     assert!(project.stdout(&["trace", "last", "0"]).contains("\nGPU 0"));
     let curves = project.stdout(&["trace", "export", "last", "--format", "perfetto"]);
     assert!(curves.contains(r#""name":"devices""#) && curves.contains(r#""name":"GPU 0 busy""#), "{curves}");
@@ -224,4 +246,62 @@ fn a_device_that_is_lost_takes_no_run_with_it() {
     let told = json(&project, &["gpu", "last", "--json"]);
     assert!(told["devices"][0]["lost"].is_i64(), "{told}");
     assert!(project.stdout(&["gpu", "last"]).contains("nothing more is known of it"));
+}
+
+#[test]
+fn a_device_of_amd_is_looked_at_and_tells_no_request_its_energy() {
+    let project = Project::new();
+    let files = [
+        ("vendor", "0x1002"),
+        ("gpu_busy_percent", "97"),
+        ("mem_info_vram_total", "17163091968"),
+        ("mem_info_vram_used", "9663676416"),
+        ("uevent", "DRIVER=amdgpu\nPCI_ID=1002:744C\nPCI_SLOT_NAME=0000:03:00.0"),
+        ("hwmon/hwmon2/power1_average", "213000000"),
+        ("hwmon/hwmon2/temp1_input", "66000"),
+    ];
+    for (name, says) in files {
+        let path = project.path("drm/card1/device").join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, format!("{says}\n")).expect("written");
+    }
+    project.write("hello.yaml", CHAT);
+    let amd = |arguments: &[&str]| {
+        let mut pipe = project.pipe(arguments);
+        text(&pipe.env("PIPE_GPU_SOURCE", "sysfs:drm").output().expect("pipe runs").stdout)
+    };
+    let told: Value = serde_json::from_str(&amd(&["gpu", "--json"])).expect("JSON");
+    let device = &told["devices"][0];
+    assert_eq!((&told["source"], &device["id"]), (&"sysfs".into(), &"AMD-0000:03:00.0".into()));
+    assert_eq!(
+        (&device["busy_percent"], &device["power_w"], &device["celsius"]),
+        (&97.into(), &213.0.into(), &66.into())
+    );
+    assert_eq!(device["sampled"], serde_json::json!(["busy", "power", "memory", "temperature"]));
+    let page = amd(&["gpu"]);
+    for part in [
+        "AMD driver amdgpu of Linux",
+        "GPU 0 AMD device 1002:744C",
+        "97 % busy  213 W  66 °C",
+        "no request is told its energy",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    let doctor: Value = serde_json::from_str(&amd(&["doctor", "--json"])).expect("JSON");
+    assert_eq!((&doctor["gpu"]["state"], &doctor["gpu"]["devices"][0]["used_mib"]), (&"found".into(), &9_216.into()));
+    assert!(amd(&["doctor"]).contains("AMD driver amdgpu of Linux"));
+
+    amd(&["run", "hello.yaml", "--backend", "sim:5", "--new", "--quiet"]);
+    let told = json(&project, &["gpu", "last", "--json"]);
+    let device = &told["devices"][0];
+    assert_eq!(
+        (&told["requests"], &device["millijoules"], &device["polled"]),
+        (&16.into(), &Value::Null, &true.into())
+    );
+    assert!(device["busy_s"].as_f64().is_some_and(|seconds| seconds > 0.0), "{device}");
+    assert_eq!(told["attribution"]["coverage"], Value::Null);
+    let page = project.stdout(&["gpu", "last"]);
+    assert!(page.contains("looked at ten times a second") && page.contains("no counter of energy"), "{page}");
+    let spans = project.stdout(&["trace", "export", "last"]);
+    assert!(spans.contains(r#"{"key":"hw.vendor","value":{"stringValue":"AMD"}}"#), "{spans}");
 }

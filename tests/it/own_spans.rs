@@ -138,3 +138,37 @@ fn ctrl_c_ends_the_wait_for_a_collector_that_never_answers() {
     told("made, 0 acked, 0 rejected, ");
     told(&format!("the rest stays in the journal: pipe trace send last --to {address}"));
 }
+
+#[test]
+fn spans_that_nobody_took_are_there_for_the_next_who_asks() {
+    let project = Project::with_pipelines();
+    let lines = [
+        r#"{"replay":1,"loop_ms":1000}"#,
+        r#"{"gpu":0,"id":"GPU-a","name":"NVIDIA L4","memory_mib":23034}"#,
+        r#"{"ms":0,"gpu":0,"energy_mj":0,"busy":90}"#,
+        r#"{"ms":1000,"gpu":0,"energy_mj":60000,"busy":90}"#,
+    ];
+    project.write("devices.jsonl", &lines.join("\n"));
+    for source in ["", "replay:devices.jsonl"] {
+        let mut pipe = project.pipe(&["run", "pipelines/debate.yaml", "--backend", "sim", "--new", "--quiet"]);
+        assert!(pipe.env("PIPE_GPU_SOURCE", source).output().expect("pipe runs").status.success());
+        let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let closed = format!("http://{}", nobody.local_addr().expect("an address"));
+        drop(nobody);
+        let mut made = String::new();
+        // Asked twice: what was not taken is not forgotten by the first.
+        for _ in 0..2 {
+            let output = project.pipe(&["trace", "send", "last", "--patience", "0", "--to", &closed]).output();
+            let output = output.expect("pipe runs");
+            assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+            let said = text(&output.stdout);
+            made = said.split(" made").next().expect("a count").to_owned();
+            assert!(said.contains(&format!("{made} made, 0 acked")), "{said}");
+            assert!(said.contains(&format!("{} pending", made.trim_start_matches("spans: "))), "{said}");
+        }
+        let (address, _) = collector();
+        let sent = project.stdout(&["trace", "send", "last", "--to", &address]);
+        let count = made.trim_start_matches("spans: ");
+        assert!(sent.contains(&format!("{count} made, {count} acked, 0 rejected, 0 pending")), "{sent}");
+    }
+}

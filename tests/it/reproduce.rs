@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::project::{Project, text};
+use crate::project::{CHAT, Project, text};
 
 fn git(project: &Project, arguments: &[&str]) {
     let who = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"];
@@ -53,6 +53,40 @@ fn a_run_says_which_commit_it_was_made_from() {
     assert!(now["provenance"]["commit"]["diff"].is_string(), "{now}");
     let shown = project.stdout(&["show", "--provenance"]);
     assert!(shown.contains("1 file differed: pipelines/debate.yaml"), "{shown}");
+}
+
+#[test]
+fn a_run_that_goes_on_from_another_state_says_both() {
+    let project = Project::new();
+    let stops = CHAT.to_owned() + "stop: { budget: { tokens: 1 } }\nlimits: { concurrency: 1 }\n";
+    let file = project.write("hello.yaml", &stops);
+    git(&project, &["init", "-q"]);
+    git(&project, &["add", "hello.yaml"]);
+    git(&project, &["commit", "-qm", "first"]);
+    let stopped = project.run(&["run", "hello.yaml", "--backend", "sim", "--quiet"]);
+    assert_eq!(stopped.status.code(), Some(6), "{}", text(&stopped.stderr));
+    let began = provenance(&project);
+    assert_eq!(began["resumes"], serde_json::json!([]));
+    // Going on from the same state is nothing to tell.
+    let stopped = project.run(&["resume", "--quiet"]);
+    assert_eq!(stopped.status.code(), Some(6), "{}", text(&stopped.stderr));
+    assert_eq!(provenance(&project)["resumes"][0]["provenance"], began["provenance"]);
+    assert!(!project.stdout(&["show", "--provenance"]).contains("resumed"));
+
+    std::fs::write(&file, stops.replace("tokens: 1 }", "tokens: 1M }")).expect("written");
+    git(&project, &["commit", "-qam", "second"]);
+    std::fs::write(project.path("more.txt"), "x").expect("written");
+    project.stdout(&["resume", "--quiet"]);
+    let now = provenance(&project);
+    assert_eq!(now["provenance"], began["provenance"], "it began where it began");
+    let then = &now["resumes"][1]["provenance"]["commit"];
+    assert!(then["id"].is_string() && then["id"] != began["provenance"]["commit"]["id"], "{now}");
+    assert!(then["changed"].as_u64() >= Some(1), "{now}");
+    let shown = project.stdout(&["show", "--provenance"]);
+    let (before, after) = shown.split_once("resumed").expect("it says both");
+    let id = |value: &Value| value["id"].as_str().expect("an id").to_owned();
+    assert!(before.contains(&id(&began["provenance"]["commit"])), "{shown}");
+    assert!(after.contains(&id(then)) && after.contains("differed: hello.yaml"), "{shown}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True  # caches stay out of the tree
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import rules

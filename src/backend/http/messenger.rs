@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::body::Reading;
 use super::client::{Client, Page, Sending, late};
+use super::retry_after;
 use super::trust::{Authority, TrustError};
 use crate::event::{Failure, FailureKind};
 
@@ -27,6 +28,14 @@ pub struct Delivery {
     pub headers: HeaderMap,
     /// Of what was posted, at most 64 KiB.
     pub body: Vec<u8>,
+}
+
+impl Delivery {
+    /// Returns how long the server asks us to wait, at most a day; none where it does not, or what it says makes no sense.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        retry_after::read(&self.headers).map(Duration::from_millis)
+    }
 }
 
 impl Messenger {

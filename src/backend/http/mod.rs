@@ -8,6 +8,7 @@ mod base_url;
 mod body;
 mod client;
 mod messenger;
+pub(crate) mod retry_after;
 mod route;
 mod scrub;
 mod trouble;

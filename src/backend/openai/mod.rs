@@ -11,7 +11,6 @@ mod answer;
 mod events;
 mod refusal;
 mod request;
-mod retry_after;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,7 @@
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::retry_after;
-use crate::backend::http::Scrub;
+use crate::backend::http::{Scrub, retry_after};
 use crate::backend::port::{ChatRequest, Format};
 use crate::event::{Failure, FailureKind};
 

@@ -436,8 +436,14 @@ impl World {
         let segment = replay.state().segment + 1;
         self.engine = replay.engine(options());
         self.offered = self.engine.state().passed(&self.plan);
-        let resumed =
-            RunResumed { segment, version: "0".to_owned(), backends: Vec::new(), cases: None, parent: None };
+        let resumed = RunResumed {
+            segment,
+            version: "0".to_owned(),
+            backends: Vec::new(),
+            cases: None,
+            parent: None,
+            provenance: None,
+        };
         self.finished = None;
         if self.log.is_empty() {
             self.engine = Engine::new(Arc::clone(&self.plan), options());

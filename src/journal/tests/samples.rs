@@ -5,23 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use super::{admitted, batch, started};
 use crate::base::Timestamp;
-use crate::event::{GpuCan, GpuDevice, GpuSample, GpuUser, Sampled, Throttle};
+use crate::event::{GpuDevice, GpuSample, GpuUser, Sampled, Throttle};
 use crate::journal::{
     Committed, Durability, EventLog as _, EventSeq, Reader, Salvage, Samples, Sqlite, Writer, compact,
 };
-
-fn device(id: &str) -> GpuDevice {
-    GpuDevice {
-        id: Arc::from(id),
-        index: 0,
-        name: "NVIDIA L4".to_owned(),
-        driver: Some("550.54.15".to_owned()),
-        memory: Some(24 << 30),
-        mig: false,
-        parent: None,
-        can: vec![GpuCan::Energy, GpuCan::Busy],
-    }
-}
 
 fn sample(id: &str, second: i64) -> GpuSample {
     GpuSample {
@@ -32,7 +19,7 @@ fn sample(id: &str, second: i64) -> GpuSample {
         memory: Some(9 << 30),
         celsius: Some(61),
         throttled: vec![Throttle::Power, Throttle::Heat],
-        users: Some(vec![GpuUser(4_242, Some(9 << 30), Some(93)), GpuUser(7, None, None)]),
+        users: Some(vec![GpuUser(4_242, Some(9 << 30), Some(93), Some("vllm".into())), GpuUser(7, None, None, None)]),
         holes: 1,
         ..GpuSample::empty(Arc::from(id), Timestamp(second * 1_000_000))
     }
@@ -56,14 +43,17 @@ fn samples_come_back_as_they_were_with_the_events_that_they_came_with() {
     let mut log = Sqlite::create(&path, Durability::Process).unwrap();
     log.append(&[batch([started()])]).unwrap();
     assert!(read(&path, &Samples::ALL).is_empty() && Reader::open(&path).unwrap().gpu_devices().unwrap().is_empty());
-    log.add_samples(vec![Sampled::Device(device("a")), Sampled::Device(device("b"))]);
+    log.add_samples(vec![Sampled::Device(GpuDevice::for_tests("a")), Sampled::Device(GpuDevice::for_tests("b"))]);
     log.add_samples(vec![Sampled::Sample(sample("a", 1)), Sampled::Sample(sample("b", 1))]);
     assert!(read(&path, &Samples::ALL).is_empty(), "not durable yet");
     log.append(&[batch([admitted(0)])]).unwrap();
     log.add_samples(vec![Sampled::Sample(sample("a", 2))]);
     log.append(&[batch([admitted(1)])]).unwrap();
 
-    assert_eq!(Reader::open(&path).unwrap().gpu_devices().unwrap(), [device("a"), device("b")]);
+    assert_eq!(
+        Reader::open(&path).unwrap().gpu_devices().unwrap(),
+        [GpuDevice::for_tests("a"), GpuDevice::for_tests("b")]
+    );
     assert_eq!(read(&path, &Samples::ALL), [sample("a", 1), sample("b", 1), sample("a", 2)]);
     // What was durable before the second event is what a reader of that one may count on.
     let early = Samples { through: EventSeq(1), ..Samples::ALL };
@@ -77,7 +67,7 @@ fn many_samples_are_read_page_by_page() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let mut log = Sqlite::create(&path, Durability::Process).unwrap();
-    log.add_samples(vec![Sampled::Device(device("a")), Sampled::Device(device("b"))]);
+    log.add_samples(vec![Sampled::Device(GpuDevice::for_tests("a")), Sampled::Device(GpuDevice::for_tests("b"))]);
     let many = (0..1_300).flat_map(|second| ["a", "b"].map(|id| Sampled::Sample(sample(id, second))));
     log.add_samples(many.collect());
     log.append(&[]).unwrap();
@@ -91,7 +81,7 @@ fn compacting_and_looking_through_leave_samples_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let mut log = Sqlite::create(&path, Durability::Process).unwrap();
-    log.add_samples(vec![Sampled::Device(device("a")), Sampled::Sample(sample("a", 1))]);
+    log.add_samples(vec![Sampled::Device(GpuDevice::for_tests("a")), Sampled::Sample(sample("a", 1))]);
     log.append(&[batch([started()])]).unwrap();
     log.finish().unwrap();
     drop(log);
@@ -99,7 +89,7 @@ fn compacting_and_looking_through_leave_samples_alone() {
     assert_eq!(read(&path, &Samples::ALL), [sample("a", 1)]);
     let salvage = Salvage::open(&path).unwrap();
     assert_eq!(salvage.unsound(), [""; 0]);
-    assert_eq!(salvage.sampled(), [Sampled::Device(device("a")), Sampled::Sample(sample("a", 1))]);
+    assert_eq!(salvage.sampled(), [Sampled::Device(GpuDevice::for_tests("a")), Sampled::Sample(sample("a", 1))]);
 }
 
 #[test]
@@ -112,7 +102,7 @@ fn samples_that_no_event_comes_with_are_written_in_the_end() {
     let on_commit = Box::new(move |commit: Committed| hears.lock().unwrap().push(commit.through));
     let writer = Writer::start(Box::new(log), on_commit).unwrap();
     let sink = writer.samples();
-    sink.put(vec![Sampled::Device(device("a")), Sampled::Sample(sample("a", 1))]);
+    sink.put(vec![Sampled::Device(GpuDevice::for_tests("a")), Sampled::Sample(sample("a", 1))]);
     writer.submit(batch([started()]));
     sink.put(vec![Sampled::Sample(sample("a", 2))]);
     writer.close().unwrap();

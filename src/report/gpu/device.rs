@@ -1,12 +1,13 @@
 //! One device over the time of a run: what it used, when it computed, what polling would have missed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::causes::Cause;
 use crate::base::Timestamp;
-use crate::event::{GpuDevice, GpuSample, GpuUser};
+use crate::event::{GpuCan, GpuDevice, GpuSample, GpuUser};
 
 /// Gaps that are told, the longest.
 const MOST_GAPS: usize = 5;
@@ -27,8 +28,11 @@ pub struct Gap {
 }
 
 /// What a process did on a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ProcessReport {
+    /// Its name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
     /// Looks that saw it computing.
     pub computing: u32,
     /// The most that it held, in bytes.
@@ -48,6 +52,12 @@ pub struct DeviceReport {
     pub name: String,
     /// It is cut into instances, or is one.
     pub mig: bool,
+    /// Of an instance: the device that it is a part of.
+    pub parent: Option<String>,
+    /// It has no ring: bursts between two looks are not seen.
+    pub polled: bool,
+    /// What its driver told of it.
+    pub sampled: Vec<GpuCan>,
     /// For how long it was sampled.
     pub seconds: f64,
     /// For how long the ring tells whether it computed.
@@ -122,6 +132,9 @@ impl DeviceReport {
             index: device.index,
             name: device.name.clone(),
             mig: device.mig,
+            parent: device.parent.as_deref().map(str::to_owned),
+            polled: device.polled,
+            sampled: device.can.clone(),
             memory_total: device.memory,
             ..Self::default()
         }
@@ -155,10 +168,11 @@ impl DeviceReport {
 
     fn look(&mut self, users: &[GpuUser]) {
         self.looks += 1;
-        let computing = users.iter().filter(|GpuUser(_, _, percent)| percent.is_some_and(|percent| percent > 0));
+        let computing = users.iter().filter(|GpuUser(_, _, percent, _)| percent.is_some_and(|percent| percent > 0));
         self.foreign |= computing.count() > 1;
-        for GpuUser(pid, held, percent) in users {
+        for GpuUser(pid, held, percent, name) in users {
             let process = self.processes.entry(*pid).or_default();
+            process.name = name.clone().or(process.name.take());
             process.held = process.held.max(*held);
             process.percent += u64::from(percent.unwrap_or(0));
             process.computing += u32::from(percent.is_some_and(|percent| percent > 0));

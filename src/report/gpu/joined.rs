@@ -6,144 +6,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::attribution::{Fit, Interval, Shares, USUAL_PREFILL, Work, share};
-use super::causes::Causes;
 use super::device::{DeviceReport, Entry, Rhythm};
-use super::flights::{Flights, Flown};
+use super::flights::Flown;
+use super::timeline::{LONGEST_US, Piece, Timeline, back};
 use super::told::{Beside, GpuReport};
 use crate::base::Timestamp;
-use crate::event::{Event, GpuCan, GpuDevice, GpuSample, Recorded};
+use crate::event::{GpuCan, GpuDevice, GpuSample, Recorded};
 
 /// How much later than an event samples of its time may come.
 const LATE_US: i64 = 3_000_000;
-/// Without a reading for so long, nobody knows what was used when.
-const LONGEST_US: i64 = 10_000_000;
-/// Without an entry for so long, nobody knows when a device computed.
-const LONGEST_ENTRY_US: i64 = 3_000_000;
+/// How much later than its end a request may still be touched.
+const STAY_US: (i64, i64) = (LONGEST_US + LATE_US, 4 * LONGEST_US);
 /// What counts as quiet enough to tell what an idle device uses.
 const QUIET_S: f64 = 10.0;
-
-/// What an interval is of.
-#[derive(Clone, Copy, Debug)]
-enum Piece {
-    Energy(Interval),
-    Busy(Entry),
-}
-
-impl Piece {
-    const fn times(&self) -> (Timestamp, Timestamp) {
-        match self {
-            Self::Energy(interval) => (interval.from, interval.to),
-            Self::Busy(entry) => (entry.from, entry.to),
-        }
-    }
-}
-
-/// What is called for each piece: of which device, who was in flight, and why else nobody was.
-type Look<'a> = dyn FnMut(usize, &Piece, &mut [&mut Flown], &Causes) + 'a;
-
-/// What both ways have in common: pieces wait here for the requests in them.
-#[derive(Debug, Default)]
-struct Timeline {
-    devices: BTreeMap<Arc<str>, Readings>,
-    pending: VecDeque<(usize, Piece)>,
-    flights: Flights,
-    causes: Causes,
-    /// When a process took the run up: what was counted between two processes is nobody's.
-    resumed: Vec<Timestamp>,
-}
-
-#[derive(Debug, Default)]
-struct Readings {
-    place: usize,
-    energy: Option<(Timestamp, u64)>,
-    busy: Option<Timestamp>,
-}
-
-impl Timeline {
-    fn new(devices: &[GpuDevice]) -> Self {
-        let readings = devices.iter().enumerate();
-        let readings =
-            readings.map(|(place, device)| (Arc::clone(&device.id), Readings { place, ..Readings::default() }));
-        Self { devices: readings.collect(), ..Self::default() }
-    }
-
-    fn event(&mut self, recorded: &Recorded) {
-        if matches!(recorded.event, Event::RunResumed(_)) {
-            self.resumed.push(recorded.at);
-        }
-        self.flights.add(recorded);
-        self.causes.add(recorded);
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "millijoules are fewer than 2^52")]
-    fn sample(&mut self, sample: &GpuSample) -> Option<usize> {
-        let resumed = &self.resumed;
-        let in_one = |from: Timestamp, to: Timestamp| !resumed.iter().any(|at| *at > from && *at <= to);
-        let readings = self.devices.get_mut(&sample.device)?;
-        let place = readings.place;
-        for (offset, total) in &sample.energy {
-            let to = Timestamp(sample.at.0 + offset);
-            if let Some((from, before)) = readings.energy.replace((to, *total))
-                && to > from
-                && *total >= before
-                && in_one(from, to)
-            {
-                let millijoules = (total - before) as f64;
-                self.pending.push_back((place, Piece::Energy(Interval { from, to, millijoules })));
-            }
-        }
-        for (offset, percent) in &sample.busy {
-            let to = Timestamp(sample.at.0 + offset);
-            if let Some(from) = readings.busy.replace(to)
-                && to > from
-                && to.0 - from.0 <= LONGEST_ENTRY_US
-                && in_one(from, to)
-            {
-                self.pending.push_back((place, Piece::Busy(Entry { from, to, percent: *percent })));
-            }
-        }
-        Some(place)
-    }
-
-    /// Looks at the pieces of which everything is known, at a moment up to which all events are read.
-    fn settle(&mut self, read: Timestamp, look: &mut Look<'_>) {
-        let until = back(read, LATE_US).min(self.flights.known_until());
-        let mut earliest = until;
-        let mut kept = VecDeque::new();
-        for (place, piece) in std::mem::take(&mut self.pending) {
-            let (from, to) = piece.times();
-            if to > until {
-                earliest = earliest.min(from);
-                kept.push_back((place, piece));
-                continue;
-            }
-            let over = self.flights.over.iter_mut();
-            let mut flying: Vec<&mut Flown> = over.filter(|flown| flown.work.overlaps(from, to)).collect();
-            look(place, &piece, &mut flying, &self.causes);
-        }
-        self.pending = kept;
-        // The next pieces begin where the last of their device ended.
-        let next = self.devices.values().filter_map(|readings| readings.energy.map(|(at, _)| at).min(readings.busy));
-        self.causes.forget(next.min().unwrap_or(until).min(earliest).min(until));
-    }
-
-    /// Takes the requests that no piece to come can touch.
-    fn leave(&mut self, read: Timestamp) -> Vec<Flown> {
-        let last =
-            |readings: &Readings| [readings.energy.map(|(at, _)| at), readings.busy].into_iter().flatten().min();
-        let until = self.devices.values().filter_map(last).min().unwrap_or(read);
-        let until = until.clamp(back(read, 4 * LONGEST_US), back(read, LONGEST_US + LATE_US));
-        let until = self.pending.iter().map(|(_, piece)| piece.times().0).min().map_or(until, |from| until.min(from));
-        let over = std::mem::take(&mut self.flights.over);
-        let (stay, leave): (Vec<Flown>, Vec<Flown>) = over.into_iter().partition(|flown| flown.work.end > until);
-        self.flights.over = stay.into();
-        leave
-    }
-}
-
-const fn back(at: Timestamp, micros: i64) -> Timestamp {
-    Timestamp(at.0.saturating_sub(micros))
-}
 
 /// What is known after the first way.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -162,15 +37,15 @@ pub struct First {
 
 /// The lowest mean power over ten quiet seconds in a row.
 #[derive(Debug, Default)]
-struct Quiet {
+pub(super) struct Quiet {
     row: VecDeque<Interval>,
     seconds: f64,
     millijoules: f64,
-    lowest: Option<f64>,
+    pub(super) lowest: Option<f64>,
 }
 
 impl Quiet {
-    fn add(&mut self, interval: &Interval, is_quiet: bool) {
+    pub(super) fn add(&mut self, interval: &Interval, is_quiet: bool) {
         if !is_quiet || self.row.back().is_some_and(|last| last.to != interval.from) {
             *self = Self { lowest: self.lowest, ..Self::default() };
         }
@@ -213,16 +88,11 @@ impl First {
     /// Looks at what is complete: events are read up to a moment, and samples that begin before it.
     pub fn settle(&mut self, read: Timestamp) {
         let (quiet, fits) = (&mut self.quiet, &mut self.fits);
-        self.timeline.settle(read, &mut |place, piece, flying, _| {
+        self.timeline.settle(back(read, LATE_US), &mut |place, piece, flying, _| {
             let Piece::Energy(interval) = piece else { return };
-            quiet[place].add(interval, flying.is_empty());
-            let Some(model) = flying.first().map(|flown| Arc::clone(&flown.model)) else { return };
-            if interval.to.0 - interval.from.0 <= LONGEST_US && flying.iter().all(|flown| flown.model == model) {
-                let works: Vec<&Work> = flying.iter().map(|flown| &flown.work).collect();
-                fits.entry(model).or_default().add(interval, quiet[place].lowest, &works);
-            }
+            learn(&mut quiet[place], fits, interval, flying);
         });
-        self.timeline.leave(read);
+        self.timeline.leave(read, STAY_US);
     }
 
     /// Ends: nothing follows.
@@ -287,7 +157,8 @@ impl Second {
     /// Looks at what is complete, and tells the requests of which nothing more is to come.
     pub fn settle(&mut self, read: Timestamp, tell: &mut dyn FnMut(&Flown)) {
         let Self { timeline, known, report, rhythms, steps, beside: _, counting } = self;
-        timeline.settle(read, &mut |place, piece, flying, causes| match piece {
+        let prefill = |model: &Arc<str>| known.prefill.get(model).copied();
+        timeline.settle(back(read, LATE_US), &mut |place, piece, flying, causes| match piece {
             Piece::Energy(interval) => {
                 steps.push(interval.to.micros_since(interval.from));
                 if steps.len() > 4_096 {
@@ -295,22 +166,18 @@ impl Second {
                     steps.drain(..2_048);
                 }
                 let shares =
-                    energy(&mut report.devices[place], known.idle_watts[place], interval, &weighed(known, flying));
+                    energy(&mut report.devices[place], known.idle_watts[place], interval, &weighed(prefill, flying));
                 tell_shares(flying, interval, &shares, *counting == Some(place));
             }
             Piece::Busy(entry) => {
                 let covered = covered(entry, flying);
                 let middle = Timestamp(i64::midpoint(entry.from.0, entry.to.0));
                 report.devices[place].compute(&mut rhythms[place], entry, covered, causes.at(middle));
-                let busy = entry.seconds() * f64::from(entry.percent) / 100.0;
-                let interval = Interval { from: entry.from, to: entry.to, millijoules: busy * 1e3 };
-                let shares = share(&interval, None, &weighed(known, flying));
-                for (flown, part) in flying.iter_mut().zip(&shares.each) {
-                    flown.busy_s += part / 1e3;
-                }
+                let parts = tell_busy(entry, &weighed(prefill, flying));
+                flying.iter_mut().zip(parts).for_each(|(flown, part)| flown.busy_s += part);
             }
         });
-        for flown in self.timeline.leave(read) {
+        for flown in self.timeline.leave(read, STAY_US) {
             self.report.take(&flown);
             tell(&flown);
         }
@@ -337,8 +204,33 @@ impl Second {
     }
 }
 
-fn weighed<'f>(known: &Joined, flying: &'f [&mut Flown]) -> Vec<(&'f Work, f64)> {
-    let prefill = |model: &Arc<str>| known.prefill.get(model).copied().unwrap_or(USUAL_PREFILL);
+/// Takes what an interval tells of a quiet device, and of what a prompt costs.
+pub(super) fn learn(
+    quiet: &mut Quiet,
+    fits: &mut BTreeMap<Arc<str>, Fit>,
+    interval: &Interval,
+    flying: &[&mut Flown],
+) {
+    quiet.add(interval, flying.is_empty());
+    let Some(model) = flying.first().map(|flown| Arc::clone(&flown.model)) else { return };
+    if interval.to.0 - interval.from.0 <= LONGEST_US && flying.iter().all(|flown| flown.model == model) {
+        let works: Vec<&Work> = flying.iter().map(|flown| &flown.work).collect();
+        fits.entry(model).or_default().add(interval, quiet.lowest, &works);
+    }
+}
+
+/// Shares the time of an entry in which its device computed.
+pub(super) fn tell_busy(entry: &Entry, weighed: &[(&Work, f64)]) -> Vec<f64> {
+    let busy = entry.seconds() * f64::from(entry.percent) / 100.0;
+    let interval = Interval { from: entry.from, to: entry.to, millijoules: busy * 1e3 };
+    share(&interval, None, weighed).each.iter().map(|part| part / 1e3).collect()
+}
+
+pub(super) fn weighed<'f>(
+    prefill: impl Fn(&Arc<str>) -> Option<f64>,
+    flying: &'f [&mut Flown],
+) -> Vec<(&'f Work, f64)> {
+    let prefill = |model: &Arc<str>| prefill(model).unwrap_or(USUAL_PREFILL);
     flying.iter().map(|flown| (&flown.work, prefill(&flown.model))).collect()
 }
 
@@ -358,7 +250,7 @@ fn energy(device: &mut DeviceReport, idle_watts: Option<f64>, interval: &Interva
 
 /// Tells requests their shares. Several devices tell of the same time: one of them says how much of it is covered, and
 /// who kept whom company.
-fn tell_shares(flying: &mut [&mut Flown], interval: &Interval, shares: &Shares, covers: bool) {
+pub(super) fn tell_shares(flying: &mut [&mut Flown], interval: &Interval, shares: &Shares, covers: bool) {
     let times: Vec<(Timestamp, Timestamp)> =
         flying.iter().map(|one| (one.work.sent.max(interval.from), one.work.end.min(interval.to))).collect();
     for (place, (flown, part)) in flying.iter_mut().zip(&shares.each).enumerate() {

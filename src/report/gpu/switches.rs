@@ -422,8 +422,14 @@ mod tests {
     fn a_process_that_goes_on_begins_anew() {
         let mut log = events(&usual(0, "a", 3), None);
         let later = usual(5_000, "a", 2);
-        let resumed =
-            RunResumed { segment: 1, version: String::new(), backends: Vec::new(), cases: None, parent: None };
+        let resumed = RunResumed {
+            segment: 1,
+            version: String::new(),
+            backends: Vec::new(),
+            cases: None,
+            parent: None,
+            provenance: None,
+        };
         log.push(Recorded { at: Timestamp(4_000_000), event: Event::RunResumed(resumed) });
         // Cases go on with their numbers; only their times matter here.
         log.extend(events(&later, None));

@@ -12,19 +12,6 @@ use crate::event::{
 };
 use crate::report::testing::Story;
 
-fn device(id: &str) -> GpuDevice {
-    GpuDevice {
-        id: Arc::from(id),
-        index: 0,
-        name: "NVIDIA L4".to_owned(),
-        driver: None,
-        memory: Some(24 << 30),
-        mig: false,
-        parent: None,
-        can: vec![GpuCan::Energy, GpuCan::Busy],
-    }
-}
-
 /// Samples of a second each: the counter every 100 ms by `watts`, the ring every 100 ms by `percent`, both of the time in
 /// milliseconds since `from`.
 fn samples(
@@ -52,7 +39,7 @@ fn samples(
 
 /// Joins as a reader does: page by page.
 fn join(events: &[Recorded], samples: &[GpuSample], page: usize) -> (GpuReport, Vec<Flown>) {
-    let devices = [device("a")];
+    let devices = [GpuDevice::for_tests("a")];
     let mut known = First::new(&devices);
     let mut next = 0;
     for events in events.chunks(page) {
@@ -121,6 +108,69 @@ fn requests_idle_time_and_nobodys_add_up_to_the_counter() {
         }
         assert_eq!(report.steps.keys().collect::<Vec<_>>(), ["debate"]);
         assert!(report.steps["debate"].joules_per_thousand().unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn while_a_run_goes_requests_are_told_the_same_soon_after_their_end() {
+    let story = talk(12);
+    let began = story.log[0].at;
+    let samples =
+        samples(began, 30, |ms| if ms % 700 < 300 { 70.0 } else { 20.0 }, |ms| u32::from(ms % 700 < 300) * 100);
+    let (_, expected) = join(&story.log, &samples, 1_000);
+    let mut live = Live::default();
+    let (mut next, mut told, mut waiting) = (0, Vec::new(), 0);
+    for event in &story.log {
+        while next < samples.len() && samples[next].until <= event.at {
+            live.devices(&[GpuDevice::for_tests("a")]);
+            assert!(live.knows("a") && !live.knows("b"));
+            live.sample(&samples[next]);
+            next += 1;
+        }
+        waiting += usize::from(live.event(event));
+        live.settle(event.at, &mut |one| {
+            assert!(event.at.micros_since(one.work.end) < 5_000_000, "{one:?} at {:?}", event.at);
+            told.push(one);
+        });
+    }
+    let last = told.len();
+    assert!(last >= 8 && last < waiting, "{last} of {waiting}");
+    let id = &expected[last].id;
+    assert!(live.so_far(id).is_some() && live.so_far(&expected[0].id).is_none());
+    samples[next..].iter().for_each(|sample| live.sample(sample));
+    live.settle(Timestamp(i64::MAX), &mut |one| told.push(one));
+    assert_eq!(waiting, 12);
+    assert_eq!(
+        told.iter().map(|one| &one.id).collect::<Vec<_>>(),
+        expected.iter().map(|one| &one.id).collect::<Vec<_>>()
+    );
+    for (one, other) in told.iter().zip(&expected) {
+        assert!(one.millijoules > 0.0 && (one.busy_s - other.busy_s).abs() < 1e-9, "{one:?} {other:?}");
+        assert!((one.coverage() - other.coverage()).abs() < 1e-9, "{one:?} {other:?}");
+        // Nothing is known of a quiet device yet: the report takes off what it uses when idle.
+        assert!(one.millijoules >= other.millijoules - 1e-6, "{one:?} {other:?}");
+    }
+}
+
+#[test]
+fn a_lost_device_and_one_that_tells_nothing_keep_nobody_waiting() {
+    let story = talk(6);
+    let began = story.log[0].at;
+    let mut silent = GpuDevice::for_tests("a");
+    silent.can = vec![GpuCan::Memory];
+    let mut lost = samples(began, 3, |_| 50.0, |_| 100);
+    lost[2].lost = true;
+    for (device, samples) in [(silent, Vec::new()), (GpuDevice::for_tests("a"), lost)] {
+        let mut live = Live::default();
+        live.devices(&[device]);
+        samples.iter().for_each(|sample| live.sample(sample));
+        let mut told = Vec::new();
+        for event in &story.log {
+            live.event(event);
+            live.settle(event.at, &mut |one| told.push(one));
+        }
+        assert_eq!(told.len(), 6, "{told:?}");
+        assert!(told.last().unwrap().concurrency().is_none());
     }
 }
 
@@ -222,7 +272,8 @@ fn what_a_server_told_of_a_model_beside_devices_is_named_however_busy_they_were(
 fn other_processes_heat_and_losses_are_told() {
     let story = talk(2);
     let mut samples = samples(story.log[0].at, 8, |_| 60.0, |_| 50);
-    samples[1].users = Some(vec![GpuUser(7, Some(9 << 30), Some(80)), GpuUser(8, None, Some(3))]);
+    samples[1].users =
+        Some(vec![GpuUser(7, Some(9 << 30), Some(80), Some("vllm".into())), GpuUser(8, None, Some(3), None)]);
     samples[2].throttled = vec![Throttle::Heat];
     samples[3].celsius = Some(91);
     samples[4].holes = 2;
@@ -246,6 +297,7 @@ fn what_was_counted_between_two_processes_is_nobodys() {
             backends: Vec::new(),
             cases: None,
             parent: None,
+            provenance: None,
         }),
     });
     let mut all = samples(story.log[0].at, 5, |_| 50.0, |_| 50);

@@ -80,7 +80,7 @@ impl Devices {
             }
         });
         self.several(meter, names::GPU_PROCESS_MEMORY, |seen, tell| {
-            for GpuUser(pid, bytes, _) in &seen.users {
+            for GpuUser(pid, bytes, ..) in &seen.users {
                 if let Some(bytes) = bytes {
                     tell(number(*bytes), KeyValue::new("process.pid", i64::from(*pid)));
                 }

@@ -164,21 +164,12 @@ fn devices_are_told_as_they_were_last_seen_and_lost_ones_no_more() {
     use crate::event::{GpuDevice, GpuSample, GpuUser, Sampled, Throttle};
     let metrics = metrics();
     let id: Arc<str> = Arc::from("GPU-a");
-    let device = GpuDevice {
-        id: Arc::clone(&id),
-        index: 0,
-        name: "NVIDIA L4".to_owned(),
-        driver: None,
-        memory: Some(1_000),
-        mig: false,
-        parent: None,
-        can: Vec::new(),
-    };
+    let device = GpuDevice { memory: Some(1_000), ..GpuDevice::for_tests("GPU-a") };
     let mut sample = GpuSample::empty(Arc::clone(&id), crate::base::Timestamp(0));
     sample.energy = vec![(0, 9_000), (100_000, 16_000)];
     sample.busy = vec![(0, 100), (100_000, 50)];
     (sample.power_mw, sample.memory, sample.celsius) = (Some(70_000), Some(600), Some(61));
-    sample.users = Some(vec![GpuUser(7, Some(500), Some(90)), GpuUser(8, None, None)]);
+    sample.users = Some(vec![GpuUser(7, Some(500), Some(90), None), GpuUser(8, None, None, None)]);
     sample.throttled = vec![Throttle::Heat];
     metrics.sampled(&[Sampled::Device(device), Sampled::Sample(sample.clone())]);
     let told = |metrics: &Metrics| {

@@ -14,7 +14,7 @@ const LONGEST_MS: u64 = 86_400_000;
 /// server dictates is not charged to the call and a wait of nothing would invite a storm; or more than a day, for which
 /// no run should stand still because of a broken header. Then our own back-off decides. A date is measured from the
 /// server's own `Date` where it sends one, so its clock may be wrong.
-pub(super) fn read(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn read(headers: &HeaderMap) -> Option<u64> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let from_ms = text("retry-after-ms").and_then(|text| sane(text.parse::<f64>().ok()?));
     from_ms.or_else(|| {
