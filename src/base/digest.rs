@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::Error as _;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The first 16 bytes of a BLAKE3 hash.
@@ -100,22 +101,24 @@ impl<W: std::io::Write> std::io::Write for Hashing<W> {
 
 /// Hashes a sequence of fields so that no two different sequences give the same bytes.
 ///
-/// Each field is written as its length (eight bytes, little endian) and then its bytes.
+/// Each field is written as its length (eight bytes, little endian) and then its bytes. They are kept until the end and
+/// hashed at once: for the few hundred bytes of an event that is faster than a state of two kilobytes that is handed on
+/// from field to field.
 #[derive(Clone, Default)]
-pub struct Hasher(blake3::Hasher);
+pub struct Hasher(Vec<u8>);
 
 impl Hasher {
     /// Starts a hash whose first field is `domain`, so that hashes of different things never meet.
     #[must_use]
     pub fn new(domain: &str) -> Self {
-        Self::default().field(domain.as_bytes())
+        Self(Vec::with_capacity(256)).field(domain.as_bytes())
     }
 
     /// Adds one field.
     #[must_use]
     pub fn field(mut self, bytes: &[u8]) -> Self {
-        self.0.update(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        self.0.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(bytes);
         self
     }
 
@@ -128,13 +131,13 @@ impl Hasher {
     /// Ends the hash.
     #[must_use]
     pub fn finish(&self) -> Digest {
-        Digest::cut(self.0.finalize())
+        Digest::of(&self.0)
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(HEXLOWER.encode_mut_str(&self.0, &mut [0; 32]))
     }
 }
 
@@ -153,15 +156,9 @@ impl FromStr for Digest {
     type Err = ParseDigestError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || ParseDigestError(text.to_owned());
-        if text.len() != 32 || !text.is_ascii() {
-            return Err(refuse());
-        }
         let mut bytes = [0; 16];
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[place * 2..place * 2 + 2], 16).map_err(|_| refuse())?;
-        }
-        Ok(Self(bytes))
+        let is_whole = text.len() == 32 && HEXLOWER_PERMISSIVE.decode_mut(text.as_bytes(), &mut bytes).is_ok();
+        is_whole.then_some(Self(bytes)).ok_or_else(|| ParseDigestError(text.to_owned()))
     }
 }
 
@@ -173,8 +170,22 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(D::Error::custom)
+        deserializer.deserialize_str(Digits)
+    }
+}
+
+/// Reads a digest where its text lies: a journal has several in every event.
+struct Digits;
+
+impl Visitor<'_> for Digits {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("32 hexadecimal digits")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Digest, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -188,7 +199,19 @@ mod tests {
     fn a_digest_survives_its_text() {
         let digest = Digest::of(b"motion");
         assert_eq!(digest.to_string().parse::<Digest>().ok(), Some(digest));
-        assert!("zz".parse::<Digest>().is_err());
+        assert_eq!(digest.to_string().to_uppercase().parse::<Digest>().ok(), Some(digest));
+        let json = serde_json::to_string(&digest).expect("a text");
+        assert_eq!((json.len(), serde_json::from_str::<Digest>(&json).ok()), (34, Some(digest)));
+        for wrong in [
+            "",
+            "zz",
+            "+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1",
+            &format!("{digest}0"),
+            &digest.to_string()[..30],
+            "ééééééééééééééé1x",
+        ] {
+            assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::printer::Printer;
 use crate::base::{CaseNo, Digest, Hashing, RunId, TableFormat};
 use crate::journal::{Home, JournalError, Reader, RunDir};
 use crate::plan::{Plan, StepKind, Wanted};
-use crate::report::{CaseRecord, Layout, Shape, TableColumns, TableWriter, row, standard_columns};
+use crate::report::{CaseRecord, Layout, Rows, Shape, TableColumns, TableWriter, standard_columns};
 use crate::run::Folder;
 
 /// Where rows go.
@@ -247,13 +248,18 @@ impl Replacement<'_> {
         let beside = OsStr::new(self.beside);
         // Whoever wrote it is dead.
         folder.remove(beside).map_err(told)?;
-        let file = BufWriter::new(Hashing::new(folder.create(beside).map_err(told)?));
-        let done = table(reader, layout, self.format, file, &told)
-            .and_then(|file| file.into_inner().map_err(|error| told(error.into_error())))
-            .map(Hashing::into_parts)
-            .and_then(|(file, digest)| file.sync_all().and_then(|()| folder.sync()).map(|()| digest).map_err(told))
-            .and_then(|digest| (self.note)(digest).map_err(told));
-        if let Err(error) = done {
+        let start = || folder.create(beside).map(|file| BufWriter::new(Hashing::new(file))).map_err(told);
+        let fill = || {
+            let file = if let Some(file) = table_at_once(reader, layout, self.format, start()?, &told)? {
+                file
+            } else {
+                folder.remove(beside).map_err(told)?;
+                table(reader, layout, self.format, start()?, &told)?
+            };
+            let (file, digest) = file.into_inner().map_err(|error| told(error.into_error()))?.into_parts();
+            file.sync_all().and_then(|()| folder.sync()).and_then(|()| (self.note)(digest)).map_err(told)
+        };
+        if let Err(error) = fill() {
             drop(folder.remove(beside));
             return Err(error);
         }
@@ -285,9 +291,50 @@ pub(super) fn table<W: Write + Send>(
     reader.hold().map_err(|error| CommandError::journal(&error))?;
     let columns = columns(reader, layout, format)?;
     let mut writer = TableWriter::start(format, columns, out).map_err(told)?;
-    rows(reader, layout, false, &mut |row| writer.write(&row).map_err(told))?;
+    rows(reader, layout, false, &mut |row| writer.write(&row).map_err(told).map(ControlFlow::Continue))?;
     reader.release().map_err(|error| CommandError::journal(&error))?;
     writer.finish().map_err(told)
+}
+
+/// Writes a table as [`table`] does, and reads the cases once: the first has the columns of all.
+///
+/// Returns none where another one has more; what is written is then of no use.
+///
+/// # Errors
+/// As [`table`].
+fn table_at_once<W: Write + Send>(
+    reader: &Reader,
+    layout: &Layout,
+    format: TableFormat,
+    out: W,
+    told: &dyn Fn(io::Error) -> CommandError,
+) -> Result<Option<W>, CommandError> {
+    if format == TableFormat::Parquet {
+        return Ok(None);
+    }
+    // Cases that settle meanwhile are not looked at by `table` either.
+    reader.hold().map_err(|error| CommandError::journal(&error))?;
+    let mut waiting = Some(out);
+    let mut begun = None;
+    let mut fits = true;
+    rows(reader, layout, false, &mut |row| {
+        if let Some(out) = waiting.take() {
+            let mut columns = TableColumns::default();
+            columns.add(&row);
+            begun = Some((columns.clone(), TableWriter::start(format, columns, out).map_err(told)?));
+        }
+        let Some((columns, writer)) = &mut begun else { return Ok(ControlFlow::Break(())) };
+        fits = columns.hold(&row);
+        if !fits {
+            return Ok(ControlFlow::Break(()));
+        }
+        writer.write(&row).map_err(told).map(ControlFlow::Continue)
+    })?;
+    reader.release().map_err(|error| CommandError::journal(&error))?;
+    match begun {
+        Some((_, writer)) if fits => writer.finish().map_err(told).map(Some),
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// Returns the columns of a table.
@@ -303,7 +350,7 @@ fn columns(reader: &Reader, layout: &Layout, format: TableFormat) -> Result<Tabl
     rows(reader, layout, format != TableFormat::Parquet, &mut |row| {
         rows_seen = true;
         columns.add(&row);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     if rows_seen || layout.columns.is_some() {
         return Ok(columns);
@@ -311,45 +358,52 @@ fn columns(reader: &Reader, layout: &Layout, format: TableFormat) -> Result<Tabl
     Ok(TableColumns::of(standard_columns(layout)))
 }
 
-/// Gives each settled case's row, in admission order, with flat memory; without its texts where only its columns count.
+/// Gives each settled case's row, in admission order, with flat memory, until `visit` has seen enough; without its texts
+/// where only its columns count.
 fn rows(
     reader: &Reader,
     layout: &Layout,
     without_texts: bool,
-    visit: &mut dyn FnMut(Map<String, Value>) -> Result<(), CommandError>,
+    visit: &mut dyn FnMut(Map<String, Value>) -> Result<ControlFlow<()>, CommandError>,
 ) -> Result<(), CommandError> {
-    let mut trouble: Option<CommandError> = None;
+    let mut ended: Option<Result<(), CommandError>> = None;
     let empty: Arc<str> = Arc::from("");
+    let made = Rows::of(layout);
     let counted = reader.that_count().map_err(|error| CommandError::journal(&error))?;
-    reader
-        .cases(CaseNo(0), &mut |record| {
-            let counts = trouble.is_none() && counted.counts(record.admitted.case);
-            let Some(settled) = record.settled.as_ref().filter(|_| counts) else { return Ok(()) };
-            let no = Some(record.admitted.case);
-            // A damaged text is told as that, not as one that is missing.
-            let damage = Cell::new(None);
-            let texts = |digest: &Digest| match without_texts {
-                true => Some(Arc::clone(&empty)),
-                false => reader.text(no, digest).unwrap_or_else(|error| {
-                    damage.set(Some(error));
-                    None
-                }),
-            };
-            let item = reader.needed_text(record.admitted.case, &record.admitted.row)?;
-            let item: Map<String, Value> = serde_json::from_str(&item).unwrap_or_default();
-            let case =
-                CaseRecord { admitted: &record.admitted, item: &item, tasks: &record.tasks, status: settled.status };
-            let done = row(&case, layout, &texts)
-                .map_err(|error| match damage.take() {
-                    Some(damage) => CommandError::journal(&damage),
-                    None => CommandError::new(Exit::JournalUnusable, with_causes(&error)),
-                })
-                .and_then(&mut *visit);
-            trouble = done.err();
-            Ok(())
-        })
-        .map_err(|error: JournalError| CommandError::journal(&error))?;
-    trouble.map_or(Ok(()), Err)
+    let read = reader.cases(CaseNo(0), &mut |record| {
+        let counts = counted.counts(record.admitted.case);
+        let Some(settled) = record.settled.as_ref().filter(|_| counts) else { return Ok(()) };
+        let no = Some(record.admitted.case);
+        // A damaged text is told as that, not as one that is missing.
+        let damage = Cell::new(None);
+        let texts = |digest: &Digest| match without_texts {
+            true => Some(Arc::clone(&empty)),
+            false => reader.text(no, digest).unwrap_or_else(|error| {
+                damage.set(Some(error));
+                None
+            }),
+        };
+        let item = reader.needed_text(record.admitted.case, &record.admitted.row)?;
+        let item: Map<String, Value> = serde_json::from_str(&item).unwrap_or_default();
+        let case =
+            CaseRecord { admitted: &record.admitted, item: &item, tasks: &record.tasks, status: settled.status };
+        let row = made.row(&case, &texts).map_err(|error| match damage.take() {
+            Some(damage) => CommandError::journal(&damage),
+            None => CommandError::new(Exit::JournalUnusable, with_causes(&error)),
+        });
+        match row.and_then(&mut *visit) {
+            Ok(ControlFlow::Continue(())) => Ok(()),
+            Ok(ControlFlow::Break(())) => stop(&mut ended, Ok(())),
+            Err(error) => stop(&mut ended, Err(error)),
+        }
+    });
+    ended.unwrap_or_else(|| read.map_err(|error| CommandError::journal(&error)))
+}
+
+/// Ends the reading of cases; what `reading` is told by it is known to nobody else.
+fn stop(ended: &mut Option<Result<(), CommandError>>, how: Result<(), CommandError>) -> Result<(), JournalError> {
+    *ended = Some(how);
+    Err(JournalError::Stopped)
 }
 
 /// Stdout as a writer of text.

@@ -291,7 +291,7 @@ fn record(dir: &RunDir) -> Result<(), CommandError> {
     let mut log = Sqlite::open(&journal, Kept::read(&started)?.durability()).map_err(unwritten)?;
     let ended = RunEnded { outcome: RunOutcome::Stopped(StopCause::Cancel), cases: tally.cases, usage: tally.usage };
     let recorded = Recorded { at: Clock::start(latest).now(), event: Event::RunEnded(ended) };
-    log.append(&[Batch { events: vec![recorded], ..Batch::default() }]).map_err(unwritten)?;
+    log.append(&[Batch { events: [recorded].into(), ..Batch::default() }]).map_err(unwritten)?;
     log.finish().map_err(unwritten)?;
     drop(lock);
     Ok(())

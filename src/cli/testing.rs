@@ -55,7 +55,7 @@ impl Project {
         let dir = self.home.create_run("debate", began).unwrap();
         let mut log = Sqlite::create(&dir.journal_path(), Durability::Process).unwrap();
         let texts = story.texts.values().map(|body| Text::of(Arc::clone(body))).collect();
-        log.append(&[Batch { events: story.log.clone(), texts, checkpoint: None }]).unwrap();
+        log.append(&[Batch { events: story.log.clone().into(), texts, checkpoint: None }]).unwrap();
         log.finish().unwrap();
         dir
     }

@@ -183,7 +183,7 @@ fn every_prefix_is_a_log() {
         for case in 0..12 {
             let row = Text::of(super::tests::row(case));
             let checkpoint = (case % 3 == 0).then(|| snapshot(case));
-            log.append(&[Batch { events: vec![admitted(case)], texts: vec![row.clone()], checkpoint }]).unwrap();
+            log.append(&[Batch { events: [admitted(case)].into(), texts: vec![row.clone()], checkpoint }]).unwrap();
             all.push(admitted(case));
 
             let mut prefix = log.after_a_crash();

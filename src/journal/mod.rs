@@ -100,7 +100,7 @@ impl Text {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// In the order in which they became true.
-    pub events: Vec<Recorded>,
+    pub events: Arc<[Recorded]>,
     /// The texts that these events are the first to name; one that is already stored costs nothing more.
     pub texts: Vec<Text>,
     /// The state after `events`.

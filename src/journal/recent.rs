@@ -1,6 +1,6 @@
 //! Which texts were written lately, so that one said by many cases is stored for the run instead of again for each.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use super::Text;
 use crate::base::{CaseNo, Digest};
@@ -11,7 +11,7 @@ const MOST: usize = 8_192;
 /// A bounded memory of written texts. Forgetting costs a second copy, never a missing text.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    owners: BTreeMap<Digest, Option<CaseNo>>,
+    owners: HashMap<Digest, Option<CaseNo>>,
     order: VecDeque<Digest>,
 }
 

@@ -65,6 +65,11 @@ const RUN: i64 = -1;
 /// Owns the second copy of what all others need.
 const SPARE: i64 = -2;
 
+/// Returns whose texts a case may mean, its own first, as most are; damage may spare one of several copies.
+fn owners(case: Option<CaseNo>) -> impl Iterator<Item = i64> {
+    case.map(|case| owner(Some(case))).into_iter().chain([RUN, SPARE])
+}
+
 /// Events that the results of a case are made of.
 pub(super) const RESULTS: i64 = 1;
 /// Events about the requests of a case.
@@ -276,7 +281,8 @@ impl Store<'_> {
     pub(super) fn text(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Option<Arc<str>>, JournalError> {
         let damaged = |what: &str| JournalError::damaged(self.path, Place::Text(*digest), what);
         let mut found = Ok(None);
-        for body in self.bodies(case, digest)? {
+        for owner in owners(case) {
+            let Some(body) = self.body(owner, digest)? else { continue };
             found = match self.unpacked(case, body)? {
                 Ok(body) if Digest::of(body.as_bytes()) == *digest => return Ok(Some(body)),
                 Ok(_) => Err(damaged("it is not the text that its digest names")),
@@ -302,20 +308,21 @@ impl Store<'_> {
         }
     }
 
-    /// Returns the bodies under a digest, as they are stored, that a case may mean: damage may spare one of them.
-    fn bodies(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Vec<Body>, JournalError> {
+    /// Returns the body under a digest, as it is stored, of one owner.
+    fn body(&self, owner: i64, digest: &Digest) -> Result<Option<Body>, JournalError> {
         let failed = self.failed("read");
-        let query = "select body from texts where case_no in (?1, -1, -2) and digest = ?2";
+        let query = "select body from texts where case_no = ?1 and digest = ?2";
         let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
-        let mut rows = statement.query((owner(case), digest.as_bytes())).map_err(&failed)?;
-        let mut bodies = Vec::new();
-        while let Some(row) = rows.next().map_err(&failed)? {
-            let body = Body::read(row, 0);
-            bodies.push(
-                body.map_err(|error| JournalError::damaged(self.path, Place::Text(*digest), error.to_string()))?,
-            );
-        }
-        Ok(bodies)
+        let mut rows = statement.query((owner, digest.as_bytes())).map_err(&failed)?;
+        let Some(row) = rows.next().map_err(&failed)? else { return Ok(None) };
+        let damaged =
+            |error: rusqlite::Error| JournalError::damaged(self.path, Place::Text(*digest), error.to_string());
+        Body::read(row, 0).map(Some).map_err(damaged)
+    }
+
+    /// Returns the bodies under a digest, as they are stored, that a case may mean.
+    fn bodies(&self, case: Option<CaseNo>, digest: &Digest) -> Result<Vec<Body>, JournalError> {
+        owners(case).filter_map(|owner| self.body(owner, digest).transpose()).collect()
     }
 }
 

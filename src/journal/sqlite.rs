@@ -113,7 +113,7 @@ impl Sqlite {
                 }
                 packer.hears(text);
             }
-            for recorded in &batch.events {
+            for recorded in batch.events.iter() {
                 last = last.next();
                 store.insert_event(last, recorded)?;
             }

@@ -31,7 +31,7 @@ pub use cost::{Cost, Spent};
 pub use number::{duration, grouped, height, percent, rate};
 pub use over_all::{AggregateSummary, OverAll, ranking_line, table_line};
 pub use progress::{Milestones, Progress};
-pub use results::{Layout, Shape, row, standard_columns};
+pub use results::{Layout, Rows, Shape, standard_columns};
 pub use summary::{
     Choice, Claims, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase,
 };

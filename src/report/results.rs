@@ -1,5 +1,7 @@
 //! The table of results: one row per settled case, equal for equal plans whatever the timing.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::case::{CaseRecord, MissingText, Texts, status_word, task_status_word, text_of, unscored_phrase};
@@ -61,45 +63,71 @@ impl Shape {
     }
 }
 
-/// Returns the row of a settled case.
-///
-/// Standard columns: `id`, `repeat`, the item's fields, `<step>.<field>`, `status`, `error`. What a failed or skipped
-/// step would have said is null, so every row has the same columns. An item's field that is named like a standard
-/// column goes under `item.<field>`, unless it is the id itself.
-///
-/// # Errors
-/// The journal lacks a text: it is damaged.
-pub fn row(case: &CaseRecord<'_>, layout: &Layout, texts: Texts<'_>) -> Result<Map<String, Value>, MissingText> {
-    let columns = layout.columns.as_ref();
-    columns.map_or_else(|| standard_row(case, layout, texts), |columns| custom_row(case, columns, layout, texts))
+/// Makes rows of one layout, whose names it puts together once.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    layout: &'a Layout,
+    /// What no field of an item may be named.
+    standard: BTreeSet<String>,
+    /// What is read of the matrix, and its column.
+    matrix: Vec<(&'a str, String)>,
+    /// What is read of a step, and its column.
+    fields: Vec<(&'a StepName, &'static str, String)>,
 }
 
-fn standard_row(case: &CaseRecord<'_>, layout: &Layout, texts: Texts<'_>) -> Result<Map<String, Value>, MissingText> {
-    let mut row = Map::new();
-    row.insert("id".to_owned(), json!(case.admitted.item));
-    row.insert("repeat".to_owned(), json!(case.admitted.repeat));
-    for name in &layout.matrix {
-        row.insert(format!("matrix.{name}"), case.admitted.matrix.get(name).cloned().unwrap_or_default());
-    }
-    let standard = standard_names(layout);
-    for (name, value) in case.item {
-        if name == "id" && is_id(case, value) {
-            continue;
-        }
-        let mut key = name.clone();
-        while standard.contains(&key) || (key != *name && case.item.contains_key(&key)) {
-            key.insert_str(0, "item.");
-        }
-        row.insert(key, value.clone());
-    }
-    for (step, shape) in &layout.steps {
-        for field in shape.fields() {
-            row.insert(format!("{step}.{field}"), field_value(case, step, field, texts)?);
+impl<'a> Rows<'a> {
+    /// Puts the names of the columns together.
+    #[must_use]
+    pub fn of(layout: &'a Layout) -> Self {
+        let of_step = |(step, shape): &'a (StepName, Shape)| {
+            shape.fields().iter().map(move |field| (step, *field, format!("{step}.{field}")))
+        };
+        Self {
+            layout,
+            standard: standard_names(layout).into_iter().collect(),
+            matrix: layout.matrix.iter().map(|name| (name.as_str(), format!("matrix.{name}"))).collect(),
+            fields: layout.steps.iter().flat_map(of_step).collect(),
         }
     }
-    row.insert("status".to_owned(), json!(status_word(case.status)));
-    row.insert("error".to_owned(), error_value(case, layout));
-    Ok(row)
+
+    /// Returns the row of a settled case.
+    ///
+    /// Standard columns: `id`, `repeat`, the item's fields, `<step>.<field>`, `status`, `error`. What a failed or skipped
+    /// step would have said is null, so every row has the same columns. An item's field that is named like a standard
+    /// column goes under `item.<field>`, unless it is the id itself.
+    ///
+    /// # Errors
+    /// The journal lacks a text: it is damaged.
+    pub fn row(&self, case: &CaseRecord<'_>, texts: Texts<'_>) -> Result<Map<String, Value>, MissingText> {
+        let columns = self.layout.columns.as_ref();
+        columns
+            .map_or_else(|| self.standard_row(case, texts), |columns| custom_row(case, columns, self.layout, texts))
+    }
+
+    fn standard_row(&self, case: &CaseRecord<'_>, texts: Texts<'_>) -> Result<Map<String, Value>, MissingText> {
+        let mut row = Map::with_capacity(4 + self.matrix.len() + case.item.len() + self.fields.len());
+        row.insert("id".to_owned(), json!(case.admitted.item));
+        row.insert("repeat".to_owned(), json!(case.admitted.repeat));
+        for (name, column) in &self.matrix {
+            row.insert(column.clone(), case.admitted.matrix.get(*name).cloned().unwrap_or_default());
+        }
+        for (name, value) in case.item {
+            if name == "id" && is_id(case, value) {
+                continue;
+            }
+            let mut key = name.clone();
+            while self.standard.contains(&key) || (key != *name && case.item.contains_key(&key)) {
+                key.insert_str(0, "item.");
+            }
+            row.insert(key, value.clone());
+        }
+        for (step, field, column) in &self.fields {
+            row.insert(column.clone(), field_value(case, step, field, texts)?);
+        }
+        row.insert("status".to_owned(), json!(status_word(case.status)));
+        row.insert("error".to_owned(), error_value(case, self.layout));
+        Ok(row)
+    }
 }
 
 fn custom_row(

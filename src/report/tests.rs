@@ -223,7 +223,7 @@ fn case_of(story: &Story, number: u64) -> (CaseAdmitted, Map<String, Value>, Vec
 fn row_of(story: &Story, number: u64, layout: &Layout) -> String {
     let (admitted, item, tasks, status) = case_of(story, number);
     let case = CaseRecord { admitted: &admitted, item: &item, tasks: &tasks, status };
-    serde_json::to_string(&row(&case, layout, &story.look_up()).unwrap()).unwrap()
+    serde_json::to_string(&Rows::of(layout).row(&case, &story.look_up()).unwrap()).unwrap()
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn a_missing_text_is_an_error() {
     let story = many();
     let (admitted, item, tasks, status) = case_of(&story, 0);
     let case = CaseRecord { admitted: &admitted, item: &item, tasks: &tasks, status };
-    let error = row(&case, &layout(), &|_| None).unwrap_err();
+    let error = Rows::of(&layout()).row(&case, &|_| None).unwrap_err();
     assert!(error.to_string().contains("which step \"debate\" refers to"), "{error}");
 }
 

@@ -20,7 +20,7 @@ use super::texts::TextCache;
 use crate::base::{BackendName, CaseNo, Timestamp};
 use crate::cache::{Entry, Keeper, Told};
 use crate::engine::{Effect, Engine, Input, Step, Ticket};
-use crate::event::{Event, GpuDevice, Outcome, Recorded, RunFailed, RunOutcome, StopCause};
+use crate::event::{Event, GpuDevice, Outcome, Recorded, RunFailed, RunOutcome, Snapshot, StopCause};
 use crate::gpu::{Sampler, Sampling};
 use crate::journal::{Batch, Committed, EventLog, JournalError, Text, Writer};
 use crate::plan::BackendIdx;
@@ -120,7 +120,9 @@ struct Running<'a> {
     writer: &'a Writer,
     waiting: VecDeque<Waiting>,
     /// Facts and effects of steps not yet handed to the writer.
-    batch: Batch,
+    events: Vec<Recorded>,
+    new_texts: Vec<Text>,
+    checkpoint: Option<Snapshot>,
     effects: Vec<Effect>,
     since_checkpoint: usize,
     keeping: Option<Keeping>,
@@ -158,7 +160,9 @@ impl Conductor {
             evaluations,
             writer: &writer,
             waiting: VecDeque::new(),
-            batch: Batch { texts: self.first_texts, ..Batch::default() },
+            events: Vec::new(),
+            new_texts: self.first_texts,
+            checkpoint: None,
             effects: Vec::new(),
             since_checkpoint: 0,
             keeping: self.keeper.map(Keeping::new),
@@ -220,7 +224,7 @@ impl Conductor {
         if let Err(RunError::Bug(message)) = &result {
             let at = run.clock.now();
             let event = Event::RunFailed(RunFailed { message: message.clone() });
-            run.writer.submit(Batch { events: vec![Recorded { at, event }], ..Batch::default() });
+            run.writer.submit(Batch { events: [Recorded { at, event }].into(), ..Batch::default() });
         }
         let outcome = run.outcome.take();
         let Running { audience, keeping, sampling, .. } = run;
@@ -273,14 +277,14 @@ impl Running<'_> {
             keeping.look(&events);
         }
         self.since_checkpoint += events.len();
-        self.batch.events.extend(events);
+        self.events.extend(events);
         self.effects.extend(effects);
         if self.since_checkpoint >= CHECKPOINT_EVERY {
             // A signed number: the layer that makes spans of these writes unsigned ones as texts.
             let events = i64::try_from(self.since_checkpoint).unwrap_or(i64::MAX);
             let _span = tracing::info_span!("pipe.checkpoint", events).entered();
             self.since_checkpoint = 0;
-            self.batch.checkpoint = Some(self.engine.state().snapshot(&self.station.plan));
+            self.checkpoint = Some(self.engine.state().snapshot(&self.station.plan));
             self.submit();
         }
         Ok(())
@@ -310,7 +314,7 @@ impl Running<'_> {
 
     /// Hands what was kept to the writer.
     fn submit(&mut self) {
-        if self.batch.events.is_empty() && self.effects.is_empty() {
+        if self.events.is_empty() && self.effects.is_empty() {
             return;
         }
         if self.effects.iter().any(|effect| matches!(effect, Effect::Finish(_))) {
@@ -318,12 +322,12 @@ impl Running<'_> {
             if let Some(sampling) = self.sampling.take() {
                 sampling.stop();
             }
-            self.batch.checkpoint = Some(self.engine.state().snapshot(&self.station.plan));
+            self.checkpoint = Some(self.engine.state().snapshot(&self.station.plan));
         }
-        let batch = std::mem::take(&mut self.batch);
+        let facts: Arc<[Recorded]> = Arc::from(std::mem::take(&mut self.events));
+        let (texts, checkpoint) = (std::mem::take(&mut self.new_texts), self.checkpoint.take());
         let effects = std::mem::take(&mut self.effects);
-        let facts: Arc<[Recorded]> = Arc::from(batch.events.as_slice());
-        let ticket = self.writer.submit(batch);
+        let ticket = self.writer.submit(Batch { events: Arc::clone(&facts), texts, checkpoint });
         let keep = self.keeping.as_mut().map(Keeping::of_batch).unwrap_or_default();
         self.waiting.push_back(Waiting { ticket, effects, facts, keep });
     }
@@ -406,7 +410,7 @@ impl Running<'_> {
         };
         for (digest, text) in found.texts {
             self.texts.put(key.case, digest, &text);
-            self.batch.texts.push(Text { case: Some(key.case), digest, body: text });
+            self.new_texts.push(Text { case: Some(key.case), digest, body: text });
         }
         self.give(Input::Evaluated(key, Box::new(found.evaluation)))
     }
@@ -425,7 +429,7 @@ impl Running<'_> {
             if answer == Some(digest) {
                 self.texts.put(ticket.key.case, digest, &text);
             }
-            self.batch.texts.push(Text { case: Some(ticket.key.case), digest, body: text });
+            self.new_texts.push(Text { case: Some(ticket.key.case), digest, body: text });
         }
         self.give(Input::Returned(ticket, Box::new(worked.report)))
     }
@@ -460,7 +464,7 @@ impl Running<'_> {
                 let case = CaseNo(self.engine.state().cases.admitted);
                 for text in texts {
                     self.texts.put(case, text.digest, &text.body);
-                    self.batch.texts.push(text.in_case(case));
+                    self.new_texts.push(text.in_case(case));
                 }
                 self.give(Input::Offer(vec![offered]))
             }

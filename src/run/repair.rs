@@ -250,7 +250,8 @@ struct Rewriting<'p> {
     plan: &'p Arc<Plan>,
     log: Sqlite,
     replay: Replay,
-    batch: Batch,
+    events: Vec<Recorded>,
+    texts: Vec<Text>,
     done: Repaired,
     /// Cases of which nothing more is taken.
     cut: BTreeSet<CaseNo>,
@@ -283,7 +284,8 @@ pub fn repair(salvage: &Salvage, plan: &Arc<Plan>, new: &Path) -> Result<Repaire
         plan,
         log,
         replay: Replay::from_zero(Arc::clone(plan)),
-        batch: Batch::default(),
+        events: Vec::new(),
+        texts: Vec::new(),
         done,
         cut: BTreeSet::new(),
         closed: false,
@@ -375,7 +377,7 @@ impl Rewriting<'_> {
                 self.closed = true;
                 return Ok(());
             }
-            self.batch.texts.push(row.in_case(case));
+            self.texts.push(row.in_case(case));
             self.done.readmitted += 1;
             self.cut.insert(case);
             self.put(recorded)?;
@@ -384,13 +386,14 @@ impl Rewriting<'_> {
     }
 
     fn put(&mut self, recorded: Recorded) -> Result<(), JournalError> {
-        self.batch.events.push(recorded);
+        self.events.push(recorded);
         self.done.kept += 1;
-        if self.batch.events.len() >= GROUP { self.flush() } else { Ok(()) }
+        if self.events.len() >= GROUP { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), JournalError> {
-        self.log.append(&[std::mem::take(&mut self.batch)])?;
+        let (events, texts) = (std::mem::take(&mut self.events).into(), std::mem::take(&mut self.texts));
+        self.log.append(&[Batch { events, texts, checkpoint: None }])?;
         Ok(())
     }
 

@@ -176,7 +176,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
         while let Some((input, texts)) = inputs.pop_front() {
             let Step { events, effects } = self.engine.step(self.now, input);
             if !events.is_empty() {
-                log.append(&[Batch { events, texts, checkpoint: None }])?;
+                log.append(&[Batch { events: events.into(), texts, checkpoint: None }])?;
             }
             for effect in effects {
                 match effect {

@@ -33,21 +33,22 @@ pub(super) fn context(
         StepKind::Aggregate(_) => json!({}),
         _ => row(&ground.row, texts)?,
     };
-    let mut data = json!({
-        "params": plan.params,
-        "item": item,
-        "repeat": ground.repeat,
-        "matrix": plan.matrix,
-        "actors": actors,
-        "steps": steps,
-        "run": { "name": plan.name, "seed": plan.seed },
-        "turn": turn,
-    });
+    // By hand: `json!` would copy each of them once more.
+    let mut data = Map::new();
+    let mut see = |name: &str, value: Value| data.insert(name.to_owned(), value);
+    see("params", Value::Object(plan.params.clone()));
+    see("item", item);
+    see("repeat", json!(ground.repeat));
+    see("matrix", Value::Object(plan.matrix.clone()));
+    see("actors", Value::Object(actors));
+    see("steps", Value::Object(steps));
+    see("run", json!({ "name": plan.name, "seed": plan.seed }));
+    see("turn", json!(turn));
     if let Some(each) = &ground.each {
-        data["each"] = json_of(&each.value, texts)?;
-        data["each_key"] = json!(each.key);
+        see("each", json_of(&each.value, texts)?);
+        see("each_key", json!(each.key));
     }
-    Ok(data)
+    Ok(Value::Object(data))
 }
 
 /// Adds what a prompt about all cases reads of them: `rows`, `count` and `left_out`.
@@ -210,7 +211,12 @@ fn dialogue_fields(
         said.push(json!({ "n": place + 1, "actor": name, "text": &*text, "round": place / speakers + 1 }));
     }
     let last = said.last().map_or(Value::Null, |turn| turn["text"].clone());
-    Ok(json!({ "transcript": lines.join("\n\n"), "turns": said, "last": last, "stopped_by": stopped_by }))
+    let mut fields = Map::new();
+    fields.insert("transcript".to_owned(), Value::String(lines.join("\n\n")));
+    fields.insert("turns".to_owned(), Value::Array(said));
+    fields.insert("last".to_owned(), last);
+    fields.insert("stopped_by".to_owned(), json!(stopped_by));
+    Ok(Value::Object(fields))
 }
 
 /// What there is of a judge, whatever it is asked for.

@@ -60,7 +60,7 @@ fn write(story: &Story, grown: &mut dyn FnMut(&Reader)) -> (tempfile::TempDir, R
             log.append(&[]).unwrap();
             grown(reader.as_ref().unwrap());
         }
-        log.append(&[Batch { events: vec![event.clone()], ..Batch::default() }]).unwrap();
+        log.append(&[Batch { events: [event.clone()].into(), ..Batch::default() }]).unwrap();
         grown(reader.get_or_insert_with(|| Reader::open(&path).unwrap()));
     }
     log.finish().unwrap();

@@ -36,7 +36,7 @@ fn journal(seconds: i64, late: impl Fn(i64) -> bool) -> (tempfile::TempDir, Read
     story.end(RunOutcome::Complete);
     let (first, mut last) = (story.log[0].clone(), story.log.last().unwrap().clone());
     last.at = Timestamp(began.0 + seconds * 1_000_000);
-    let events = |event: &Recorded| [Batch { events: vec![event.clone()], ..Batch::default() }];
+    let events = |event: &Recorded| [Batch { events: [event.clone()].into(), ..Batch::default() }];
     log.append(&events(&first)).unwrap();
     log.add_samples(vec![Sampled::Device(GpuDevice::for_tests("GPU-a"))]);
     let mut held = Vec::new();
@@ -124,6 +124,6 @@ fn a_journal_without_samples_has_no_windows() {
     let mut log = Sqlite::create(&path, Durability::Process).unwrap();
     let mut story = Story::begin("debate");
     story.end(RunOutcome::Complete);
-    log.append(&[Batch { events: story.log.clone(), ..Batch::default() }]).unwrap();
+    log.append(&[Batch { events: story.log.clone().into(), ..Batch::default() }]).unwrap();
     assert!(told(&Reader::open(&path).unwrap(), 0).is_empty());
 }

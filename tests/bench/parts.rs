@@ -84,7 +84,7 @@ fn begun() -> Batch {
         provenance: None,
         gpu: None,
     };
-    Batch { events: vec![at(0, Event::RunStarted(started))], texts: vec![source], checkpoint: None }
+    Batch { events: [at(0, Event::RunStarted(started))].into(), texts: vec![source], checkpoint: None }
 }
 
 /// What one case comes to: its row of so many words, a prompt that holds it, an answer.
@@ -139,7 +139,7 @@ fn case(number: u64, count: usize) -> Batch {
         at(number + 9, Event::TaskSettled(settled)),
         at(number + 9, Event::CaseSettled(over)),
     ];
-    Batch { events, texts: vec![row, prompt, answer], checkpoint: None }
+    Batch { events: events.into(), texts: vec![row, prompt, answer], checkpoint: None }
 }
 
 fn batches(count: usize) -> Vec<Batch> {

@@ -272,6 +272,26 @@ fn tables_go_out_and_come_in_again_in_every_format() {
 }
 
 #[test]
+fn a_file_has_what_is_printed_wherever_a_column_comes_first() {
+    let row =
+        |n: usize, late: usize| if n == late { format!("{{ n: {n}, late: x }}") } else { format!("{{ n: {n} }}") };
+    for late in [0, 1, 40, 99] {
+        let values: Vec<String> = (0..40).map(|n| row(n, late)).collect();
+        let project = project(&format!("{{ values: [{}] }}", values.join(", ")));
+        project.stdout(&["run", "f.yaml", "--backend", "sim", "--quiet", "--out", "of_run.jsonl"]);
+        let printed = project.stdout(&["results"]);
+        assert_eq!(printed.lines().filter(|line| line.contains("\"late\"")).count(), if late < 40 { 40 } else { 0 });
+        assert_eq!(fs::read_to_string(project.path("of_run.jsonl")).expect("written"), printed);
+        project.stdout(&["results", "--out", "rows.csv"]);
+        let csv = fs::read_to_string(project.path("rows.csv")).expect("written");
+        assert_eq!(csv, project.stdout(&["results", "--format", "csv"]));
+        let left: Vec<_> =
+            fs::read_dir(project.path(".")).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+        assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".part")), "{left:?}");
+    }
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_told_before_the_first_call() {
     let project = project("{ values: [{ n: 1 }] }\nresults: { path: out/rows.csv }");
     let output = project.run(&["check", "f.yaml"]);

@@ -103,7 +103,7 @@ pub(super) fn answered(id: AttemptId, prompt: &str, answer: &str) -> Batch {
         facts: Facts::default(),
     });
     let request = vec![Message("system".into(), said.digest), Message("user".into(), answer.digest)];
-    Batch { events: vec![ended(id, request, outcome)], texts: vec![said, answer], checkpoint: None }
+    Batch { events: [ended(id, request, outcome)].into(), texts: vec![said, answer], checkpoint: None }
 }
 
 /// A request ends without one.

@@ -17,7 +17,7 @@ fn any_event() -> impl Strategy<Value = Recorded> {
             Failure::new(FailureKind::TimedOut(TimeoutPhase::Idle), words),
         ),
         3 => given::task_settled(case, &words),
-        4 => given::answered(given::attempt(case, &words, 1), "prompt", "answer").events.remove(0),
+        4 => given::answered(given::attempt(case, &words, 1), "prompt", "answer").events[0].clone(),
         _ => given::case_settled(case, CaseStatus::Unscored),
     });
     let started = (any::<f64>(), any::<u64>(), any::<String>()).prop_map(|(number, seed, words)| {
@@ -58,7 +58,7 @@ proptest! {
         let file = Sqlite::open(&path, Durability::Power).unwrap();
 
         let batches: Vec<&Batch> = transactions.iter().flatten().collect();
-        let written: Vec<Recorded> = batches.iter().flat_map(|batch| batch.events.clone()).collect();
+        let written: Vec<Recorded> = batches.iter().flat_map(|batch| batch.events.to_vec()).collect();
         prop_assert_eq!(&events_of(&file, EventSeq(0)), &written);
         prop_assert_eq!(&events_of(&memory, EventSeq(0)), &written);
         prop_assert_eq!(file.latest_checkpoint().unwrap(), memory.latest_checkpoint().unwrap());

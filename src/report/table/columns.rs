@@ -44,6 +44,12 @@ impl TableColumns {
         }
     }
 
+    /// Returns true when a row has no column that is not among these.
+    #[must_use]
+    pub fn hold(&self, row: &Map<String, Value>) -> bool {
+        row.keys().all(|name| self.0.contains_key(name))
+    }
+
     /// Returns the columns with what stands in them.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, ColumnKind)> {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use serde::Serializer as _;
 use serde_json::{Map, Value};
 
 use super::TableColumns;
@@ -38,10 +39,10 @@ impl<W: Write + Send> TableWriter<W> {
     pub fn write(&mut self, row: &Map<String, Value>) -> io::Result<()> {
         match &mut self.0 {
             Kind::JsonLines(columns, out) => {
-                let value = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
-                let whole: Map<String, Value> =
-                    columns.iter().map(|(name, _)| (name.to_owned(), value(name))).collect();
-                writeln!(out, "{}", Value::Object(whole))
+                let mut json = serde_json::Serializer::new(&mut *out);
+                let whole = columns.iter().map(|(name, _)| (name, row.get(name).unwrap_or(&Value::Null)));
+                json.collect_map(whole)?;
+                out.write_all(b"\n")
             }
             Kind::Csv(csv) => csv.write(row),
             Kind::Parquet(parquet) => parquet.write(row),
