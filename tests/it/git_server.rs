@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
+
+use crate::web::{Request, hang, serve};
 
 /// What the host does with a request instead of answering it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +50,6 @@ impl Host {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = folder.path().join("hosted");
         fs::create_dir(&root).expect("a folder");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = format!("http://{}", listener.local_addr().expect("bound"));
         let shared = Arc::new(Shared {
             root,
             wanted: Mutex::default(),
@@ -58,13 +58,7 @@ impl Host {
             before: Mutex::default(),
         });
         let serving = Arc::clone(&shared);
-        // It lives as long as the tests: whoever wants to ask may.
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let shared = Arc::clone(&serving);
-                std::thread::spawn(move || shared.answer(stream.expect("a connection")));
-            }
-        });
+        let address = serve(move |reader, stream| serving.answer(reader, stream));
         let host = Self { folder, address, shared };
         well(&host.path(""), &["init", "--quiet", "--bare", "--initial-branch=main", "hosted/project.git"]);
         well(&host.path(""), &["init", "--quiet", "--initial-branch=main", "copy"]);
@@ -162,21 +156,10 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 impl Shared {
-    fn answer(&self, mut stream: TcpStream) {
-        let mut reader = BufReader::new(stream.try_clone().expect("a reader"));
-        let mut line = String::new();
-        reader.read_line(&mut line).expect("a request");
-        let mut words = line.split_ascii_whitespace();
-        let (Some(method), Some(target)) = (words.next(), words.next()) else { return };
+    fn answer(&self, mut reader: BufReader<TcpStream>, mut stream: TcpStream) {
+        let Some(request) = Request::read(&mut reader) else { return };
+        let Request { method, target, .. } = &request;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut headers = Vec::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).expect("a header");
-            let Some((name, value)) = line.trim().split_once(':') else { break };
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
-        let header = |name: &str| headers.iter().find(|(there, _)| there == name).map(|(_, value)| value.clone());
         self.requests.lock().expect("whole").push(format!("{method} {path}"));
         let mood = self.mood.lock().expect("whole").clone();
         let carries_objects = path.ends_with("/git-upload-pack");
@@ -191,26 +174,20 @@ impl Shared {
                 refuse(&format!("HTTP/1.1 302 Found\r\nlocation: {to}{path}?{query}"));
                 return;
             }
-            Mood::Hangs => {
-                let mut rest = Vec::new();
-                reader.read_to_end(&mut rest).ok();
-                return;
-            }
+            Mood::Hangs => return hang(reader),
             Mood::Serves | Mood::CutsOff => {}
         }
         if let Some(wanted) = self.wanted.lock().expect("whole").as_ref()
-            && header("authorization").as_ref() != Some(wanted)
+            && request.header("authorization") != Some(wanted.as_str())
         {
             refuse("HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"x\"");
             return;
         }
-        let mut body = vec![0; header("content-length").map_or(0, |length| length.parse().expect("a length"))];
-        reader.read_exact(&mut body).expect("a body");
         let before = if carries_objects { self.before.lock().expect("whole").pop_front() } else { None };
         if let Some(before) = before {
             before();
         }
-        let answered = self.backend(method, path, query, &header, &body);
+        let answered = self.backend(&request, path, query);
         let split = answered.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
         let (head, rest) = answered.split_at(split + 4);
         let head = String::from_utf8_lossy(head).into_owned();
@@ -224,29 +201,22 @@ impl Shared {
     }
 
     /// Asks `git http-backend`, by the protocol of CGI.
-    fn backend(
-        &self,
-        method: &str,
-        path: &str,
-        query: &str,
-        header: &dyn Fn(&str) -> Option<String>,
-        body: &[u8],
-    ) -> Vec<u8> {
+    fn backend(&self, request: &Request, path: &str, query: &str) -> Vec<u8> {
         let mut command = Command::new("git");
         command.arg("http-backend").env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("GIT_PROJECT_ROOT", &self.root).env("GIT_HTTP_EXPORT_ALL", "1").env("GIT_CONFIG_NOSYSTEM", "1");
         command
             .env("HOME", &self.root)
-            .env("REQUEST_METHOD", method)
+            .env("REQUEST_METHOD", &request.method)
             .env("PATH_INFO", path)
             .env("QUERY_STRING", query);
-        command.env("CONTENT_LENGTH", body.len().to_string()).env("REMOTE_ADDR", "127.0.0.1");
+        command.env("CONTENT_LENGTH", request.body.len().to_string()).env("REMOTE_ADDR", "127.0.0.1");
         for (name, variable) in [
             ("content-type", "CONTENT_TYPE"),
             ("content-encoding", "HTTP_CONTENT_ENCODING"),
             ("git-protocol", "HTTP_GIT_PROTOCOL"),
         ] {
-            if let Some(value) = header(name) {
+            if let Some(value) = request.header(name) {
                 command.env(variable, value);
             }
         }
@@ -257,7 +227,7 @@ impl Shared {
             .spawn()
             .expect("git http-backend starts");
         let mut stdin = child.stdin.take().expect("asked for");
-        stdin.write_all(body).expect("taken");
+        stdin.write_all(&request.body).expect("taken");
         drop(stdin);
         child.wait_with_output().expect("it ends").stdout
     }

@@ -1,7 +1,7 @@
 //! The host of a repository is told how its commits stand; whatever it does then, the runs are those of the branch.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::follower::{Follower, SECRET, signal};
 use crate::git_server::Host;
 use crate::project::{CHAT, Project, text};
+use crate::web::{Request, hang, serve};
 
 const TOKEN: &str = "t0ken-of-statuses";
 const OTHER_TOKEN: &str = "t0ken-of-git";
@@ -28,15 +29,13 @@ enum Mood {
 /// One status as it came.
 #[derive(Clone, Debug)]
 struct Told {
-    method: String,
-    path: String,
-    headers: Vec<(String, String)>,
+    request: Request,
     body: Value,
 }
 
 impl Told {
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(there, _)| there == name).map(|(_, value)| value.as_str())
+        self.request.header(name)
     }
 
     fn state(&self) -> &str {
@@ -45,7 +44,7 @@ impl Told {
 
     /// The commit that it is of, and how that stands.
     fn says(&self) -> (String, String) {
-        let commit = self.path.rsplit('/').next().expect("a commit").to_owned();
+        let commit = self.request.target.rsplit('/').next().expect("a commit").to_owned();
         (commit, self.state().to_owned())
     }
 }
@@ -59,16 +58,9 @@ struct Api {
 
 impl Api {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = format!("http://{}", listener.local_addr().expect("bound"));
         let (mood, told) = (Arc::new(Mutex::new(Mood::Takes)), Arc::new(Mutex::new(Vec::new())));
         let (moods, tells) = (Arc::clone(&mood), Arc::clone(&told));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (moods, tells) = (Arc::clone(&moods), Arc::clone(&tells));
-                std::thread::spawn(move || answer(stream.expect("a connection"), &moods, &tells));
-            }
-        });
+        let address = serve(move |reader, stream| answer(reader, stream, &moods, &tells));
         Self { address, mood, told }
     }
 
@@ -86,35 +78,15 @@ impl Api {
     }
 }
 
-fn answer(mut stream: TcpStream, mood: &Mutex<Mood>, told: &Mutex<Vec<Told>>) {
-    let mut reader = BufReader::new(stream.try_clone().expect("a reader"));
-    let mut line = String::new();
-    if reader.read_line(&mut line).is_err() || line.is_empty() {
-        return;
-    }
-    let mut words = line.split_ascii_whitespace().map(str::to_owned);
-    let (method, path) = (words.next().expect("a method"), words.next().expect("a path"));
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).expect("a header");
-        let Some((name, value)) = line.trim().split_once(':') else { break };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-    }
-    let length = headers.iter().find(|(name, _)| name == "content-length").map_or("0", |(_, value)| value.as_str());
-    let mut body = vec![0; length.parse().expect("a length")];
-    reader.read_exact(&mut body).expect("a body");
-    let body = serde_json::from_slice(&body).unwrap_or_default();
-    told.lock().expect("whole").push(Told { method, path, headers, body });
+fn answer(mut reader: BufReader<TcpStream>, mut stream: TcpStream, mood: &Mutex<Mood>, told: &Mutex<Vec<Told>>) {
+    let Some(request) = Request::read(&mut reader) else { return };
+    let body = serde_json::from_slice(&request.body).unwrap_or_default();
+    told.lock().expect("whole").push(Told { request, body });
     let mood = mood.lock().expect("whole").clone();
     let (head, body) = match mood {
         Mood::Takes => ("201 Created".to_owned(), "{}"),
         Mood::Says(head, body) => (head, body),
-        Mood::Hangs => {
-            let mut rest = Vec::new();
-            reader.read_to_end(&mut rest).ok();
-            return;
-        }
+        Mood::Hangs => return hang(reader),
     };
     let length = body.len();
     let whole = format!("HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
@@ -224,8 +196,8 @@ fn a_push_an_edit_a_mistake_and_its_revert_are_told() {
     assert_eq!(api.says(), expected);
     let all = api.told();
     for told in &all {
-        assert_eq!(told.method, "POST");
-        assert!(told.path.starts_with("/api/v3/repos/team/project/statuses/"), "{}", told.path);
+        assert_eq!(told.request.method, "POST");
+        assert!(told.request.target.starts_with("/api/v3/repos/team/project/statuses/"), "{}", told.request.target);
         assert_eq!(told.header("authorization"), Some(&*format!("Bearer {TOKEN}")));
         assert_eq!(told.header("content-type"), Some("application/json"));
         assert!(told.header("user-agent").is_some_and(|agent| agent.starts_with("pipe/")));
@@ -377,7 +349,7 @@ fn each_host_is_spoken_to_in_its_own_way() {
         assert!(all.iter().all(|told| words.contains(told.state())), "{all:?}");
         assert_eq!(all.last().map(Told::state), Some("success"));
         for told in &all {
-            assert!(told.path.starts_with(path), "{}", told.path);
+            assert!(told.request.target.starts_with(path), "{}", told.request.target);
             assert_eq!(told.header(header), Some(&*value));
             assert_eq!((&told.body["target_url"], &told.body["context"]), (&url.into(), &"pipe nightly".into()));
             assert_eq!(told.body["ref"].as_str(), (kind == "gitlab").then_some("main"));

@@ -42,3 +42,4 @@ mod stops;
 mod surface;
 mod sweep;
 mod waterfall;
+mod web;

@@ -1,46 +1,22 @@
 //! What `pipe` itself does is told to a collector, when there is one.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use crate::git_server::Host;
 use crate::project::{Project, text};
+use crate::web::{Request, serve};
 
 /// A collector that takes everything; returns its address and what it is sent.
 fn collector() -> (String, Arc<Mutex<Vec<u8>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = format!("http://{}", listener.local_addr().expect("an address"));
     let taken = Arc::new(Mutex::new(Vec::new()));
     let store = Arc::clone(&taken);
-    // It lives as long as the tests: whoever wants to send may.
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, store) = (stream.expect("a connection"), Arc::clone(&store));
-            std::thread::spawn(move || {
-                let mut reader = BufReader::new(stream.try_clone().expect("a reader"));
-                loop {
-                    let mut length = 0;
-                    loop {
-                        let mut line = String::new();
-                        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                            return;
-                        }
-                        let line = line.trim().to_ascii_lowercase();
-                        if let Some(value) = line.strip_prefix("content-length:") {
-                            length = value.trim().parse().expect("a length");
-                        }
-                        if line.is_empty() {
-                            break;
-                        }
-                    }
-                    let mut body = vec![0; length];
-                    reader.read_exact(&mut body).expect("a body");
-                    store.lock().expect("whole").extend(body);
-                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("answered");
-                }
-            });
+    let address = serve(move |mut reader, mut stream| {
+        while let Some(request) = Request::read(&mut reader) {
+            store.lock().expect("whole").extend(request.body);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("answered");
         }
     });
     (address, taken)
@@ -75,11 +51,20 @@ fn a_branch_that_is_followed_is_told_commit_by_commit() {
     host.write("pipe.yaml", "version: 1\npipelines: { hi: { file: hi.yaml, backend: sim } }\n");
     let commit = host.push();
     let (address, taken) = collector();
-    let mut pipe = project.pipe(&["gitops", "--repo", &host.url(), "--allow-protocol", "http", "--once"]);
+    let api = serve(|mut reader, mut stream| {
+        while Request::read(&mut reader).is_some() {
+            stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}").expect("answered");
+        }
+    });
+    let url = host.url_in("team");
+    let follow = ["gitops", "--repo", &url, "--allow-protocol", "http", "--once"];
+    let statuses = ["--statuses", "github", "--statuses-api", &api];
+    let mut pipe = project.pipe(&[&follow[..], &statuses].concat());
+    pipe.env("PIPE_GIT_STATUS_TOKEN", "t0ken");
     pipe.env("OTEL_EXPORTER_OTLP_ENDPOINT", &address).env("OTEL_EXPORTER_OTLP_COMPRESSION", "none");
     let output = pipe.output().expect("pipe starts");
     assert!(output.status.success(), "{}", text(&output.stderr));
-    for what in ["pipe.gitops.fetch", "pipe.gitops.plan", "pipe.gitops.apply", &commit] {
+    for what in ["pipe.gitops.fetch", "pipe.gitops.plan", "pipe.gitops.apply", "pipe.gitops.tell", &commit] {
         assert!(has(&taken, what), "{what} is told");
     }
 }
