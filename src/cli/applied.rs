@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exit::{CommandError, Exit, with_causes};
 use crate::base::{Digest, RunId, Timestamp};
-use crate::journal::{LockError, RunLock};
+use crate::journal::{LockError, RunLock, replace_file};
 
 /// Name of the file in the home.
 const FILE: &str = "applied.json";
@@ -71,10 +71,7 @@ impl Applied {
     pub(super) fn write(&mut self, home: &Path) -> Result<(), CommandError> {
         self.version = 1;
         let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from)?;
-        let beside = home.join(format!(".{FILE}.part"));
-        std::fs::write(&beside, text + "\n")?;
-        std::fs::File::open(&beside)?.sync_all()?;
-        Ok(std::fs::rename(&beside, home.join(FILE))?)
+        Ok(replace_file(&home.join(FILE), (text + "\n").as_bytes())?)
     }
 
     /// Returns the pipelines of a project that were applied.

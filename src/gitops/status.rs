@@ -1,8 +1,6 @@
 //! How a reconciler stands, for people and programs: a file that is replaced as a whole.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +9,7 @@ use super::commit::Commit;
 use super::executor::Entry;
 use super::statuses::Telling;
 use crate::base::Timestamp;
+use crate::journal::replace_file;
 
 /// The file's name in a reconciler's folder.
 const FILE: &str = "status.json";
@@ -169,13 +168,8 @@ impl Status {
     /// # Errors
     /// The disk does not take it.
     pub fn write(&self, folder: &Path) -> std::io::Result<()> {
-        let part = folder.join(".status.part");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&part, folder.join(FILE))?;
-        File::open(folder)?.sync_all()
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        replace_file(&folder.join(FILE), text.as_bytes())
     }
 }
 

@@ -145,15 +145,17 @@ impl Reader {
     /// # Errors
     /// Damage, or trouble of the store.
     pub fn last_tuned(&self) -> Result<Option<RunTuned>, JournalError> {
+        let newest = self.newest("run_tuned")?;
+        Ok(newest.and_then(|event| if let Event::RunTuned(tuned) = event { Some(tuned) } else { None }))
+    }
+
+    /// Returns the newest event of a kind that is about the run.
+    fn newest(&self, kind: &str) -> Result<Option<Event>, JournalError> {
         let query = format!(
-            "select {COLUMNS} from events where part = 0 and case_no is null and kind = 'run_tuned'
-             order by seq desc limit 1"
+            "select {COLUMNS} from events where part = 0 and case_no is null and kind = ?1 order by seq desc limit 1"
         );
-        let Some(stored) = self.store().page(&query, [])?.pop() else { return Ok(None) };
-        match stored.decode(&self.path)?.event {
-            Event::RunTuned(tuned) => Ok(Some(tuned)),
-            _ => Ok(None),
-        }
+        let newest = self.store().page(&query, [kind])?.pop();
+        newest.map(|stored| Ok(stored.decode(&self.path)?.event)).transpose()
     }
 
     /// Returns each process that went on with the run, and when it did. Cost: a look at the events about the run.
@@ -179,10 +181,10 @@ impl Reader {
     /// # Errors
     /// [`JournalError::Unbegun`] when it has not begun; damage; trouble of the store.
     pub fn backends(&self) -> Result<Vec<BackendResolved>, JournalError> {
-        if let Some((_, resumed)) = self.resumes()?.pop() {
-            return Ok(resumed.backends);
+        match self.newest("run_resumed")? {
+            Some(Event::RunResumed(resumed)) => Ok(resumed.backends),
+            _ => Ok(self.run_started()?.1.backends),
         }
-        Ok(self.run_started()?.1.backends)
     }
 
     /// Returns which cases count: not those after the case where the run, or an item, has seen enough. Cost: a look
