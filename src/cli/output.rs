@@ -312,7 +312,7 @@ fn table_at_once<W: Write + Send>(
     if format == TableFormat::Parquet {
         return Ok(None);
     }
-    // Cases that settle meanwhile are not looked at by `table` either.
+    // One state of the journal for all rows, as in `table`.
     reader.hold().map_err(|error| CommandError::journal(&error))?;
     let mut waiting = Some(out);
     let mut begun = None;
@@ -400,7 +400,7 @@ fn rows(
     ended.unwrap_or_else(|| read.map_err(|error| CommandError::journal(&error)))
 }
 
-/// Ends the reading of cases; what `reading` is told by it is known to nobody else.
+/// Ends the reading of cases: how it ended stands in `ended`, and its own error is looked at by nobody.
 fn stop(ended: &mut Option<Result<(), CommandError>>, how: Result<(), CommandError>) -> Result<(), JournalError> {
     *ended = Some(how);
     Err(JournalError::Stopped)

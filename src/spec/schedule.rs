@@ -32,18 +32,37 @@ impl FromScalar for Schedule {
         let Literal::Text(text) = literal else { return Err(Refusal::wrong_type(literal).help(EXAMPLE)) };
         let mut options = ParseOptions::default();
         options.fallback_timezone_option = FallbackTimezoneOption::UTC;
-        let table = parse_crontab_with(text.trim(), options).map_err(|error| {
-            // The library draws the place below the line; its last line says what is wrong.
-            let said = error.to_string();
-            let reason = said.lines().last().unwrap_or_default().trim_start_matches([' ', '^']).to_lowercase();
-            Refusal::out_of_range(reason).help(EXAMPLE)
-        })?;
+        let table = parse_crontab_with(text.trim(), options)
+            .map_err(|error| Refusal::out_of_range(reason(&error.to_string())).help(EXAMPLE))?;
         let schedule = Self { table };
         // "30 2 30 2 *" reads well and never comes.
         match schedule.next_after(Timestamp(0)) {
             Some(_) => Ok(schedule),
             None => Err(Refusal::out_of_range("no such day is in the calendar").help(EXAMPLE)),
         }
+    }
+}
+
+/// Says what is wrong, and in which field, from what the library said: it draws the place below the line.
+fn reason(said: &str) -> String {
+    const FIELDS: [&str; 5] = ["minute", "hour", "day of the month", "month", "day of the week"];
+    let mut lines = said.lines().rev();
+    let last = lines.next().unwrap_or_default();
+    let line = lines.next().unwrap_or_default();
+    let (place, what) = last.split_once("^ ").unwrap_or(("", last));
+    let what = what.to_lowercase();
+    if line.starts_with('@') {
+        return format!("names such as {line} are not known, only the five fields");
+    }
+    let before = line.get(..place.len()).unwrap_or_default();
+    let field = before.matches(' ').count();
+    let start = before.rfind(' ').map_or(0, |space| space + 1);
+    let word = line[start..].split(' ').next().unwrap_or_default();
+    match FIELDS.get(field) {
+        _ if what.starts_with("missing") => what,
+        Some(field) if what.starts_with("malformed") => format!("\"{word}\" is no {field}"),
+        Some(field) => format!("{field}: {what}"),
+        None => format!("the sixth word is a time zone, and none is named \"{}\"", &line[start..]),
     }
 }
 
@@ -80,9 +99,17 @@ mod tests {
         for (text, reason) in [
             ("", "empty"),
             ("0 3 * *", "missing days of week"),
-            ("61 * * * *", "range 0..=59"),
+            ("61 * * * *", "minute: value must be in range 0..=59; found 61"),
+            ("  0   3 5-1 * *", "day of the month: range must be in ascending order"),
+            ("*/0 * * * *", "minute: step must be"),
             ("0 3 30 2 *", "no such day"),
-            ("0 3 * * * Mars/Olympus", "timezone"),
+            ("every day", "\"every\" is no minute"),
+            ("0 3 * FOO *", "\"FOO\" is no month"),
+            ("0 3 * * MON,", "\"MON,\" is no day of the week"),
+            ("@daily", "@daily are not known"),
+            ("0 3 * * * Mars/Olympus", "time zone, and none is named \"Mars/Olympus\""),
+            ("0 3 * * * *", "time zone, and none is named \"*\""),
+            ("0 3 * * é", "\"é\" is no day of the week"),
         ] {
             let refusal = read(text).expect_err(text);
             assert!(refusal.reason.contains(reason), "{text}: {}", refusal.reason);
