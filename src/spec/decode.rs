@@ -307,13 +307,23 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Returns true when there is a key that is none of these.
-    pub(super) fn has_unknown(&self, known: &[&str]) -> bool {
-        self.entries.iter().any(|(name, _)| !known.contains(&name.value.as_str()) && !name.value.starts_with("x-"))
+    /// Returns true when there is a key that was not asked for.
+    fn has_unknown(&self) -> bool {
+        let is_unknown = |key: &str| !self.known.contains(&key) && !key.starts_with("x-");
+        self.entries.iter().any(|(name, _)| is_unknown(&name.value))
     }
 
     /// Checks that exactly one of some keys is there, and says which ones there are if not.
-    pub(super) fn exactly_one(&self, keys: &[&str], remedy: &str, report: &mut Vec<Diagnostic>) {
+    ///
+    /// To be called when every key was asked for: a misspelt one is told by [`Self::finish`], and that none of these is
+    /// there would only repeat it.
+    pub(super) fn one_of(&self, keys: &[&str], remedy: &str, report: &mut Vec<Diagnostic>) {
+        if keys.iter().any(|key| self.has(key)) || !self.has_unknown() {
+            self.exactly_one(keys, remedy, report);
+        }
+    }
+
+    fn exactly_one(&self, keys: &[&str], remedy: &str, report: &mut Vec<Diagnostic>) {
         let found: Vec<&Spanned<String>> =
             self.entries.iter().map(|(name, _)| name).filter(|name| keys.contains(&name.value.as_str())).collect();
         let list = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
@@ -333,11 +343,10 @@ impl<'n> Fields<'n> {
         report.push(if is_joined { base.help(help) } else { base });
     }
 
-    /// Checks that there is one condition of a stop, and no list of conditions without any; `example` shows one.
+    /// Checks that there is one condition of a stop, and no list of conditions without any; `example` shows one. To be
+    /// called as [`Self::one_of`].
     pub(super) fn one_condition(&self, conditions: &[&str], example: Option<&str>, report: &mut Vec<Diagnostic>) {
-        if conditions.iter().any(|key| self.has(key)) || !self.has_unknown(conditions) {
-            self.exactly_one(conditions, "several conditions go under `any` (one is enough) or `all`", report);
-        }
+        self.one_of(conditions, "several conditions go under `any` (one is enough) or `all`", report);
         for (key, node) in self.entries.iter().filter(|(key, _)| ["any", "all"].contains(&key.value.as_str())) {
             if matches!(&node.kind, Kind::List(list) if list.is_empty()) {
                 let message = format!("`{}` of {} is empty", key.value, self.place.what);

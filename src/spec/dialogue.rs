@@ -141,8 +141,8 @@ impl FromScalar for OpensWord {
 impl Decode for History {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        fields.exactly_one(&["last", "tokens"], "`last` counts turns, `tokens` what they are long", report);
         let history = Self { last: fields.optional("last", report), tokens: fields.optional("tokens", report) };
+        fields.one_of(&["last", "tokens"], "`last` counts turns, `tokens` what they are long", report);
         fields.finish(report);
         Some(history)
     }

@@ -146,7 +146,6 @@ impl Stop {
 impl Decode for Stop {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        fields.one_condition(CONDITIONS, None, report);
         let stop = Self {
             rounds: fields.optional("rounds", report),
             turns: fields.optional("turns", report),
@@ -161,6 +160,7 @@ impl Decode for Stop {
             not: fields.optional("not", report),
             span: node.span.clone(),
         };
+        fields.one_condition(CONDITIONS, None, report);
         fields.finish(report);
         Some(stop)
     }

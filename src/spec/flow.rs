@@ -101,10 +101,6 @@ const CHECKS: &[&str] = &["equals", "contains", "matches", "within", "schema", "
 impl Decode for Assert {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        let known = [CHECKS, &["value"]].concat();
-        if CHECKS.iter().any(|check| fields.has(check)) || !fields.has_unknown(&known) {
-            fields.exactly_one(CHECKS, "two claims are two steps, or one `expr` with `and`", report);
-        }
         let assert = Self {
             value: fields.required("value", report),
             equals: fields.optional("equals", report),
@@ -114,6 +110,7 @@ impl Decode for Assert {
             schema: fields.optional("schema", report),
             expr: fields.optional("expr", report),
         };
+        fields.one_of(CHECKS, "two claims are two steps, or one `expr` with `and`", report);
         fields.finish(report);
         Some(assert)
     }

@@ -101,10 +101,6 @@ impl JsonSchema for Shuffle {
     }
 }
 
-/// Every key of `items`.
-const KEYS: [&str; 10] =
-    ["path", "values", "id", "format", "delimiter", "types", "where", "limit", "sample", "shuffle"];
-
 impl Decode for Items {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         if let Kind::List(_) = node.kind {
@@ -112,10 +108,6 @@ impl Decode for Items {
             return None;
         }
         let mut fields = Fields::of(node, place, report)?;
-        if fields.has("path") || fields.has("values") || !fields.has_unknown(&KEYS) {
-            let remedy = "`path` names a file of rows, `values` has them here: [{ motion: … }]";
-            fields.exactly_one(&["path", "values"], remedy, report);
-        }
         let items = Self {
             path: fields.optional("path", report),
             values: fields.optional("values", report),
@@ -128,6 +120,8 @@ impl Decode for Items {
             sample: fields.optional("sample", report),
             shuffle: fields.optional("shuffle", report),
         };
+        let remedy = "`path` names a file of rows, `values` has them here: [{ motion: … }]";
+        fields.one_of(&["path", "values"], remedy, report);
         fields.finish(report);
         Some(items)
     }

@@ -125,16 +125,6 @@ impl Contestants {
 impl Decode for Judge {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        let known = ["question", "votes", "vote", "blind", "swap", "explain"];
-        let known: Vec<&str> = known.iter().chain(FORMS).chain(ASKED).copied().collect();
-        // A misspelt key is reported as unknown; that none is there would only repeat it.
-        let is_clean = !fields.has_unknown(&known);
-        if is_clean || FORMS.iter().any(|key| fields.has(key)) {
-            fields.exactly_one(FORMS, "a judge is asked for one thing: two of them are two steps", report);
-        }
-        if is_clean || ASKED.iter().any(|key| fields.has(key)) {
-            fields.exactly_one(ASKED, "one who judges is the `actor`; several are a `panel`", report);
-        }
         let judge = Self {
             actor: fields.optional("actor", report),
             panel: fields.optional("panel", report),
@@ -150,6 +140,8 @@ impl Decode for Judge {
             swap: fields.optional("swap", report),
             explain: fields.optional("explain", report),
         };
+        fields.one_of(FORMS, "a judge is asked for one thing: two of them are two steps", report);
+        fields.one_of(ASKED, "one who judges is the `actor`; several are a `panel`", report);
         for (key, list) in [("panel", &judge.panel), ("choose", &judge.choose), ("blind", &judge.blind)] {
             let Some(list) = list else { continue };
             let place = fields.place_of(key, &fields.span_of(key));

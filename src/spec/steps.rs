@@ -13,8 +13,6 @@ use crate::diag::{Diagnostic, code};
 
 /// The kinds of a step.
 const KINDS: &[&str] = &["chat", "dialogue", "judge", "transform", "assert", "aggregate"];
-/// What may stand beside them.
-const BESIDE: &[&str] = &["after", "when", "for_each", "on_error"];
 
 /// One step: exactly one of `chat`, `dialogue`, `judge`, `transform`, `assert`, `aggregate`.
 #[derive(Clone, Debug, JsonSchema)]
@@ -97,12 +95,6 @@ impl Named for Step {
 impl Decode for Step {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        // A misspelt kind is reported as an unknown key; that none is there would only repeat it.
-        if KINDS.iter().any(|kind| fields.has(kind)) || !fields.has_unknown(&[KINDS, BESIDE].concat()) {
-            let remedy = "a step is one `chat` (a question), `dialogue` (turns), `judge` (a verdict), `transform` (a \
-                          value), `assert` (a claim) or `aggregate` (over all cases): two of them are two steps";
-            fields.exactly_one(KINDS, remedy, report);
-        }
         let step = Self {
             chat: fields.optional("chat", report),
             dialogue: fields.optional("dialogue", report),
@@ -119,6 +111,9 @@ impl Decode for Step {
             retries: fields.optional("retries", report),
             timeouts: fields.optional("timeouts", report),
         };
+        let remedy = "a step is one `chat` (a question), `dialogue` (turns), `judge` (a verdict), `transform` (a \
+                      value), `assert` (a claim) or `aggregate` (over all cases): two of them are two steps";
+        fields.one_of(KINDS, remedy, report);
         let gathers = step.aggregate.as_ref().is_some_and(|aggregate| aggregate.prompt.is_none());
         if step.transform.is_some() || step.assert.is_some() || gathers {
             for key in ["retries", "timeouts"].into_iter().filter(|key| fields.has(key)) {

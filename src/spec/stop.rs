@@ -204,7 +204,6 @@ impl Decode for RepeatUntil {
 impl Decode for RepeatStop {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        fields.one_condition(OF_REPEAT, Some("{ decided: { of: steps.verdict.choice } }"), report);
         let stop = Self {
             expr: fields.optional("expr", report),
             decided: fields.optional("decided", report),
@@ -213,6 +212,7 @@ impl Decode for RepeatStop {
             not: fields.optional("not", report),
             span: node.span.clone(),
         };
+        fields.one_condition(OF_REPEAT, Some("{ decided: { of: steps.verdict.choice } }"), report);
         fields.finish(report);
         Some(stop)
     }
@@ -221,7 +221,6 @@ impl Decode for RepeatStop {
 impl Decode for RunStop {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        fields.one_condition(CONDITIONS, Some("{ budget: { tokens: 5M } }"), report);
         let stop = Self {
             budget: fields.optional("budget", report),
             errors: fields.optional("errors", report),
@@ -233,6 +232,7 @@ impl Decode for RunStop {
             not: fields.optional("not", report),
             span: node.span.clone(),
         };
+        fields.one_condition(CONDITIONS, Some("{ budget: { tokens: 5M } }"), report);
         fields.finish(report);
         Some(stop)
     }
@@ -241,18 +241,15 @@ impl Decode for RunStop {
 impl Decode for RunBudget {
     fn decode(node: &Node, place: &Place, report: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut fields = Fields::of(node, place, report)?;
-        if !BUDGETS.iter().any(|key| fields.has(key)) && !fields.has_unknown(BUDGETS) {
-            fields.exactly_one(
-                BUDGETS,
-                "write { tokens: 5M }, { cost: 2.50 USD } or { time: 8h }, or several of them",
-                report,
-            );
-        }
         let budget = Self {
             tokens: fields.optional("tokens", report),
             cost: fields.optional("cost", report),
             time: fields.optional("time", report),
         };
+        if !BUDGETS.iter().any(|key| fields.has(key)) {
+            let remedy = "write { tokens: 5M }, { cost: 2.50 USD } or { time: 8h }, or several of them";
+            fields.one_of(BUDGETS, remedy, report);
+        }
         fields.finish(report);
         Some(budget)
     }
@@ -271,16 +268,13 @@ impl Decode for Errors {
             return None;
         }
         let mut fields = Fields::of(node, place, report)?;
-        fields.exactly_one(
-            &["count", "fraction"],
-            "`count` is a number of cases, `fraction` a share such as 5%",
-            report,
-        );
         let errors = Self {
             count: fields.optional("count", report),
             fraction: fields.optional("fraction", report),
             after: fields.optional("after", report),
         };
+        let remedy = "`count` is a number of cases, `fraction` a share such as 5%";
+        fields.one_of(&["count", "fraction"], remedy, report);
         if fields.has("after") && fields.has("count") {
             report.push(
                 Diagnostic::error(
