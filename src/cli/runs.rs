@@ -20,7 +20,7 @@ use crate::report::{RunStatus, duration, grouped};
 pub(super) fn runs(args: &RunsArgs, home: &Home, printer: &mut Printer) -> Result<Exit, CommandError> {
     let dirs = home.runs().map_err(|error| CommandError::journal(&error))?;
     if dirs.is_empty() && !args.json {
-        printer.say(&format!("no runs yet in {}: `pipe run FILE` starts one", home.path().display()));
+        printer.say(&format!("no runs yet in {}: {}", home.path().display(), home.instead()));
         return Ok(Exit::Done);
     }
     let mut table = Table::new(&["run", "began", "status", "cases"]);

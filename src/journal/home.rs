@@ -22,10 +22,12 @@ const LISTED: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// Nothing was run yet.
-    #[error("there are no runs in {path}: start one with `pipe run FILE`")]
+    #[error("there are no runs in {path}: {instead}")]
     NoRuns {
         /// The folder of runs.
         path: PathBuf,
+        /// What to do: see [`Home::instead`].
+        instead: String,
     },
     /// No run of that name.
     #[error("no run in {path} has {reference:?} in its name; the newest are {}", list(.newest))]
@@ -143,6 +145,25 @@ impl Home {
         Ok(runs.into_iter().map(|(_, run)| run).collect())
     }
 
+    /// Says what to do where there is no run: go into a folder directly below that has some, else begin one.
+    ///
+    /// Outside of a project a pipeline's runs lie beside its file.
+    #[must_use]
+    pub fn instead(&self) -> String {
+        let folders = self.path.parent().and_then(|project| std::fs::read_dir(project).ok());
+        let below = folders.into_iter().flatten().flatten().filter(|folder| {
+            let home = Self { path: folder.path().join(".pipe") };
+            home.runs().is_ok_and(|runs| !runs.is_empty())
+        });
+        let below = below.map(|folder| folder.file_name().to_string_lossy().into_owned()).min();
+        below.map_or_else(
+            || "start one with `pipe run FILE`".to_owned(),
+            |folder| {
+                format!("those of files in {folder} are kept there: `cd {folder}`, or set PIPE_HOME={folder}/.pipe")
+            },
+        )
+    }
+
     /// Returns all runs by the name that their folders begin with ([`Self::name_of_runs`]), each list newest first.
     ///
     /// # Errors
@@ -172,7 +193,9 @@ impl Home {
             return Ok(run);
         }
         let runs = self.runs()?;
-        let Some(newest) = runs.first() else { return Err(HomeError::NoRuns { path: self.runs_path() }) };
+        let Some(newest) = runs.first() else {
+            return Err(HomeError::NoRuns { path: self.runs_path(), instead: self.instead() });
+        };
         if reference == "last" {
             return Ok(newest.clone());
         }

@@ -121,8 +121,20 @@ fn messages_list_what_there_is() {
     let ambiguous = HomeError::Ambiguous { reference: "a".to_owned(), candidates: runs(&["a"; 12]) };
     expect![[r#""a" names more than one run: a, a, a, a, a, a, a, a, …; give more of the name"#]]
         .assert_eq(&ambiguous.to_string());
-    expect!["there are no runs in .pipe/runs: start one with `pipe run FILE`"]
-        .assert_eq(&HomeError::NoRuns { path: ".pipe/runs".into() }.to_string());
+}
+
+#[test]
+fn who_looks_above_the_folder_of_the_runs_is_sent_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path(), None);
+    std::fs::create_dir_all(folder.path().join("empty/.pipe/runs")).unwrap();
+    let told = || home.resolve("last").unwrap_err().to_string();
+    assert!(told().ends_with("/.pipe/runs: start one with `pipe run FILE`"), "{}", told());
+    std::fs::create_dir(folder.path().join("pipelines")).unwrap();
+    Home::at(&folder.path().join("pipelines"), None).create_run("chat", Timestamp(0)).unwrap();
+    let expected =
+        "/.pipe/runs: those of files in pipelines are kept there: `cd pipelines`, or set PIPE_HOME=pipelines/.pipe";
+    assert!(told().ends_with(expected), "{}", told());
 }
 
 #[test]
