@@ -17,7 +17,7 @@ use crate::journal::{EventPage, EventSeq, Home, JournalError, Reader, Samples};
 use crate::report::gpu::attribution::{METHOD, USUAL_PREFILL};
 use crate::report::gpu::switches::{Switched, Switches};
 use crate::report::gpu::{Beside, DeviceReport, First, Flown, GpuReport, Second, Used};
-use crate::report::{duration, grouped, wrapped};
+use crate::report::{duration, grouped, tenths, wrapped};
 
 const MIB: u64 = 1 << 20;
 /// Processes that are told of each device.
@@ -199,8 +199,8 @@ fn joules(millijoules: f64) -> String {
     let joules = millijoules / 1e3;
     match joules {
         joules if joules >= 3.6e6 => format!("{:.2} kWh", joules / 3.6e6),
-        joules if joules >= 1e4 => format!("{:.1} kJ", joules / 1e3),
-        joules => format!("{joules:.1} J"),
+        joules if joules >= 1e4 => format!("{} kJ", tenths(joules / 1e3)),
+        joules => format!("{} J", tenths(joules)),
     }
 }
 
@@ -346,7 +346,8 @@ fn used(report: &GpuReport, width: usize) -> String {
     for (name, used) in models.chain(report.steps.iter().map(|(name, used)| (format!("step {name}"), used))) {
         // Of requests whose energy is known in part, the tokens are known in whole.
         let bound = if coverage < FULL_COVERAGE { "≥ " } else { "" };
-        let per = used.joules_per_thousand().map_or_else(|| "?".to_owned(), |joules| format!("{bound}{joules:.1}"));
+        let per =
+            used.joules_per_thousand().map_or_else(|| "?".to_owned(), |joules| format!("{bound}{}", tenths(joules)));
         let (requests, energy) = (grouped(used.requests), joules(used.millijoules));
         let busy = if is_known { time(used.busy_s) } else { "?".to_owned() };
         table.add(&[&inert(&name), &requests, &energy, &per, &busy]);

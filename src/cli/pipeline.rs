@@ -13,7 +13,7 @@ use super::diagnostics;
 use super::exit::{CommandError, Exit};
 use super::files::ProjectFiles;
 use super::printer::{Printer, RED, inert, paint};
-use crate::diag::{Diagnostic, Severity, code};
+use crate::diag::{Diagnostic, Severity, code, has_errors};
 use crate::plan::{self, Compiled, Items, Overrides, Plan, Surroundings};
 use crate::run::{ItemProblem, Source, Survey, survey};
 use crate::spec::{self, RowsPath, Setting, Spanned};
@@ -260,7 +260,8 @@ fn compile(
         list: &|path| files.list(path),
     };
     let name: Arc<str> = Arc::from(file.display().to_string());
-    let Compiled { plan, mut diagnostics } = plan::compile(Arc::clone(&name), &text, overrides, &around);
+    let compiled = plan::compile(Arc::clone(&name), &text, overrides, &around);
+    let Compiled { plan, mut diagnostics } = never_silent(&name, compiled)?;
     for label in diagnostics.iter_mut().flat_map(|diagnostic| &mut diagnostic.labels) {
         if label.span.file != name && !label.span.file.starts_with('-') {
             label.span.file = shown(&name, &label.span.file).into();
@@ -272,6 +273,15 @@ fn compile(
         loaded.add_missing_items();
     }
     Ok(loaded)
+}
+
+/// Refuses to refuse a file without a word: that is no fault of the file.
+fn never_silent(name: &str, compiled: Compiled) -> Result<Compiled, CommandError> {
+    if compiled.plan.is_some() || has_errors(&compiled.diagnostics) {
+        return Ok(compiled);
+    }
+    let message = format!("no plan can be made of {name}, and pipe cannot say why: a bug in pipe, not in the file");
+    Err(CommandError::new(Exit::Bug, message).help("take out what was added last, and report it with the file"))
 }
 
 /// Returns a file beside the pipeline as it is found from here, where the pipeline is `name`.
@@ -348,4 +358,19 @@ pub(super) fn report_json(file: &Path, loaded: &Loaded, survey: Option<&Result<S
         "items": problems,
         "cases": cases,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_never_refused_without_a_word() {
+        let compiled = Compiled { plan: None, diagnostics: Vec::new() };
+        let error = never_silent("a.yaml", compiled).map(drop).expect_err("nobody was told anything");
+        assert_eq!(error.exit(), Exit::Bug);
+        assert!(error.in_a_line().contains("a.yaml"), "{error}");
+        let told = Compiled { plan: None, diagnostics: vec![Diagnostic::error(code::FILE, "there is no file")] };
+        assert!(never_silent("a.yaml", told).is_ok());
+    }
 }

@@ -14,6 +14,21 @@ pub fn grouped(count: u64) -> String {
     text
 }
 
+/// Writes a number with one decimal and its thousands apart: `3,078.0`.
+#[must_use]
+pub fn tenths(number: f64) -> String {
+    let text = format!("{number:.1}");
+    match text.split_once('.') {
+        Some((whole, tenth)) => match whole.parse() {
+            Ok(whole) => format!("{}.{tenth}", grouped(whole)),
+            // Negative, or beyond all counts.
+            Err(_) => text,
+        },
+        // Not finite.
+        None => text,
+    }
+}
+
 /// Writes a share of 0 to 1 as `52.0 %`.
 #[must_use]
 pub fn percent(share: f64) -> String {
@@ -86,6 +101,20 @@ mod tests {
             [(0, "0"), (999, "999"), (1_000, "1,000"), (81_234, "81,234"), (1_234_567, "1,234,567")]
         {
             assert_eq!(grouped(count), expected);
+        }
+    }
+
+    #[test]
+    fn tenths_have_their_thousands_apart() {
+        for (number, expected) in [
+            (0.0, "0.0"),
+            (999.94, "999.9"),
+            (999.96, "1,000.0"),
+            (3_078.0, "3,078.0"),
+            (-12.34, "-12.3"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(tenths(number), expected);
         }
     }
 

@@ -85,10 +85,12 @@ impl Text {
         let start = map.get(range.start).copied().unwrap_or(self.raw.len());
         let end = match range.end.checked_sub(1).filter(|last| *last >= range.start) {
             // The end of the last byte, not the start of the next one: a line break may lie between.
-            Some(last) => map.get(last).copied().unwrap_or(start) + 1,
+            // A parser may point behind the last letter, where a quote is not closed.
+            Some(last) => map.get(last).map_or(self.raw.len(), |at| at + 1),
             None => start,
         };
-        Span { start: self.span.start + start, end: self.span.start + end.max(start), ..self.span.clone() }
+        let end = end.max(start).min(self.raw.len());
+        Span { start: self.span.start + start, end: self.span.start + end, ..self.span.clone() }
     }
 
     /// Returns for each byte of the value its byte in `raw`.
@@ -168,5 +170,27 @@ mod tests {
         check(Style::DoubleQuoted, "\"a \\\n   bc\"", "a bc", "bc", "bc");
         check(Style::Block, "one\n    two {{ é }}\n\n    three\n", "one\ntwo {{ é }}\n\nthree\n", "é }}", "é }}");
         check(Style::Block, "one\n    two\n", "one two\n", "two", "two");
+    }
+
+    #[test]
+    fn stays_within_the_scalar_whatever_is_asked() {
+        let scalars = [
+            (Style::Plain, "each > 1'", "each > 1'"),
+            (Style::SingleQuoted, "'it''s'", "it's"),
+            (Style::DoubleQuoted, r#""a\n\u00e9""#, "a\né"),
+            (Style::Block, "one\n    two", "one\ntwo\n"),
+            (Style::Block, "one", "one\n\n"),
+        ];
+        for (style, raw, value) in scalars {
+            let text = Text::new(value.to_owned(), Span::new(&Arc::from("f"), 3..3 + raw.len()), style, raw);
+            for (start, end) in
+                (0..value.len() + 3).flat_map(|start| (0..value.len() + 3).map(move |end| (start, end)))
+            {
+                let place = text.place(start..end);
+                let scalar = 3..=3 + raw.len();
+                assert!(place.start <= place.end, "{raw:?} {start}..{end}");
+                assert!(scalar.contains(&place.start) && scalar.contains(&place.end), "{raw:?} {start}..{end}");
+            }
+        }
     }
 }

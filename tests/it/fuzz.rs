@@ -1,7 +1,9 @@
-//! Damaged files: whatever a file holds, it gets a plan or messages with places, and never a panic.
+//! Damaged files: whatever a file holds, it gets a plan, or a project, or messages with places, and never a panic.
 //!
-//! A few hundred cases run with every test; `PIPE_FUZZ_SECONDS=60` goes on for a minute with a random seed, which is
-//! printed, and `PIPE_FUZZ_SEED` repeats one.
+//! A few hundred cases run with every test. `PIPE_FUZZ_CASES=100000` makes it as many of the same row, so that a commit
+//! gets the same answer wherever it is tested; `PIPE_FUZZ_SECONDS=3600` hunts for an hour from a random seed, which is
+//! printed; `PIPE_FUZZ_SEED` begins at another one; `PIPE_FUZZ_CASES=1` shows
+//! the file.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -9,9 +11,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pipe::base::Timestamp;
 use pipe::cli::diagnostics::{render, to_annotations, to_json};
-use pipe::diag::has_errors;
+use pipe::diag::{Diagnostic, has_errors};
 use pipe::plan::{Overrides, Surroundings, compile};
+use pipe::spec::parse_project;
 
 /// Cases of an ordinary run.
 const CASES: u64 = 400;
@@ -114,6 +118,75 @@ const PIECES: &[&str] = &[
     "temprature: 1",
 ];
 
+/// Lines of a `pipe.yaml` and what stands in them.
+const PROJECTS: &[&str] = &[
+    "version: 1\npipelines:\n  nightly:\n    file: pipelines/debate.yaml\n    params: { rounds: 3, words: \"a b\" }\n    \
+     schedule: \"0 3 * * *\"\n    keep: 14\n  sweep: { file: sweep.yaml, seed: 7, repeat: 20, limit: 100 }\n",
+    "version: 1\npipelines:\n  a:\n    file: a.yaml\n    schedule: 30 8 * * MON-FRI Europe/Berlin\n    backend: sim\n    \
+     model: llama3.2\n    out: results/a.csv\n  b: { file: b.yaml, schedule: \"*/5 0-23/2 1,15 JAN-DEC 0\" }\n",
+];
+
+/// Pieces of a `pipe.yaml`.
+const PROJECT_PIECES: &[&str] = &[
+    "*",
+    "*/5",
+    "*/0",
+    "0-59",
+    "59-0",
+    "60",
+    "L",
+    "15W",
+    "LW",
+    "1#3",
+    "SUN#5",
+    "7#9",
+    "MON-FRI",
+    "JAN",
+    "é",
+    "0",
+    ",",
+    "/",
+    "-",
+    "#",
+    "?",
+    "H",
+    "@daily",
+    "@reboot",
+    "UTC",
+    "Europe/Berlin",
+    "Europe/Nowhere",
+    "+02:00",
+    "\t",
+    "  ",
+    " ",
+    "\n",
+    "99999999999",
+    "0 0 30 2 *",
+    "0 0 29 2 MON#1",
+    "2-3 2 29 3 SUN Europe/Berlin",
+    "schedule: ",
+    "file: ",
+    "keep: ",
+    "pipelines: ",
+    "params: ",
+    "out: ",
+    "\"",
+    "'",
+    "[",
+    "]",
+    "{",
+    "}",
+    ": ",
+    "*a",
+    "&a ",
+    "~",
+    "\u{0}",
+    "\u{1b}[2J",
+    "\u{2028}",
+    "../..",
+    "/etc/passwd",
+];
+
 struct Dice(u64);
 
 impl Dice {
@@ -152,16 +225,16 @@ fn corpus() -> Vec<String> {
 }
 
 /// Changes a text in one to six places: pieces put in, taken out, moved, doubled, or taken from another text.
-fn damaged(corpus: &[String], dice: &mut Dice) -> String {
+fn damaged(corpus: &[String], pieces: &[&str], dice: &mut Dice) -> String {
     let mut text = corpus[dice.below(corpus.len())].clone();
     for _ in 0..=dice.below(6) {
         let (one, other) = (dice.place(&text), dice.place(&text));
         let (start, end) = (one.min(other), one.max(other).min(one.min(other) + 200));
         let end = (start..=end).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(start);
         match dice.below(6) {
-            0 | 1 => text.insert_str(start, PIECES[dice.below(PIECES.len())]),
+            0 | 1 => text.insert_str(start, pieces[dice.below(pieces.len())]),
             2 => text.replace_range(start..end, ""),
-            3 => text.replace_range(start..end, PIECES[dice.below(PIECES.len())]),
+            3 => text.replace_range(start..end, pieces[dice.below(pieces.len())]),
             4 => {
                 let piece = text[start..end].to_owned();
                 let at = dice.place(&text);
@@ -180,7 +253,8 @@ fn damaged(corpus: &[String], dice: &mut Dice) -> String {
     text
 }
 
-fn check(text: &str) {
+/// A pipeline gets a plan or an error, never both and never neither.
+fn pipeline(text: &str) {
     let around = Surroundings {
         env: &|name| (name == "X").then(|| "x: [y]".to_owned()),
         read_text: &|path| if path.contains("md") { Ok("{{ item.x }}".to_owned()) } else { Err("none".to_owned()) },
@@ -189,40 +263,89 @@ fn check(text: &str) {
     };
     let compiled = compile(Arc::from("f.yaml"), text, &Overrides::default(), &around);
     assert_eq!(compiled.plan.is_some(), !has_errors(&compiled.diagnostics));
-    for diagnostic in &compiled.diagnostics {
+    shown(text, &compiled.diagnostics);
+}
+
+/// A project whose every schedule comes again, or an error.
+fn project(text: &str) {
+    let (project, diagnostics) = parse_project(Arc::from("f.yaml"), text);
+    assert!(project.is_some() || has_errors(&diagnostics));
+    shown(text, &diagnostics);
+    let now = Timestamp(1_780_000_000_000_000);
+    let pipelines = project.and_then(|project| project.pipelines.0);
+    let entries = pipelines.iter().flat_map(|table| &table.entries);
+    for schedule in entries.filter_map(|entry| entry.value.as_ref()?.schedule.as_ref()) {
+        let next = schedule.value.next_after(now);
+        assert!(next.is_none_or(|next| next > now), "{schedule:?}");
+    }
+}
+
+/// What is said of a file has places in it and can be shown wherever it is wanted.
+fn shown(text: &str, diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
         assert!(!diagnostic.labels.is_empty(), "{}", diagnostic.message);
         for label in diagnostic.labels.iter().filter(|label| &*label.span.file == "f.yaml") {
             assert!(label.span.start <= label.span.end && label.span.end <= text.len(), "{}", diagnostic.message);
         }
     }
     let source_of = |file: &str| (file == "f.yaml").then(|| text.to_owned());
-    let shown = render(&compiled.diagnostics, &source_of, false);
+    let shown = render(diagnostics, &source_of, false);
     assert!(!shown.contains(|letter: char| letter.is_control() && letter != '\n' && letter != '\t'), "{shown:?}");
-    assert_eq!(to_json(&compiled.diagnostics, &source_of).as_array().map(Vec::len), Some(compiled.diagnostics.len()));
-    assert!(to_annotations(&compiled.diagnostics, &source_of).iter().all(|line| !line.contains('\n')));
+    assert_eq!(to_json(diagnostics, &source_of).as_array().map(Vec::len), Some(diagnostics.len()));
+    assert!(to_annotations(diagnostics, &source_of).iter().all(|line| !line.contains('\n')));
+}
+
+/// Returns the number in a variable of the environment; a word that is none is no wish to be let off.
+fn asked(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 #[test]
 fn damaged_files_get_a_plan_or_messages() {
-    let seconds: Option<u64> = std::env::var("PIPE_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    let given = std::env::var("PIPE_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok());
+    none_breaks(&corpus(), PIECES, pipeline);
+}
+
+#[test]
+fn damaged_projects_get_a_project_or_messages() {
+    let projects: Vec<String> = PROJECTS.iter().map(|text| (*text).to_owned()).collect();
+    for text in &projects {
+        assert!(parse_project(Arc::from("f.yaml"), text).1.is_empty(), "{text}");
+    }
+    none_breaks(&projects, PROJECT_PIECES, project);
+}
+
+/// Damages files of a corpus as many times, or as long, as was asked for; says which seed breaks the check.
+fn none_breaks(corpus: &[String], pieces: &[&str], check: fn(&str)) {
+    let seconds = asked("PIPE_FUZZ_SECONDS");
     let random = || RandomState::new().build_hasher().finish();
-    let seed: u64 = given.unwrap_or_else(|| if seconds.is_some() { random() } else { 1 });
-    let corpus = corpus();
+    let seed = asked("PIPE_FUZZ_SEED").unwrap_or_else(|| if seconds.is_some() { random() } else { 1 });
+    let bound = asked("PIPE_FUZZ_CASES").unwrap_or(CASES);
     let start = Instant::now();
-    let (mut cases, mut slowest) = (0_u64, Duration::ZERO);
+    let (mut cases, mut slowest) = (0_u64, (Duration::ZERO, seed));
     let goes_on = |cases| match seconds {
         Some(seconds) => start.elapsed() < Duration::from_secs(seconds),
-        None => cases < CASES,
+        None => cases < bound,
     };
     while goes_on(cases) {
-        let text = damaged(&corpus, &mut Dice(seed.wrapping_add(cases)));
+        let this = seed.wrapping_add(cases);
+        let text = damaged(corpus, pieces, &mut Dice(this));
+        if bound == 1 {
+            say(&text);
+        }
         let begun = Instant::now();
         let held = std::panic::catch_unwind(|| check(&text));
-        slowest = slowest.max(begun.elapsed());
-        assert!(held.is_ok(), "PIPE_FUZZ_SEED={} fails with:\n{text:?}", seed.wrapping_add(cases));
+        slowest = slowest.max((begun.elapsed(), this));
+        assert!(held.is_ok(), "PIPE_FUZZ_SEED={this} fails with:\n{text:?}");
         cases += 1;
     }
-    let line = format!("fuzz: {cases} files from seed {seed}, none broke the reader; the slowest took {slowest:?}\n");
-    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).expect("stderr takes a line");
+    let (longest, slow) = slowest;
+    let line = format!(
+        "fuzz: {cases} files from seed {seed}, none broke the reader; the slowest, of seed {slow}, took {longest:?}\n"
+    );
+    say(&line);
+}
+
+fn say(text: &str) {
+    std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).expect("stderr takes a text");
 }
