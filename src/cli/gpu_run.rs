@@ -12,7 +12,7 @@ use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show::{find, open};
 use super::table::Table;
 use crate::base::{EachKey, Timestamp};
-use crate::event::{GpuCan, GpuSample, RunStarted};
+use crate::event::{GpuCan, GpuDevice, GpuSample, RunStarted};
 use crate::journal::{EventPage, EventSeq, Home, JournalError, Reader, Samples};
 use crate::report::gpu::attribution::{METHOD, USUAL_PREFILL};
 use crate::report::gpu::switches::{Switched, Switches};
@@ -53,27 +53,13 @@ pub(super) fn of_run(run: &str, args: &GpuArgs, home: &Home, printer: &mut Print
         }
         return Ok(Exit::Done);
     }
-    let mut first = First::new(&devices);
-    walk(&reader, &mut |step| match step {
-        Step::Event(recorded) => first.event(&recorded),
-        Step::Sample(sample) => first.sample(&sample),
-        Step::Settle(read) => first.settle(read),
-    })
-    .map_err(journal)?;
-    let mut second = Second::new(&devices, first.finish());
     let mut trouble = Ok(());
-    let mut tell = |flown: &Flown| {
+    let report = attributed(&reader, &devices, &mut |flown| {
         if args.calls && trouble.is_ok() {
             trouble = printer.line(&call_json(flown, began).to_string());
         }
-    };
-    walk(&reader, &mut |step| match step {
-        Step::Event(recorded) => second.event(&recorded),
-        Step::Sample(sample) => second.sample(&sample),
-        Step::Settle(read) => second.settle(read, &mut tell),
-    })
-    .map_err(journal)?;
-    let report = second.finish(&mut tell);
+    });
+    let report = report.map_err(journal)?;
     trouble?;
     if args.calls {
         return Ok(Exit::Done);
@@ -89,6 +75,27 @@ pub(super) fn of_run(run: &str, args: &GpuArgs, home: &Home, printer: &mut Print
     printer.data(&text(dir.id.as_str(), &report, began, width))?;
     printer.data(&gpu_switches::text(&switched, began, width))?;
     Ok(Exit::Done)
+}
+
+/// Shares what devices used among the requests of a run, and tells each its part. Cost: the whole log, twice.
+pub(super) fn attributed(
+    reader: &Reader,
+    devices: &[GpuDevice],
+    tell: &mut dyn FnMut(&Flown),
+) -> Result<GpuReport, JournalError> {
+    let mut first = First::new(devices);
+    walk(reader, &mut |step| match step {
+        Step::Event(recorded) => first.event(&recorded),
+        Step::Sample(sample) => first.sample(&sample),
+        Step::Settle(read) => first.settle(read),
+    })?;
+    let mut second = Second::new(devices, first.finish());
+    walk(reader, &mut |step| match step {
+        Step::Event(recorded) => second.event(&recorded),
+        Step::Sample(sample) => second.sample(&sample),
+        Step::Settle(read) => second.settle(read, tell),
+    })?;
+    Ok(second.finish(tell))
 }
 
 /// Finds the switches of model that the run caused, and what servers told of models beside devices.
@@ -158,7 +165,7 @@ fn call_json(flown: &Flown, began: Timestamp) -> Value {
 }
 
 /// Rounds to a thousandth: more is not known.
-fn round(number: f64) -> f64 {
+pub(super) fn round(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
 
@@ -195,7 +202,8 @@ fn time(seconds: f64) -> String {
     duration(micros)
 }
 
-fn joules(millijoules: f64) -> String {
+/// Writes an energy as people read it.
+pub(super) fn joules(millijoules: f64) -> String {
     let joules = millijoules / 1e3;
     match joules {
         joules if joules >= 3.6e6 => format!("{:.2} kWh", joules / 3.6e6),

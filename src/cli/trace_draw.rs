@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::gpu_run::joules;
 use super::printer::{BOLD, DIM, RED, inert, paint};
 use crate::base::Timestamp;
 use crate::report::{columns, cut, duration, grouped, height};
@@ -53,9 +54,10 @@ pub(super) fn draw(bars: &[Bar], lanes: &[Lane], width: usize) -> String {
     let names: Vec<String> = bars.iter().map(|bar| format!("{}{}", branch(&bar.last), inert(&bar.label))).collect();
     let times: Vec<String> = bars.iter().map(|bar| duration(bar.end.micros_since(bar.start))).collect();
     let tokens: Vec<String> = bars.iter().map(tokens).collect();
+    let energies = energies(bars);
     let widest = |cells: &[String]| cells.iter().map(|cell| columns(cell)).max().unwrap_or(0);
-    let (time, spent) = (widest(&times), widest(&tokens));
-    let beside = time + GAP + if spent > 0 { spent + GAP } else { 0 };
+    let (time, spent) = (widest(&times), [widest(&tokens), widest(&energies)]);
+    let beside = time + GAP + spent.iter().filter(|&&wide| wide > 0).map(|wide| wide + GAP).sum::<usize>();
     let name = widest(&names).min(width.saturating_sub(beside + NARROWEST + GAP)).max(8);
     let room = width.saturating_sub(name + GAP + beside).max(NARROWEST);
     let axis = Axis { from, micros: to.micros_since(from).max(1), room };
@@ -67,9 +69,8 @@ pub(super) fn draw(bars: &[Bar], lanes: &[Lane], width: usize) -> String {
         let pad = " ".repeat(name - columns(&label));
         let label = if bar.last.len() == 1 { paint(BOLD, &label) } else { label };
         write!(text, "{label}{pad}  {:>time$}  ", times[place]).expect("a text takes all");
-        if spent > 0 {
-            write!(text, "{}{}  ", " ".repeat(spent - columns(&tokens[place])), paint(DIM, &tokens[place]))
-                .expect("a text takes all");
+        for (cell, wide) in [&tokens[place], &energies[place]].into_iter().zip(spent).filter(|(_, wide)| *wide > 0) {
+            write!(text, "{}{}  ", " ".repeat(wide - columns(cell)), paint(DIM, cell)).expect("a text takes all");
         }
         text.push_str(&axis.bar(bar));
         text.push('\n');
@@ -114,6 +115,20 @@ fn tokens(bar: &Bar) -> String {
     }
 }
 
+/// Returns the joules of each row; nothing of all where no row has any.
+fn energies(bars: &[Bar]) -> Vec<String> {
+    let of_one = |bar: &Bar| match (bar.joules, bar.sort) {
+        (Some(energy), _) => joules(energy * 1e3),
+        (None, BarSort::Wait) => String::new(),
+        (None, BarSort::Whole | BarSort::Request) => "?".to_owned(),
+    };
+    if bars.iter().all(|bar| bar.joules.is_none()) {
+        vec![String::new(); bars.len()]
+    } else {
+        bars.iter().map(of_one).collect()
+    }
+}
+
 /// The lines of a tree before a name.
 fn branch(last: &[bool]) -> String {
     let Some((own, above)) = last.split_last() else { return String::new() };
@@ -143,6 +158,9 @@ fn legend(bars: &[Bar], devices: &[Lane], width: usize) -> String {
     }
     if waited {
         words.push(format!("{WAIT} the wait before it is sent again"));
+    }
+    if bars.iter().any(|bar| bar.joules.is_some()) {
+        words.push("J a request's part of what GPUs used beyond idling".to_owned());
     }
     if !devices.is_empty() {
         words.push(format!("{}…{} how much of the time a GPU computed", height(0.0), height(1.0)));
@@ -332,21 +350,46 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_device_is_drawn_on_the_same_axis() {
-        let bar = |label: &str, last: Vec<bool>, start: i64, end: i64| Bar {
+    fn bar(label: &str, sort: BarSort, last: &[bool], ends: (i64, i64), joules: Option<f64>) -> Bar {
+        Bar {
             label: label.to_owned(),
-            sort: BarSort::Whole,
-            last,
-            start: Timestamp(start),
-            end: Timestamp(end),
+            sort,
+            last: last.to_vec(),
+            start: Timestamp(ends.0),
+            end: Timestamp(ends.1),
             first_piece: None,
             input: None,
             output: None,
+            joules,
             error: None,
             notes: Vec::new(),
-        };
-        let bars = [bar("case 0", vec![true], 0, 4_000_000)];
+        }
+    }
+
+    #[test]
+    fn energy_stands_beside_time() {
+        let bars = [
+            bar("case 0", BarSort::Whole, &[true], (0, 4_000_000), Some(1_234.56)),
+            bar("say", BarSort::Request, &[true, false], (0, 1_000_000), Some(1_234.56)),
+            bar("wait", BarSort::Wait, &[true, false], (1_000_000, 2_000_000), None),
+            bar("say, attempt 2", BarSort::Request, &[true, true], (2_000_000, 4_000_000), None),
+        ];
+        expect![[r#"
+                                                ╷0               ╷2.0 s
+            case 0            4.0 s  1,234.6 J  ├────────────────────────────────┤
+            ├ say             1.0 s  1,234.6 J  ████████
+            ├ wait            1.0 s                     ·········
+            └ say, attempt 2  2.0 s          ?                   █████████████████
+
+            · the wait before it is sent again
+            J a request's part of what GPUs used beyond idling
+        "#]]
+        .assert_eq(&strip_str(&draw(&bars, &[], 70)).to_string());
+    }
+
+    #[test]
+    fn a_device_is_drawn_on_the_same_axis() {
+        let bars = [bar("case 0", BarSort::Whole, &[true], (0, 4_000_000), None)];
         let entry =
             |second: i64, percent| (Timestamp(second * 1_000_000), Timestamp((second + 1) * 1_000_000), percent);
         // Nobody knows of the last second.

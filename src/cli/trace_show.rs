@@ -1,18 +1,20 @@
 //! `pipe trace RUN [CASE]`: where the time of a case went, request by request; of a run, which cases took longest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::exit::{CommandError, Exit};
+use super::gpu_run::{attributed, round};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show::{case_name, find, open, state};
 use super::trace_args::TraceShowArgs;
 use super::trace_draw::{Lane, draw};
 use crate::base::{CaseNo, Timestamp, TraceId};
-use crate::event::{CaseAdmitted, CaseStatus, Event, FailureKind, Outcome, Recorded, Usage};
+use crate::event::{AttemptId, CaseAdmitted, CaseStatus, Event, FailureKind, Outcome, Recorded, Usage};
 use crate::journal::{CaseRecord, EventSeq, Home, JournalError, Reader, RunDir, Samples};
 use crate::plan::Content;
+use crate::report::gpu::Flown;
 use crate::report::{duration, grouped, status_word};
 use crate::telemetry::{Bar, BarSort, Projector, Settings, Span, waterfall};
 
@@ -38,9 +40,11 @@ pub(super) fn show(args: &TraceShowArgs, home: &Home, printer: &mut Printer) -> 
             .map_err(journal)?,
         None => return slowest(args, &dir, &reader, printer),
     };
+    let numbers: BTreeSet<CaseNo> = cases.iter().map(|case| case.admitted.case).collect();
+    let parts = parts(&reader, &numbers).map_err(journal)?;
     let drawn: Vec<(CaseRecord, Vec<Span>)> = cases
         .into_iter()
-        .map(|case| Ok((spans_of_case(&dir, &reader, case.admitted.case)?, case)))
+        .map(|case| Ok((spans_of_case(&dir, &reader, case.admitted.case, &parts)?, case)))
         .map(|pair: Result<_, JournalError>| pair.map(|(spans, case)| (case, spans)))
         .collect::<Result<_, _>>()
         .map_err(journal)?;
@@ -78,15 +82,37 @@ fn found(reader: &Reader, name: &str) -> Result<Vec<CaseRecord>, CommandError> {
     Ok(found)
 }
 
+/// What devices did for requests.
+type Parts = BTreeMap<AttemptId, Flown>;
+
+/// Returns what devices did for the requests of cases, as `pipe gpu RUN` shares it. Cost: the whole log, twice, where
+/// devices were sampled, for what one request used depends on all that were in flight with it; else none.
+fn parts(reader: &Reader, cases: &BTreeSet<CaseNo>) -> Result<Parts, JournalError> {
+    let devices = reader.gpu_devices()?;
+    let mut parts = Parts::new();
+    if !devices.is_empty() {
+        attributed(reader, &devices, &mut |flown| {
+            if cases.contains(&flown.id.case) {
+                parts.insert(flown.id.clone(), flown.clone());
+            }
+        })?;
+    }
+    Ok(parts)
+}
+
 /// Tells one case in spans, without its texts. Cost: its own events.
-fn spans_of_case(dir: &RunDir, reader: &Reader, case: CaseNo) -> Result<Vec<Span>, JournalError> {
+fn spans_of_case(dir: &RunDir, reader: &Reader, case: CaseNo, parts: &Parts) -> Result<Vec<Span>, JournalError> {
     let settings = Settings { content: Content::None, ..Settings::default() };
     let mut projector = Projector::new(dir.id.clone(), settings, None);
     let (at, started) = reader.run_started()?;
     let mut spans = Vec::new();
     projector.pass(&Recorded { at, event: Event::RunStarted(started) });
     reader.events_of(case, &mut |_, recorded| {
-        projector.add(&recorded, &|_, _| None, &mut |span| spans.push(span));
+        let part = match &recorded.event {
+            Event::AttemptEnded(ended) => parts.get(&ended.id),
+            _ => None,
+        };
+        projector.add_with(&recorded, part, &|_, _| None, &mut |span| spans.push(span));
         Ok(())
     })?;
     projector.finish(&|_, _| None, &mut |span| spans.push(span));
@@ -149,7 +175,7 @@ fn bar_json(bar: &Bar, from: Timestamp) -> Value {
     json!({
         "label": bar.label, "sort": sort, "depth": bar.last.len() - 1, "start_ms": millis(bar.start),
         "end_ms": millis(bar.end), "first_piece_ms": bar.first_piece.map(millis), "input_tokens": bar.input,
-        "output_tokens": bar.output, "error": error, "notes": bar.notes,
+        "output_tokens": bar.output, "energy_j": bar.joules.map(round), "error": error, "notes": bar.notes,
     })
 }
 
@@ -192,7 +218,7 @@ impl Walk {
         }
     }
 
-    fn bar(&self) -> Bar {
+    fn bar(&self, joules: Option<f64>) -> Bar {
         let CaseAdmitted { case, item, repeat, .. } = &self.admitted;
         let repeat = if *repeat > 1 { format!("#{repeat}") } else { String::new() };
         let failed = (self.failed > 0)
@@ -209,6 +235,7 @@ impl Walk {
             first_piece: None,
             input: self.usage.input.map(|tokens| tokens.0),
             output: self.usage.output.map(|tokens| tokens.0),
+            joules,
             error: None,
             notes: if notes.is_empty() { Vec::new() } else { vec![notes.join(", ")] },
         }
@@ -236,8 +263,15 @@ fn slowest(args: &TraceShowArgs, dir: &RunDir, reader: &Reader, printer: &mut Pr
     walks.sort_by_key(|walk| (std::cmp::Reverse(walk.took()), walk.admitted.case));
     let middle = walks.get(walks.len() / 2).map_or(0, Walk::took);
     walks.truncate(SLOWEST);
+    let numbers = walks.iter().map(|walk| walk.admitted.case).collect();
+    let parts = parts(reader, &numbers).map_err(|error| CommandError::journal(&error))?;
+    let mut energies: BTreeMap<CaseNo, f64> = BTreeMap::new();
+    for part in parts.values().filter(|part| part.concurrency().is_some()) {
+        *energies.entry(part.id.case).or_default() += part.millijoules / 1e3;
+    }
+    let joules = |walk: &Walk| energies.get(&walk.admitted.case).copied();
     if args.json {
-        let slowest: Vec<Value> = walks.iter().map(walk_json).collect();
+        let slowest: Vec<Value> = walks.iter().map(|walk| walk_json(walk, joules(walk))).collect();
         let told = json!({ "run": dir.id.as_str(), "cases": all, "median_ms": middle / 1_000, "slowest": slowest });
         printer.line(&told.to_string())?;
         return Ok(Exit::Done);
@@ -245,7 +279,7 @@ fn slowest(args: &TraceShowArgs, dir: &RunDir, reader: &Reader, printer: &mut Pr
     let head = format!("{} · the {} slowest of {} cases", dir.id, walks.len(), grouped(all));
     let half = format!(" · half of all take {} or less", duration(middle));
     printer.line(&format!("{}{}\n", paint(BOLD, &inert(&head)), paint(DIM, &half)))?;
-    let bars: Vec<Bar> = walks.iter().map(Walk::bar).collect();
+    let bars: Vec<Bar> = walks.iter().map(|walk| walk.bar(joules(walk))).collect();
     let width = printer.out().width();
     let lanes = lanes(reader, &bars).map_err(|error| CommandError::journal(&error))?;
     printer.data(&draw(&bars, &lanes, width))?;
@@ -256,11 +290,12 @@ fn slowest(args: &TraceShowArgs, dir: &RunDir, reader: &Reader, printer: &mut Pr
     Ok(Exit::Done)
 }
 
-fn walk_json(walk: &Walk) -> Value {
+fn walk_json(walk: &Walk, joules: Option<f64>) -> Value {
     let CaseAdmitted { case, item, repeat, .. } = &walk.admitted;
     json!({
         "case": case, "item": item.as_str(), "repeat": repeat, "ms": walk.took() / 1_000,
         "status": walk.status.map(status_word), "requests": walk.requests, "failed": walk.failed,
         "input_tokens": walk.usage.input, "output_tokens": walk.usage.output,
+        "energy_j": joules.map(round),
     })
 }

@@ -128,7 +128,7 @@ impl Projector {
     }
 
     /// Takes the next event, with what devices did for the request that it ends.
-    pub(super) fn add_with(
+    pub fn add_with(
         &mut self,
         recorded: &Recorded,
         part: Option<&Flown>,

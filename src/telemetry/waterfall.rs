@@ -26,6 +26,8 @@ pub struct Bar {
     pub input: Option<u64>,
     /// Tokens of the answer.
     pub output: Option<u64>,
+    /// What devices used for it beyond idling, in joules: an allocation, of the whole the sum of its requests.
+    pub joules: Option<f64>,
     /// Why it failed: `error.type`, and what happened.
     pub error: Option<(String, String)>,
     /// What was not done in it, or taken over.
@@ -64,19 +66,25 @@ pub fn waterfall(spans: &[Span]) -> Vec<Bar> {
     bars
 }
 
+/// Adds what is part of a span, and returns the joules of all of it.
 fn add(
     parts: &BTreeMap<Option<SpanContext>, Vec<&Span>>,
     whole: Option<SpanContext>,
     last: &mut Vec<bool>,
     bars: &mut Vec<Bar>,
-) {
-    let Some(siblings) = parts.get(&whole) else { return };
+) -> Option<f64> {
+    let siblings = parts.get(&whole)?;
+    let mut joules = None;
     for (place, span) in siblings.iter().enumerate() {
         last.push(place + 1 == siblings.len());
+        let at = bars.len();
         bars.push(bar(span, last.clone()));
-        add(parts, Some(span.context), last, bars);
+        let within = add(parts, Some(span.context), last, bars);
+        bars[at].joules = bars[at].joules.or(within);
+        joules = [joules, bars[at].joules].into_iter().flatten().reduce(|one, other| one + other);
         last.pop();
     }
+    joules
 }
 
 fn bar(span: &Span, last: Vec<bool>) -> Bar {
@@ -104,6 +112,7 @@ fn bar(span: &Span, last: Vec<bool>) -> Bar {
         first_piece: first_piece.filter(|_| sort == BarSort::Request),
         input: count(span, names::INPUT_TOKENS),
         output: count(span, names::OUTPUT_TOKENS),
+        joules: number(span, names::GPU_ENERGY),
         error,
         notes: span.events.iter().filter_map(note).collect(),
     }

@@ -130,7 +130,22 @@ fn a_run_tells_what_its_devices_did_and_whose_the_energy_is() {
     assert_eq!(told.len(), 16);
     // A run of a second has no ten quiet ones: the report, too, knows nothing of an idle device.
     assert!((told.iter().sum::<f64>() - sum).abs() < 0.016, "{told:?} of {sum}");
-    assert!(project.stdout(&["trace", "last", "0"]).contains("\nGPU 0"));
+    let drawn = project.stdout(&["trace", "last", "0"]);
+    assert!(drawn.contains("\nGPU 0") && drawn.contains("J a request's part"), "{drawn}");
+    // Each request of a case has the joules that the report gives it, the case those of all its requests.
+    let told: Value = serde_json::from_str(&project.stdout(&["trace", "last", "0", "--json"])).expect("JSON");
+    let energies = |sort: &str| -> Vec<f64> {
+        let rows = told["cases"][0]["rows"].as_array().unwrap().iter().filter(|row| row["sort"] == sort);
+        rows.map(|row| row["energy_j"].as_f64().expect("a number")).collect()
+    };
+    let of_case = calls.iter().filter(|call| call["case"] == 0).map(|call| call["energy_j"].as_f64().unwrap());
+    let of_case: Vec<f64> = of_case.collect();
+    assert_eq!((energies("request"), of_case.len()), (of_case.clone(), 2));
+    let whole = energies("whole");
+    assert!((whole[0] - of_case.iter().sum::<f64>()).abs() < 0.002, "{whole:?} of {of_case:?}");
+    let told: Value = serde_json::from_str(&project.stdout(&["trace", "last", "--json"])).expect("JSON");
+    let slowest = told["slowest"].as_array().unwrap().iter().find(|case| case["case"] == 0).expect("one of eight");
+    assert_eq!(slowest["energy_j"].as_f64(), Some(whole[0]), "{told}");
     let curves = project.stdout(&["trace", "export", "last", "--format", "perfetto"]);
     assert!(curves.contains(r#""name":"devices""#) && curves.contains(r#""name":"GPU 0 busy""#), "{curves}");
     // The journal is as sound with samples as without.
