@@ -102,10 +102,10 @@ async fn send(
         // A request that hangs is given up too: what it was about is sent again some day.
         tokio::select! {
             delivered = courier.deliver(&mut patience) => delivered?,
-            () = given_up.over() => return courier.delivered(),
+            () = given_up.over() => return courier.delivered().await,
         }
         if was_over {
-            return courier.delivered();
+            return courier.delivered().await;
         }
         patience.rest(LOOK).await;
     }

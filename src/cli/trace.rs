@@ -52,6 +52,7 @@ pub(super) fn unsent(error: &SendError) -> CommandError {
         SendError::Journal(error) => CommandError::journal(error),
         SendError::Refused { help, .. } => CommandError::new(Exit::BackendUnusable, error.to_string()).help(*help),
         SendError::Write { .. } | SendError::Client(_) => CommandError::new(Exit::GateFailed, with_causes(error)),
+        SendError::Died => CommandError::new(Exit::Bug, with_causes(error)),
     }
 }
 
@@ -95,7 +96,7 @@ async fn send(args: &TraceSendArgs, home: &Home, printer: &mut Printer) -> Resul
         let sent =
             if dir.is_held() { courier.deliver(&mut patience).await } else { courier.finish(&mut patience).await };
         sent.map_err(|error| unsent(&error))?;
-        let delivered = courier.delivered().map_err(|error| unsent(&error))?;
+        let delivered = courier.delivered().await.map_err(|error| unsent(&error))?;
         let word = delivered.signal.word();
         told[word] = counts(&delivered);
         told[if delivered.signal == Signal::Traces { "to" } else { "judgements_to" }] = json!(place);

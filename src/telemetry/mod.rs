@@ -6,11 +6,14 @@
 //! name.
 
 mod attributes;
+mod batch;
 mod case;
 mod chat;
 mod collector;
 mod content;
 mod courier;
+#[cfg(test)]
+mod courier_tests;
 mod cursor;
 mod error_type;
 mod evaluation;

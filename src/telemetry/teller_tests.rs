@@ -24,7 +24,7 @@ fn sample(began: Timestamp, second: i64) -> Sampled {
 }
 
 /// A run of so many cases of one request each, on a device that is sampled.
-fn story(cases: u64) -> Story {
+pub(super) fn story(cases: u64) -> Story {
     let mut story = Story::begin("debate");
     if let Event::RunStarted(started) = &mut story.log[0].event {
         started.gpu = Some(GpuSeen { reason: None, backends: vec!["auto".into()] });
@@ -72,7 +72,7 @@ fn run() -> RunId {
     RunId::from("debate-1")
 }
 
-fn all(reader: &Reader, settings: &Settings) -> Vec<Span> {
+pub(super) fn all(reader: &Reader, settings: &Settings) -> Vec<Span> {
     let mut spans = Vec::new();
     spans_of(reader, &run(), settings.clone(), None, &mut |span| {
         spans.push(span);
