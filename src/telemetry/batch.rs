@@ -21,14 +21,25 @@ use crate::journal::{EventSeq, JournalError, Reader};
 const MOST_SPANS: usize = 512;
 /// Most bytes of one request before it is packed: below the 4 MiB that collectors take by default.
 const MOST_BYTES: usize = 3_500_000;
-/// Requests under way at once: a collector far away is waited for once, not once for each.
-pub(super) const AT_ONCE: usize = 4;
+/// Requests that make a batch: a collector far away is waited for once, not once for each.
+const TOGETHER: usize = 4;
+
+/// What a span that is too large goes without.
+const WORDS: [&str; 2] = [names::INPUT_MESSAGES, names::OUTPUT_MESSAGES];
 
 /// A span or a record as it is sent.
 pub(super) struct Piece {
     bytes: Vec<u8>,
-    /// The span, which may have words to lose.
-    span: Option<Span>,
+    /// The span, if it has words to lose.
+    wordy: Option<Span>,
+}
+
+impl Piece {
+    fn of(span: Span) -> Self {
+        let bytes = wire::span(&span);
+        let has_words = WORDS.iter().any(|word| span.attribute(word).is_some());
+        Self { bytes, wordy: has_words.then_some(span) }
+    }
 }
 
 /// A request made ready.
@@ -95,15 +106,15 @@ impl Gathered {
 
     /// Tells whether it fills the requests that go at once; of large ones, half as many: they wait in memory.
     const fn is_full(&self) -> bool {
-        self.pieces.len() >= AT_ONCE * MOST_SPANS || self.bytes >= AT_ONCE / 2 * MOST_BYTES
+        self.pieces.len() >= TOGETHER * MOST_SPANS || self.bytes >= TOGETHER / 2 * MOST_BYTES
     }
 
     /// Adds what this signal tells of a span.
     fn add(&mut self, span: Span) {
         match self.signal {
-            Signal::Traces => self.push(Piece { bytes: wire::span(&span), span: Some(span) }),
+            Signal::Traces => self.push(Piece::of(span)),
             Signal::Logs => {
-                records(&span).for_each(|record| self.push(Piece { bytes: wire::record(&record), span: None }));
+                records(&span).for_each(|record| self.push(Piece { bytes: wire::record(&record), wordy: None }));
             }
             // Those are no projection of the journal: the SDK sends them.
             Signal::Metrics => {}
@@ -208,13 +219,8 @@ impl Source {
 
 /// Returns a span without its words; none when it has none to lose.
 fn stripped(piece: &Piece) -> Option<Piece> {
-    let mut span = piece.span.clone()?;
-    let words = [names::INPUT_MESSAGES, names::OUTPUT_MESSAGES];
-    let before = span.attributes.len();
-    span.attributes.retain(|attribute| !words.contains(&&*attribute.key) && attribute.key != names::TRUNCATED);
-    if span.attributes.len() == before {
-        return None;
-    }
+    let mut span = piece.wordy.clone()?;
+    span.attributes.retain(|attribute| !WORDS.contains(&&*attribute.key) && attribute.key != names::TRUNCATED);
     span.attributes.push(Attribute { key: names::TRUNCATED.into(), value: Value::Bool(true) });
-    Some(Piece { bytes: wire::span(&span), span: Some(span) })
+    Some(Piece::of(span))
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::batch::{AT_ONCE, Batch, Parcel, Source};
+use super::batch::{Batch, Parcel, Source};
 use super::collector::Collector;
 use super::cursor::{Cursors, Sent};
 use super::post::{Answer, Post};
@@ -24,6 +24,8 @@ use super::teller::Teller;
 use crate::journal::{EventSeq, JournalError, Reader, RunDir};
 use crate::plan::Plan;
 
+/// Most requests under way at once: all of a batch, which the last page of events may fill beyond what makes it one.
+const AT_ONCE: usize = 8;
 /// The first wait after a collector that is down or busy; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait, and the most that a collector may ask for.

@@ -15,6 +15,9 @@ use crate::event::{Failure, FailureKind};
 /// Most that is read of an answer, in bytes.
 const ANSWER_LIMIT: usize = 64 << 10;
 
+/// Idle connections that are kept to a host: as many as posts to a collector go at once.
+const IDLE: usize = 8;
+
 /// A client that posts and reads short answers. Sends once; proxies come from the environment.
 #[derive(Clone)]
 pub struct Messenger(Client);
@@ -44,7 +47,7 @@ impl Messenger {
     /// # Errors
     /// The file is of no use, or TLS cannot be set up on this machine.
     pub fn trusting(authority: Option<&Authority>) -> Result<Self, TrustError> {
-        Client::trusting(2, authority).map(Self)
+        Client::trusting(IDLE, authority).map(Self)
     }
 
     /// Fetches a page of at most `size` bytes, all within `limit`; sends no key.
