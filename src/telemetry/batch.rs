@@ -104,9 +104,9 @@ impl Gathered {
         Self { signal, pieces: Vec::new(), bytes: 0 }
     }
 
-    /// Tells whether it fills the requests that go at once; of large ones, half as many: they wait in memory.
+    /// Tells whether it fills the requests that go at once; of large ones, one: two batches wait in memory.
     const fn is_full(&self) -> bool {
-        self.pieces.len() >= TOGETHER * MOST_SPANS || self.bytes >= TOGETHER / 2 * MOST_BYTES
+        self.pieces.len() >= TOGETHER * MOST_SPANS || self.bytes >= MOST_BYTES
     }
 
     /// Adds what this signal tells of a span.

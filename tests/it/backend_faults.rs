@@ -62,6 +62,15 @@ impl FaultServer {
         self.ledger().iter().map(digest).collect()
     }
 
+    /// The digests of all requests so far, with whether a fault was planned for each. Two that came at once may stand in
+    /// another order than that in which they were counted.
+    pub(crate) fn asked_and_failed(&self) -> Vec<(String, bool)> {
+        let of_one = |entry: &serde_json::Value| {
+            (entry["digest"].as_str().expect("a text").to_owned(), !entry["fault"].is_null())
+        };
+        self.ledger().iter().map(of_one).collect()
+    }
+
     /// How many requests came to a path.
     pub(crate) fn asked_at(&self, path: &str) -> usize {
         self.ledger().iter().filter(|entry| entry["path"] == path).count()

@@ -66,17 +66,19 @@ fn only_what_failed_is_asked_and_the_rows_are_those_of_an_undisturbed_run() {
     let said = text(&project.run(&["show"]).stdout);
     assert!(said.contains("pipe retry"), "who reads of failures is told what to do: {said}");
     let run = summary(&project)["run"].clone();
-    let asked = server.asked();
+    let asked = server.asked_and_failed();
     let tried = &asked[3 * ITEMS..];
-    let refused: Vec<String> = tried[..9].to_vec();
-    let answered: BTreeSet<&String> = tried[9..].iter().collect();
+    let of = |fault: bool| tried.iter().filter(move |(_, failed)| *failed == fault).map(|(digest, _)| digest);
+    let refused: Vec<&String> = of(true).collect();
+    let answered: BTreeSet<&String> = of(false).collect();
+    assert_eq!(refused.len(), 9);
 
     let retried = project.run(&["retry", "--json"]);
     let talk = text(&retried.stderr);
     assert!(retried.status.success(), "{talk}");
     assert!(talk.contains(&format!("{failed} cases, ")) && talk.contains("asked again (first "), "{talk}");
     let again = server.asked()[asked.len()..].to_vec();
-    for digest in &refused {
+    for digest in refused {
         assert_eq!(again.iter().filter(|one| *one == digest).count(), 1, "what was refused is asked once more");
     }
     assert!(again.iter().all(|digest| !answered.contains(digest)), "what was answered is not asked");
