@@ -85,22 +85,29 @@ def kill_at_call(world, case):
 
 # --- C2: SIGKILL at a random time -------------------------------------------------------------------------------------
 
-def kill_at_random(world, number):
-    dice = world.dice("C2", number)
+def wait_at_random(world, process, dice):
+    """Waits for a random part of the time that a run takes at present; false when it was over before that."""
     seconds = world.undisturbed(SHAPE)[1]
     world.pace = world.pace or seconds
+    began = time.monotonic()
+    try:
+        process.process.wait(dice.uniform(0, world.pace * 1.05))
+    except subprocess.TimeoutExpired:
+        world.pace = min(world.pace * 1.03, seconds * 3)
+        return True
+    # The machine has become faster since a run was last measured.
+    world.pace = (world.pace + time.monotonic() - began) / 2
+    return False
+
+
+def kill_at_random(world, number):
+    dice = world.dice("C2", number)
     project = Project(world, SHAPE)
     goes_on = True
     while goes_on and len(project.accounts.processes) < 4:
         process = project.spawn_next() if project.accounts.processes else project.spawn_run()
-        began = time.monotonic()
-        try:
-            process.process.wait(dice.uniform(0, world.pace * 1.05))
-            # It was over before that: the machine has become faster since a run was last measured.
-            world.pace = (world.pace + time.monotonic() - began) / 2
-        except subprocess.TimeoutExpired:
+        if wait_at_random(world, process, dice):
             process.kill()
-            world.pace = min(world.pace * 1.03, seconds * 3)
         process.wait()
         # A third of the kills hit the resume as well, a third of those the resume's resume.
         goes_on = process.code != 0 and dice.random() < 1 / 3
@@ -116,14 +123,17 @@ PROMPT_S = 3.0
 
 def leave_in_order(world, number):
     dice = world.dice("C10", number)
-    seconds = world.undisturbed(SHAPE)[1]
     grace = dice.choice([0, 2, 30])
     project = Project(world, SHAPE)
     violations, hits, slowest = [], 0, 0.0
     for _ in range(1 + (dice.random() < 1 / 3)):
         name = dice.choice(list(EXITS))
         process = project.spawn_next("--grace", f"{grace}s")
-        time.sleep(dice.uniform(0, seconds))
+        if not wait_at_random(world, process, dice):
+            process.wait()
+            if process.code != 0:
+                violations.append(f"wrong-exit: {process.code} without a signal: {process.talk.strip()[-300:]}")
+            break
         began = time.monotonic()
         process.kill(name)
         twice = dice.random() < 1 / 3
