@@ -17,7 +17,7 @@ use crate::journal::{EventPage, EventSeq, Home, JournalError, Reader, Samples};
 use crate::report::gpu::attribution::{METHOD, USUAL_PREFILL};
 use crate::report::gpu::switches::{Switched, Switches};
 use crate::report::gpu::{Beside, DeviceReport, First, Flown, GpuReport, Second, Used};
-use crate::report::{duration, grouped, tenths, wrapped};
+use crate::report::{duration, energy, grouped, tenths, wrapped};
 
 const MIB: u64 = 1 << 20;
 /// Processes that are told of each device.
@@ -202,14 +202,8 @@ fn time(seconds: f64) -> String {
     duration(micros)
 }
 
-/// Writes an energy as people read it.
-pub(super) fn joules(millijoules: f64) -> String {
-    let joules = millijoules / 1e3;
-    match joules {
-        joules if joules >= 3.6e6 => format!("{:.2} kWh", joules / 3.6e6),
-        joules if joules >= 1e4 => format!("{} kJ", tenths(joules / 1e3)),
-        joules => format!("{} J", tenths(joules)),
-    }
+fn joules(millijoules: f64) -> String {
+    energy(millijoules / 1e3)
 }
 
 fn text(run: &str, report: &GpuReport, began: Timestamp, width: usize) -> String {
@@ -356,9 +350,9 @@ fn used(report: &GpuReport, width: usize) -> String {
         let bound = if coverage < FULL_COVERAGE { "≥ " } else { "" };
         let per =
             used.joules_per_thousand().map_or_else(|| "?".to_owned(), |joules| format!("{bound}{}", tenths(joules)));
-        let (requests, energy) = (grouped(used.requests), joules(used.millijoules));
+        let (requests, spent) = (grouped(used.requests), joules(used.millijoules));
         let busy = if is_known { time(used.busy_s) } else { "?".to_owned() };
-        table.add(&[&inert(&name), &requests, &energy, &per, &busy]);
+        table.add(&[&inert(&name), &requests, &spent, &per, &busy]);
     }
     let mut notes = vec![format!(
         "{METHOD}: energy beyond idling, shared among requests in flight by tokens ({} of it) or else by time; it tells \

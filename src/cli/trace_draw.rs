@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::gpu_run::joules;
 use super::printer::{BOLD, DIM, RED, inert, paint};
 use crate::base::Timestamp;
-use crate::report::{columns, cut, duration, grouped, height};
+use crate::report::{columns, cut, duration, energy, grouped, height};
 use crate::telemetry::{Bar, BarSort};
 
 /// What stands between two columns.
@@ -118,7 +117,7 @@ fn tokens(bar: &Bar) -> String {
 /// Returns the joules of each row; nothing of all where no row has any.
 fn energies(bars: &[Bar]) -> Vec<String> {
     let of_one = |bar: &Bar| match (bar.joules, bar.sort) {
-        (Some(energy), _) => joules(energy * 1e3),
+        (Some(joules), _) => energy(joules),
         (None, BarSort::Wait) => String::new(),
         (None, BarSort::Whole | BarSort::Request) => "?".to_owned(),
     };

@@ -28,7 +28,7 @@ pub use case::{
 };
 pub use cells::{CellSummary, Cells, cell_name};
 pub use cost::{Cost, Spent};
-pub use number::{duration, grouped, height, percent, rate, tenths};
+pub use number::{duration, energy, grouped, height, percent, rate, tenths};
 pub use over_all::{AggregateSummary, OverAll, ranking_line, table_line};
 pub use progress::{Milestones, Progress};
 pub use results::{Layout, Rows, Shape, standard_columns};

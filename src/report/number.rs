@@ -29,6 +29,16 @@ pub fn tenths(number: f64) -> String {
     }
 }
 
+/// Writes an energy in joules: `44.5 J`, `12.3 kJ`, `1.20 kWh`.
+#[must_use]
+pub fn energy(joules: f64) -> String {
+    match joules {
+        joules if joules >= 3.6e6 => format!("{:.2} kWh", joules / 3.6e6),
+        joules if joules >= 1e4 => format!("{} kJ", tenths(joules / 1e3)),
+        joules => format!("{} J", tenths(joules)),
+    }
+}
+
 /// Writes a share of 0 to 1 as `52.0 %`.
 #[must_use]
 pub fn percent(share: f64) -> String {
@@ -116,6 +126,12 @@ mod tests {
         ] {
             assert_eq!(tenths(number), expected);
         }
+    }
+
+    #[test]
+    fn energies_have_the_unit_that_suits_them() {
+        let told = [0.0, 9_999.9, 12_340.0, 3_599_000.0, 4_320_000.0].map(energy);
+        assert_eq!(told, ["0.0 J", "9,999.9 J", "12.3 kJ", "3,599.0 kJ", "1.20 kWh"]);
     }
 
     #[test]

@@ -102,7 +102,6 @@ pub struct Courier {
 }
 
 /// A source, here or at work on the next batch on a thread of its own.
-#[derive(Default)]
 struct Ahead {
     source: Option<Box<Source>>,
     reading: Option<JoinHandle<Read>>,

@@ -2,8 +2,7 @@
 //!
 //! A few hundred cases run with every test. `PIPE_FUZZ_CASES=100000` makes it as many of the same row, so that a commit
 //! gets the same answer wherever it is tested; `PIPE_FUZZ_SECONDS=3600` hunts for an hour from a random seed, which is
-//! printed; `PIPE_FUZZ_SEED` begins at another one; `PIPE_FUZZ_CASES=1` shows
-//! the file.
+//! printed; `PIPE_FUZZ_SEED` begins at another one; `PIPE_FUZZ_CASES=1` shows the file.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
