@@ -17,7 +17,7 @@ use super::openai::{ConfigError, OpenAi, OpenAiConfig};
 use super::port::Backend;
 use super::sim::Sim;
 use crate::base::{BackendName, ModelName};
-use crate::event::BackendResolved;
+use crate::event::{BackendResolved, Features};
 
 /// Calls in flight where neither the user nor the server says how many.
 const USUAL_SLOTS: NonZeroU32 = NonZeroU32::new(4).expect("4 is not 0");
@@ -133,6 +133,8 @@ fn sim(wanted: &Wanted, speed: u32) -> Connected {
         memory: Vec::new(),
         version: None,
         digests: Vec::new(),
+        lacks: Default::default(),
+        models_lack: Vec::new(),
     };
     let says = format!("{}: simulated answers, no model ({slots} slots)", wanted.name);
     Connected { backend: Arc::new(Sim { speed }), resolved, says, demo: false }
@@ -251,7 +253,7 @@ async fn at_url(wanted: &Wanted, url: &str, notice: &(dyn Fn(&str) + Sync)) -> R
     let base = BaseUrl::parse(url).map_err(|error| config(error.into()))?;
     let key = wanted.api_key.clone().filter(|key| !key.is_empty());
     // Made first, so that a key that cannot be sent is named as such.
-    adapter(&base, key.clone(), USUAL_SLOTS).map_err(config)?;
+    adapter(&base, key.clone(), ServerKind::default(), USUAL_SLOTS).map_err(config)?;
     let client = Client::to(&base, 1).map_err(|error| config(error.into()))?;
     let started = Instant::now();
     let mut found = discover::ask(&client, &base, key.clone(), LONG).await;
@@ -293,7 +295,7 @@ fn stand(
         return Err(errors);
     }
     let slots = wanted.concurrency.or(server.slots).unwrap_or(USUAL_SLOTS);
-    let adapter = adapter(base, key, slots)
+    let adapter = adapter(base, key, server.kind, slots)
         .map_err(|source| vec![ConnectError::Config { backend: wanted.name.clone(), source }])?;
     let mut shown: Vec<&str> = models.iter().map(|(_, sent)| short_name(sent.as_str())).collect();
     shown.dedup();
@@ -313,6 +315,8 @@ fn stand(
         memory: of_asked(server, &models, |model| model.memory),
         version: server.version.clone(),
         digests: of_asked(server, &models, |model| model.digest.clone()),
+        lacks: Features::NONE,
+        models_lack: Vec::new(),
         models,
     };
     let backend: Arc<dyn Backend> = match server.kind {
@@ -357,9 +361,14 @@ fn resolve(wanted: &Wanted, base: &BaseUrl, server: &Server, asked: Option<&str>
     }
 }
 
-fn adapter(base: &BaseUrl, key: Option<Arc<str>>, slots: NonZeroU32) -> Result<OpenAi, ConfigError> {
+fn adapter(
+    base: &BaseUrl,
+    key: Option<Arc<str>>,
+    server: ServerKind,
+    slots: NonZeroU32,
+) -> Result<OpenAi, ConfigError> {
     let pool = usize::try_from(slots.get()).unwrap_or(usize::MAX);
-    OpenAi::new(OpenAiConfig { base_url: base.to_string(), api_key: key, pool })
+    OpenAi::new(OpenAiConfig { base_url: base.to_string(), api_key: key, headers: Vec::new(), server, pool })
 }
 
 fn names(server: &Server) -> Vec<String> {

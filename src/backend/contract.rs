@@ -25,6 +25,9 @@ pub(crate) fn request(model: &str) -> ChatRequest {
         seed: 7,
         format: Format::Text,
         stream: false,
+        reasoning: None,
+        extra: std::sync::Arc::default(),
+        lacks: crate::event::Features::NONE,
         trace: None,
         limits: CallLimits { connect: limit, first_token: limit, idle: limit },
     }
@@ -83,7 +86,7 @@ async fn ask(backend: &dyn Backend, request: &ChatRequest) -> (Completion, Vec<O
     let told = Mutex::new(Vec::new());
     let watch = |progress: Progress<'_>| {
         let entry = match progress {
-            Progress::Sent | Progress::Evidence(_) => None,
+            Progress::Sent | Progress::Evidence(_) | Progress::Spent(_) => None,
             Progress::Text(piece) => Some(piece.to_owned()),
         };
         told.lock().expect("nothing panics while it holds this").push(entry);
@@ -110,8 +113,9 @@ mod tests {
     #[tokio::test]
     async fn the_openai_adapter_keeps_the_contract() {
         let server = Scripted::start(healthy).await;
-        let adapter = OpenAi::new(OpenAiConfig { base_url: server.url(), api_key: None, pool: 4 })
-            .expect("a good configuration");
+        let adapter =
+            OpenAi::new(OpenAiConfig { base_url: server.url(), api_key: None, pool: 4, ..OpenAiConfig::default() })
+                .expect("a good configuration");
         check(&adapter, "m").await;
     }
 

@@ -24,6 +24,6 @@ pub mod weights;
 pub use connect::{Connected, Target, Wanted, connect};
 pub use connect_error::ConnectError;
 pub use http::{Authority, BaseUrl, Delivery, Messenger, TrustError, UrlError};
-pub use port::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, TraceHeaders, Watch};
+pub use port::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, Reasoning, TraceHeaders, Watch};
 
 pub use crate::prompt::{Message, Role};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::base::{SpanContext, TraceState};
-use crate::event::{Claimed, Failure, FinishReason, Usage};
-pub use crate::prompt::Format;
+use crate::base::{SpanContext, TokenCount, TraceState};
+use crate::event::{Claimed, Failure, Features, FinishReason, Usage};
 use crate::prompt::Message;
+pub use crate::prompt::{Format, Reasoning};
 
 /// A model server, or something that answers like one.
 pub trait Backend: Send + Sync {
@@ -36,6 +36,8 @@ pub enum Progress<'a> {
     Sent,
     /// A piece of the answer's text; the first one is the first token.
     Text(&'a str),
+    /// The tokens of an answer that is of no use, where the server counted them: reported right before the failure.
+    Spent(Usage),
     /// The start of an answer that is of no use, at most 2 KiB and without keys: told right before the failure.
     Evidence(&'a str),
 }
@@ -59,8 +61,14 @@ pub struct ChatRequest {
     pub seed: u32,
     /// The shape of the answer.
     pub format: Format,
+    /// How much the model may think; none leaves it to the server.
+    pub reasoning: Option<Reasoning>,
+    /// More fields of the body, as the file has them; they replace what would stand there.
+    pub extra: Arc<serde_json::Map<String, serde_json::Value>>,
     /// Whether to ask for server-sent events.
     pub stream: bool,
+    /// What the server is known not to take: it is left out, or sent in another way.
+    pub lacks: Features,
     /// The span that the request is, for servers that tell spans of their own.
     pub trace: Option<TraceHeaders>,
     /// The adapter's own limits.
@@ -90,10 +98,16 @@ pub struct CallLimits {
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
-    /// The text; may be empty only when the server says so with an empty string.
+    /// The answer without the thought before it; never blank.
     pub text: String,
+    /// What the model thought before it, marks taken off; none when it did not, or when it is blank.
+    pub thought: Option<String>,
     /// Why it ended.
     pub finish: FinishReason,
+    /// The server's own word for that, when it is none that is known.
+    pub reason: Option<String>,
+    /// How many tokens the prompt has by its length, when `usage` says that far fewer were read.
+    pub prompt_about: Option<TokenCount>,
     /// The model that says it answered.
     pub model: Option<String>,
     /// What the server calls the answer.

@@ -9,6 +9,7 @@ mod name;
 mod quantity;
 mod table;
 mod trace;
+mod utc;
 
 pub use causes::with_causes;
 pub use digest::{Digest, Hasher, Hashing, ParseDigestError};
@@ -17,3 +18,4 @@ pub use name::{ActorName, BackendName, CallPath, EachKey, ItemId, ModelName, Run
 pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};
 pub use table::TableFormat;
 pub use trace::{ParseContextError, ParseStateError, SpanContext, SpanId, SpanParts, TraceId, TraceState};
+pub use utc::{Utc, plain_utc};

@@ -102,7 +102,7 @@ pub(super) fn place_of(
         turns: turns_before(plan.step(step), attempts, started, call),
         mended: mended_before(attempts, started, call),
         inputs: inputs.collect::<Option<_>>()?,
-        takes_format: true,
+        lacks: crate::event::Features::NONE,
     })
 }
 

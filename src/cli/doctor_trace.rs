@@ -147,6 +147,9 @@ fn request(model: &str, context: SpanContext) -> ChatRequest {
         seed: 1,
         format: Format::Text,
         stream: false,
+        reasoning: None,
+        extra: Arc::default(),
+        lacks: crate::event::Features::NONE,
         trace: Some(TraceHeaders { span: context, state: None }),
         limits: CallLimits { connect: Duration::from_secs(5), first_token: LIMIT, idle: LIMIT },
     }

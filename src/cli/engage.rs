@@ -239,7 +239,9 @@ fn exit_of(plan: &Plan, outcome: &RunOutcome, tally: &Tally) -> Exit {
         RunOutcome::Complete | RunOutcome::Enough(_) => Exit::Done,
         RunOutcome::Stopped(StopCause::Interrupt) => Exit::Interrupted,
         RunOutcome::Stopped(StopCause::Terminate | StopCause::Command | StopCause::Cancel) => Exit::Terminated,
-        RunOutcome::Stopped(StopCause::BackendUnusable { .. }) => Exit::BackendUnusable,
+        RunOutcome::Stopped(StopCause::BackendUnusable { .. } | StopCause::BackendWaits { .. }) => {
+            Exit::BackendUnusable
+        }
         RunOutcome::Stopped(StopCause::SourceUnusable { .. }) => Exit::InvalidPipeline,
     }
 }

@@ -235,7 +235,7 @@ async fn of_file(args: &ExportArgs, printer: &mut Printer) -> Result<(Vec<String
                 actor,
                 turns: Vec::new(),
                 inputs: Vec::new(),
-                takes_format: true,
+                lacks: crate::event::Features::NONE,
                 mended: None,
                 each: None,
             };

@@ -329,7 +329,7 @@ pub(super) fn outcomes(entries: &[Entry]) -> String {
 
 /// Returns the time of day, UTC.
 fn clock() -> String {
-    let text = crate::journal::plain_utc(now());
+    let text = crate::base::plain_utc(now());
     text.get(11..19).unwrap_or_default().to_owned()
 }
 

@@ -89,5 +89,5 @@ fn text(status: &Status, is_live: bool) -> String {
 
 /// Writes a moment for people.
 fn moment(micros: i64) -> String {
-    crate::journal::plain_utc(Timestamp(micros))
+    crate::base::plain_utc(Timestamp(micros))
 }

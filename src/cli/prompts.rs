@@ -152,7 +152,7 @@ fn place(plan: &Plan, ground: &Ground, item: &ItemId, call: Call, texts: &mut BT
         turns,
         mended: None,
         inputs,
-        takes_format: true,
+        lacks: crate::event::Features::NONE,
     }
 }
 

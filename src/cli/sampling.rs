@@ -80,6 +80,8 @@ mod tests {
             memory: Vec::new(),
             version: None,
             digests: Vec::new(),
+            lacks: Default::default(),
+            models_lack: Vec::new(),
         }
     }
 

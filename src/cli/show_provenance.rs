@@ -8,8 +8,9 @@ use super::kept::Kept;
 use super::printer::{Printer, inert};
 use super::table::Table;
 use crate::base::Timestamp;
+use crate::base::plain_utc;
 use crate::event::{Commit, Provenance, RunResumed, RunStarted};
-use crate::journal::{Reader, RunDir, plain_utc};
+use crate::journal::{Reader, RunDir};
 use crate::report::grouped;
 
 /// Shows where a run came from.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::breaker::{Minute, Trials};
 use super::call::{Key, TaskKey, Ticket};
 use crate::base::{AttemptNo, CaseNo, Timestamp};
-use crate::event::{Stage, StopCause};
+use crate::event::{Features, Stage, StopCause};
 
 /// Queues and requests of a live run.
 #[derive(Debug)]
@@ -58,8 +58,8 @@ pub(super) struct Flight {
     pub(super) deadline: Option<Timestamp>,
     /// It has been asked to come back.
     pub(super) cancelled: bool,
-    /// It may use `response_format`: a refusal of that is then news.
-    pub(super) takes_format: bool,
+    /// What it went without: a refusal of anything else is news.
+    pub(super) lacks: Features,
 }
 
 /// A stop under way.
@@ -143,7 +143,7 @@ mod tests {
     fn a_trial_needs_room_as_any_call_does() {
         let mut flow = Flow::new(&[1]);
         let lane = &mut flow.lanes[0];
-        let flight = Flight { attempt: AttemptNo(1), deadline: None, cancelled: false, takes_format: true };
+        let flight = Flight { attempt: AttemptNo(1), deadline: None, cancelled: false, lacks: Features::NONE };
         let key = |case| Key { case: CaseNo(case), step: StepIdx(0), element: None, call: Call::Say };
         lane.started.insert(key(0), flight);
         lane.trials = Some(Trials::new(Timestamp(0)));

@@ -7,8 +7,8 @@ use super::state::CallPhase;
 use super::step::Engine;
 use crate::base::{Millis, Timestamp};
 use crate::event::{
-    AttemptEnded, Capacity, CapacityChanged, Event, Failure, FailureKind, Outcome, Report, StopCause, Timings, Usage,
-    WindowTrimmed,
+    AttemptEnded, Capacity, CapacityChanged, Event, Failure, FailureKind, Feature, Outcome, Report, StopCause,
+    Timings, Usage, WindowTrimmed,
 };
 use crate::plan::{BackendIdx, Limits};
 
@@ -43,7 +43,7 @@ impl Engine {
             Outcome::Answered(_) => self.answered(step, backend, ticket, report),
             Outcome::Failed(failure) => {
                 let failure = failure.clone();
-                let class = retry::class(&failure, flight.takes_format);
+                let class = retry::class(&failure, flight.lacks);
                 self.failed(step, backend, ticket, report, &failure, class);
             }
         }
@@ -58,6 +58,7 @@ impl Engine {
             dropped_turns: 0,
             outcome: Outcome::Failed(failure),
             usage: Usage::default(),
+            estimated: Usage::default(),
             timings: Timings::default(),
             from_cache: None,
         };
@@ -102,7 +103,7 @@ impl Engine {
         let was_open = lane.trials.is_some();
         match (&mut lane.trials, class) {
             (Some(trials), Class::Transient { .. } | Class::Backend) => trials.failed(now),
-            (Some(trials), Class::Excused | Class::Permanent | Class::Denied | Class::Format) => trials.returned(),
+            (Some(trials), Class::Excused | Class::Permanent | Class::Denied | Class::Lacks(_)) => trials.returned(),
             (None, _) => {}
         }
         match class {
@@ -116,10 +117,8 @@ impl Engine {
                 let backend = self.plan.backends[backend.0].name.to_string();
                 self.stop_unusable(step, backend, failure.clone());
             }
-            Class::Format if self.state.backends[backend.0].takes_format => {
-                self.change(step, backend, Capacity::FormatUnsupported, &failure.detail);
-            }
-            Class::Transient { .. } | Class::Excused | Class::Permanent | Class::Format => {}
+            Class::Lacks(feature) => self.lacks(step, backend, ticket, feature, &failure.detail),
+            Class::Transient { .. } | Class::Excused | Class::Permanent => {}
         }
     }
 
@@ -135,7 +134,7 @@ impl Engine {
         match class {
             Class::Permanent | Class::Denied => Decision { charged: true, retry_at: None },
             Class::Excused => Decision { charged: false, retry_at: self.retry_when_told(backend, ticket, failure) },
-            Class::Backend | Class::Format => again(self.now),
+            Class::Backend | Class::Lacks(_) => again(self.now),
             Class::Transient { .. } if breaker_open => again(self.now),
             Class::Transient { at_most } => {
                 Decision { charged: true, retry_at: self.retry_at(backend, ticket, at_most) }
@@ -189,19 +188,34 @@ impl Engine {
 
     fn end(&mut self, step: &mut Step, ticket: Ticket, report: Report, decision: &Decision) {
         let id = self.id(ticket);
-        let Report { request, dropped_turns, outcome, usage, timings, from_cache } = report;
+        let Report { request, dropped_turns, outcome, usage, estimated, timings, from_cache } = report;
         if dropped_turns > 0 {
             let id = id.clone();
             self.record(step, Event::WindowTrimmed(WindowTrimmed { id, dropped_turns }));
         }
         let Decision { charged, retry_at } = *decision;
-        let ended = AttemptEnded { id, request, outcome, usage, timings, charged, retry_at, from_cache };
+        let ended = AttemptEnded { id, request, outcome, usage, estimated, timings, charged, retry_at, from_cache };
         self.record(step, Event::AttemptEnded(ended));
     }
 
     pub(super) fn change(&mut self, step: &mut Step, backend: BackendIdx, change: Capacity, reason: &str) {
         let backend = self.plan.backends[backend.0].name.clone();
         let reason = reason.to_owned();
-        self.record(step, Event::CapacityChanged(CapacityChanged { backend, change, reason }));
+        self.record(step, Event::CapacityChanged(CapacityChanged { backend, change, model: None, reason }));
+    }
+
+    /// Records that requests go without something, unless that is known.
+    fn lacks(&mut self, step: &mut Step, backend: BackendIdx, ticket: Ticket, feature: Feature, reason: &str) {
+        let model = self.model_asked(ticket.key);
+        if self.state.backends[backend.0].lacks_of(model.as_str()).has(feature) {
+            return;
+        }
+        let change = match feature {
+            Feature::ResponseFormat => Capacity::FormatUnsupported,
+            other => Capacity::Lacks(other),
+        };
+        let backend = self.plan.backends[backend.0].name.clone();
+        let (model, reason) = (feature.is_of_model().then_some(model), reason.to_owned());
+        self.record(step, Event::CapacityChanged(CapacityChanged { backend, change, model, reason }));
     }
 }

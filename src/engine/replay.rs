@@ -13,8 +13,8 @@ use super::state::{
 use super::step::{Engine, Options};
 use crate::base::{CaseNo, EachKey, StepName};
 use crate::event::{
-    CaseReopened, Recorded, SnapAsked, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement, SnapOpened,
-    SnapTask, SnapTaskState, Snapshot,
+    CaseReopened, Feature, Recorded, SnapAsked, SnapBackend, SnapCall, SnapCallState, SnapCase, SnapElement,
+    SnapOpened, SnapTask, SnapTaskState, Snapshot,
 };
 use crate::plan::{Call, Plan, StepIdx};
 
@@ -72,7 +72,10 @@ impl RunState {
             backend: plan.name.clone(),
             open_since: state.open_since,
             open_ms: state.open_ms,
-            takes_format: state.takes_format,
+            takes_format: !state.lacks.has(Feature::ResponseFormat),
+            lacks: state.lacks,
+            models_lack: state.models_lack.iter().map(|(model, lacks)| (model.clone(), *lacks)).collect(),
+            answered: state.answered,
         });
         Snapshot {
             cases: self.cases,
@@ -80,6 +83,7 @@ impl RunState {
             closings: self.closings,
             admitted_chain: Some(self.admitted_chain),
             usage: self.usage,
+            estimated: self.estimated,
             spent: self.spent.snapshot(plan),
             segment: self.segment,
             paused_since: self.paused_since,
@@ -102,6 +106,7 @@ impl RunState {
         state.closings = snapshot.closings;
         state.admitted_chain = snapshot.admitted_chain.unwrap_or(state.admitted_chain);
         state.usage = snapshot.usage;
+        state.estimated = snapshot.estimated;
         state.spent = SpentBy::restore(plan, snapshot.spent)?;
         state.segment = snapshot.segment;
         state.all_cases = snapshot.all_cases;
@@ -113,8 +118,10 @@ impl RunState {
         for stored in snapshot.backends {
             let place = plan.backends.iter().position(|backend| backend.name == stored.backend);
             let place = place.ok_or_else(|| format!("the plan has no backend {}", stored.backend))?;
-            let SnapBackend { backend: _, open_since, open_ms, takes_format } = stored;
-            state.backends[place] = BackendState { open_since, open_ms, takes_format };
+            let SnapBackend { backend: _, open_since, open_ms, takes_format, lacks, models_lack, answered } = stored;
+            let lacks = if takes_format { lacks } else { lacks.with(Feature::ResponseFormat) };
+            let models_lack = models_lack.into_iter().collect();
+            state.backends[place] = BackendState { open_since, open_ms, lacks, models_lack, answered };
         }
         for stored in snapshot.open {
             let (number, case) = restore_case(plan, stored)?;

@@ -1,7 +1,7 @@
 //! What a failure means: again or not, charged or not, and when.
 
 use crate::base::{Digest, Hasher, Millis, Timestamp};
-use crate::event::{Failure, FailureKind};
+use crate::event::{Failure, FailureKind, Feature, Features};
 
 /// Broken answers are worth few questions: a server that answers HTML will do so again (`design/reliability.md` 5, "T few").
 const MALFORMED_ATTEMPTS: u32 = 3;
@@ -26,12 +26,12 @@ pub(super) enum Class {
     Backend,
     /// Never again, and a sign that the backend may be of no use to anyone: a few in a row stop the run.
     Denied,
-    /// The backend cannot do `response_format`.
-    Format,
+    /// The backend does not take something that the request had: it is asked again without it.
+    Lacks(Feature),
 }
 
-/// Returns the class of a failure; `takes_format` tells whether the request could use `response_format`.
-pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
+/// Returns the class of a failure of a request that went without what `lacked` names.
+pub(super) fn class(failure: &Failure, lacked: Features) -> Class {
     match failure.kind {
         FailureKind::Loading | FailureKind::Interrupted | FailureKind::Cancelled | FailureKind::Unsent => {
             Class::Excused
@@ -43,10 +43,11 @@ pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
         FailureKind::TimedOut(_) | FailureKind::Unreachable | FailureKind::CutOff => {
             Class::Transient { at_most: None }
         }
-        FailureKind::Malformed => Class::Transient { at_most: Some(MALFORMED_ATTEMPTS) },
+        FailureKind::Malformed | FailureKind::NoAnswer => Class::Transient { at_most: Some(MALFORMED_ATTEMPTS) },
         FailureKind::Refused
         | FailureKind::ContextOverflow
         | FailureKind::ContentFiltered
+        | FailureKind::ReasoningCut
         | FailureKind::TooLarge
         | FailureKind::Redirected
         | FailureKind::Mismatched
@@ -54,12 +55,14 @@ pub(super) fn class(failure: &Failure, takes_format: bool) -> Class {
         | FailureKind::Assertion => Class::Permanent,
         FailureKind::QuotaExhausted | FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend,
         FailureKind::Forbidden => Class::Denied,
-        // Asked in words and still refused: the refusal is about something else.
-        FailureKind::FormatUnsupported => match takes_format {
-            true => Class::Format,
-            false => Class::Permanent,
-        },
+        FailureKind::FormatUnsupported => lacks(Feature::ResponseFormat, lacked),
+        FailureKind::Unsupported(feature) => lacks(feature, lacked),
     }
+}
+
+/// Sent without it and still refused: the refusal is about something else.
+const fn lacks(feature: Feature, lacked: Features) -> Class {
+    if lacked.has(feature) { Class::Permanent } else { Class::Lacks(feature) }
 }
 
 /// Returns how long the server asks everyone to wait.
@@ -110,9 +113,9 @@ mod tests {
     #[test]
     fn a_wait_that_the_server_dictates_is_excused() {
         let mut failure = Failure::new(FailureKind::Throttled, "429");
-        assert_eq!(class(&failure, true), Class::Transient { at_most: None });
+        assert_eq!(class(&failure, Features::NONE), Class::Transient { at_most: None });
         failure.retry_after_ms = Some(2_000);
-        assert_eq!(class(&failure, true), Class::Excused);
+        assert_eq!(class(&failure, Features::NONE), Class::Excused);
         assert_eq!(dictated(&failure), Some(Millis(2_000)));
     }
 }

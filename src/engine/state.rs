@@ -8,10 +8,10 @@ use super::clock::Clock;
 use super::evidence::Prefix;
 use super::repeats::Repeats;
 use super::spent::SpentBy;
-use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, StepName, Timestamp};
+use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, ModelName, StepName, Timestamp};
 use crate::event::{
-    Answer, AttemptEnded, AttemptId, AttemptStarted, Capacity, CaseCounts, Element, ElementSettled, Evaluated, Event,
-    Failure, Outcome, Recorded, TaskSettled, Usage,
+    Answer, AttemptEnded, AttemptId, AttemptStarted, BackendResolved, Capacity, CaseCounts, Element, ElementSettled,
+    Evaluated, Event, Failure, Feature, Features, Outcome, Recorded, TaskSettled, Usage,
 };
 use crate::plan::{ActorIdx, Call, CellIdx, Plan, StepIdx};
 
@@ -28,7 +28,9 @@ pub struct RunState {
     pub admitted_chain: Digest,
     /// Tokens over all answered attempts.
     pub usage: Usage,
-    /// The same by who spent them.
+    /// What servers did not report of them, by the length of the texts.
+    pub estimated: Usage,
+    /// Both by who spent them.
     pub spent: SpentBy,
     /// Which process this is, from 0.
     pub segment: u32,
@@ -129,14 +131,18 @@ pub enum CallPhase {
 }
 
 /// What is known of a backend.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BackendState {
     /// Since when the breaker has been open.
     pub open_since: Option<Timestamp>,
     /// How long it was open before that, in milliseconds.
     pub open_ms: u64,
-    /// Whether it takes `response_format`, as far as is known.
-    pub takes_format: bool,
+    /// What it does not take, as far as is known.
+    pub lacks: Features,
+    /// The same of single models, by the name that the file asks for.
+    pub models_lack: BTreeMap<ModelName, Features>,
+    /// It has answered a call of this run.
+    pub answered: bool,
 }
 
 /// An event that cannot follow what happened before it: a bug, damage, or a journal of another plan.
@@ -150,6 +156,16 @@ pub struct IllegalEvent {
 }
 
 impl BackendState {
+    /// Returns what it does not take in requests for a model, by the name that the file asks for.
+    #[must_use]
+    pub fn lacks_of(&self, model: &str) -> Features {
+        if self.models_lack.is_empty() {
+            return self.lacks;
+        }
+        let of_model = self.models_lack.iter().find(|(name, _)| name.as_str() == model);
+        self.lacks.union(of_model.map(|(_, lacks)| *lacks).unwrap_or_default())
+    }
+
     /// Returns how long the breaker has been open in all, up to `now`.
     fn open_ms_until(&self, now: Timestamp) -> u64 {
         self.open_ms + self.open_since.map_or(0, |since| now.since(since).0)
@@ -199,13 +215,14 @@ impl RunState {
     /// Returns the state before the first event.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
-        let fresh = BackendState { open_since: None, open_ms: 0, takes_format: true };
+        let fresh = BackendState::default();
         Self {
             cases: CaseCounts::default(),
             source_ended: false,
             closings: 0,
             admitted_chain: Hasher::new("pipe admitted 1").finish(),
             usage: Usage::default(),
+            estimated: Usage::default(),
             spent: SpentBy::default(),
             segment: 0,
             paused_since: None,
@@ -230,6 +247,7 @@ impl RunState {
             Event::RunResumed(event) => {
                 self.segment = event.segment;
                 self.all_cases = event.cases.or(self.all_cases);
+                self.know(plan, &event.backends);
                 // The time between two processes is no one's: neither the calls' nor the limits'.
                 self.end_pause(at);
                 Ok(())
@@ -271,7 +289,7 @@ impl RunState {
                 let place = plan.backends.iter().position(|backend| backend.name == event.backend);
                 match place {
                     Some(place) => {
-                        self.backends[place].change(at, event.change);
+                        self.backends[place].change(at, event.change, event.model.as_ref());
                         Ok(())
                     }
                     None => Err(format!("the plan has no backend {}", event.backend)),
@@ -279,6 +297,7 @@ impl RunState {
             }
             Event::RunStarted(event) => {
                 self.all_cases = event.cases;
+                self.know(plan, &event.backends);
                 Ok(())
             }
             Event::StopReached(event) => {
@@ -323,6 +342,18 @@ impl RunState {
     pub(super) fn still_ms(&self, backend: usize, now: Timestamp) -> u64 {
         let paused = self.paused_ms + self.paused_since.map_or(0, |since| now.since(since).0);
         self.backends[backend].open_ms_until(now) + paused
+    }
+
+    /// Takes in what earlier runs have learned of backends.
+    fn know(&mut self, plan: &Plan, resolved: &[BackendResolved]) {
+        for (backend, state) in plan.backends.iter().zip(&mut self.backends) {
+            let Some(resolved) = resolved.iter().find(|one| one.backend == backend.name) else { continue };
+            state.lacks = state.lacks.union(resolved.lacks);
+            for (model, lacks) in &resolved.models_lack {
+                let known = state.models_lack.entry(model.clone()).or_default();
+                *known = known.union(*lacks);
+            }
+        }
     }
 
     fn end_pause(&mut self, at: Timestamp) {
@@ -459,14 +490,22 @@ impl CaseState {
 }
 
 impl BackendState {
-    fn change(&mut self, at: Timestamp, change: Capacity) {
+    fn change(&mut self, at: Timestamp, change: Capacity, model: Option<&ModelName>) {
         match change {
             Capacity::BreakerOpened => self.open_since = Some(at),
             Capacity::BreakerClosed => {
                 self.open_ms = self.open_ms_until(at);
                 self.open_since = None;
             }
-            Capacity::FormatUnsupported => self.takes_format = false,
+            Capacity::FormatUnsupported => self.lacks = self.lacks.with(Feature::ResponseFormat),
+            Capacity::Lacks(feature) => match model {
+                None => self.lacks = self.lacks.with(feature),
+                Some(model) => {
+                    let lacks = self.models_lack.entry(model.clone()).or_default();
+                    *lacks = lacks.with(feature);
+                }
+            },
+            Capacity::HeldUntil(_) => {}
             // Ends with its process: the next one works on as many as it finds.
             Capacity::Slots(_) => {}
         }

@@ -7,12 +7,12 @@ use super::fan::{self, Next};
 use super::flow::{Flight, Flow, Stopping};
 use super::frontier;
 use super::state::{CallPhase, RunState};
-use crate::base::{AttemptNo, CaseNo, Millis, Timestamp};
+use crate::base::{AttemptNo, CaseNo, Millis, ModelName, Timestamp};
 use crate::event::{
     AttemptId, AttemptStarted, CaseAdmitted, CaseReopened, DrainStage, Event, FailureKind, Recorded, RunEnded,
     RunOutcome, RunResumed, SourceEnded, Stage, StopCause, TimeoutPhase,
 };
-use crate::plan::{BackendIdx, Ground, Place, Plan, StepIdx, StepKind};
+use crate::plan::{BackendIdx, Ground, ModelChoice, Place, Plan, StepIdx, StepKind};
 
 /// Most cases that are open at once; memory depends on this, not on the size of the input.
 const MOST_OPEN: usize = 4_096;
@@ -295,8 +295,8 @@ impl Engine {
         let lane = &mut self.flow.lanes[backend.0];
         lane.minute.sent(now);
         let Ticket { attempt, .. } = ticket;
-        let takes_format = place.takes_format;
-        lane.started.insert(key, Flight { attempt, deadline: None, cancelled: false, takes_format });
+        let lacks = place.lacks;
+        lane.started.insert(key, Flight { attempt, deadline: None, cancelled: false, lacks });
         if let Some(trials) = &mut lane.trials {
             trials.begin();
         }
@@ -308,6 +308,16 @@ impl Engine {
     fn asked_before(&self, key: Key) -> u32 {
         let reopened = self.state.open.get(&key.case).filter(|case| !case.asked.is_empty());
         reopened.map_or(0, |case| case.asked_before(&self.plan, &self.id(Ticket { key, attempt: AttemptNo(1) })))
+    }
+
+    /// Returns the model that a call asks for, by the name in the file.
+    pub(super) fn model_asked(&self, key: Key) -> ModelName {
+        let Some(case) = self.state.open.get(&key.case) else { return ModelName::from("auto") };
+        let plan = self.plan.cell(case.cell);
+        match &plan.actor(plan.speaker(key.step, &case.item, case.repeat, key.call)).model {
+            ModelChoice::Auto => ModelName::from("auto"),
+            ModelChoice::Named(name) => ModelName::from(&**name),
+        }
     }
 
     fn place(&self, key: Key, backend: BackendIdx) -> Place {
@@ -332,7 +342,7 @@ impl Engine {
             turns,
             mended: case.calls(key.task()).and_then(|calls| frontier::mends(calls, key.call)),
             inputs,
-            takes_format: self.state.backends[backend.0].takes_format,
+            lacks: self.state.backends[backend.0].lacks_of(self.model_asked(key).as_str()),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::BackendName;
+use super::Feature;
+use crate::base::{BackendName, ModelName, Timestamp};
 
 /// See [`super::Event::CapacityChanged`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,6 +12,9 @@ pub struct CapacityChanged {
     pub backend: BackendName,
     /// What is true from now on.
     pub change: Capacity,
+    /// Of which of its models alone, by the name that the file asks for; of all where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
     /// Why, for people.
     pub reason: String,
 }
@@ -25,6 +29,10 @@ pub enum Capacity {
     BreakerClosed,
     /// It does not take `response_format`: ask in words and read the answer.
     FormatUnsupported,
+    /// It does not take something else: requests go without it.
+    Lacks(Feature),
+    /// By its own word no call may start before then.
+    HeldUntil(Timestamp),
     /// So many calls may be in flight, until the process ends.
     Slots(u32),
 }

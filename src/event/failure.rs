@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Feature;
 use crate::base::Digest;
 
 /// One failed attempt, task or case.
@@ -53,6 +54,8 @@ pub enum FailureKind {
     ModelMissing,
     /// `response_format` is not understood by this server.
     FormatUnsupported,
+    /// A field, or a way of sending, that the file does not ask for and this server does not take.
+    Unsupported(Feature),
     /// The prompt is longer than the model's context.
     ContextOverflow,
     /// The provider's filter withheld the answer.
@@ -63,6 +66,10 @@ pub enum FailureKind {
     CutOff,
     /// The answer is not the protocol: HTML, broken JSON, no choices, null content.
     Malformed,
+    /// An answer of blanks alone: the model thought, called a tool or ended at once.
+    NoAnswer,
+    /// The length that was asked for went into reasoning, and nothing is left for an answer.
+    ReasoningCut,
     /// The answer is larger than the limit.
     TooLarge,
     /// The server points elsewhere; credentials do not travel.
@@ -113,11 +120,14 @@ impl FailureKind {
             Self::Refused => "refused",
             Self::ModelMissing => "model missing",
             Self::FormatUnsupported => "format unsupported",
+            Self::Unsupported(_) => "unsupported",
             Self::ContextOverflow => "context overflow",
             Self::ContentFiltered => "content filtered",
             Self::Unreachable => "unreachable",
             Self::CutOff => "cut off",
             Self::Malformed => "malformed",
+            Self::NoAnswer => "no answer",
+            Self::ReasoningCut => "cut in reasoning",
             Self::TooLarge => "too large",
             Self::Redirected => "redirected",
             Self::Mismatched => "mismatched",

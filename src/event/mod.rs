@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod cached;
+mod capability;
 mod capacity;
 mod codec;
 mod evidence;
@@ -20,6 +21,7 @@ mod traced;
 
 pub use aggregate::{ALL_CASES, CellClosing, CountTable, CountedRow, MeanOf, Method, Ranked, Standing, Without};
 pub use cached::FromCache;
+pub use capability::{Feature, Features};
 pub use capacity::{Capacity, CapacityChanged};
 pub use codec::DecodeError;
 use codec::codec;
@@ -52,7 +54,7 @@ use crate::base::{
 };
 
 /// The version of everything in this module. A reader refuses a greater one by name.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The oldest version that is read: before it nothing was released.
 pub const OLDEST_FORMAT: u32 = 3;
@@ -213,6 +215,9 @@ pub struct AttemptEnded {
     /// Tokens as the server counted them.
     #[serde(default, skip_serializing_if = "Usage::is_empty")]
     pub usage: Usage,
+    /// What the server did not report of them, by the length of the texts.
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
+    pub estimated: Usage,
     /// When it was sent, first answered and over.
     #[serde(default)]
     pub timings: Timings,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::{CountTable, ElementOutput, Failure, FromCache, InMemory, Ranked};
-use crate::base::{ActorName, CaseNo, Digest, TokenCount};
+use crate::base::{ActorName, CaseNo, Digest, Timestamp, TokenCount};
 
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// Tokens as the server counted them.
     pub usage: Usage,
+    /// What the server did not report of them, by the length of the texts.
+    pub estimated: Usage,
     /// Lengths of its phases.
     pub timings: Timings,
     /// Where the answer is from when no request was sent for it; `usage` is empty then.
@@ -56,6 +58,15 @@ pub struct Answer {
     /// What the server calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// What the model thought before it, in the journal's texts: shown to people, never read by a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thought: Option<Digest>,
+    /// The server's own word for why it ended, when that is none that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many tokens the prompt has by its length, when the server read far fewer: it may have cut it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_about: Option<TokenCount>,
     /// What was read in it.
     #[serde(default, skip_serializing_if = "Facts::is_empty")]
     pub facts: Facts,
@@ -398,6 +409,15 @@ pub enum StopCause {
         backend: String,
         /// What it said.
         failure: Failure,
+    },
+    /// A backend that dictates a wait beyond `retries.within`.
+    BackendWaits {
+        /// Which.
+        backend: String,
+        /// What it said.
+        failure: Failure,
+        /// When it may be asked again, by its own word.
+        until: Timestamp,
     },
     /// A condition of the pipeline's `stop`.
     Condition(StopReached),

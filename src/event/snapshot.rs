@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, CaseCounts, Failure, SnapAsked, SnapPrefix, SnapRepeats, TaskSettled, Usage};
+use super::{Answer, CaseCounts, Failure, Features, SnapAsked, SnapPrefix, SnapRepeats, TaskSettled, Usage};
 use crate::base::{
-    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, StepName, Timestamp,
+    ActorName, AttemptNo, BackendName, CallPath, CaseNo, Digest, EachKey, ItemId, ModelName, StepName, Timestamp,
 };
 
 /// All that a run needs to go on: what a replay of every event up to a point comes to.
@@ -21,7 +21,10 @@ pub struct Snapshot {
     pub admitted_chain: Option<Digest>,
     /// Tokens over all answered attempts.
     pub usage: Usage,
-    /// The same by cell and actor.
+    /// What servers did not report of them, by the length of the texts.
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
+    pub estimated: Usage,
+    /// Both by cell and actor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spent: Vec<SnapSpent>,
     /// How many processes resumed the run.
@@ -183,11 +186,24 @@ pub struct SnapBackend {
     pub open_ms: u64,
     /// False when it does not take `response_format`.
     pub takes_format: bool,
+    /// What else it does not take.
+    #[serde(default, skip_serializing_if = "Features::is_empty")]
+    pub lacks: Features,
+    /// The same of single models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models_lack: Vec<(ModelName, Features)>,
+    /// It has answered a call of this run. What an older version wrote does not say so: then it counts as true.
+    #[serde(default = "is_true")]
+    pub answered: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+const fn is_true() -> bool {
+    true
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GpuSeen, Provenance, Traced};
+use super::{Features, GpuSeen, Provenance, Traced};
 use crate::base::{ActorName, BackendName, Digest, ModelName, Price, SpanContext};
 
 /// See [`super::Event::RunStarted`].
@@ -83,6 +83,12 @@ pub struct BackendResolved {
     /// The digests of its models' files, by the name they are sent under, where the server tells them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<(ModelName, String)>,
+    /// What it does not take, by what was learned in earlier runs.
+    #[serde(default, skip_serializing_if = "Features::is_empty")]
+    pub lacks: Features,
+    /// The same of single models, by the name that the file asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models_lack: Vec<(ModelName, Features)>,
 }
 
 /// Where a model that a server has loaded lies, by the server's word.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::RunDir;
-use super::utc::Utc;
+use crate::base::Utc;
 use crate::base::{Hasher, Timestamp};
 
 /// Digits of short ids: 32, in the order of their bytes, without those that are read as others.

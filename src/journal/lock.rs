@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::utc::Utc;
 use crate::base::Timestamp;
+use crate::base::Utc;
 
 /// How long a holder may take to write its name into the file that it has just locked.
 const NAMED_WITHIN: Duration = Duration::from_millis(500);

@@ -22,7 +22,6 @@ mod samples;
 mod schema;
 mod small_file;
 mod sqlite;
-mod utc;
 mod writer;
 
 #[cfg(test)]
@@ -47,7 +46,7 @@ pub use salvage::{Found, Salvage};
 pub use samples::{SampleVisit, Samples};
 pub use small_file::replace_file;
 pub use sqlite::{Durability, Sqlite};
-pub use utc::plain_utc;
+
 pub use writer::{Committed, SampleSink, Writer};
 
 use crate::base::{CaseNo, Digest};

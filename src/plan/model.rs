@@ -13,7 +13,7 @@ use super::{Aggregate, Cells, Dialogue, Evidence, Halt, Items, Judge, Pick, Tele
 use crate::base::{ActorName, BackendName, Digest, MicroUsd, Millis, Price, StepName};
 use crate::diag::Span;
 use crate::judge::AnswerSchema;
-use crate::prompt::{TemplateId, Templates};
+use crate::prompt::{Reasoning, TemplateId, Templates};
 use crate::spec::CacheUse;
 
 /// A pipeline that has passed every check.
@@ -93,6 +93,8 @@ pub struct BackendPlan {
     pub url: BackendUrl,
     /// Bearer token.
     pub api_key: Option<Secret>,
+    /// More headers of each request, in the file's order; their values are kept as keys are.
+    pub headers: Vec<(String, Secret)>,
     /// Calls in flight: `backends.x.limits.concurrency`, else the run's `limits.concurrency`.
     pub concurrency: Concurrency,
 }
@@ -182,6 +184,10 @@ pub struct Sampling {
     pub max_tokens: Option<u32>,
     /// Texts that end an answer, at most 4.
     pub stop: Vec<String>,
+    /// How much it may think.
+    pub reasoning: Option<Reasoning>,
+    /// More fields of the request's body, as written.
+    pub extra: Arc<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// One step, of exactly one kind.

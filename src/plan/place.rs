@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{ActorIdx, CellIdx, Plan, StepIdx};
 use crate::base::{CallPath, CaseNo, Digest, Hasher, ItemId, StepName};
-use crate::event::{Element, TaskSettled, Turn};
+use crate::event::{Element, Features, TaskSettled, Turn};
 
 /// One question inside a task. The order is the order of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,8 +183,8 @@ pub struct Place {
     pub mended: Option<Mended>,
     /// Settled tasks that the step's templates read.
     pub inputs: Vec<(StepIdx, Arc<TaskSettled>)>,
-    /// False when the backend does not take `response_format`.
-    pub takes_format: bool,
+    /// What the backend does not take of this actor's requests, as far as is known.
+    pub lacks: Features,
 }
 
 /// What templates and expressions of a task are made from, texts by digest: a [`Place`] without the call.

@@ -6,11 +6,13 @@ mod expression;
 mod format;
 mod limits;
 mod message;
+mod reasoning;
 mod template;
 mod words;
 
 pub use expression::evaluate;
 pub use format::Format;
 pub use message::{Message, Role};
+pub use reasoning::Reasoning;
 pub use template::{ExpressionId, Reference, RenderError, TemplateError, TemplateId, Templates};
 pub use words::{UnknownWord, locate, locate_all};

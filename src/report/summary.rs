@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::number::per;
 use super::{AggregateSummary, CellSummary, Cost, JudgeTally, StepTally, Tally};
-use crate::base::{RunId, StepName, TokenCount};
+use crate::base::{RunId, StepName, TokenCount, plain_utc};
 use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
 use crate::stats::{Categories, Mean, wilson_95};
 
@@ -344,6 +344,10 @@ impl Tally {
                 StopCause::BackendUnusable { backend, failure } => {
                     summary("backend_unusable", Some(format!("{backend}: {}", failure.detail)))
                 }
+                StopCause::BackendWaits { backend, failure, until } => summary(
+                    "backend_waits",
+                    Some(format!("{backend}: no call before {}: {}", plain_utc(*until), failure.detail)),
+                ),
                 StopCause::Condition(reached) => summary(&reached.condition, Some(reached.evidence.clone())),
                 StopCause::SourceUnusable { reason } => summary("source_unusable", Some(reason.clone())),
             }),
@@ -468,6 +472,9 @@ pub fn stop_phrase(cause: &StopCause) -> String {
         StopCause::Cancel => "by `pipe cancel`".to_owned(),
         StopCause::BackendUnusable { backend, failure } => {
             format!("because backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
+        }
+        StopCause::BackendWaits { backend, failure, until } => {
+            format!("because backend {backend:?} takes no call before {}: {}", plain_utc(*until), failure.detail)
         }
         StopCause::Condition(reached) => format!("by its {}: {}", reached.condition, reached.evidence),
         StopCause::SourceUnusable { reason } => format!("because {reason}"),

@@ -59,6 +59,8 @@ impl Story {
             memory: Vec::new(),
             version: None,
             digests: Vec::new(),
+            lacks: Default::default(),
+            models_lack: Vec::new(),
         }
     }
 
@@ -113,9 +115,13 @@ impl Story {
         let digest = self.keep(text);
         let said = self.keep("go on");
         self.add(Event::AttemptEnded(AttemptEnded {
+            estimated: Usage::default(),
             id: id.clone(),
             request: vec![Message("user".into(), said)],
             outcome: Outcome::Answered(Answer {
+                prompt_about: None,
+                reason: None,
+                thought: None,
                 text: digest,
                 finish,
                 model: None,
@@ -133,6 +139,7 @@ impl Story {
 
     pub(crate) fn fail(&mut self, id: &AttemptId, kind: FailureKind, detail: &str) {
         self.add(Event::AttemptEnded(AttemptEnded {
+            estimated: Usage::default(),
             id: id.clone(),
             request: Vec::new(),
             outcome: Outcome::Failed(Failure::new(kind, detail)),

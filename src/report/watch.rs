@@ -193,7 +193,7 @@ impl Watch {
                 Capacity::BreakerOpened => self.lanes.entry(changed.backend.clone()).or_default().broken = true,
                 Capacity::BreakerClosed => self.lanes.entry(changed.backend.clone()).or_default().broken = false,
                 Capacity::Slots(slots) => self.lanes.entry(changed.backend.clone()).or_default().slots = slots,
-                Capacity::FormatUnsupported => {}
+                Capacity::FormatUnsupported | Capacity::Lacks(_) | Capacity::HeldUntil(_) => {}
             },
             _ => {}
         }

@@ -154,6 +154,7 @@ fn speak(plan: &Plan, live: &mpsc::Sender<Live>, ticket: Ticket, place: &crate::
 fn unsent(ticket: Ticket) -> Returned {
     let outcome = Outcome::Failed(Failure::new(FailureKind::Unsent, "the run stopped before it was sent"));
     let (usage, timings) = (Usage::default(), Timings::default());
-    let report = Report { request: Vec::new(), dropped_turns: 0, outcome, usage, timings, from_cache: None };
+    let report =
+        Report { request: Vec::new(), dropped_turns: 0, outcome, usage, estimated: usage, timings, from_cache: None };
     Returned { ticket, worked: Worked { report, texts: Vec::new(), keep: None } }
 }

@@ -86,6 +86,7 @@ fn plan_of(steps: Vec<Step>, actors: Vec<Actor>, templates: Arc<Templates>) -> P
         seed: 0,
         params: serde_json::Map::new(),
         backends: vec![BackendPlan {
+            headers: Vec::new(),
             name: BackendName::from("sim"),
             url: BackendUrl::Sim { speed: 0 },
             api_key: None,

@@ -106,6 +106,8 @@ where
         memory: Vec::new(),
         version: None,
         digests: Vec::new(),
+        lacks: Default::default(),
+        models_lack: Vec::new(),
     });
     let backends: Vec<_> = models.collect();
     let begun = RunStarted {
@@ -282,6 +284,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             self.lanes[lane].busy -= 1;
             let outcome = Outcome::Failed(Failure::new(why, "no answer in time"));
             let report = Report {
+                estimated: Usage::default(),
                 request: Vec::new(),
                 dropped_turns: 0,
                 outcome,
@@ -316,7 +319,15 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             let total_us = 1_000 * failure.retry_after_ms.unwrap_or(250);
             let timings = Timings { total_us, ..Timings::default() };
             let (outcome, usage) = (Outcome::Failed(failure), Usage::default());
-            return Ok(Report { request: Vec::new(), dropped_turns: 0, outcome, usage, timings, from_cache: None });
+            return Ok(Report {
+                estimated: Usage::default(),
+                request: Vec::new(),
+                dropped_turns: 0,
+                outcome,
+                usage,
+                timings,
+                from_cache: None,
+            });
         }
         let plan = self.plan.cell(call.place.cell);
         let models = vec![Arc::from("sim"); plan.actors.len()];
@@ -346,6 +357,9 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             seed: composed.seed,
             format: composed.format,
             stream: false,
+            reasoning: None,
+            extra: Arc::default(),
+            lacks: crate::event::Features::NONE,
             trace: None,
             limits: CallLimits {
                 connect: call.timeouts.connect.duration(),
@@ -358,7 +372,16 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             self.texts.get(digest).cloned()
         })?;
         let text = self.keep(&Arc::from(completion.text));
-        let answer = Answer { text, finish: completion.finish, model: completion.model, id: completion.id, facts };
+        let answer = Answer {
+            prompt_about: None,
+            reason: None,
+            thought: None,
+            text,
+            finish: completion.finish,
+            model: completion.model,
+            id: completion.id,
+            facts,
+        };
         let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let timings = Timings {
             queued_us: 0,
@@ -367,7 +390,15 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             claimed: None,
         };
         let (outcome, usage) = (Outcome::Answered(answer), completion.usage);
-        Ok(Report { request: Vec::new(), dropped_turns, outcome, usage, timings, from_cache: None })
+        Ok(Report {
+            estimated: Usage::default(),
+            request: Vec::new(),
+            dropped_turns,
+            outcome,
+            usage,
+            timings,
+            from_cache: None,
+        })
     }
 
     /// Troubles pass: the third request for a call is always answered.
@@ -486,6 +517,7 @@ fn outputs(
 fn unasked(error: &ComposeError) -> Report {
     let outcome = Outcome::Failed(Failure::new(FailureKind::Render, error.to_string()));
     Report {
+        estimated: Usage::default(),
         request: Vec::new(),
         dropped_turns: 0,
         outcome,

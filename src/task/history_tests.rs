@@ -92,7 +92,7 @@ impl World {
             turns: Vec::new(),
             mended: None,
             inputs: inputs.collect(),
-            takes_format: true,
+            lacks: crate::event::Features::NONE,
         };
         let models: Vec<Arc<str>> = self.plan.actors.iter().map(|_| Arc::from("m")).collect();
         let composed = compose(&self.plan, &place, &models, &|digest| self.texts.get(digest).cloned());

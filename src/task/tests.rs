@@ -129,7 +129,7 @@ fn place(store: &mut Store, step: usize, call: Call, actor: usize) -> Place {
         turns: Vec::new(),
         mended: None,
         inputs: Vec::new(),
-        takes_format: true,
+        lacks: crate::event::Features::NONE,
     }
 }
 

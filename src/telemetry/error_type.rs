@@ -17,7 +17,9 @@ pub fn error_type(failure: &Failure) -> String {
         FailureKind::Assertion => "assertion",
         FailureKind::Render => "template",
         FailureKind::CutOff => "stream_aborted",
-        FailureKind::Malformed | FailureKind::TooLarge => "invalid_response",
+        FailureKind::Malformed | FailureKind::NoAnswer | FailureKind::ReasoningCut | FailureKind::TooLarge => {
+            "invalid_response"
+        }
         FailureKind::Throttled
         | FailureKind::QuotaExhausted
         | FailureKind::Overloaded
@@ -27,6 +29,7 @@ pub fn error_type(failure: &Failure) -> String {
         | FailureKind::Refused
         | FailureKind::ModelMissing
         | FailureKind::FormatUnsupported
+        | FailureKind::Unsupported(_)
         | FailureKind::Redirected => match failure.status {
             Some(status) if status >= 300 => return status.to_string(),
             Some(_) | None => "_OTHER",

@@ -177,6 +177,7 @@ const fn outcome_word(outcome: &RunOutcome) -> &'static str {
         RunOutcome::Stopped(StopCause::Command) => "stopped",
         RunOutcome::Stopped(StopCause::Cancel) => "cancelled",
         RunOutcome::Stopped(StopCause::BackendUnusable { .. }) => "backend_unusable",
+        RunOutcome::Stopped(StopCause::BackendWaits { .. }) => "backend_waits",
         RunOutcome::Stopped(StopCause::Condition(_)) => "condition",
         RunOutcome::Stopped(StopCause::SourceUnusable { .. }) => "input_unusable",
     }
@@ -187,6 +188,9 @@ fn error_of(outcome: &RunOutcome) -> Option<(&'static str, String)> {
     match outcome {
         RunOutcome::Stopped(StopCause::BackendUnusable { backend, failure }) => {
             Some(("backend_unusable", format!("{backend}: {}", failure.detail)))
+        }
+        RunOutcome::Stopped(StopCause::BackendWaits { backend, failure, .. }) => {
+            Some(("backend_waits", format!("{backend}: {}", failure.detail)))
         }
         RunOutcome::Stopped(StopCause::SourceUnusable { reason }) => Some(("input_unusable", reason.clone())),
         RunOutcome::Stopped(StopCause::Cancel) => Some(("cancelled", "the run was cancelled".to_owned())),
@@ -199,6 +203,8 @@ const fn change_word(change: Capacity) -> &'static str {
         Capacity::BreakerOpened => "breaker_opened",
         Capacity::BreakerClosed => "breaker_closed",
         Capacity::FormatUnsupported => "format_unsupported",
+        Capacity::Lacks(_) => "lacks",
+        Capacity::HeldUntil(_) => "held",
         Capacity::Slots(_) => "slots",
     }
 }

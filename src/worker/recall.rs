@@ -136,6 +136,9 @@ mod tests {
             seed: 7,
             format: Format::Text,
             stream: false,
+            reasoning: None,
+            extra: std::sync::Arc::default(),
+            lacks: crate::event::Features::NONE,
             trace: None,
             limits: CallLimits { connect: limit, first_token: limit, idle: limit },
         }
@@ -153,6 +156,8 @@ mod tests {
             memory: Vec::new(),
             version: None,
             digests: Vec::new(),
+            lacks: Default::default(),
+            models_lack: Vec::new(),
         };
         (home, Recall { cache, reads: true, backends: vec![resolved], run: RunId::from("tea-1") })
     }
@@ -207,7 +212,16 @@ mod tests {
     #[test]
     fn an_answer_is_good_that_nobody_would_ask_for_again() {
         let worth = |finish, text: &str, output: Option<u64>, most, facts| {
-            let answer = Answer { text: Digest::of(text.as_bytes()), finish, model: None, id: None, facts };
+            let answer = Answer {
+                prompt_about: None,
+                reason: None,
+                thought: None,
+                text: Digest::of(text.as_bytes()),
+                finish,
+                model: None,
+                id: None,
+                facts,
+            };
             let usage = Usage { output: output.map(TokenCount), ..Usage::default() };
             Worth::of(&answer, text, &usage, most)
         };

@@ -12,7 +12,7 @@ use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progr
 use crate::base::{AttemptNo, CaseNo, Digest, RunId, SpanContext, SpanId, SpanParts, StepName, TraceId, TraceState};
 use crate::cache::{Entry, Kept};
 use crate::event::{
-    Answer, Failure, FailureKind, FromCache, Message, Outcome, Report, Shape, Timings, Traced, Usage,
+    Answer, Failure, FailureKind, Feature, FromCache, Message, Outcome, Report, Shape, Timings, Traced, Usage,
 };
 use crate::plan::{BackendIdx, Place, Plan, StepKind, Timeouts};
 use crate::task::{self, ComposeError, Composed, OneOutput, Rows};
@@ -138,8 +138,10 @@ impl Station {
         let start = Instant::now();
         let first_token = OnceLock::new();
         let evidence = OnceLock::new();
+        let spent = OnceLock::new();
         let watch = |progress: Progress<'_>| match progress {
             Progress::Sent => {}
+            Progress::Spent(usage) => drop(spent.set(usage)),
             Progress::Text(piece) => {
                 let _ = first_token.get_or_init(|| micros(start));
                 spoken(piece);
@@ -162,9 +164,14 @@ impl Station {
             total_us: micros(start),
             claimed: answer.as_ref().ok().and_then(|answer| answer.claimed),
         };
-        let (outcome, usage) = self.outcome(place, answer, &mut texts);
+        let (outcome, usage) = match answer {
+            Ok(completion) => self.outcome(place, completion, &mut texts),
+            // What a failed answer has used counts.
+            Err(failure) => (Outcome::Failed(failure), spent.into_inner().unwrap_or_default()),
+        };
         let max_tokens = request.max_tokens;
-        let report = Report { request: sent, dropped_turns, outcome, usage, timings, from_cache: None };
+        let estimated = Usage::default();
+        let report = Report { request: sent, dropped_turns, outcome, usage, estimated, timings, from_cache: None };
         let keep = match (&self.recall, key) {
             (Some(recall), Some(key)) => recall.entry(key, place.case, &report, max_tokens, &texts),
             _ => None,
@@ -183,13 +190,22 @@ impl Station {
     ) -> Worked {
         let Kept { run, case, text, finish, model, usage, total_us } = kept;
         // What it took was spent then: this run is told of it, and counts nothing.
-        let answer =
-            Completion { text: text.to_string(), finish, model, id: None, usage: Usage::default(), claimed: None };
-        let (outcome, _) = self.outcome(place, Ok(answer), &mut texts);
+        let answer = Completion {
+            text: text.to_string(),
+            thought: None,
+            finish,
+            reason: None,
+            prompt_about: None,
+            model,
+            id: None,
+            usage: Usage::default(),
+            claimed: None,
+        };
+        let (outcome, _) = self.outcome(place, answer, &mut texts);
         let from_cache =
             matches!(outcome, Outcome::Answered(_)).then(|| Box::new(FromCache { run, case, usage, total_us }));
         let (usage, timings) = (Usage::default(), Timings::default());
-        let report = Report { request, dropped_turns, outcome, usage, timings, from_cache };
+        let report = Report { request, dropped_turns, outcome, usage, estimated: usage, timings, from_cache };
         Worked { report, texts, keep: None }
     }
 
@@ -214,7 +230,7 @@ impl Station {
     #[must_use]
     pub fn request(&self, place: &Place, composed: Composed, timeouts: Timeouts) -> ChatRequest {
         let sampling = &self.plan.cell(place.cell).actor(place.actor).sampling;
-        let format = if place.takes_format { composed.format } else { Format::Text };
+        let format = if place.lacks.has(Feature::ResponseFormat) { Format::Text } else { composed.format };
         ChatRequest {
             model: Arc::clone(&self.models[self.plan.home_of(place.cell).0][place.actor.0]),
             messages: composed.messages,
@@ -224,7 +240,10 @@ impl Station {
             stop: sampling.stop.clone(),
             seed: composed.seed,
             format,
+            reasoning: sampling.reasoning,
+            extra: Arc::clone(&sampling.extra),
             stream: self.stream,
+            lacks: place.lacks,
             trace: None,
             limits: CallLimits {
                 connect: timeouts.connect.duration(),
@@ -243,23 +262,20 @@ impl Station {
     fn outcome(
         &self,
         place: &Place,
-        answer: Result<Completion, Failure>,
+        completion: Completion,
         texts: &mut Vec<(Digest, Arc<str>)>,
     ) -> (Outcome, Usage) {
-        match answer {
-            Err(failure) => (Outcome::Failed(failure), Usage::default()),
-            Ok(Completion { text, finish, model, id, usage, claimed: _ }) => {
-                let plan = self.plan.cell(place.cell);
-                let facts = match task::read(plan, place, &text, finish, &|digest| (self.texts)(place.case, digest)) {
-                    Ok(facts) => facts,
-                    Err(error) => {
-                        return (Outcome::Failed(Failure::new(FailureKind::Render, error.to_string())), usage);
-                    }
-                };
-                let text = keep(texts, Arc::from(text));
-                (Outcome::Answered(Answer { text, finish, model, id, facts }), usage)
+        let Completion { text, thought, finish, reason, prompt_about, model, id, usage, claimed: _ } = completion;
+        let plan = self.plan.cell(place.cell);
+        let facts = match task::read(plan, place, &text, finish, &|digest| (self.texts)(place.case, digest)) {
+            Ok(facts) => facts,
+            Err(error) => {
+                return (Outcome::Failed(Failure::new(FailureKind::Render, error.to_string())), usage);
             }
-        }
+        };
+        let thought = thought.map(|thought| keep(texts, Arc::from(thought)));
+        let text = keep(texts, Arc::from(text));
+        (Outcome::Answered(Answer { text, finish, model, id, thought, reason, prompt_about, facts }), usage)
     }
 }
 
@@ -271,7 +287,8 @@ fn unasked(error: &task::ComposeError) -> Worked {
     let failure = Failure::new(FailureKind::Render, error.to_string());
     let outcome = Outcome::Failed(failure);
     let (usage, timings) = (Usage::default(), Timings::default());
-    let report = Report { request: Vec::new(), dropped_turns: 0, outcome, usage, timings, from_cache: None };
+    let report =
+        Report { request: Vec::new(), dropped_turns: 0, outcome, usage, estimated: usage, timings, from_cache: None };
     Worked { report, texts: Vec::new(), keep: None }
 }
 

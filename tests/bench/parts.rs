@@ -76,6 +76,8 @@ fn begun() -> Batch {
             memory: Vec::new(),
             version: None,
             digests: Vec::new(),
+            lacks: Default::default(),
+            models_lack: Vec::new(),
         }],
         cases: None,
         prices: std::collections::BTreeMap::new(),

@@ -101,7 +101,8 @@ impl Drop for FaultServer {
 }
 
 fn adapter(url: String) -> OpenAi {
-    OpenAi::new(OpenAiConfig { base_url: url, api_key: Some(KEY.into()), pool: 2 }).expect("a good configuration")
+    OpenAi::new(OpenAiConfig { base_url: url, api_key: Some(KEY.into()), pool: 2, ..OpenAiConfig::default() })
+        .expect("a good configuration")
 }
 
 fn request(stream: bool, first_token: Duration, idle: Duration) -> ChatRequest {
@@ -114,7 +115,10 @@ fn request(stream: bool, first_token: Duration, idle: Duration) -> ChatRequest {
         stop: vec![],
         seed: 11,
         format: Format::Choice(vec!["pro".into(), "con".into()]),
+        reasoning: None,
+        extra: std::sync::Arc::default(),
         stream,
+        lacks: pipe::event::Features::NONE,
         trace: None,
         limits: CallLimits { connect: Duration::from_secs(20), first_token, idle },
     }

@@ -44,7 +44,7 @@ pub struct Model {
 }
 
 /// Programs that are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServerKind {
     /// Ollama.
     Ollama,
@@ -57,6 +57,7 @@ pub enum ServerKind {
     /// LM Studio.
     LmStudio,
     /// Anything else that lists models.
+    #[default]
     OpenAiCompatible,
 }
 

@@ -173,7 +173,17 @@ impl Sequence {
         let text = self.text.whole().to_owned();
         tell(
             self.end,
-            Ok(Completion { text, finish, model: Some(model.to_owned()), id: None, usage, claimed: None }),
+            Ok(Completion {
+                text,
+                thought: None,
+                finish,
+                reason: None,
+                prompt_about: None,
+                model: Some(model.to_owned()),
+                id: None,
+                usage,
+                claimed: None,
+            }),
         );
     }
 

@@ -32,6 +32,9 @@ fn request(user: &str) -> ChatRequest {
         seed: 7,
         format: Format::Text,
         stream: true,
+        reasoning: None,
+        extra: std::sync::Arc::default(),
+        lacks: crate::event::Features::NONE,
         trace: None,
         limits: CallLimits {
             connect: Duration::from_secs(60),

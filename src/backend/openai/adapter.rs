@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::refusal::Refusal;
 use super::{answer, request, stream};
+use crate::backend::discover::ServerKind;
 use crate::backend::http::{
     BODY_LIMIT, BaseUrl, Client, ReadTrouble, Reading, Scrub, Sending, TrustError, UrlError, seconds,
 };
@@ -23,12 +24,16 @@ use crate::event::{Failure, FailureKind, TimeoutPhase};
 const REFUSAL_LIMIT: usize = 64 << 10;
 
 /// What [`OpenAi::new`] needs.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct OpenAiConfig {
     /// See [`BaseUrl`].
     pub base_url: String,
     /// Bearer token; an empty one counts as none.
     pub api_key: Option<Arc<str>>,
+    /// More headers of each request: names and values, the latter as secret as a key.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// Which program it is: some take the same wish in other words.
+    pub server: ServerKind,
     /// Idle connections kept: at least as many as calls in flight.
     pub pool: usize,
 }
@@ -57,6 +62,7 @@ pub enum ConfigError {
 pub struct OpenAi {
     base: BaseUrl,
     authorization: Option<HeaderValue>,
+    server: ServerKind,
     scrub: Scrub,
     client: Client,
 }
@@ -77,7 +83,7 @@ impl OpenAi {
             },
         };
         let client = Client::to(&base, config.pool.max(1))?;
-        Ok(Self { base, authorization, scrub: Scrub::new(key), client })
+        Ok(Self { base, authorization, server: config.server, scrub: Scrub::new(key), client })
     }
 
     /// Returns where requests go.
@@ -111,7 +117,7 @@ impl OpenAi {
             uri: self.base.api("/chat/completions"),
             authorization: self.authorization.clone(),
             headers,
-            body: Bytes::from(request::encode(request, self.base.host())),
+            body: Bytes::from(request::encode(request, self.base.host(), self.server)),
             connect: request.limits.connect,
             head: request.limits.first_token,
         };

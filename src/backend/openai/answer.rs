@@ -176,7 +176,10 @@ pub(super) fn read(
     let claimed = wire.claimed();
     Ok(Completion {
         text: content.into_owned(),
+        thought: None,
         finish,
+        reason: None,
+        prompt_about: None,
         model: wire.model.map(Cow::into_owned),
         id: wire.id.and_then(Id::text),
         usage: wire.usage.as_ref().map(usage).unwrap_or_default(),

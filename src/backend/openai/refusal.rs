@@ -236,6 +236,9 @@ mod tests {
             seed: 0,
             format,
             stream: false,
+            reasoning: None,
+            extra: std::sync::Arc::default(),
+            lacks: crate::event::Features::NONE,
             trace: None,
             limits: CallLimits { connect: second, first_token: second, idle: second },
         }

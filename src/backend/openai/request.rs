@@ -7,6 +7,7 @@ use async_openai::types::chat::{
 };
 use serde_json::json;
 
+use crate::backend::discover::ServerKind;
 use crate::backend::port::{ChatRequest, Format};
 use crate::prompt::{Message, Role};
 
@@ -15,7 +16,7 @@ use crate::prompt::{Message, Role};
 /// The length goes as `max_tokens`, which every server understands, except to OpenAI's own hosts, whose newer models
 /// refuse that name.
 #[expect(deprecated, reason = "`max_tokens` and `seed` are deprecated by OpenAI and current everywhere else")]
-pub(super) fn encode(request: &ChatRequest, host: &str) -> Vec<u8> {
+pub(super) fn encode(request: &ChatRequest, host: &str, _server: ServerKind) -> Vec<u8> {
     let is_openai = host == "api.openai.com" || host.ends_with(".openai.com") || host.ends_with(".openai.azure.com");
     let wire = CreateChatCompletionRequest {
         model: request.model.to_string(),
@@ -39,7 +40,7 @@ pub(super) fn encode(request: &ChatRequest, host: &str) -> Vec<u8> {
 /// Returns the JSON of a request in a file for OpenAI's Batch API.
 #[must_use]
 pub fn batch_body(request: &ChatRequest) -> Vec<u8> {
-    encode(request, "api.openai.com")
+    encode(request, "api.openai.com", ServerKind::OpenAiCompatible)
 }
 
 fn message(message: &Message) -> ChatCompletionRequestMessage {
@@ -100,11 +101,16 @@ mod tests {
             seed: 5,
             format: Format::Text,
             stream: false,
+            reasoning: None,
+            extra: std::sync::Arc::default(),
+            lacks: crate::event::Features::NONE,
             trace: None,
             limits: CallLimits { connect: second, first_token: second, idle: second },
         };
         change(&mut request);
-        expected.assert_eq(&String::from_utf8(encode(&request, host)).expect("JSON is UTF-8"));
+        expected.assert_eq(
+            &String::from_utf8(encode(&request, host, ServerKind::OpenAiCompatible)).expect("JSON is UTF-8"),
+        );
     }
 
     #[test]

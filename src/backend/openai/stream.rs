@@ -190,7 +190,10 @@ impl Partial {
         }
         Ok(Completion {
             text: self.text,
+            thought: None,
             finish,
+            reason: None,
+            prompt_about: None,
             model: self.model,
             id: self.id,
             usage: self.usage,

@@ -14,7 +14,8 @@ use crate::event::{Claimed, Failure, FailureKind, TimeoutPhase};
 const WHOLE: &str = r#"{"model":"m","choices":[{"message":{"content":"Yes."},"finish_reason":"stop"}]}"#;
 
 fn adapter(base_url: String, key: Option<&str>) -> OpenAi {
-    OpenAi::new(OpenAiConfig { base_url, api_key: key.map(Arc::from), pool: 2 }).expect("a good configuration")
+    OpenAi::new(OpenAiConfig { base_url, api_key: key.map(Arc::from), pool: 2, ..OpenAiConfig::default() })
+        .expect("a good configuration")
 }
 
 async fn failure(adapter: &OpenAi, request: &ChatRequest) -> Failure {
@@ -188,7 +189,12 @@ async fn endless_headers_are_too_large() {
 
 #[test]
 fn a_key_that_no_header_may_hold_is_refused_unshown() {
-    let config = OpenAiConfig { base_url: "http://h/v1".into(), api_key: Some("se\ncret".into()), pool: 1 };
+    let config = OpenAiConfig {
+        base_url: "http://h/v1".into(),
+        api_key: Some("se\ncret".into()),
+        pool: 1,
+        ..OpenAiConfig::default()
+    };
     let message = match OpenAi::new(config) {
         Err(error @ ConfigError::Key { .. }) => error.to_string(),
         Err(other) => panic!("{other}"),

@@ -39,7 +39,10 @@ pub fn answer(request: &ChatRequest) -> Simulated {
     Simulated {
         completion: Completion {
             text,
+            thought: None,
             finish,
+            reason: None,
+            prompt_about: None,
             model: Some(request.model.to_string()),
             id: Some(id),
             usage,
@@ -128,6 +131,9 @@ mod tests {
             seed,
             format: Format::Text,
             stream: false,
+            reasoning: None,
+            extra: std::sync::Arc::default(),
+            lacks: crate::event::Features::NONE,
             trace: None,
             limits: CallLimits { connect: second, first_token: second, idle: second },
         }

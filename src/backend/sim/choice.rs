@@ -98,6 +98,9 @@ mod tests {
             seed,
             format: Format::Choice(options.clone()),
             stream: false,
+            reasoning: None,
+            extra: std::sync::Arc::default(),
+            lacks: crate::event::Features::NONE,
             trace: None,
             limits: CallLimits { connect: second, first_token: second, idle: second },
         };

@@ -126,6 +126,9 @@ mod tests {
                 seed,
                 format: Format::Json(schema.clone().into()),
                 stream: false,
+                reasoning: None,
+                extra: std::sync::Arc::default(),
+                lacks: crate::event::Features::NONE,
                 trace: None,
                 limits: CallLimits { connect: second, first_token: second, idle: second },
             };

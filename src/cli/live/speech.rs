@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::ActorName;
+use crate::base::{ActorName, plain_utc};
 use crate::cli::printer::inert;
 use crate::cli::tune::phrase;
 use crate::event::{AttemptId, Capacity, Event, Failure, FailureKind, FinishReason, Stage, StopCause, Verdict};
@@ -205,6 +205,15 @@ pub(super) fn happening(event: &Event) -> Option<String> {
             Capacity::Slots(slots) => {
                 format!("{}: at most {slots} calls at once from here on ({})", changed.backend, changed.reason)
             }
+            Capacity::Lacks(feature) => format!(
+                "{}: does not take {}; requests go without it ({})",
+                changed.backend,
+                feature.word(),
+                changed.reason
+            ),
+            Capacity::HeldUntil(until) => {
+                format!("{}: no call before {} ({})", changed.backend, plain_utc(until), changed.reason)
+            }
             Capacity::FormatUnsupported => format!(
                 "{}: takes no response_format; choices are asked for in words ({})",
                 changed.backend, changed.reason
@@ -219,6 +228,7 @@ pub(super) fn happening(event: &Event) -> Option<String> {
                     format!("stopping: {}; calls in flight may end, Ctrl-C gives them up", inert(&reached.evidence))
                 }
                 StopCause::BackendUnusable { .. }
+                | StopCause::BackendWaits { .. }
                 | StopCause::SourceUnusable { .. }
                 | StopCause::Command
                 | StopCause::Cancel => "stopping: calls in flight may end, no other is begun".to_owned(),

@@ -29,6 +29,7 @@ fn story() -> Story {
     let hasty = story.start(3, "debate", "turn/1", 1, "pro");
     story.fail_again(&hasty, FailureKind::Overloaded, "HTTP 503");
     story.add(Event::CapacityChanged(CapacityChanged {
+        model: None,
         backend: "auto".into(),
         change: Capacity::BreakerOpened,
         reason: "too many retries".to_owned(),

@@ -176,6 +176,7 @@ fn actor(name: &str, backend: usize) -> Actor {
 
 fn backend(name: &str) -> BackendPlan {
     BackendPlan {
+        headers: Vec::new(),
         name: BackendName::from(name),
         url: BackendUrl::Sim { speed: 0 },
         api_key: None,

@@ -72,7 +72,16 @@ pub(super) fn answer(place: &Place) -> Outcome {
         invalid,
         ..Facts::default()
     };
-    Outcome::Answered(Answer { text: digest, finish: FinishReason::Stop, model: None, id: None, facts })
+    Outcome::Answered(Answer {
+        prompt_about: None,
+        reason: None,
+        thought: None,
+        text: digest,
+        finish: FinishReason::Stop,
+        model: None,
+        id: None,
+        facts,
+    })
 }
 
 /// What is found out without a model: a pure function of what decides it.
@@ -119,6 +128,7 @@ pub(super) fn observation(observe: &Observe) -> Vec<Option<Observation>> {
 
 pub(super) fn report(outcome: Outcome) -> Box<Report> {
     Box::new(Report {
+        estimated: Usage::default(),
         request: Vec::new(),
         dropped_turns: 0,
         outcome,
@@ -406,7 +416,9 @@ impl World {
         if failure.kind == FailureKind::Throttled && self.draws.below(2) == 0 {
             failure.retry_after_ms = Some(self.draws.below(5_000) as u64);
         }
-        if failure.kind == FailureKind::FormatUnsupported && !call.place.takes_format {
+        if failure.kind == FailureKind::FormatUnsupported
+            && call.place.lacks.has(crate::event::Feature::ResponseFormat)
+        {
             failure.kind = FailureKind::CutOff;
         }
         Some(failure)

@@ -96,6 +96,9 @@ pub(super) fn attempt_started(id: AttemptId) -> Recorded {
 pub(super) fn answered(id: AttemptId, prompt: &str, answer: &str) -> Batch {
     let (said, answer) = (Text::of(prompt), Text::of(answer));
     let outcome = Outcome::Answered(Answer {
+        prompt_about: None,
+        reason: None,
+        thought: None,
         text: answer.digest,
         finish: FinishReason::Stop,
         model: Some("tiny".to_owned()),
@@ -114,8 +117,17 @@ pub(super) fn failed(id: AttemptId, failure: Failure) -> Recorded {
 fn ended(id: AttemptId, request: Vec<Message>, outcome: Outcome) -> Recorded {
     let usage = Usage { input: Some(crate::base::TokenCount(11)), output: None, cached: None, reasoning: None };
     let timings = Timings { queued_us: 5, first_token_us: None, total_us: 2_500, claimed: None };
-    let ended =
-        AttemptEnded { id, request, outcome, usage, timings, charged: true, retry_at: None, from_cache: None };
+    let ended = AttemptEnded {
+        estimated: Usage::default(),
+        id,
+        request,
+        outcome,
+        usage,
+        timings,
+        charged: true,
+        retry_at: None,
+        from_cache: None,
+    };
     at(3, Event::AttemptEnded(ended))
 }
 

@@ -83,7 +83,7 @@ impl<'a> Compiler<'a> {
         if entries.is_empty() {
             let url = replaced.unwrap_or(BackendUrl::Auto);
             return vec![(
-                BackendPlan { name: BackendName::from("auto"), url, api_key: None, concurrency },
+                BackendPlan { name: BackendName::from("auto"), url, api_key: None, headers: Vec::new(), concurrency },
                 Vec::new(),
             )];
         }
@@ -132,7 +132,7 @@ impl<'a> Compiler<'a> {
             let key = key.and_then(|key| self.environment(key)).filter(|key| !key.trim().is_empty());
             api_key = key.map(|key| Secret::new(key.trim()));
         }
-        BackendPlan { name: BackendName::from(name.as_str()), url, api_key, concurrency }
+        BackendPlan { name: BackendName::from(name.as_str()), url, api_key, headers: Vec::new(), concurrency }
     }
 
     fn actor(&mut self, name: &str, actor: &spec::Actor, backends: &[BackendPlan]) -> Option<Actor> {
@@ -154,7 +154,7 @@ impl<'a> Compiler<'a> {
             Some(checked) => Some(checked?.id),
             None => None,
         };
-        let sampling = Sampling { temperature, top_p, max_tokens, stop };
+        let sampling = Sampling { temperature, top_p, max_tokens, stop, ..Sampling::default() };
         Some(Actor { name: ActorName::from(name), backend, model, system, sampling, price })
     }
 

@@ -82,7 +82,7 @@ impl Causes {
             Event::CapacityChanged(changed) => match changed.change {
                 Capacity::BreakerOpened => drop(self.broken.insert(changed.backend.clone())),
                 Capacity::BreakerClosed => drop(self.broken.remove(&changed.backend)),
-                Capacity::FormatUnsupported | Capacity::Slots(_) => {}
+                Capacity::FormatUnsupported | Capacity::Lacks(_) | Capacity::HeldUntil(_) | Capacity::Slots(_) => {}
             },
             Event::AttemptStarted(started) => {
                 self.started += 1;

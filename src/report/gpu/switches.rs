@@ -300,9 +300,13 @@ mod tests {
             events.push(Recorded { at: Timestamp(sent * 1_000), event: Event::AttemptStarted(started) });
             let micros = |ms: &i64| u64::try_from(ms * 1_000).unwrap();
             let ended = AttemptEnded {
+                estimated: Usage::default(),
                 id,
                 request: Vec::new(),
                 outcome: Outcome::Answered(Answer {
+                    prompt_about: None,
+                    reason: None,
+                    thought: None,
                     text: Digest::of(b""),
                     finish: FinishReason::Stop,
                     model: Some((*model).to_owned()),

@@ -216,7 +216,7 @@ fn a_rate_limit_is_told_from_a_failure_and_from_a_breaker() {
         if breaks {
             let (backend, reason) = ("auto".into(), "too many".to_owned());
             let at = story.log.last().unwrap().at;
-            let changed = CapacityChanged { backend, change: Capacity::BreakerOpened, reason };
+            let changed = CapacityChanged { model: None, backend, change: Capacity::BreakerOpened, reason };
             story.log.push(Recorded { at, event: Event::CapacityChanged(changed) });
         }
         let began = story.log[0].at;

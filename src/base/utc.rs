@@ -1,6 +1,6 @@
 //! Moments as UTC text, for folder names and messages.
 
-use crate::base::Timestamp;
+use super::Timestamp;
 
 /// Writes a moment as `YYYY-MM-DD HH:MM:SS UTC`.
 #[must_use]
@@ -9,18 +9,27 @@ pub fn plain_utc(moment: Timestamp) -> String {
 }
 
 /// A moment taken apart on the Gregorian calendar, UTC.
-pub(super) struct Utc {
-    pub(super) year: i64,
-    pub(super) month: i64,
-    pub(super) day: i64,
-    pub(super) hour: i64,
-    pub(super) minute: i64,
-    pub(super) second: i64,
-    pub(super) micros: i64,
+pub struct Utc {
+    /// Of the common era.
+    pub year: i64,
+    /// 1 to 12.
+    pub month: i64,
+    /// 1 to 31.
+    pub day: i64,
+    /// 0 to 23.
+    pub hour: i64,
+    /// 0 to 59.
+    pub minute: i64,
+    /// 0 to 59.
+    pub second: i64,
+    /// 0 to 999,999.
+    pub micros: i64,
 }
 
 impl Utc {
-    pub(super) const fn of(moment: Timestamp) -> Self {
+    /// Takes a moment apart.
+    #[must_use]
+    pub const fn of(moment: Timestamp) -> Self {
         let (seconds, micros) = (moment.0.div_euclid(1_000_000), moment.0.rem_euclid(1_000_000));
         let (days, second_of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
         // Counted in eras of 400 years from 1 March of year 0, so that the leap day is the last of its year.
@@ -42,13 +51,15 @@ impl Utc {
     }
 
     /// Returns `YYYYMMDD-HHMMSS`.
-    pub(super) fn compact(&self) -> String {
+    #[must_use]
+    pub fn compact(&self) -> String {
         let Self { year, month, day, hour, minute, second, .. } = self;
         format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
     }
 
     /// Returns `YYYY-MM-DD HH:MM:SS UTC`.
-    pub(super) fn plain(&self) -> String {
+    #[must_use]
+    pub fn plain(&self) -> String {
         let Self { year, month, day, hour, minute, second, .. } = self;
         format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
     }
