@@ -31,8 +31,10 @@ mod state;
 mod steer;
 mod step;
 mod stop;
+mod suspects;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 pub use call::{
     Effect, ElementNo, Evaluate, Input, Key, Observe, Offered, Question, StartCall, Step, TaskKey, Ticket,

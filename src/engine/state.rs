@@ -13,7 +13,7 @@ use crate::event::{
     Answer, AttemptEnded, AttemptId, AttemptStarted, BackendResolved, Capacity, CaseCounts, Element, ElementSettled,
     Evaluated, Event, Failure, Feature, Features, Outcome, Recorded, TaskSettled, Usage,
 };
-use crate::plan::{ActorIdx, Call, CellIdx, Plan, StepIdx};
+use crate::plan::{ActorIdx, BackendIdx, Call, CellIdx, Plan, StepIdx};
 
 /// A run at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub struct RunState {
     pub closings: u64,
     /// Hash over the admitted items in order.
     pub admitted_chain: Digest,
-    /// Tokens over all answered attempts.
+    /// Tokens over all attempts.
     pub usage: Usage,
     /// What servers did not report of them, by the length of the texts.
     pub estimated: Usage,
@@ -242,6 +242,7 @@ impl RunState {
     /// The event cannot follow; the state is then of no use.
     pub fn apply(&mut self, plan: &Plan, recorded: &Recorded) -> Result<(), IllegalEvent> {
         let at = recorded.at;
+        let before = self.clock.latest;
         self.clock.tick(at, matches!(recorded.event, Event::RunResumed(_)));
         let done = match &recorded.event {
             Event::RunResumed(event) => {
@@ -249,7 +250,10 @@ impl RunState {
                 self.all_cases = event.cases.or(self.all_cases);
                 self.know(plan, &event.backends);
                 // The time between two processes is no one's: neither the calls' nor the limits'.
-                self.end_pause(at);
+                match (self.paused_since, before) {
+                    (None, Some(before)) => self.paused_ms += at.since(before).0,
+                    (Some(_), _) | (None, None) => self.end_pause(at),
+                }
                 Ok(())
             }
             Event::RunPaused(_) => {
@@ -443,10 +447,6 @@ impl RunState {
             (Outcome::Answered(answer), _) => {
                 state.usage = event.usage_of_answer();
                 state.phase = CallPhase::Answered(answer.clone());
-                self.usage.add(&event.usage);
-                if let Some((cell, actor)) = spender {
-                    self.spent.add(cell, actor, &event.usage);
-                }
             }
             (Outcome::Failed(_), Some(retry_at)) => {
                 state.charged += u32::from(event.charged);
@@ -455,6 +455,17 @@ impl RunState {
             (Outcome::Failed(failure), None) => {
                 state.charged += u32::from(event.charged);
                 state.phase = CallPhase::Failed(failure.clone());
+            }
+        }
+        // What a failed request has used is spent as well.
+        self.usage.add(&event.usage);
+        self.estimated.add(&event.estimated);
+        if let Some((cell, actor)) = spender {
+            self.spent.add(cell, actor, &event.usage);
+            self.spent.add(cell, actor, &event.estimated);
+            if matches!(event.outcome, Outcome::Answered(_)) && event.from_cache.is_none() {
+                let BackendIdx(place) = plan.cell(cell).actor(actor).backend;
+                self.backends[place].answered = true;
             }
         }
         Ok(())

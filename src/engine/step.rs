@@ -82,6 +82,8 @@ impl Engine {
             Input::Tick => {}
         }
         self.pass_time(&mut step);
+        self.settle_suspects(&mut step);
+        self.give_up_silent(&mut step);
         self.halt(&mut step);
         self.close(&mut step);
         self.dispatch(&mut step);
@@ -101,7 +103,7 @@ impl Engine {
         let lanes = self.flow.lanes.iter().filter(|lane| !lane.ready.is_empty() && !holds);
         let opens = lanes.filter_map(|lane| lane.opens(self.now)).min();
         let up = if stopping.is_none() && !self.flow.finished { self.time_is_up() } else { None };
-        [delayed, deadline, stop, opens, up].into_iter().flatten().min()
+        [delayed, deadline, stop, opens, up, self.silent_until()].into_iter().flatten().min()
     }
 
     /// Returns how many more cases would keep every slot busy, with one round of calls waiting behind the ones under way.
@@ -268,7 +270,7 @@ impl Engine {
         }
         for lane in 0..self.flow.lanes.len() {
             while self.flow.lanes[lane].opens(self.now).is_some_and(|at| at <= self.now) {
-                let Some(key) = self.flow.lanes[lane].ready.pop_first() else { break };
+                let Some(key) = self.flow.lanes[lane].take_ready() else { break };
                 if self.is_wanted(key) {
                     self.start(step, BackendIdx(lane), key);
                 }
@@ -294,6 +296,7 @@ impl Engine {
         let now = self.now;
         let lane = &mut self.flow.lanes[backend.0];
         lane.minute.sent(now);
+        lane.first_sent.get_or_insert((now, self.state.paused_ms));
         let Ticket { attempt, .. } = ticket;
         let lacks = place.lacks;
         lane.started.insert(key, Flight { attempt, deadline: None, cancelled: false, lacks });
@@ -386,6 +389,7 @@ impl Engine {
         match &self.flow.stopping {
             // For good: nothing is waited for, whatever has been asked before.
             _ if cause == StopCause::Cancel && !self.flow.finished => {
+                self.spare(step);
                 step.effects.push(Effect::RecallUnsent);
                 self.cancel_all(step, cause);
             }
@@ -393,6 +397,7 @@ impl Engine {
                 let stage = Stage::Draining;
                 self.record(step, Event::DrainStage(DrainStage { stage, cause: cause.clone() }));
                 self.flow.stopping = Some(Stopping { stage, cause, deadline: self.now.after(self.grace) });
+                self.spare(step);
                 step.effects.push(Effect::RecallUnsent);
             }
             Some(Stopping { stage: Stage::Draining, cause, .. }) => {
