@@ -1,14 +1,16 @@
 //! One pass over the events of a run, in memory that does not grow with it.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 
 use super::case::{score_words, verdict_words};
 use super::{Cells, OverAll, Spent};
-use crate::base::{ActorName, CaseNo, RunId, StepName, Timestamp};
+use crate::base::{ActorName, BackendName, CaseNo, RunId, StepName, Timestamp};
 use crate::event::{
-    AttemptEnded, BackendResolved, CaseCounts, CaseSettled, Counted, ElementOutput, Event, Failure, FailureKind,
-    FinishReason, Judgement, Observation, Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted,
-    TaskOutput, TaskSettled, TaskStatus, Unscored, Usage, Verdict,
+    AttemptEnded, BackendResolved, Capacity, CaseCounts, CaseSettled, Counted, ElementOutput, Event, Failure,
+    FailureKind, FinishReason, Judgement, Observation, Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause,
+    TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Unscored, Usage, Verdict,
 };
 use crate::stats::{Agreement, Categories, Moments};
 
@@ -79,6 +81,8 @@ pub struct Tally {
     pub draining: Option<(Stage, StopCause)>,
     /// No new call starts until someone says so.
     pub paused: bool,
+    /// Until when backends take no call, by their own word.
+    pub held: BTreeMap<BackendName, Timestamp>,
     /// How the latest process left; none while it has not.
     pub outcome: Option<RunOutcome>,
     /// The message of the bug that ended the latest process.
@@ -208,7 +212,12 @@ impl Tally {
             Event::RunUnpaused(_) => self.paused = false,
             Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.set_prices(&tuned.prices, &tuned.cell_prices),
-            Event::Evaluated(_) | Event::ElementSettled(_) | Event::CapacityChanged(_) => {}
+            Event::CapacityChanged(changed) => {
+                if let Capacity::HeldUntil(until) = changed.change {
+                    self.held.insert(changed.backend.clone(), until);
+                }
+            }
+            Event::Evaluated(_) | Event::ElementSettled(_) => {}
             Event::StopReached(_) => self.counted.add(&recorded.event),
             Event::RepeatsReached(_) => {
                 self.enough_repeats += 1;
@@ -218,6 +227,13 @@ impl Tally {
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),
         }
+    }
+
+    /// Returns the backend that takes no call for the longest time from `now` on, and until when.
+    #[must_use]
+    pub fn held_until(&self, now: Timestamp) -> Option<(&BackendName, Timestamp)> {
+        let held = self.held.iter().filter(|(_, until)| **until > now);
+        held.max_by_key(|(_, until)| **until).map(|(name, until)| (name, *until))
     }
 
     /// Returns how many requests are under way, those of a process that died included until a resume ends them.
@@ -243,6 +259,7 @@ impl Tally {
         self.segment_start = Some(at);
         self.draining = None;
         self.paused = false;
+        self.held.clear();
         self.outcome = None;
         self.bug = None;
     }

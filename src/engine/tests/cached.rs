@@ -67,7 +67,9 @@ fn it_closes_no_breaker() {
     assert!(opened > 0, "the fixture must open it");
     // A refusal closes it; the fixture has some.
     let closed = world.log.iter().filter(|recorded| match &recorded.event {
-        Event::CapacityChanged(changed) => changed.change == Capacity::BreakerClosed && changed.reason.contains("trial"),
+        Event::CapacityChanged(changed) => {
+            changed.change == Capacity::BreakerClosed && changed.reason.contains("trial")
+        }
         _ => false,
     });
     assert_eq!(closed.count(), 0);
