@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::testing::{Story, judgement};
 use super::*;
-use crate::base::{Millis, RunId, Timestamp};
+use crate::base::{Millis, RunId, Timestamp, plain_utc};
 use crate::event::{
-    CaseAdmitted, CaseStatus, Event, FailureKind, FinishReason, Recorded, RunOutcome, RunResumed, StopCause,
-    TaskOutput, TaskSettled, TaskStatus, Verdict,
+    Capacity, CapacityChanged, CaseAdmitted, CaseStatus, Event, FailureKind, FinishReason, Recorded, RunOutcome,
+    RunResumed, StopCause, TaskOutput, TaskSettled, TaskStatus, Verdict,
 };
 
 fn many() -> Story {
@@ -310,6 +310,44 @@ fn progress_says_where_it_stands() {
     expect!["1 case failed (6.7 %)  without an answer: throttled 1, refused 1"]
         .assert_eq(&Progress::trouble(&tally).unwrap());
     assert_eq!(Progress::trouble(&Tally::default()), None);
+}
+
+#[test]
+fn a_held_backend_is_named_with_the_time_and_counts_in_the_rest() {
+    let mut story = many();
+    let mut progress = Progress::default();
+    let (mut tally, mut now) = (Tally::default(), Timestamp(0));
+    for recorded in &story.log {
+        tally.add(recorded);
+        now = recorded.at;
+        progress.sample(&tally, now);
+    }
+    progress.expect(Some(tally.cases.settled() * 2));
+    let until = now.after(Millis::seconds(3_600));
+    story.add(Event::CapacityChanged(CapacityChanged {
+        backend: "auto".into(),
+        change: Capacity::HeldUntil(until),
+        model: None,
+        reason: "slow down".into(),
+    }));
+    tally.add(story.log.last().expect("one was added"));
+    let eta =
+        |line: &str| line.split("ETA ").nth(1).map(|rest| rest.split("  ").next().unwrap_or_default().to_owned());
+    let mut unheld = tally.clone();
+    unheld.held.clear();
+    let free = eta(&progress.line(&unheld, now)).expect("a pace is known");
+    let line = progress.line(&tally, now.after(Millis::seconds(120)));
+    assert!(line.contains(&format!("auto: no call before {} (in 58 min)", plain_utc(until))), "{line}");
+    assert!(
+        !free.contains('h')
+            && eta(&line)
+                .is_some_and(|eta| eta.starts_with("58 min") || eta.starts_with("1 h") || eta.starts_with("59 min")),
+        "{free} {line}"
+    );
+    let mut watch = Watch::default();
+    story.log.iter().for_each(|recorded| watch.add(recorded));
+    assert_eq!(watch.lanes["auto"].held_until, Some(until));
+    assert!(!progress.line(&tally, until).contains("no call before"), "what is past holds nothing");
 }
 
 #[test]
