@@ -19,6 +19,7 @@ mod port;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod sim;
+mod thoughts;
 pub mod weights;
 
 pub use connect::{Connected, Target, Wanted, connect};

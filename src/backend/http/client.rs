@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, PROXY_AUTHORIZATION, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -161,7 +161,6 @@ impl Client {
             let (kind, detail) = trouble::explain(&error);
             Failure::new(kind, detail)
         })?;
-        refuse_compressed(&response)?;
         Ok((response, sent_at))
     }
 
@@ -186,7 +185,7 @@ impl Client {
             let (response, _) = self.send(sending, || {}).await?;
             let (head, body) = response.into_parts();
             let mut start = Vec::new();
-            let body = Reading::new(body, &mut start).all(size, limit).await.map_err(|trouble| match trouble {
+            let body = Reading::new(body, &head.headers, &mut start)?.all(size, limit).await.map_err(|trouble| match trouble {
                 ReadTrouble::Late => late(limit),
                 ReadTrouble::TooLarge => {
                     Failure::new(FailureKind::TooLarge, format!("answered more than {size} bytes"))
@@ -202,16 +201,6 @@ impl Client {
 pub(super) fn late(limit: Duration) -> Failure {
     let detail = format!("no answer within {} s", seconds(limit));
     Failure::new(FailureKind::TimedOut(TimeoutPhase::FirstToken), detail)
-}
-
-fn refuse_compressed(response: &Response<Incoming>) -> Result<(), Failure> {
-    let Some(encoding) = response.headers().get(CONTENT_ENCODING) else { return Ok(()) };
-    if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
-        return Ok(());
-    }
-    let detail = format!("answered in encoding {encoding:?}, though none was asked for");
-    let status = Some(response.status().as_u16());
-    Err(Failure { status, ..Failure::new(FailureKind::Malformed, detail) })
 }
 
 /// Returns a limit in seconds for people, without needless digits.

@@ -7,11 +7,20 @@
 //! Start at [`OpenAi`].
 
 mod adapter;
-mod answer;
+mod error_object;
 mod events;
+mod fields;
+mod finish;
+mod halves;
+mod lenient;
+mod page;
+mod partial;
 mod refusal;
 mod request;
+mod rules;
 mod stream;
+mod usage;
+mod wire;
 #[cfg(test)]
 mod tests;
 
