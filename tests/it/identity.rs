@@ -65,7 +65,10 @@ fn check(folder: &str, but: &[&str], expected: &Expect) {
 
 #[test]
 fn files_without_the_newer_keys_keep_their_hashes() {
-    check("pipelines", &[], &expect![[r#"
+    check(
+        "pipelines",
+        &[],
+        &expect![[r#"
         chat cd49d2b03a1a3f24 566ae637ef81df9b
         combined_prompt fa2810361b303d5b 0a901ee4b0e74c4c
         debate 154d65f5cc4b3cad 8ecd41623a272236
@@ -76,8 +79,12 @@ fn files_without_the_newer_keys_keep_their_hashes() {
         panel ed0930b2564aa74b a05abc8ac236454d
         score_candidates 547e0dc88a9271f1 3b3442a88838d407
         three_actors c26b4b4e2c11beec b70912b1d53b8a28
-    "#]]);
-    check("tests/valid", &["reasoning"], &expect![[r#"
+    "#]],
+    );
+    check(
+        "tests/valid",
+        &["reasoning"],
+        &expect![[r#"
         cached bba80598dca2b01d a670982bd89ba9bf
         defaults 0d824d75223e5a68 8dc0ca5b6bd379ae
         dialogues df8e7843cb1b567f 091c13346d13b557
@@ -97,5 +104,6 @@ fn files_without_the_newer_keys_keep_their_hashes() {
         talks b726fcb2ce4335bb 8369568aedb03ede
         talks_with_a_judge 1866d95a2f3f5c25 e1531641bfc18e52
         telling 37b667296bf2f573 a670982bd89ba9bf
-    "#]]);
+    "#]],
+    );
 }

@@ -16,4 +16,4 @@ mod stream;
 mod tests;
 
 pub use adapter::{ConfigError, OpenAi, OpenAiConfig};
-pub use request::batch_body;
+pub use request::{batch_body, options};
