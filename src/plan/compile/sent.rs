@@ -89,11 +89,11 @@ impl Compiler<'_> {
         let roots: Vec<&str> = reads.iter().filter_map(|read| read.0.first()).map(String::as_str).collect();
         if let Some(root) = roots.iter().find(|root| OF_CALLS.contains(root)) {
             self.report.push(
-                Diagnostic::warning(code::NOT_REPLACED, format!("`extra_body` of {owner} is sent as it is"))
-                    .at(&text.span, format!("`{root}` is not read here"))
+                Diagnostic::error(code::WRONG_PLACE, format!("`extra_body` of {owner} reads `{root}`"))
+                    .at(&text.span, "it is the same in all requests of the actor")
                     .help("it reads only params; a matrix sets it with { set: actors.NAME.extra_body.KEY, to: […] }"),
             );
-            return self.json(node);
+            return None;
         }
         if roots.is_empty() || roots.iter().any(|root| *root != "params") {
             return self.json(node);
