@@ -85,7 +85,14 @@ impl OpenAi {
             },
         };
         let client = Client::to(&base, config.pool.max(1))?;
-        Ok(Self { base, authorization, server: config.server, scrub: Scrub::new(key), client, unopened: Unopened::default() })
+        Ok(Self {
+            base,
+            authorization,
+            server: config.server,
+            scrub: Scrub::new(key),
+            client,
+            unopened: Unopened::default(),
+        })
     }
 
     /// Returns where requests go.
@@ -145,8 +152,8 @@ impl OpenAi {
             may_be_unopened: self.unopened.has(&request.model),
         };
         let read = stream::read(&mut reading, coming).await;
-        let (completion, was_unopened) = read
-            .map_err(|Spoilt { failure, spent }| Spoilt { failure: known(failure, status), spent })?;
+        let (completion, was_unopened) =
+            read.map_err(|Spoilt { failure, spent }| Spoilt { failure: known(failure, status), spent })?;
         if was_unopened {
             self.unopened.add(&request.model);
         }

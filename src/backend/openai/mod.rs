@@ -19,10 +19,10 @@ mod refusal;
 mod request;
 mod rules;
 mod stream;
-mod usage;
-mod wire;
 #[cfg(test)]
 mod tests;
+mod usage;
+mod wire;
 
 pub use adapter::{ConfigError, OpenAi, OpenAiConfig};
-pub use request::batch_body;
+pub use request::{batch_body, options};

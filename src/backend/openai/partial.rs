@@ -150,7 +150,8 @@ impl<'a> Partial<'a> {
         };
         let text = std::str::from_utf8(data)
             .map_err(|error| malformed(&format!("it is not UTF-8 from byte {} on", error.valid_up_to())))?;
-        let document = if is_error { error_event(text) } else { wire::read(text).map_err(|error| malformed(&error))? };
+        let document =
+            if is_error { error_event(text) } else { wire::read(text).map_err(|error| malformed(&error))? };
         match document {
             Document::Chunk(chunk) => self.chunk(chunk),
             Document::Error(error, spent) => {
