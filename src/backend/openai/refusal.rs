@@ -129,7 +129,7 @@ impl Refusal {
     /// Returns true when a sentence says that the model is not there.
     fn names_missing_model(&self, asked: &Asked<'_>) -> bool {
         const MISSING: &[&str] = &[
-            "not found", "not exist", "n't exist", "unknown", "no such", "not a valid", "not available", "invalid model",
+            "not found", "not exist", "n't exist", "unknown", "no such model", "no such deployment", "not a valid", "not available", "invalid model",
             "could not find", "cannot find", "can't find", "couldn't find", "no router", "not recognized", "unsupported model",
             "not served", "not deployed", "not installed", "no model named",
         ];
