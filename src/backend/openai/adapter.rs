@@ -194,7 +194,7 @@ impl Backend for OpenAi {
                     watch(Progress::Spent(spent));
                 }
                 let evidence = self.scrub.evidence(&head);
-                if !evidence.is_empty() {
+                if !evidence.trim().is_empty() {
                     watch(Progress::Evidence(&evidence));
                 }
                 self.scrub.failure(&self.base, failure)
