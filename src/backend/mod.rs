@@ -7,6 +7,7 @@ mod connect;
 mod connect_error;
 #[cfg(test)]
 mod connect_tests;
+mod connect_url;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod discover;
@@ -16,9 +17,11 @@ mod http;
 mod ollama;
 pub mod openai;
 mod port;
+mod prompt_size;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod sim;
+mod unlisted;
 pub mod weights;
 
 pub use connect::{Connected, Target, Wanted, connect};

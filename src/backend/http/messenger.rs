@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::time::timeout;
 
 use super::body::Reading;
+use super::credentials::Credentials;
 use super::client::{Client, Page, Sending, late};
 use super::retry_after;
 use super::trust::{Authority, TrustError};
@@ -58,7 +59,7 @@ impl Messenger {
     /// # Cancel safety
     /// Dropping the future closes the connection.
     pub async fn get(&self, uri: Uri, limit: Duration, size: usize) -> Result<Delivery, Failure> {
-        let Page { status, headers, body } = self.0.get(uri, None, limit, size).await?;
+        let Page { status, headers, body } = self.0.get(uri, &Credentials::default(), limit, size).await?;
         Ok(Delivery { status, headers, body })
     }
 
