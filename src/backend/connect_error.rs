@@ -44,7 +44,7 @@ pub enum ConnectError {
     #[error("backend \"{backend}\": {url} {} ({words}); {}",
         if *has_key { "refuses the api key" } else { "wants an api key" },
         if *has_key { "check `api_key` of the backend" }
-        else { "set `api_key` of the backend, such as `${{OPENAI_API_KEY}}`" })]
+        else { "set `api_key` of the backend, such as `${OPENAI_API_KEY}`" })]
     Unauthorized {
         /// Which.
         backend: BackendName,
@@ -56,8 +56,10 @@ pub enum ConnectError {
         words: String,
     },
     /// `auto`, and the server does not list its models.
-    #[error("backend \"{backend}\": {url} does not list its models ({words}), so `auto` cannot choose one; \
-        name one with --model NAME, or under the actor")]
+    #[error(
+        "backend \"{backend}\": {url} does not list its models ({words}), so `auto` cannot choose one; \
+        name one with --model NAME, or under the actor"
+    )]
     NoList {
         /// Which.
         backend: BackendName,
@@ -89,7 +91,11 @@ pub enum ConnectError {
         looked: Vec<Looked>,
     },
     /// A named model that is not there. Models are never swapped.
-    #[error("backend \"{backend}\": {place} has no model \"{model}\"{}; {}; {how_to_get}", meant(near), existing(exist))]
+    #[error(
+        "backend \"{backend}\": {place} has no model \"{model}\"{}; {}; {how_to_get}",
+        meant(near),
+        existing(exist)
+    )]
     ModelMissing {
         /// Which.
         backend: BackendName,
@@ -98,9 +104,9 @@ pub enum ConnectError {
         /// What was asked for.
         model: String,
         /// What may have been meant.
-        near: Vec<String>,
+        near: Box<[String]>,
         /// What is there.
-        exist: Vec<String>,
+        exist: Box<[String]>,
         /// What to do.
         how_to_get: String,
     },

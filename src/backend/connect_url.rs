@@ -59,7 +59,7 @@ pub(super) async fn at_url(wanted: &Wanted, url: &str, notice: Notice<'_>) -> Re
         Found::NoList(none) if !needs_list => {
             // That a page is not there is no news; anything else is.
             if none.sort != NoListSort::NotServed {
-                let models = quoted(named(wanted));
+                let models = quoted(&named(wanted));
                 notice(&format!(
                     "{backend}: {url} does not list its models ({}); asking it for {models} anyway",
                     none.words
@@ -97,10 +97,7 @@ async fn when_loaded(
     let started = Instant::now();
     let mut found = examine(client, base, credentials, patience).await;
     if matches!(found, Found::Loading) {
-        notice(&format!(
-            "{}: {base}: a server that is still loading its model; waiting for it",
-            wanted.name
-        ));
+        notice(&format!("{}: {base}: a server that is still loading its model; waiting for it", wanted.name));
     }
     while matches!(found, Found::Loading) && started.elapsed() < LOAD {
         sleep(LOAD_POLL).await;
@@ -208,7 +205,7 @@ fn resolve(wanted: &Wanted, base: &BaseUrl, server: &Server, asked: Option<&str>
             place: base.to_string(),
             model: name.to_owned(),
             near: server.near(name).into_iter().map(str::to_owned).collect(),
-            exist: names(server),
+            exist: names(server).into(),
             how_to_get: server.kind.how_to_get(name),
         }),
     }
@@ -218,7 +215,7 @@ fn resolve(wanted: &Wanted, base: &BaseUrl, server: &Server, asked: Option<&str>
 fn not_listed(base: &BaseUrl, server: &Server, name: &str) -> String {
     let near = match server.near(name) {
         near if near.is_empty() => String::new(),
-        near => format!("; did you mean {}?", quoted(near)),
+        near => format!("; did you mean {}?", quoted(&near)),
     };
     let all = names(server);
     let lists = match all.len() {
@@ -229,12 +226,12 @@ fn not_listed(base: &BaseUrl, server: &Server, name: &str) -> String {
     format!("{base} does not list {name:?} ({lists}{near}); asking it anyway: the first answer decides")
 }
 
-fn quoted(names: Vec<&str>) -> String {
+fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }
 
 fn adapter(base: BaseUrl, access: &Access, server: ServerKind, slots: NonZeroU32) -> Result<OpenAi, ConfigError> {
     let pool = usize::try_from(slots.get()).unwrap_or(usize::MAX);
     let Access { key, headers } = access.clone();
-    OpenAi::at(base, &OpenAiConfig { base_url: String::new(), api_key: key, headers, server, pool })
+    OpenAi::at(base, OpenAiConfig { base_url: String::new(), api_key: key, headers, server, pool })
 }

@@ -9,12 +9,16 @@ mod connect_error;
 mod connect_tests;
 mod connect_url;
 #[cfg(test)]
+mod connect_url_tests;
+#[cfg(test)]
 pub(crate) mod contract;
 pub mod discover;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 mod http;
 mod ollama;
+#[cfg(test)]
+mod ollama_tests;
 pub mod openai;
 mod port;
 mod prompt_size;

@@ -70,7 +70,9 @@ impl Ollama {
     async fn context(&self, model: &Arc<str>, read: u64) -> Option<u64> {
         let known = self.looked.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied();
         match known {
-            Some(Looked { at, context: Some(context) }) if at.elapsed() < BELIEVED && read <= context => Some(context),
+            Some(Looked { at, context: Some(context) }) if at.elapsed() < BELIEVED && read <= context => {
+                Some(context)
+            }
             known => self.look(model).await.and_then(|running| running.context).or(known?.context),
         }
     }
@@ -84,7 +86,9 @@ impl Ollama {
         }
         // Only now is the context worth a look.
         match self.context(&request.model, read).await {
-            Some(context) if read >= context && size.may_be_longer_than(context) => Doubt::Cut { read, context, size },
+            Some(context) if read >= context && size.may_be_longer_than(context) => {
+                Doubt::Cut { read, context, size }
+            }
             Some(_) | None if size.is_longer_than(read) => Doubt::Likely(size),
             Some(_) | None => Doubt::None,
         }

@@ -6,7 +6,7 @@ use crate::prompt::Message;
 const JUDGED: u64 = 4_096;
 /// Bytes of a token in common text, over languages and vocabularies.
 const USUAL: u64 = 4;
-/// Weight of a token in text that is as dense as text gets: long English words come to 5 or 6 bytes.
+/// Weight of a token in text that is as dense as text gets: long English words come to 5 or 6 letters.
 const DENSEST: u64 = 7;
 
 /// The length of a prompt in two measures.
@@ -14,8 +14,8 @@ const DENSEST: u64 = 7;
 pub(super) struct PromptSize {
     /// Of the texts, in UTF-8.
     bytes: u64,
-    /// Bytes of ASCII, and half as much again for each other letter; what repeats one letter counts once. A token never
-    /// holds much of it: vocabularies have tokens for long runs of blanks, and for two or three letters of any script.
+    /// Letters, those that stand for a syllable or a word two and a half times; what repeats one letter counts once. A
+    /// token never holds much of it: vocabularies have tokens for long runs of blanks, and for two or three of the latter.
     weight: u64,
 }
 
@@ -30,7 +30,7 @@ impl PromptSize {
             for letter in message.content.chars() {
                 let letter = if letter.is_whitespace() { ' ' } else { letter };
                 if before.replace(letter) != Some(letter) {
-                    halves += if letter.is_ascii() { 2 } else { 3 };
+                    halves += if is_dense(letter) { 5 } else { 2 };
                 }
             }
         }
@@ -64,6 +64,11 @@ impl PromptSize {
     }
 }
 
+/// Returns true for the letters of Chinese, Japanese and Korean.
+const fn is_dense(letter: char) -> bool {
+    matches!(letter, '\u{2e80}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +88,7 @@ mod tests {
             ("Why is the sky blue?", 1, 27),
             (english, 200, 200 * 14),
             (code, 300, 300 * 20),
-            ("这个城市的历史可以追溯到两千多年前。", 400, 400 * 11),
+            ("这个城市的历史可以追溯到两千多年前。", 400, 400 * 8),
             (hindi, 300, 300 * 16),
             ("Правительство объявило о новой политике. ", 300, 300 * 8),
             (" ", 60_000, 500),

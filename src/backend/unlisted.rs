@@ -68,7 +68,9 @@ impl Unlisted {
                         true
                     });
                     if let Some(failed) = failed {
-                        return self.first(Turn { gate, failed, is_over: AtomicBool::new(false) }, request, watch).await;
+                        return self
+                            .first(Turn { gate, failed, is_over: AtomicBool::new(false) }, request, watch)
+                            .await;
                     }
                 }
                 State::Trying => {
@@ -81,12 +83,7 @@ impl Unlisted {
         }
     }
 
-    async fn first(
-        &self,
-        turn: Turn<'_>,
-        request: &ChatRequest,
-        watch: Watch<'_>,
-    ) -> Result<Completion, Failure> {
+    async fn first(&self, turn: Turn<'_>, request: &ChatRequest, watch: Watch<'_>) -> Result<Completion, Failure> {
         let seen = |progress: Progress<'_>| {
             if matches!(progress, Progress::Text(_)) {
                 turn.end(State::Open);
@@ -94,12 +91,11 @@ impl Unlisted {
             watch(progress);
         };
         let mut answer = pin!(self.inner.chat(request, &seen));
-        let outcome = match timeout(PATIENCE, &mut answer).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                turn.end(State::Open);
-                answer.await
-            }
+        let outcome = if let Ok(outcome) = timeout(PATIENCE, &mut answer).await {
+            outcome
+        } else {
+            turn.end(State::Open);
+            answer.await
         };
         match &outcome {
             Ok(_) => turn.end(State::Open),

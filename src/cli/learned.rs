@@ -11,7 +11,7 @@ use super::printer::inert;
 use crate::backend::{BaseUrl, Connected};
 use crate::base::{BackendName, ModelName, Timestamp};
 use crate::event::{Feature, Features};
-use crate::journal::{LockError, RunLock, replace_file};
+use crate::journal::{LockError, Reader, RunDir, RunLock, replace_file};
 use crate::profile::{Day, ModelProfile, Profile, ProfileError, Profiles};
 
 /// Name of the file in the home.
@@ -20,6 +20,9 @@ const FILE: &str = "backends.json";
 const LOCK: &str = "backends.lock";
 /// How often the lock is tried, each time for a fifth of a second.
 const TRIES: usize = 5;
+
+/// What a backend and its models do not take.
+type Lacks = (BackendName, Features, Vec<(ModelName, Features)>);
 
 /// What earlier runs learned, as it holds today.
 pub(super) struct Known {
@@ -114,36 +117,48 @@ impl Known {
     }
 }
 
-/// Keeps what a run learned of its servers; returns what prevents it, for people.
+/// Keeps what a run learned of its servers, by the last checkpoint of its journal; returns what prevents it, for people.
+///
+/// A server that has not answered yet may be refusing for another reason than it gives: nothing is kept of it.
+pub(super) fn keep(dir: &RunDir, connected: &[Connected]) -> Option<String> {
+    let home = dir.home()?;
+    let last = Reader::open(&dir.journal_path()).and_then(|reader| reader.latest_checkpoint());
+    let backends = match last {
+        Ok(last) => last.map(|(_, snapshot)| snapshot.backends).unwrap_or_default(),
+        Err(error) => return Some(failed(&with_causes(&error))),
+    };
+    let lacks = backends.into_iter().filter(|backend| backend.answered).map(|backend| {
+        let format = if backend.takes_format { Features::NONE } else { Features::NONE.with(Feature::ResponseFormat) };
+        (backend.backend, backend.lacks.union(format), backend.models_lack)
+    });
+    learned(home, connected, &lacks.collect::<Vec<_>>())
+}
+
+/// Keeps what is known of servers after a run; returns what prevents it, for people.
 ///
 /// `lacks` holds, for each backend that has answered, all that it and its models do not take, models by the name that
 /// the file asks for.
-pub(super) fn learned(
-    home: &Path,
-    connected: &[Connected],
-    lacks: &[(BackendName, Features, Vec<(ModelName, Features)>)],
-) -> Option<String> {
+fn learned(home: &Path, connected: &[Connected], lacks: &[Lacks]) -> Option<String> {
     let known = Known::read(Some(home));
     if !known.is_ours || !learn(known, connected, lacks).1 {
         return None;
     }
-    let failed = |why: String| Some(format!("what was learned of servers is not kept: {}", inert(&why)));
     let lock = match lock(&home.join(LOCK)) {
         Ok(lock) => lock,
-        Err(error) => return failed(with_causes(&error)),
+        Err(error) => return Some(failed(&with_causes(&error))),
     };
     // Another run may have written meanwhile.
     let (profiles, _) = learn(Known::read(Some(home)), connected, lacks);
     let written = replace_file(&home.join(FILE), profiles.text().as_bytes());
     drop(lock);
-    written.err().and_then(|error| failed(error.to_string()))
+    written.err().map(|error| failed(&error.to_string()))
 }
 
-fn learn(
-    known: Known,
-    connected: &[Connected],
-    lacks: &[(BackendName, Features, Vec<(ModelName, Features)>)],
-) -> (Profiles, bool) {
+fn failed(why: &str) -> String {
+    format!("what was learned of servers is not kept: {}", inert(why))
+}
+
+fn learn(known: Known, connected: &[Connected], lacks: &[Lacks]) -> (Profiles, bool) {
     let Known { mut profiles, today, .. } = known;
     let mut is_new = false;
     for (name, lacks, models_lack) in lacks {

@@ -113,6 +113,9 @@ impl Profiles {
     }
 
     /// Writes the text of the file.
+    ///
+    /// # Panics
+    /// Never: names and sets have a JSON form.
     #[must_use]
     pub fn text(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("names and sets have a JSON form");
@@ -234,7 +237,10 @@ mod tests {
         let mut later = profiles.clone();
         assert!(later.learn("http://other/v1", &news("2027-02-01", ANY, None, &[Feature::Whole])));
         assert_eq!(later.endpoints.len(), 1);
-        assert!(profiles.learn(URL, &news("2026-12-02", "vllm", Some("0.12"), &[])), "another version, which lacks nothing");
+        assert!(
+            profiles.learn(URL, &news("2026-12-02", "vllm", Some("0.12"), &[])),
+            "another version, which lacks nothing"
+        );
         assert_eq!(profiles.endpoints.len(), 0);
     }
 
@@ -250,7 +256,8 @@ mod tests {
         assert_eq!((&endpoint["slots"], &endpoint["models"]["m"]["load_ms"]), (&4.into(), &389.into()));
         assert_eq!(endpoint["lacks"], serde_json::json!(["seed", "whole"]));
         assert!(matches!(Profiles::read(r#"{"version":2,"endpoints":7}"#), Err(ProfileError::Newer(2))));
-        for damaged in ["", "{", "[]", r#"{"version":"x"}"#, r#"{"version":1,"endpoints":{"u":{"learned":"soon"}}}"#] {
+        for damaged in ["", "{", "[]", r#"{"version":"x"}"#, r#"{"version":1,"endpoints":{"u":{"learned":"soon"}}}"#]
+        {
             assert!(matches!(Profiles::read(damaged), Err(ProfileError::Damaged(_))), "{damaged}");
         }
     }

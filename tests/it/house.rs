@@ -57,7 +57,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 /// Modules without clocks, files, threads, network, or hash-map order.
-const PURE: &[&str] = &["base", "diag", "spec", "event", "stats", "profile", "prompt", "judge", "task", "plan", "engine"];
+const PURE: &[&str] =
+    &["base", "diag", "spec", "event", "stats", "profile", "prompt", "judge", "task", "plan", "engine"];
 /// What they must not name.
 const IMPURE: &[&str] = &[
     "tokio",

@@ -60,8 +60,7 @@ pub(super) async fn identify(
     let slots = pages.props.as_ref().and_then(|props| props.get("total_slots")?.as_u64());
     let slots = slots.and_then(|slots| NonZeroU32::new(u32::try_from(slots).ok()?));
     let has_native_face = pages.api_version.as_ref().is_some_and(|page| page.get("version").is_some());
-    let cuts_prompts =
-        kind == ServerKind::Ollama || (kind == ServerKind::OpenAiCompatible && has_native_face);
+    let cuts_prompts = kind == ServerKind::Ollama || (kind == ServerKind::OpenAiCompatible && has_native_face);
     let models = Some(models(kind, &pages, listed));
     Server { kind, version, models, slots, cuts_prompts, lacks: Features::NONE }
 }

@@ -57,12 +57,7 @@ pub(crate) enum Found {
 }
 
 /// Asks an address for its list, and a server that has one which program it is: a server without is asked nothing more.
-pub(crate) async fn examine(
-    client: &Client,
-    base: &BaseUrl,
-    credentials: &Credentials,
-    patience: Patience,
-) -> Found {
+pub(crate) async fn examine(client: &Client, base: &BaseUrl, credentials: &Credentials, patience: Patience) -> Found {
     let mut lacks = Features::NONE;
     let mut answer = list(client, base, lacks, credentials, patience).await;
     if let Listing::Refused(NoList { sort: NoListSort::NotServed | NoListSort::NotAList, .. }) = answer.listing
@@ -79,8 +74,7 @@ pub(crate) async fn examine(
         Listing::Models(listed) => {
             let base = base.clone().settled(lacks);
             let limit = patience.pages;
-            let server =
-                details::identify(client, &base, credentials, limit, &answer.names_itself, listed).await;
+            let server = details::identify(client, &base, credentials, limit, &answer.names_itself, listed).await;
             Found::Server(base, Server { lacks, ..server })
         }
         Listing::Loading => Found::Loading,

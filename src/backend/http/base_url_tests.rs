@@ -88,7 +88,10 @@ fn a_missing_page_is_about_the_path_while_another_one_is_possible() {
 
 #[test]
 fn refuses_what_is_no_base_url_and_repeats_no_password() {
-    check("localhost:8080/v1", r#""localhost:8080/v1" is not a base URL; write one such as "http://127.0.0.1:8080/v1""#);
+    check(
+        "localhost:8080/v1",
+        r#""localhost:8080/v1" is not a base URL; write one such as "http://127.0.0.1:8080/v1""#,
+    );
     check("ftp://h/v1", r#""ftp://h/v1" is neither http nor https; write one such as "http://127.0.0.1:8080/v1""#);
     check(
         "http://me:hunter2@h/v1",

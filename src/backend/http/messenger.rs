@@ -7,8 +7,8 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::time::timeout;
 
 use super::body::Reading;
-use super::credentials::Credentials;
 use super::client::{Client, Page, Sending, late};
+use super::credentials::Credentials;
 use super::retry_after;
 use super::trust::{Authority, TrustError};
 use crate::event::{Failure, FailureKind};

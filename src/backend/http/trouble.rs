@@ -34,22 +34,34 @@ pub(super) fn explain(error: &legacy::Error, is_https: bool) -> (FailureKind, St
         Some(rustls::Error::InvalidMessage(_)) => {
             (FailureKind::Malformed, "does not speak TLS; write http:// in the URL".to_owned())
         }
+        // A server without TLS may also hang up on its first words.
+        None if is_https && error.is_connect() && is_hung_up(error) => {
+            let remedy = "if it does not speak TLS, write http:// in the URL";
+            (FailureKind::Unreachable, format!("the connection was closed before TLS began; {remedy}"))
+        }
         Some(_) | None => (FailureKind::Unreachable, innermost(error)),
     }
 }
 
+/// Returns true when the other side has ended a connection.
+fn is_hung_up(error: &(dyn Error + 'static)) -> bool {
+    let mut kinds = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.any(|kind| {
+        matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+    })
+}
+
 /// Returns what TLS made of a connection, when that is what ended it.
 fn tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref() {
-            return Some(error);
-        }
-        // What an I/O error wraps is not its source, but that error itself.
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// Returns an error and all its causes. What an I/O error wraps is not its source, but that error itself.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = wrapped.map_or_else(|| error.source(), |wrapped| Some(wrapped as &(dyn Error + 'static)));
-    }
-    None
+        wrapped.map_or_else(|| error.source(), |wrapped| Some(wrapped as &(dyn Error + 'static)))
+    })
 }
 
 /// Returns the deepest cause's words, for people.

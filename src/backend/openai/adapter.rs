@@ -51,13 +51,13 @@ pub enum ConfigError {
     )]
     Key {
         /// Whose key.
-        base_url: BaseUrl,
+        base_url: String,
     },
     /// A header cannot be sent.
     #[error("the header {name:?} for {base_url} {why}; change it under `headers` of the backend")]
     Header {
         /// Where to.
-        base_url: BaseUrl,
+        base_url: String,
         /// Which.
         name: String,
         /// What is wrong with it.
@@ -82,19 +82,22 @@ impl OpenAi {
     /// Makes an adapter; opens no connection. Proxies come from the environment, never for this machine itself.
     pub fn new(config: OpenAiConfig) -> Result<Self, ConfigError> {
         let base = BaseUrl::parse(&config.base_url)?;
-        Self::at(base, &config)
+        Self::at(base, config)
     }
 
     /// Makes one as [`Self::new`] for a URL that has been read; the one in the configuration is not looked at.
-    pub(in crate::backend) fn at(base: BaseUrl, config: &OpenAiConfig) -> Result<Self, ConfigError> {
-        let credentials = match Credentials::new(&base, config.api_key.as_ref(), &config.headers) {
+    pub(in crate::backend) fn at(base: BaseUrl, config: OpenAiConfig) -> Result<Self, ConfigError> {
+        let OpenAiConfig { base_url: _, api_key, headers, server, pool } = config;
+        let credentials = match Credentials::new(&base, api_key.as_ref(), &headers) {
             Ok(credentials) => credentials,
-            Err(Unsendable::Key) => return Err(ConfigError::Key { base_url: base }),
-            Err(Unsendable::Header { name, why }) => return Err(ConfigError::Header { base_url: base, name, why }),
+            Err(Unsendable::Key) => return Err(ConfigError::Key { base_url: base.to_string() }),
+            Err(Unsendable::Header { name, why }) => {
+                return Err(ConfigError::Header { base_url: base.to_string(), name, why });
+            }
         };
-        let client = Client::to(&base, config.pool.max(1))?;
+        let client = Client::to(&base, pool.max(1))?;
         let scrub = credentials.scrub().clone();
-        Ok(Self { base, credentials, server: config.server, scrub, client })
+        Ok(Self { base, credentials, server, scrub, client })
     }
 
     /// Returns where requests go.
