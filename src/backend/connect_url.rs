@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep};
 use super::connect::{Connected, LOAD, LOAD_POLL, Wanted, asked_name, named, names};
 use super::connect_error::ConnectError;
 use super::discover::{Found, Model, NoListSort, Patience, Server, ServerKind, examine, short_name};
+use super::first_call::FirstCall;
 use super::http::{BaseUrl, Client, Credentials};
 use super::ollama::Ollama;
 use super::openai::{ConfigError, OpenAi, OpenAiConfig};
 use super::port::Backend;
-use super::unlisted::Unlisted;
 use crate::base::ModelName;
-use crate::event::BackendResolved;
+use crate::event::{BackendResolved, Features};
 
 /// Calls in flight where neither the user nor the server says how many.
 const USUAL_SLOTS: NonZeroU32 = NonZeroU32::new(4).expect("4 is not 0");
@@ -158,8 +158,8 @@ pub(super) fn stand(
     };
     let mut backend: Arc<dyn Backend> =
         if server.cuts_prompts { Arc::new(Ollama::new(adapter)) } else { Arc::new(adapter) };
-    if !unlisted.is_empty() {
-        backend = Arc::new(Unlisted::new(backend, unlisted));
+    if !unlisted.is_empty() || base.path_in_use(Features::NONE).is_some() {
+        backend = Arc::new(FirstCall::new(backend, base.clone(), unlisted));
     }
     Ok(Connected { backend, resolved, says, demo: false, lists: None })
 }

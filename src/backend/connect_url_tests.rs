@@ -302,6 +302,23 @@ async fn a_model_that_is_not_there_costs_one_call_however_many_are_on_their_way(
 }
 
 #[tokio::test]
+async fn a_wrong_path_costs_one_call_however_many_are_on_their_way() {
+    let server = Scripted::start(|seen| match seen.line.as_str() {
+        "POST /chat/completions" => Reply::json(200, WHOLE),
+        _ => Reply::json(404, NOT_FOUND),
+    })
+    .await;
+    let found = connected(wanted(server.url(), &[Some("tiny")]), &server).await.0.expect("it may be there");
+    for (outcome, lacks) in join_all((0..16).map(|_| ask(&found, "tiny"))).await {
+        outcome.expect("it answers at the other path");
+        assert!(lacks.has(Feature::VersionedPath) && !lacks.has(Feature::PlainPath));
+    }
+    let lines = lines(&server);
+    assert_eq!(lines.iter().filter(|line| *line == "POST /v1/chat/completions").count(), 1, "{lines:?}");
+    assert_eq!(lines.len(), 18);
+}
+
+#[tokio::test]
 async fn other_failures_do_not_keep_an_unlisted_model_waiting_for_ever() {
     let server = Scripted::start(|seen| match seen.line.as_str() {
         "GET /v1/models" => listing(&["gpt-4o"]),

@@ -15,6 +15,7 @@ pub(crate) mod contract;
 pub mod discover;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+mod first_call;
 mod http;
 mod ollama;
 #[cfg(test)]
@@ -25,7 +26,6 @@ mod prompt_size;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod sim;
-mod unlisted;
 pub mod weights;
 
 pub use connect::{Connected, Target, Wanted, connect};

@@ -30,6 +30,8 @@ const BELIEVED: Duration = Duration::from_secs(60);
 pub(super) struct Ollama {
     inner: OpenAi,
     looked: Arc<Mutex<BTreeMap<Arc<str>, Looked>>>,
+    /// One look at a time: calls that end together need one.
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What a look into the memory gave.
@@ -42,33 +44,45 @@ struct Looked {
 impl Ollama {
     /// Wraps the adapter that goes to it.
     pub(super) fn new(inner: OpenAi) -> Self {
-        Self { inner, looked: Arc::default() }
+        Self { inner, looked: Arc::default(), looking: Arc::default() }
     }
 
     /// Looks where a model lies, once; a look that came to nothing is not made again for that.
     async fn memory(&self, model: &Arc<str>) -> Option<InMemory> {
-        {
-            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-            if looked.contains_key(model) {
-                return None;
-            }
-            // Taken at once: calls that end together need one look.
-            looked.insert(Arc::clone(model), Looked { at: Instant::now(), context: None });
+        if self.known(model).is_some() {
+            return None;
         }
-        self.look(model).await?.memory
+        let _one = self.looking.lock().await;
+        if self.known(model).is_some() {
+            return None;
+        }
+        let found = self.look(model).await;
+        if found.is_none() {
+            self.keep(model, None);
+        }
+        found?.memory
+    }
+
+    fn known(&self, model: &Arc<str>) -> Option<Looked> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied()
+    }
+
+    fn keep(&self, model: &Arc<str>, context: Option<u64>) {
+        let looked = Looked { at: Instant::now(), context };
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(model), looked);
     }
 
     async fn look(&self, model: &Arc<str>) -> Option<discover::Running> {
         let page = self.inner.page("/api/ps", LIMIT, PAGE_LIMIT).await?;
         let running = discover::in_ollama(&serde_json::from_slice(&page).ok()?, model)?;
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        looked.insert(Arc::clone(model), Looked { at: Instant::now(), context: running.context });
+        self.keep(model, running.context);
         Some(running)
     }
 
     /// Returns the context of a model, looked up again when that is long ago or cannot be right.
     async fn context(&self, model: &Arc<str>, read: u64) -> Option<u64> {
-        let known = self.looked.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied();
+        let _one = self.looking.lock().await;
+        let known = self.known(model);
         match known {
             Some(Looked { at, context: Some(context) }) if at.elapsed() < BELIEVED && read <= context => {
                 Some(context)
