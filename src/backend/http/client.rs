@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, PROXY_AUTHORIZATION, USER_AGENT};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -18,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::base_url::BaseUrl;
 use super::body::{ReadTrouble, Reading};
+use super::credentials::Credentials;
 use super::route::Route;
 use super::trouble;
 use super::trust::{self, Authority, TrustError};
@@ -117,6 +119,7 @@ impl Client {
     ) -> Result<(Response<Incoming>, Instant), Failure> {
         let Sending { method, uri, authorization, headers, body, connect, head } = sending;
         let proxy_authorization = self.route.proxy_authorization(&uri);
+        let is_https = uri.scheme() == Some(&Scheme::HTTPS);
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -124,7 +127,6 @@ impl Client {
         let fixed = [
             (AUTHORIZATION, authorization),
             (PROXY_AUTHORIZATION, proxy_authorization),
-            (USER_AGENT, Some(HeaderValue::from_static(concat!("pipe/", env!("CARGO_PKG_VERSION"))))),
             (ACCEPT_ENCODING, Some(HeaderValue::from_static("identity"))),
         ];
         for (name, value) in fixed {
@@ -132,6 +134,9 @@ impl Client {
                 request.headers_mut().insert(name, value);
             }
         }
+        // Some gateways admit by it, so that a file may name another.
+        let own = HeaderValue::from_static(concat!("pipe/", env!("CARGO_PKG_VERSION")));
+        request.headers_mut().entry(USER_AGENT).or_insert(own);
 
         let mut connection = capture_connection(&mut request);
         let mut answer = pin!(self.inner.request(request));
@@ -158,7 +163,7 @@ impl Client {
             })?,
         };
         let response = answer.map_err(|error| {
-            let (kind, detail) = trouble::explain(&error);
+            let (kind, detail) = trouble::explain(&error, is_https);
             Failure::new(kind, detail)
         })?;
         Ok((response, sent_at))
@@ -168,15 +173,15 @@ impl Client {
     pub(crate) async fn get(
         &self,
         uri: Uri,
-        authorization: Option<HeaderValue>,
+        credentials: &Credentials,
         limit: Duration,
         size: usize,
     ) -> Result<Page, Failure> {
         let sending = Sending {
             method: Method::GET,
             uri,
-            authorization,
-            headers: HeaderMap::new(),
+            authorization: credentials.authorization(),
+            headers: credentials.headers(),
             body: Bytes::new(),
             connect: limit,
             head: limit,

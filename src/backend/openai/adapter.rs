@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, TRANSFER_ENCODING};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use tokio::time::Instant;
 
 use super::partial::Spoilt;
@@ -17,7 +17,9 @@ use super::refusal::{Asked, Refusal};
 use super::stream::Coming;
 use super::{request, stream};
 use crate::backend::discover::ServerKind;
-use crate::backend::http::{BaseUrl, Client, Reading, Scrub, Sending, TrustError, UrlError};
+use crate::backend::http::{
+    BaseUrl, Client, Credentials, Reading, Scrub, Sending, TrustError, Unsendable, UrlError, redirect_target,
+};
 use crate::backend::port::{Backend, ChatRequest, Completion, Progress, TraceHeaders, Watch};
 use crate::event::{Failure, FailureKind, Usage};
 
@@ -51,7 +53,17 @@ pub enum ConfigError {
     )]
     Key {
         /// Whose key.
-        base_url: BaseUrl,
+        base_url: String,
+    },
+    /// A header cannot be sent.
+    #[error("the header {name:?} for {base_url} {why}; change it under `headers` of the backend")]
+    Header {
+        /// Where to.
+        base_url: String,
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// TLS cannot be set up.
     #[error(transparent)]
@@ -62,7 +74,7 @@ pub enum ConfigError {
 #[derive(Clone)]
 pub struct OpenAi {
     base: BaseUrl,
-    authorization: Option<HeaderValue>,
+    credentials: Credentials,
     server: ServerKind,
     scrub: Scrub,
     client: Client,
@@ -73,26 +85,22 @@ impl OpenAi {
     /// Makes an adapter; opens no connection. Proxies come from the environment, never for this machine itself.
     pub fn new(config: OpenAiConfig) -> Result<Self, ConfigError> {
         let base = BaseUrl::parse(&config.base_url)?;
-        let key = config.api_key.filter(|key| !key.is_empty());
-        let authorization = match &key {
-            None => None,
-            Some(key) => match HeaderValue::try_from(format!("Bearer {key}")) {
-                Ok(mut value) => {
-                    value.set_sensitive(true);
-                    Some(value)
-                }
-                Err(_) => return Err(ConfigError::Key { base_url: base }),
-            },
+        Self::at(base, config)
+    }
+
+    /// Makes one as [`Self::new`] for a URL that has been read; the one in the configuration is not looked at.
+    pub(in crate::backend) fn at(base: BaseUrl, config: OpenAiConfig) -> Result<Self, ConfigError> {
+        let OpenAiConfig { base_url: _, api_key, headers, server, pool } = config;
+        let credentials = match Credentials::new(&base, api_key.as_ref(), &headers) {
+            Ok(credentials) => credentials,
+            Err(Unsendable::Key) => return Err(ConfigError::Key { base_url: base.to_string() }),
+            Err(Unsendable::Header { name, why }) => {
+                return Err(ConfigError::Header { base_url: base.to_string(), name, why });
+            }
         };
-        let client = Client::to(&base, config.pool.max(1))?;
-        Ok(Self {
-            base,
-            authorization,
-            server: config.server,
-            scrub: Scrub::new(key),
-            client,
-            unopened: Unopened::default(),
-        })
+        let client = Client::to(&base, pool.max(1))?;
+        let scrub = credentials.scrub().clone();
+        Ok(Self { base, credentials, server, scrub, client, unopened: Unopened::default() })
     }
 
     /// Returns where requests go.
@@ -101,15 +109,20 @@ impl OpenAi {
         &self.base
     }
 
+    /// Returns what each request carries so that it is let in.
+    pub(in crate::backend) const fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
     /// Reads a small page beside the API, such as `/api/ps`; none when it does not come whole and in time.
     pub(in crate::backend) async fn page(&self, path: &str, limit: Duration, size: usize) -> Option<Vec<u8>> {
-        let page = self.client.get(self.base.beside(path), self.authorization.clone(), limit, size).await.ok()?;
+        let page = self.client.get(self.base.beside(path), &self.credentials, limit, size).await.ok()?;
         page.status.is_success().then_some(page.body)
     }
 
     /// Asks once; `head` gets the start of what the server answered.
     async fn ask(&self, request: &ChatRequest, watch: Watch<'_>, head: &mut Vec<u8>) -> Result<Completion, Spoilt> {
-        let mut headers = HeaderMap::with_capacity(8);
+        let mut headers: HeaderMap = self.credentials.headers();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accept = if request.stream { "text/event-stream, application/json" } else { "application/json" };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
@@ -124,8 +137,8 @@ impl OpenAi {
         let body = Bytes::from(request::encode(request, self.base.host(), self.server));
         let sending = Sending {
             method: Method::POST,
-            uri: self.base.api("/chat/completions"),
-            authorization: self.authorization.clone(),
+            uri: self.base.api("/chat/completions", request.lacks),
+            authorization: self.credentials.authorization(),
             headers,
             body: body.clone(),
             connect: request.limits.connect,
@@ -134,7 +147,7 @@ impl OpenAi {
         let (response, sent_at) = self.client.send(sending, || watch(Progress::Sent)).await?;
         let status = response.status();
         if status.is_redirection() {
-            return Err(redirected(&response).into());
+            return Err(redirected(&response, &self.base.api("/chat/completions", request.lacks)).into());
         }
         let asked = Asked { request, body: &body, scrub: &self.scrub };
         let (parts, incoming) = response.into_parts();
@@ -197,7 +210,8 @@ impl Backend for OpenAi {
                 if !evidence.trim().is_empty() {
                     watch(Progress::Evidence(&evidence));
                 }
-                self.scrub.failure(&self.base, failure)
+                let base = self.base.clone().settled(request.lacks);
+                self.scrub.failure(&base, self.base.judge(failure, request.lacks))
             })
         }
         .boxed()
@@ -214,11 +228,9 @@ fn content_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn redirected<B>(response: &Response<B>) -> Failure {
+fn redirected<B>(response: &Response<B>, asked: &Uri) -> Failure {
     let status: StatusCode = response.status();
-    let place = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-    let place = place.map(|place| place.split(['?', '#']).next().unwrap_or_default());
-    let detail = match place.filter(|place| !place.contains('@')) {
+    let detail = match redirect_target(response.headers(), asked) {
         Some(place) => {
             format!("answered {}: it points to {place}; if that is the server, give its URL", status.as_u16())
         }
