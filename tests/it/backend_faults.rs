@@ -12,8 +12,9 @@ use pipe::backend::{Backend, CallLimits, ChatRequest, Format, Message, Progress,
 use pipe::event::{Failure, FailureKind, FinishReason, TimeoutPhase};
 
 use FailureKind::{
-    ContentFiltered, ContextOverflow, CutOff, Forbidden, FormatUnsupported, Loading, Malformed, ModelMissing, NoAnswer,
-    Overloaded, QuotaExhausted, Redirected, Refused, Throttled, TimedOut, TooLarge, Unauthorized, Unreachable,
+    ContentFiltered, ContextOverflow, CutOff, Forbidden, FormatUnsupported, Loading, Malformed, ModelMissing,
+    NoAnswer, Overloaded, QuotaExhausted, Redirected, Refused, Throttled, TimedOut, TooLarge, Unauthorized,
+    Unreachable,
 };
 
 pub(crate) const KEY: &str = "sk-test-123456";

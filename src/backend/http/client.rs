@@ -185,13 +185,16 @@ impl Client {
             let (response, _) = self.send(sending, || {}).await?;
             let (head, body) = response.into_parts();
             let mut start = Vec::new();
-            let body = Reading::new(body, &head.headers, &mut start)?.all(size, limit).await.map_err(|trouble| match trouble {
-                ReadTrouble::Late => late(limit),
-                ReadTrouble::TooLarge => {
-                    Failure::new(FailureKind::TooLarge, format!("answered more than {size} bytes"))
-                }
-                ReadTrouble::Cut(why) => Failure::new(FailureKind::CutOff, why),
-            })?;
+            let body =
+                Reading::new(body, &head.headers, &mut start)?.all(size, limit).await.map_err(
+                    |trouble| match trouble {
+                        ReadTrouble::Late => late(limit),
+                        ReadTrouble::TooLarge => {
+                            Failure::new(FailureKind::TooLarge, format!("answered more than {size} bytes"))
+                        }
+                        ReadTrouble::Cut(why) => Failure::new(FailureKind::CutOff, why),
+                    },
+                )?;
             Ok(Page { status: head.status, headers: head.headers, body })
         };
         timeout(limit, fetch).await.unwrap_or_else(|_| Err(late(limit)))

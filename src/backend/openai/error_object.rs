@@ -7,8 +7,18 @@ use serde_json::{Map, Value};
 const DEPTH: usize = 6;
 /// Fields that hold the words for people.
 const MESSAGES: &[&str] = &[
-    "message", "msg", "detail", "error_description", "error_message", "error_msg", "errorMessage", "status_msg",
-    "Message", "faultstring", "title", "reason",
+    "message",
+    "msg",
+    "detail",
+    "error_description",
+    "error_message",
+    "error_msg",
+    "errorMessage",
+    "status_msg",
+    "Message",
+    "faultstring",
+    "title",
+    "reason",
 ];
 /// Fields that hold a word for programs.
 const CODES: &[&str] = &["code", "type", "status", "error_code", "status_code", "reason", "error_type", "errorType"];
@@ -41,7 +51,8 @@ impl ErrorObject {
         found.add(value, 0);
         if found.message.is_empty() {
             // An object without any known field is shown as it is.
-            found.message = value.get("error").filter(|error| error.is_object()).map(Value::to_string).unwrap_or_default();
+            found.message =
+                value.get("error").filter(|error| error.is_object()).map(Value::to_string).unwrap_or_default();
         }
         (!found.message.is_empty() || !found.codes.is_empty()).then_some(found)
     }
@@ -64,12 +75,14 @@ impl ErrorObject {
         if has_choice || object.contains_key("usage") && object.contains_key("choices") {
             return None;
         }
-        let is_called_one = ["object", "type"].iter().any(|name| object.get(*name).is_some_and(|word| word == "error"));
+        let is_called_one =
+            ["object", "type"].iter().any(|name| object.get(*name).is_some_and(|word| word == "error"));
         let has_failed = object.get("success") == Some(&Value::Bool(false));
         let is_refused = object.get("base_resp").and_then(|base| base.get("status_code")).is_some_and(is_not_zero);
         let is_word = |word: &Value| is_something(word) && word != "ok" && word != "success";
         let has_words = MESSAGES.iter().any(|name| object.get(*name).is_some_and(is_word));
-        let is_coded = ["code", "error_code", "status_code"].iter().any(|name| object.get(*name).is_some_and(is_not_zero));
+        let is_coded =
+            ["code", "error_code", "status_code"].iter().any(|name| object.get(*name).is_some_and(is_not_zero));
         let is_bare = !object.contains_key("choices") && !object.contains_key("object");
         let is_error = is_called_one || has_failed || is_refused || has_words && (is_coded || is_bare);
         is_error.then(|| Self::find(value)).flatten()
@@ -115,7 +128,8 @@ impl ErrorObject {
             match object.get(*name) {
                 Some(Value::String(param)) => self.params.push(param.to_ascii_lowercase()),
                 Some(Value::Array(parts)) => {
-                    let parts = parts.iter().map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned));
+                    let parts =
+                        parts.iter().map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned));
                     self.params.push(parts.collect::<Vec<_>>().join(".").to_ascii_lowercase());
                 }
                 _ => {}
@@ -164,7 +178,8 @@ impl ErrorObject {
     fn say(&mut self, text: &str, depth: usize) {
         let start = text.find(['{', '[']);
         if let Some(start) = start
-            && let Ok(inner @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(text[start..].trim())
+            && let Ok(inner @ (Value::Object(_) | Value::Array(_))) =
+                serde_json::from_str::<Value>(text[start..].trim())
         {
             let before = self.message.len();
             let lead = text[..start].trim_end_matches([' ', '-', ':']).trim();

@@ -3,13 +3,13 @@
 //! Start at [`refused`].
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::IgnoredAny;
 
 use super::error_object::ErrorObject;
 use super::refusal::Asked;
-use crate::event::{Feature, FailureKind};
+use crate::event::{FailureKind, Feature};
 
 /// Fields that are sent though no file names them, and the capability that each is.
 const OWN: &[(&str, Feature)] = &[
@@ -41,28 +41,95 @@ const REASONING: &[&str] = &[
 ];
 /// Words by which a server says that it does not take something at all.
 const REFUSING: &[&str] = &[
-    "unsupported", "not support", "n't support", "unexpected", "unknown", "unrecognized", "unrecognised", "extra",
-    "not permitted", "not allowed", "additional propert", "cannot find field", "no such field", "not recognized",
-    "not a valid", "invalid param", "invalid field", "invalid argument", "not accept", "n't accept",
-    "not implemented", "unavailable", "not available", "disallowed", "illegal", "deprecated", "ignored", "not enabled",
+    "unsupported",
+    "not support",
+    "n't support",
+    "unexpected",
+    "unknown",
+    "unrecognized",
+    "unrecognised",
+    "extra",
+    "not permitted",
+    "not allowed",
+    "additional propert",
+    "cannot find field",
+    "no such field",
+    "not recognized",
+    "not a valid",
+    "invalid param",
+    "invalid field",
+    "invalid argument",
+    "not accept",
+    "n't accept",
+    "not implemented",
+    "unavailable",
+    "not available",
+    "disallowed",
+    "illegal",
+    "deprecated",
+    "ignored",
+    "not enabled",
     "only support",
 ];
 /// Words about a value that is out of its range: the field itself is taken.
 const OF_VALUE: &[&str] = &[
-    "too large", "too big", "too high", "too small", "at most", "at least", "must be", "maximum", "minimum", "exceed",
-    "greater than", "less than", "larger than", "out of range", "up to", "between",
+    "too large",
+    "too big",
+    "too high",
+    "too small",
+    "at most",
+    "at least",
+    "must be",
+    "maximum",
+    "minimum",
+    "exceed",
+    "greater than",
+    "less than",
+    "larger than",
+    "out of range",
+    "up to",
+    "between",
 ];
 /// Names of the shape of an answer, of its parts and of what is made of it, in the words of many vendors.
 const FORMAT: &[&str] = &[
-    "response_format", "response format", "responseformat", "response_schema", "responseschema", "response schema",
-    "responsemimetype", "response_mime_type", "output_config", "output_format", "json_schema", "json schema",
-    "jsonschema", "json_object", "json mode", "json_mode", "structured output", "structured_output",
-    "structured-output", "guided", "grammar", "additionalproperties", "schema conversion", "unrecognized schema",
-    "invalid schema", "text.format", "strict mode", "constrained decoding", "schema",
+    "response_format",
+    "response format",
+    "responseformat",
+    "response_schema",
+    "responseschema",
+    "response schema",
+    "responsemimetype",
+    "response_mime_type",
+    "output_config",
+    "output_format",
+    "json_schema",
+    "json schema",
+    "jsonschema",
+    "json_object",
+    "json mode",
+    "json_mode",
+    "structured output",
+    "structured_output",
+    "structured-output",
+    "guided",
+    "grammar",
+    "additionalproperties",
+    "schema conversion",
+    "unrecognized schema",
+    "invalid schema",
+    "text.format",
+    "strict mode",
+    "constrained decoding",
+    "schema",
 ];
 
 /// Returns what the server lacks, when it refuses a field that the request had and that no file asks for.
-pub(super) fn refused(error: &ErrorObject, said: &str, status: Option<u16>, asked: &Asked<'_>) -> Option<FailureKind> {
+pub(super) fn refused(
+    error: &ErrorObject,
+    said: &str,
+    status: Option<u16>,
+    asked: &Asked<'_>,
+) -> Option<FailureKind> {
     if matches!(status, Some(401..=403 | 429)) {
         return None;
     }
@@ -93,12 +160,14 @@ pub(super) fn refused(error: &ErrorObject, said: &str, status: Option<u16>, aske
 /// What a request held.
 struct Sent<'a> {
     asked: &'a Asked<'a>,
-    fields: BTreeMap<Cow<'a, str>, IgnoredAny>,
+    fields: BTreeSet<Cow<'a, str>>,
 }
 
 impl<'a> Sent<'a> {
     fn of(asked: &'a Asked<'a>) -> Self {
-        Self { asked, fields: serde_json::from_slice(asked.body).unwrap_or_default() }
+        #[expect(clippy::zero_sized_map_values, reason = "what is read of a field is its name")]
+        let fields: BTreeMap<Cow<'a, str>, IgnoredAny> = serde_json::from_slice(asked.body).unwrap_or_default();
+        Self { asked, fields: fields.into_keys().collect() }
     }
 
     /// Returns the field of the request that a path names: `body.seed` is `seed`.
@@ -108,13 +177,15 @@ impl<'a> Sent<'a> {
         let first = parts().find(|part| *part != "body" && *part != "request")?;
         own.into_iter().find(|name| *name == first && self.has(name)).or_else(|| {
             // Another vendor's name for the format.
-            (self.has("response_format") && FORMAT.iter().any(|name| path.contains(name))).then_some("response_format")
+            (self.has("response_format") && FORMAT.iter().any(|name| path.contains(name)))
+                .then_some("response_format")
         })
     }
 
     /// Returns true when a path names a field that a file asks for.
     fn is_of_user(&self, path: &str) -> bool {
-        let first = path.split(['.', '/', '[']).find(|part| !part.is_empty() && *part != "body" && *part != "request");
+        let first =
+            path.split(['.', '/', '[']).find(|part| !part.is_empty() && *part != "body" && *part != "request");
         first.is_some_and(|first| self.users().any(|name| name == first))
     }
 
@@ -122,13 +193,13 @@ impl<'a> Sent<'a> {
     fn users(&self) -> impl Iterator<Item = &str> {
         let extra = &self.asked.request.extra;
         let is_users = move |name: &&str| USERS.contains(name) || extra.contains_key(*name);
-        self.fields.keys().map(AsRef::as_ref).filter(is_users)
+        self.fields.iter().map(AsRef::as_ref).filter(is_users)
     }
 
     /// Returns true when the request had a field that no file asks for.
     fn has(&self, name: &str) -> bool {
         let whole = PARTS.iter().find(|(part, _)| *part == name).map_or(name, |(_, whole)| *whole);
-        self.fields.contains_key(whole) && !self.asked.request.extra.contains_key(whole)
+        self.fields.contains(whole) && !self.asked.request.extra.contains_key(whole)
     }
 
     fn lacking(&self, feature: Feature) -> Option<FailureKind> {
@@ -199,21 +270,60 @@ impl<'a> Sent<'a> {
         let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
         if self.asked.request.stream {
             let refuses = says(&[
-                "streaming is not", "streaming not", "stream is not", "stream not", "not support stream",
-                "n't support stream", "unsupported parameter: 'stream'", "unsupported value: 'stream'",
-                "streaming is disabled", "streaming is unsupported", "streaming unsupported", "streaming disabled",
-                "stream=false", "stream to false", "disable stream", "streaming responses are not", "to stream this",
-                "without stream", "only non-stream", "only support non-stream", "only supports non-stream",
+                "streaming is not",
+                "streaming not",
+                "stream is not",
+                "stream not",
+                "not support stream",
+                "n't support stream",
+                "unsupported parameter: 'stream'",
+                "unsupported value: 'stream'",
+                "streaming is disabled",
+                "streaming is unsupported",
+                "streaming unsupported",
+                "streaming disabled",
+                "stream=false",
+                "stream to false",
+                "disable stream",
+                "streaming responses are not",
+                "to stream this",
+                "without stream",
+                "only non-stream",
+                "only support non-stream",
+                "only supports non-stream",
             ]);
             return if refuses || is_typed { self.lacking(Feature::Streamed) } else { None };
         }
         let wants = says(&[
-            "only support stream", "only supports stream", "only supported in stream", "only available in stream",
-            "stream mode", "streaming mode", "must be stream", "must stream", "stream must be", "stream` must be",
-            "stream' must be", "stream\" must be", "stream to true", "stream=true", "stream = true",
-            "stream: true", "requires stream", "require stream", "streaming is required", "stream is required",
-            "enable the stream", "enable stream", "enable_stream", "use stream", "non-stream", "non stream",
-            "nonstream", "not streaming", "without streaming",
+            "only support stream",
+            "only supports stream",
+            "only supported in stream",
+            "only available in stream",
+            "stream mode",
+            "streaming mode",
+            "must be stream",
+            "must stream",
+            "stream must be",
+            "stream` must be",
+            "stream' must be",
+            "stream\" must be",
+            "stream to true",
+            "stream=true",
+            "stream = true",
+            "stream: true",
+            "requires stream",
+            "require stream",
+            "streaming is required",
+            "stream is required",
+            "enable the stream",
+            "enable stream",
+            "enable_stream",
+            "use stream",
+            "non-stream",
+            "non stream",
+            "nonstream",
+            "not streaming",
+            "without streaming",
         ]);
         if wants { self.lacking(Feature::Whole) } else { None }
     }
@@ -223,7 +333,8 @@ impl<'a> Sent<'a> {
         if self.users().any(|name| mention(said, name).is_some()) {
             return None;
         }
-        let is_about = ["thinking", "reasoning", "reason ", "think"].iter().any(|word| mention(said, word.trim()).is_some());
+        let is_about =
+            ["thinking", "reasoning", "reason ", "think"].iter().any(|word| mention(said, word.trim()).is_some());
         if !is_about || !REFUSING.iter().any(|word| said.contains(word)) {
             return None;
         }
@@ -253,7 +364,8 @@ fn mention(said: &str, name: &str) -> Option<Mention> {
         if before.is_some_and(is_of_name) || after.is_some_and(is_of_name) {
             continue;
         }
-        let is_path = before == Some('.') || after == Some('.') && said[at + name.len() + 1..].starts_with(is_of_name);
+        let is_path =
+            before == Some('.') || after == Some('.') && said[at + name.len() + 1..].starts_with(is_of_name);
         let is_quoted = is_path || before.is_some_and(is_quote) && after.is_some_and(|c| is_quote(c) || c == '.');
         if found.is_none_or(|found| is_quoted && !found.is_quoted) {
             found = Some(Mention { at, is_quoted });

@@ -56,18 +56,55 @@ const PARTS: &[(Ending, &[&str])] = &[
     (Ending::None, &["unspecified", "unfinished"]),
     (
         Ending::Whole(FinishReason::Length),
-        &["length", "max_token", "max_output", "max_new_token", "max_completion", "token_limit", "context_window",
-            "context_limit", "context_full", "max_context"],
+        &[
+            "length",
+            "max_token",
+            "max_output",
+            "max_new_token",
+            "max_completion",
+            "token_limit",
+            "context_window",
+            "context_limit",
+            "context_full",
+            "max_context",
+        ],
     ),
     (
         Ending::Filtered,
-        &["filter", "safety", "sensitive", "prohibit", "moderat", "blocklist", "blocked", "guardrail", "policy",
-            "recitation", "flagged", "censor", "toxic"],
+        &[
+            "filter",
+            "safety",
+            "sensitive",
+            "prohibit",
+            "moderat",
+            "blocklist",
+            "blocked",
+            "guardrail",
+            "policy",
+            "recitation",
+            "flagged",
+            "censor",
+            "toxic",
+        ],
     ),
     (
         Ending::Broken,
-        &["error", "abort", "cancel", "insufficient", "timeout", "timed_out", "fail", "interrupt", "disconnect",
-            "unavailable", "overload", "exhausted", "preempt", "crash"],
+        &[
+            "error",
+            "abort",
+            "cancel",
+            "insufficient",
+            "timeout",
+            "timed_out",
+            "fail",
+            "interrupt",
+            "disconnect",
+            "unavailable",
+            "overload",
+            "exhausted",
+            "preempt",
+            "crash",
+        ],
     ),
     (Ending::Whole(FinishReason::Stop), &["stop_sequence", "end_turn", "eos"]),
 ];
@@ -91,10 +128,9 @@ pub(super) fn of_choice<'a>(reason: Option<&'a str>, native: Option<&'a str>) ->
     let native = native.unwrap_or_default();
     let behind = of_word(native);
     let contradicts = match (ending, behind) {
-        (Ending::None | Ending::Whole(FinishReason::Stop | FinishReason::Other) | Ending::Unknown, behind) => matches!(
-            behind,
-            Ending::Broken | Ending::Filtered | Ending::Whole(FinishReason::Length)
-        ),
+        (Ending::None | Ending::Whole(FinishReason::Stop | FinishReason::Other) | Ending::Unknown, behind) => {
+            matches!(behind, Ending::Broken | Ending::Filtered | Ending::Whole(FinishReason::Length))
+        }
         (Ending::Whole(FinishReason::Length) | Ending::Filtered | Ending::Broken, _) => false,
     };
     if contradicts { (behind, native) } else { (ending, reason) }
@@ -109,14 +145,14 @@ mod tests {
         const STOP: Ending = Ending::Whole(FinishReason::Stop);
         const LENGTH: Ending = Ending::Whole(FinishReason::Length);
         for (word, expected) in [
-            ("stop", STOP),             // OpenAI and everybody
-            ("STOP", STOP),             // Gemini
-            ("end_turn", STOP),         // Anthropic
-            ("COMPLETE", STOP),         // Cohere
-            ("eos_token", STOP),        // text-generation-inference
+            ("stop", STOP),      // OpenAI and everybody
+            ("STOP", STOP),      // Gemini
+            ("end_turn", STOP),  // Anthropic
+            ("COMPLETE", STOP),  // Cohere
+            ("eos_token", STOP), // text-generation-inference
             ("tool_calls", Ending::Whole(FinishReason::Other)),
             ("length", LENGTH),
-            ("MAX_TOKENS", LENGTH),                    // Gemini, Cohere
+            ("MAX_TOKENS", LENGTH), // Gemini, Cohere
             ("FINISH_REASON_MAX_TOKENS", LENGTH),
             ("model_length", LENGTH),                  // Mistral
             ("model_context_window_exceeded", LENGTH), // Anthropic, Zhipu
@@ -125,7 +161,7 @@ mod tests {
             ("sensitive", Ending::Filtered), // Zhipu
             ("SAFETY", Ending::Filtered),    // Gemini
             ("PROHIBITED_CONTENT", Ending::Filtered),
-            ("guardrail_intervened", Ending::Filtered), // Bedrock
+            ("guardrail_intervened", Ending::Filtered),       // Bedrock
             ("insufficient_system_resource", Ending::Broken), // DeepSeek
             ("network_error", Ending::Broken),                // Zhipu
             ("abort", Ending::Broken),                        // vLLM, SGLang

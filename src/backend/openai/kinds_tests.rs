@@ -38,7 +38,9 @@ impl Outcome {
         let counts = |usage: &Usage| match (usage.input, usage.output) {
             (None, None) => String::new(),
             (input, output) => {
-                let shown = |count: Option<crate::base::TokenCount>| count.map_or("?".to_owned(), |count| count.0.to_string());
+                let shown = |count: Option<crate::base::TokenCount>| {
+                    count.map_or("?".to_owned(), |count| count.0.to_string())
+                };
                 format!(" {}+{}", shown(input), shown(output))
             }
         };
@@ -103,7 +105,8 @@ fn chunk(text: &str, reason: &str) -> String {
 }
 
 const DONE: &str = "data: [DONE]\n\n";
-const ANSWER: &str = r#"{"object":"chat.completion","choices":[{"message":{"content":"Canberra."},"finish_reason":"stop"}]}"#;
+const ANSWER: &str =
+    r#"{"object":"chat.completion","choices":[{"message":{"content":"Canberra."},"finish_reason":"stop"}]}"#;
 
 #[tokio::test]
 async fn f17_the_first_byte_decides_and_not_the_label() {
@@ -132,7 +135,8 @@ async fn f18_an_error_without_framing_is_read() {
     let long = r#"{"error":{"code":400,"message":"request (19185 tokens) exceeds the available context size (16384 tokens), try increasing it","type":"exceed_context_size_error"}}"#;
     let told = "context overflow: 400: request (19185 tokens) exceeds the available context size (16384 tokens), try increasing it";
     check("text/event-stream", long, told).await;
-    let late = chunk("Can", "") + r#"{"error":{"message":"Rate limit exceeded, try again later","code":429}}"# + "\n\n";
+    let late =
+        chunk("Can", "") + r#"{"error":{"message":"Rate limit exceeded, try again later","code":429}}"# + "\n\n";
     check("text/event-stream", late, "throttled: 429: Rate limit exceeded, try again later").await;
     let lines = "{\n \"error\": {\n  \"message\": \"upstream exploded\",\n  \"code\": 500\n }\n}\n";
     check("text/event-stream", lines, "overloaded: 500: upstream exploded").await;
@@ -163,10 +167,20 @@ async fn f4_f5_thoughts_are_no_answer() {
     check_choice(r#"{"content":"<think>\nHm, hm"}"#, length, cut).await;
     check_choice(r#"{"content":"<think>\n"}"#, length, cut).await;
     check_choice(r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Hm."}]},{"type":"text","text":"Canberra."}]}"#, stop, "\"Canberra.\" (Hm.) 20+5").await;
-    check_choice(r#"{"content":"Canberra.","reasoning_details":[{"type":"reasoning.text","text":"Hm."}],"reasoning":"Hm."}"#, stop, "\"Canberra.\" (Hm.) 20+5").await;
+    check_choice(
+        r#"{"content":"Canberra.","reasoning_details":[{"type":"reasoning.text","text":"Hm."}],"reasoning":"Hm."}"#,
+        stop,
+        "\"Canberra.\" (Hm.) 20+5",
+    )
+    .await;
     check_choice(r#"{"content":"Canberra.","reasoning":{"summary":"Hm."}}"#, stop, "\"Canberra.\" (Hm.) 20+5").await;
     check_choice(r#"{"content":""}"#, stop, "no answer: the answer is blank 20+5").await;
-    check_choice(r#"{"content":null,"tool_calls":[{"id":"a"}]}"#, stop, "no answer: the model called a tool and gave no answer 20+5").await;
+    check_choice(
+        r#"{"content":null,"tool_calls":[{"id":"a"}]}"#,
+        stop,
+        "no answer: the model called a tool and gave no answer 20+5",
+    )
+    .await;
     let hidden = r#"{"choices":[{"message":{"content":""},"finish_reason":"length"}],"usage":{"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":5}}}"#;
     check("application/json", hidden, "cut in reasoning: max_tokens went into reasoning before an answer began; raise max_tokens or bound `reasoning` ?+5").await;
 }
@@ -178,7 +192,10 @@ async fn f4_a_thought_that_was_not_opened_is_held_back_once_the_model_is_known_f
     let adapter = adapter(server.url());
     let asked = ChatRequest { stream: true, ..request("m") };
     let first = ask(&adapter, &asked).await;
-    assert_eq!((first.story().as_str(), first.shown.as_str()), ("\"Canberra.\" (Hm, I see.)", "Hm, I see.\n</think>\n\nCanberra."));
+    assert_eq!(
+        (first.story().as_str(), first.shown.as_str()),
+        ("\"Canberra.\" (Hm, I see.)", "Hm, I see.\n</think>\n\nCanberra.")
+    );
     let second = ask(&adapter, &asked).await;
     assert_eq!((second.story().as_str(), second.shown.as_str()), ("\"Canberra.\" (Hm, I see.)", "Canberra."));
     let other = ask(&adapter, &ChatRequest { model: Arc::from("n"), ..asked }).await;
@@ -190,8 +207,9 @@ async fn f6_reasons_to_end_are_those_of_all_vendors() {
     let said = r#"{"content":"The capital of Aus"}"#;
     let check = async |reasons: &str, expected: &str| check_choice(said, reasons, expected).await;
     let gave_up = |word: &str| format!("cut off: the server gave the answer up (finish_reason {word:?}) 20+5");
-    let filtered =
-        |word: &str| format!("content filtered: the provider's filter withheld the answer (finish_reason {word:?}) 20+5");
+    let filtered = |word: &str| {
+        format!("content filtered: the provider's filter withheld the answer (finish_reason {word:?}) 20+5")
+    };
     let text = "\"The capital of Aus\"";
     check(r#","finish_reason":"insufficient_system_resource""#, &gave_up("insufficient_system_resource")).await;
     check(r#","finish_reason":"stop","native_finish_reason":"network_error""#, &gave_up("network_error")).await;
@@ -205,7 +223,8 @@ async fn f6_reasons_to_end_are_those_of_all_vendors() {
     let nothing = r#"{"content":""}"#;
     let broken = gave_up("network_error");
     check_choice(nothing, r#","finish_reason":"stop","native_finish_reason":"network_error""#, &broken).await;
-    let upstream = r#","finish_reason":"error","error":{"code":502,"message":"Provider returned error: rate limited upstream"}"#;
+    let upstream =
+        r#","finish_reason":"error","error":{"code":502,"message":"Provider returned error: rate limited upstream"}"#;
     let told = "throttled: 502: Provider returned error: rate limited upstream 20+5";
     check_choice(nothing, upstream, told).await;
 }
@@ -216,7 +235,13 @@ async fn f7_f19_a_reason_that_is_none_ends_nothing() {
     for reason in ["stop", "null", "none", "length"] {
         let pieces = [chunk("The capital of ", reason), chunk("Australia ", reason), chunk("is Canberra.", reason)];
         check("text/event-stream", pieces.concat() + &chunk("", "stop") + DONE, sentence).await;
-        let end = if reason == "length" { " cut" } else if reason == "stop" { "" } else { " other" };
+        let end = if reason == "length" {
+            " cut"
+        } else if reason == "stop" {
+            ""
+        } else {
+            " other"
+        };
         check("text/event-stream", pieces.concat() + DONE, &format!("{sentence}{end}")).await;
         // The connection ends with the body, which may have been cut.
         let cut = "cut off: the stream ended without a finish_reason after 2 pieces";
@@ -227,7 +252,8 @@ async fn f7_f19_a_reason_that_is_none_ends_nothing() {
     check("text/event-stream", chunk("Canberra.", "stop"), "\"Canberra.\"").await;
     let cut = "cut off: the stream ended without a finish_reason after 1 pieces";
     check("text/event-stream", chunk("Canberra.", ""), cut).await;
-    check("text/event-stream", "data: {\"choices\":[]}\n\ndata: [DONE]\n\n", "malformed: the answer has no choices").await;
+    check("text/event-stream", "data: {\"choices\":[]}\n\ndata: [DONE]\n\n", "malformed: the answer has no choices")
+        .await;
     let told = "malformed: answered 200 without choices: is this an OpenAI-compatible server? (starts with \"{\\\"choices\\\":[]}\")";
     check("application/json", r#"{"choices":[]}"#, told).await;
 }
@@ -237,7 +263,8 @@ async fn f8_counts_are_read_and_what_fails_has_cost_as_well() {
     let told = |usage: &str, choice: &str| format!(r#"{{"choices":[{choice}],"usage":{usage}}}"#);
     let good = r#"{"message":{"content":"Canberra."},"finish_reason":"stop"}"#;
     check("application/json", told("null", good), "\"Canberra.\"").await;
-    check("application/json", told(r#"{"prompt_tokens":20.0,"completion_tokens":5.0}"#, good), "\"Canberra.\" 20+5").await;
+    check("application/json", told(r#"{"prompt_tokens":20.0,"completion_tokens":5.0}"#, good), "\"Canberra.\" 20+5")
+        .await;
     check("application/json", told(r#"{"input_tokens":"20","output_tokens":5}"#, good), "\"Canberra.\" 20+5").await;
     let usage = r#"{"prompt_tokens":20,"completion_tokens":5}"#;
     let filtered = r#"{"message":{"content":"x"},"finish_reason":"content_filter"}"#;
@@ -254,9 +281,12 @@ async fn f8_counts_are_read_and_what_fails_has_cost_as_well() {
 #[tokio::test]
 async fn f20_the_only_choice_is_the_choice() {
     let numbered = |index: &str, text: &str, reason: &str| {
-        format!("data: {{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":{text:?}}},\"finish_reason\":{reason}}}]}}\n\n")
+        format!(
+            "data: {{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":{text:?}}},\"finish_reason\":{reason}}}]}}\n\n"
+        )
     };
-    let counted = numbered("1", "Can", "null") + &numbered("2", "berra", "null") + &numbered("3", ".", "\"eos_token\"");
+    let counted =
+        numbered("1", "Can", "null") + &numbered("2", "berra", "null") + &numbered("3", ".", "\"eos_token\"");
     check("text/event-stream", counted, "\"Canberra.\"").await;
     check("text/event-stream", numbered("\"0\"", "Canberra.", "\"stop\"") + DONE, "\"Canberra.\"").await;
     check("application/json", ANSWER.replace("{\"message\"", "{\"index\":\"0\",\"message\""), "\"Canberra.\"").await;
@@ -266,7 +296,12 @@ async fn f20_the_only_choice_is_the_choice() {
 async fn f23_f26_r1_odd_shapes_are_read() {
     let stop = r#","finish_reason":"stop""#;
     check_choice(r#"{"content":["Canberra."]}"#, stop, "\"Canberra.\" 20+5").await;
-    check_choice(r#"{"content":[{"type":"text","text":"Can"},{"type":"output_text","text":"berra."}]}"#, stop, "\"Canberra.\" 20+5").await;
+    check_choice(
+        r#"{"content":[{"type":"text","text":"Can"},{"type":"output_text","text":"berra."}]}"#,
+        stop,
+        "\"Canberra.\" 20+5",
+    )
+    .await;
     check_choice(r#"{"content":"Canberra.","tool_calls":{}}"#, stop, "\"Canberra.\" 20+5").await;
     check_choice(r#"{"content":{"choice":"yes"}}"#, stop, "\"{\\\"choice\\\":\\\"yes\\\"}\" 20+5").await;
     check_choice(r#"{"content":"","refusal":"I cannot help."}"#, stop, "\"I cannot help.\" 20+5").await;
@@ -275,7 +310,12 @@ async fn f23_f26_r1_odd_shapes_are_read() {
     let half = |text: &str| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
     check("text/event-stream", half("Hi \\ud83d") + &half("\\ude00 there") + DONE, "\"Hi 😀 there\" other").await;
     check("text/event-stream", half("Hi \\ud83d") + &half(" there") + DONE, "\"Hi \u{fffd} there\" other").await;
-    check("application/json", ANSWER.replace("\"content\"", "\"role\":\"a\",\"role\":\"b\",\"content\""), "\"Canberra.\"").await;
+    check(
+        "application/json",
+        ANSWER.replace("\"content\"", "\"role\":\"a\",\"role\":\"b\",\"content\""),
+        "\"Canberra.\"",
+    )
+    .await;
     let repeated = chunk("Canberra.", "") + &format!("data: {ANSWER}\n\n") + DONE;
     check("text/event-stream", repeated, "\"Canberra.\"").await;
 }
@@ -295,7 +335,8 @@ async fn f24_a_compressed_answer_is_unpacked_also_as_it_streams() {
         ("zstd", zstd::encode_all(ANSWER.as_bytes(), 1).expect("memory")),
         ("zstd", zstd::encode_all(events.as_bytes(), 1).expect("memory")),
     ] {
-        let mut answer = format!("HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\nconnection: close\r\n\r\n").into_bytes();
+        let mut answer =
+            format!("HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\nconnection: close\r\n\r\n").into_bytes();
         answer.extend(body);
         let server = Scripted::start(move |_| Reply::Raw(answer.clone())).await;
         for stream in [false, true] {
@@ -320,7 +361,12 @@ async fn r5_errors_that_are_called_successes_are_errors() {
     check("application/json", limited, "throttled: the answer is an error: rate limit exceeded(RPM)").await;
     let spent = r#"{"code":1113,"msg":"Account in arrears","success":false}"#;
     check("application/json", spent, "quota exhausted: the answer is an error: Account in arrears").await;
-    check("text/event-stream", format!("data: {spent}\n\n"), "quota exhausted: the answer is an error: Account in arrears").await;
+    check(
+        "text/event-stream",
+        format!("data: {spent}\n\n"),
+        "quota exhausted: the answer is an error: Account in arrears",
+    )
+    .await;
     let fine = ANSWER.replacen('{', r#"{"error":null,"base_resp":{"status_code":0,"status_msg":"success"},"#, 1);
     check("application/json", fine, "\"Canberra.\"").await;
 }

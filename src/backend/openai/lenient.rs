@@ -130,7 +130,9 @@ fn content(value: &Value) -> Content {
 }
 
 fn is_part(part: &Value) -> bool {
-    part.is_string() || part.get("type").is_some_and(Value::is_string) || part.get("text").is_some_and(Value::is_string)
+    part.is_string()
+        || part.get("type").is_some_and(Value::is_string)
+        || part.get("text").is_some_and(Value::is_string)
 }
 
 impl Content {
@@ -145,7 +147,8 @@ impl Content {
         if is_thought {
             self.thought.push_str(&thought_of(part));
         } else {
-            let text = ["text", "refusal", "content", "output_text"].iter().find_map(|name| part.get(*name)?.as_str());
+            let text =
+                ["text", "refusal", "content", "output_text"].iter().find_map(|name| part.get(*name)?.as_str());
             self.text.push_str(text.unwrap_or_default());
         }
     }

@@ -18,17 +18,21 @@ mod lenient;
 mod page;
 mod partial;
 #[cfg(test)]
+mod partial_tests;
+#[cfg(test)]
 mod recorded_tests;
 mod refusal;
 mod request;
 mod rules;
+mod rules_after;
+mod rules_before;
 #[cfg(test)]
 mod rules_tests;
 mod stream;
-mod usage;
-mod wire;
 #[cfg(test)]
 mod tests;
+mod usage;
+mod wire;
 
 pub use adapter::{ConfigError, OpenAi, OpenAiConfig};
 pub use request::batch_body;

@@ -15,8 +15,14 @@ use crate::backend::scripted::{Reply, Scripted};
 const OLLAMA: &[(&str, &str)] = &[
     ("after-runner-killed", "\"A story of a dog\" cut 18+5"),
     ("anthropic-messages", "malformed: answered 200 without choices: is this an OpenAI-compa…"),
-    ("chat-answer-over-context-no-shift", "\"Ava's family was determined to do what they always did – create …\" cut 15+242"),
-    ("chat-answer-over-context-shift", "\"As I sat at the diner late one evening, sipping a cup of coffee …\" 15+245"),
+    (
+        "chat-answer-over-context-no-shift",
+        "\"Ava's family was determined to do what they always did – create …\" cut 15+242",
+    ),
+    (
+        "chat-answer-over-context-shift",
+        "\"As I sat at the diner late one evening, sipping a cup of coffee …\" 15+245",
+    ),
     ("chat-back-to-default", "\"The reason for the\" cut 27+4"),
     ("chat-bad-role", "\"Here's a revised version of the passage:\\n\\nThe American dream i…\" 10+220"),
     ("chat-logprobs", "\"The reason for\" cut 27+3"),
@@ -49,7 +55,10 @@ const OLLAMA: &[(&str, &str)] = &[
     ("show", "malformed: answered 200 without choices: is this an OpenAI-compa…"),
     ("tags", "malformed: answered 200 without choices: is this an OpenAI-compa…"),
     ("two-models-first", "\"There's a long story of a furry friend that I'd like to share wi…\" cut 18+150"),
-    ("two-models-waits-for-eviction", "\"The most elusive and unstoppable puzzle: a long tale of the unli…\" cut 18+20"),
+    (
+        "two-models-waits-for-eviction",
+        "\"The most elusive and unstoppable puzzle: a long tale of the unli…\" cut 18+20",
+    ),
     ("unknown-path", "refused: 404: 404 page not found; is the base URL right?"),
     ("unload-other", "malformed: answered 200 without choices: is this an OpenAI-compa…"),
     ("unload", "malformed: answered 200 without choices: is this an OpenAI-compa…"),
@@ -135,7 +144,7 @@ async fn replay(recorded: &Value) -> Result<String, String> {
     let reasoning = asked["reasoning_effort"].as_str().map(|_| Reasoning::Low);
     let mut stories = Vec::new();
     for stream in [false, true] {
-        let asked = ChatRequest { stream, reasoning, ..request(model) };
+        let asked = ChatRequest { reasoning, stream, ..request(model) };
         let outcome = ask(&adapter(server.url()), &asked).await;
         if let Ok(answer) = &outcome.answer {
             assert_eq!(outcome.shown, if stream { answer.text.as_str() } else { "" });

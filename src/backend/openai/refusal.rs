@@ -6,7 +6,8 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::error_object::ErrorObject;
-use super::rules::{AFTER, BEFORE};
+use super::rules_after::AFTER;
+use super::rules_before::BEFORE;
 use super::{fields, page};
 use crate::backend::http::{Scrub, retry_after};
 use crate::backend::port::ChatRequest;
@@ -48,10 +49,11 @@ impl Refusal {
         if let Some(error) = document.as_ref().and_then(ErrorObject::find) {
             return Self { usage, ..Self::of(status, error, headers, None) };
         }
-        if body.trim_ascii().is_empty() {
+        let is_challenge = headers.contains_key("cf-mitigated");
+        if body.trim_ascii().is_empty() && !is_challenge {
             return Self::of(status, ErrorObject::default(), headers, None);
         }
-        if page::is_page(body) || headers.contains_key("cf-mitigated") {
+        if page::is_page(body) || is_challenge {
             // What a page says is for people: a word in it says nothing about the error.
             let title = page::title(body, scrub);
             return Self::of(status, ErrorObject::default(), headers, Some(title));
@@ -129,9 +131,26 @@ impl Refusal {
     /// Returns true when a sentence says that the model is not there.
     fn names_missing_model(&self, asked: &Asked<'_>) -> bool {
         const MISSING: &[&str] = &[
-            "not found", "not exist", "n't exist", "unknown", "no such model", "no such deployment", "not a valid", "not available", "invalid model",
-            "could not find", "cannot find", "can't find", "couldn't find", "no router", "not recognized", "unsupported model",
-            "not served", "not deployed", "not installed", "no model named",
+            "not found",
+            "not exist",
+            "n't exist",
+            "unknown",
+            "no such model",
+            "no such deployment",
+            "not a valid",
+            "not available",
+            "invalid model",
+            "could not find",
+            "cannot find",
+            "can't find",
+            "couldn't find",
+            "no router",
+            "not recognized",
+            "unsupported model",
+            "not served",
+            "not deployed",
+            "not installed",
+            "no model named",
         ];
         let may_name = !matches!(self.status, Some(500..)) || self.said.contains(&asked.request.model.to_lowercase());
         let sentences = self.said.split(['\n', ';']).flat_map(|line| line.split(". "));
@@ -140,7 +159,18 @@ impl Refusal {
                 let says = |words: &[&str]| words.iter().any(|word| sentence.contains(word));
                 says(&["model", "deployment"])
                     && says(MISSING)
-                    && !says(&["field", "parameter", "argument", "propert", "role", "url", "endpoint", "route ", "template", "schema"])
+                    && !says(&[
+                        "field",
+                        "parameter",
+                        "argument",
+                        "propert",
+                        "role",
+                        "url",
+                        "endpoint",
+                        "route ",
+                        "template",
+                        "schema",
+                    ])
             })
     }
 
@@ -161,9 +191,18 @@ impl Refusal {
 
     /// Returns true when a 404 says only that it is one.
     fn gives_no_reason(&self) -> bool {
-        const NOTHING: &[&str] = &["not found", "page", "resource", "404", "no such", "error", "the", "requested", "url", "this"];
-        const ABOUT_PATH: &[&str] =
-            &["invalid url", "cannot post", "no route", "unknown url", "unknown path", "unknown endpoint", "no such page", "unknown_url"];
+        const NOTHING: &[&str] =
+            &["not found", "page", "resource", "404", "no such", "error", "the", "requested", "url", "this"];
+        const ABOUT_PATH: &[&str] = &[
+            "invalid url",
+            "cannot post",
+            "no route",
+            "unknown url",
+            "unknown path",
+            "unknown endpoint",
+            "no such page",
+            "unknown_url",
+        ];
         let mut rest = self.error.message.to_lowercase();
         if self.page.is_some() || ABOUT_PATH.iter().any(|words| self.said.contains(words)) {
             return true;
@@ -187,6 +226,8 @@ fn document(body: &[u8]) -> Option<Value> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
     serde_json::from_slice(body).ok().or_else(|| {
         let text = std::str::from_utf8(body).ok()?;
-        text.lines().filter_map(|line| line.trim_start().strip_prefix("data:")).find_map(|data| serde_json::from_str(data).ok())
+        text.lines()
+            .filter_map(|line| line.trim_start().strip_prefix("data:"))
+            .find_map(|data| serde_json::from_str(data).ok())
     })
 }

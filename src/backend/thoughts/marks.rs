@@ -111,7 +111,9 @@ fn classify(name: &str, has_slash: bool, brackets: Brackets) -> Option<(bool, Fa
         return Some((name == "unused94", Family { brackets, group: RESERVED }));
     }
     let mut words: Vec<&str> = name.split(['_', '-', ':', ' ']).filter(|word| !word.is_empty()).collect();
-    if brackets == Brackets::Square && (words.len() != 1 || !matches!(words[0], "think" | "thinking" | "thought" | "reasoning")) {
+    if brackets == Brackets::Square
+        && (words.len() != 1 || !matches!(words[0], "think" | "thinking" | "thought" | "reasoning"))
+    {
         return None;
     }
     let mut opens = !has_slash;

@@ -116,7 +116,8 @@ impl Splitter {
     pub(super) fn finish(mut self) -> (Split, String) {
         self.advance(true);
         if matches!(self.state, State::Plain) {
-            if !self.may_be_unopened && ["</", "[/", "◁/", "<|", "<｜"].iter().any(|mark| self.text.contains(mark)) {
+            if !self.may_be_unopened && ["</", "[/", "◁/", "<|", "<｜"].iter().any(|mark| self.text.contains(mark))
+            {
                 let mut again = Self::new(true);
                 again.push(&self.text);
                 let (split, _) = again.finish();

@@ -64,7 +64,10 @@ fn closes_line(before: &str, is_set_off: bool) -> bool {
 /// Returns true when a line ends in words that lead to what they name.
 fn is_last(line: &str) -> bool {
     let word = line.trim_end().rsplit(' ').next().unwrap_or_default().to_lowercase();
-    matches!(word.as_str(), "is" | "with" | "by" | "tag" | "mark" | "as" | "a" | "the" | "and" | "or" | "of" | "to" | "in")
+    matches!(
+        word.as_str(),
+        "is" | "with" | "by" | "tag" | "mark" | "as" | "a" | "the" | "and" | "or" | "of" | "to" | "in"
+    )
 }
 
 /// Returns true when what stands before leads to what is to be named.
@@ -82,5 +85,8 @@ fn is_glued(before: &str, next: char) -> bool {
 }
 
 fn begins_anew(first: char) -> bool {
-    first.is_uppercase() || first.is_numeric() || !first.is_ascii() || matches!(first, '{' | '[' | '*' | '#' | '"' | '-' | '<' | '`')
+    first.is_uppercase()
+        || first.is_numeric()
+        || !first.is_ascii()
+        || matches!(first, '{' | '[' | '*' | '#' | '"' | '-' | '<' | '`')
 }
