@@ -172,7 +172,7 @@ fn write(decoder: &mut dyn Write, mut piece: &[u8]) -> Result<(), ReadTrouble> {
 }
 
 fn trouble(error: &io::Error) -> ReadTrouble {
-    if error.get_ref().is_some_and(|inner| inner.is::<Full>()) {
+    if matches!(error.get_ref(), Some(inner) if inner.is::<Full>()) {
         return ReadTrouble::TooLarge;
     }
     ReadTrouble::Cut(format!("its compression does not unpack ({error})"))

@@ -180,7 +180,7 @@ async fn refused(reading: &mut Reading<'_>, parts: &Parts, asked: &Asked<'_>, se
     let limit = limits.idle.min(limits.first_token.saturating_sub(sent_at.elapsed()));
     let read = reading.all(REFUSAL_LIMIT, limit).await.unwrap_or_else(|_| reading.head().to_owned());
     let refusal = Refusal::of_body(parts.status, &parts.headers, &read, asked.scrub);
-    Spoilt { failure: refusal.failure(asked), spent: refusal.usage() }
+    Spoilt { failure: refusal.failure(asked), spent: Box::new(refusal.usage()) }
 }
 
 /// The models that have closed thoughts that they had not opened, because a template opens them.
@@ -203,8 +203,8 @@ impl Backend for OpenAi {
             let mut head = Vec::new();
             let answer = self.ask(request, watch, &mut head).await;
             answer.map_err(|Spoilt { failure, spent }| {
-                if spent != Usage::default() {
-                    watch(Progress::Spent(spent));
+                if *spent != Usage::default() {
+                    watch(Progress::Spent(*spent));
                 }
                 let evidence = self.scrub.evidence(&head);
                 if !evidence.trim().is_empty() {

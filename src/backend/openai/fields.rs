@@ -3,7 +3,7 @@
 //! Start at [`refused`].
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::IgnoredAny;
 
@@ -160,12 +160,14 @@ pub(super) fn refused(
 /// What a request held.
 struct Sent<'a> {
     asked: &'a Asked<'a>,
-    fields: BTreeMap<Cow<'a, str>, IgnoredAny>,
+    fields: BTreeSet<Cow<'a, str>>,
 }
 
 impl<'a> Sent<'a> {
     fn of(asked: &'a Asked<'a>) -> Self {
-        Self { asked, fields: serde_json::from_slice(asked.body).unwrap_or_default() }
+        #[expect(clippy::zero_sized_map_values, reason = "what is read of a field is its name")]
+        let fields: BTreeMap<Cow<'a, str>, IgnoredAny> = serde_json::from_slice(asked.body).unwrap_or_default();
+        Self { asked, fields: fields.into_keys().collect() }
     }
 
     /// Returns the field of the request that a path names: `body.seed` is `seed`.
@@ -191,13 +193,13 @@ impl<'a> Sent<'a> {
     fn users(&self) -> impl Iterator<Item = &str> {
         let extra = &self.asked.request.extra;
         let is_users = move |name: &&str| USERS.contains(name) || extra.contains_key(*name);
-        self.fields.keys().map(AsRef::as_ref).filter(is_users)
+        self.fields.iter().map(AsRef::as_ref).filter(is_users)
     }
 
     /// Returns true when the request had a field that no file asks for.
     fn has(&self, name: &str) -> bool {
         let whole = PARTS.iter().find(|(part, _)| *part == name).map_or(name, |(_, whole)| *whole);
-        self.fields.contains_key(whole) && !self.asked.request.extra.contains_key(whole)
+        self.fields.contains(whole) && !self.asked.request.extra.contains_key(whole)
     }
 
     fn lacking(&self, feature: Feature) -> Option<FailureKind> {

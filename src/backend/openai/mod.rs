@@ -18,10 +18,14 @@ mod lenient;
 mod page;
 mod partial;
 #[cfg(test)]
+mod partial_tests;
+#[cfg(test)]
 mod recorded_tests;
 mod refusal;
 mod request;
 mod rules;
+mod rules_after;
+mod rules_before;
 #[cfg(test)]
 mod rules_tests;
 mod stream;

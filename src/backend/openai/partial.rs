@@ -2,7 +2,6 @@
 //! Reads: documents, whole or streamed alike. Gives: a [`Completion`] or why there is none.
 //! Start at [`Partial::take`].
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use super::finish::{self, Ending};
@@ -72,12 +71,12 @@ pub(super) enum Last {
 #[derive(Debug)]
 pub(super) struct Spoilt {
     pub(super) failure: Failure,
-    pub(super) spent: Usage,
+    pub(super) spent: Box<Usage>,
 }
 
 impl From<Failure> for Spoilt {
     fn from(failure: Failure) -> Self {
-        Self { failure, spent: Usage::default() }
+        Self { failure, spent: Box::default() }
     }
 }
 
@@ -221,12 +220,12 @@ impl<'a> Partial<'a> {
         }
         self.thought.push_str(&self.thought_halves.join(said.thought, is_marked));
         let text = self.text_halves.join(said.text, is_marked);
-        self.show(text);
+        self.show(&text);
         Ok(true)
     }
 
-    fn show(&mut self, text: Cow<'_, str>) {
-        let shown = self.splitter.push(&text);
+    fn show(&mut self, text: &str) {
+        let shown = self.splitter.push(text);
         if !shown.is_empty() && self.asked.request.stream {
             (self.watch)(Progress::Text(shown));
         }
@@ -236,10 +235,10 @@ impl<'a> Partial<'a> {
     ///
     /// Returns also whether it closed a thought that it had not opened.
     pub(super) fn complete(mut self, last: Last) -> Result<(Completion, bool), Spoilt> {
-        let rest = Cow::Borrowed(self.text_halves.last());
+        let rest = self.text_halves.last();
         self.show(rest);
         let spent = self.usage;
-        self.completion(last).map_err(|failure| Spoilt { failure, spent })
+        self.completion(last).map_err(|failure| Spoilt { failure, spent: Box::new(spent) })
     }
 
     fn completion(self, last: Last) -> Result<(Completion, bool), Failure> {

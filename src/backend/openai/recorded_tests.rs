@@ -144,7 +144,7 @@ async fn replay(recorded: &Value) -> Result<String, String> {
     let reasoning = asked["reasoning_effort"].as_str().map(|_| Reasoning::Low);
     let mut stories = Vec::new();
     for stream in [false, true] {
-        let asked = ChatRequest { stream, reasoning, ..request(model) };
+        let asked = ChatRequest { reasoning, stream, ..request(model) };
         let outcome = ask(&adapter(server.url()), &asked).await;
         if let Ok(answer) = &outcome.answer {
             assert_eq!(outcome.shown, if stream { answer.text.as_str() } else { "" });

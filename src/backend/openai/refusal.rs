@@ -6,7 +6,8 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::error_object::ErrorObject;
-use super::rules::{AFTER, BEFORE};
+use super::rules_after::AFTER;
+use super::rules_before::BEFORE;
 use super::{fields, page};
 use crate::backend::http::{Scrub, retry_after};
 use crate::backend::port::ChatRequest;
@@ -48,10 +49,11 @@ impl Refusal {
         if let Some(error) = document.as_ref().and_then(ErrorObject::find) {
             return Self { usage, ..Self::of(status, error, headers, None) };
         }
-        if body.trim_ascii().is_empty() {
+        let is_challenge = headers.contains_key("cf-mitigated");
+        if body.trim_ascii().is_empty() && !is_challenge {
             return Self::of(status, ErrorObject::default(), headers, None);
         }
-        if page::is_page(body) || headers.contains_key("cf-mitigated") {
+        if page::is_page(body) || is_challenge {
             // What a page says is for people: a word in it says nothing about the error.
             let title = page::title(body, scrub);
             return Self::of(status, ErrorObject::default(), headers, Some(title));

@@ -3,7 +3,8 @@
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::refusal::{Asked, Refusal};
-use super::rules::{AFTER, BEFORE};
+use super::rules_after::AFTER;
+use super::rules_before::BEFORE;
 use super::{error_object::ErrorObject, request, wire};
 use crate::backend::contract;
 use crate::backend::discover::ServerKind;
@@ -200,135 +201,138 @@ fn each_rule_of_the_table_has_a_row_that_it_decides() {
     }
 }
 
+/// Refusals as they were reported: the status (0: an error in a 200), the body, and what it comes to.
+const REPORTED: &[(u16, &str, &str)] = &[
+    // F1: a limit per minute that advertises a plan.
+    (
+        429,
+        r#"{"error":{"message":"Rate limit reached for model `llama-3.1-8b-instant` on tokens per minute (TPM): Limit 6000, Used 5034, Requested 1443. Please try again in 1.2s. Need more tokens? Upgrade to Dev Tier today at https://console.groq.com/settings/billing","type":"tokens","code":"rate_limit_exceeded"}}"#,
+        "throttled",
+    ),
+    (
+        429,
+        r#"{"error":{"code":429,"message":"You exceeded your current quota, please check your plan and billing details.\nPlease retry in 1.4s.","status":"RESOURCE_EXHAUSTED","details":[{"violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]},{"retryDelay":"1s"}]}}"#,
+        "throttled",
+    ),
+    (
+        429,
+        r#"{"error":{"message":"Rate limit exceeded: 20 requests per minute for accounts with less than 10 credits. Retry in 1 s","code":429}}"#,
+        "throttled",
+    ),
+    (
+        429,
+        r#"{"error":{"code":429,"message":"Resource has been exhausted (e.g. check quota).","status":"RESOURCE_EXHAUSTED"}}"#,
+        "throttled",
+    ),
+    (
+        429,
+        r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+        "quota exhausted",
+    ),
+    (429, r#"{"error":{"message":"hard limit","code":"billing_hard_limit_reached"}}"#, "quota exhausted"),
+    (
+        429,
+        r#"{"error":{"message":"Rate limit exceeded: free-models-per-day. Add 10 credits","code":429}}"#,
+        "quota exhausted",
+    ),
+    (0, r#"{"code":1113,"msg":"Account in arrears","success":false}"#, "quota exhausted"),
+    // F13
+    (
+        400,
+        r#"{"error":{"message":"Unsupported value: 'temperature' does not support 0.7 with this model.","param":"temperature","code":"unsupported_value"}}"#,
+        "refused",
+    ),
+    (
+        400,
+        r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]"#,
+        "unauthorized",
+    ),
+    (
+        400,
+        r#"{"object":"error","message":"Invalid model: mistral-huge-latest","type":"invalid_model","code":"1500"}"#,
+        "model missing",
+    ),
+    (
+        404,
+        r#"{"error":{"message":"No endpoints found matching your data policy (Free model publication). Configure: https://openrouter.ai/settings/privacy","code":404}}"#,
+        "refused",
+    ),
+    (
+        404,
+        r#"{"error":{"message":"model \"llama3.2\" not found, try pulling it first","type":"api_error"}}"#,
+        "model missing",
+    ),
+    (404, r#"{"error":{"message":"no router for requested model","code":"not_found"}}"#, "model missing"),
+    (
+        404,
+        r#"{"error":{"message":"The model `gpt-9` does not exist or you do not have access to it.","code":"model_not_found"}}"#,
+        "model missing",
+    ),
+    // F22
+    (400, r#"{"error":"Model is unloaded."}"#, "loading"),
+    (
+        400,
+        r#"{"error":"The model has crashed without additional information. (Exit code: 18446744072635812000)"}"#,
+        "loading",
+    ),
+    (404, r#"{"error":{"message":"No models loaded. Please load a model first."}}"#, "loading"),
+    (498, r#"{"error":{"message":"Flex tier capacity exceeded","type":"capacity_exceeded"}}"#, "overloaded"),
+    (424, r#"{"error":{"message":"Failed to call upstream: connection refused"}}"#, "overloaded"),
+    (503, r#"{"error":"server busy, please try again.  maximum pending requests exceeded"}"#, "overloaded"),
+    // F27
+    (
+        403,
+        r#"{"error":{"code":403,"message":"meta-llama/x requires moderation on OpenInference. Your input was flagged for \"violence\".","metadata":{"reasons":["violence"]}}}"#,
+        "content filtered",
+    ),
+    (
+        400,
+        r#"{"error":{"message":"The response was filtered due to the prompt triggering Azure OpenAI's content management policy.","code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+        "content filtered",
+    ),
+    (
+        400,
+        r#"{"error":{"code":"data_inspection_failed","message":"Input data may contain inappropriate content."}}"#,
+        "content filtered",
+    ),
+    (403, r#"{"error":{"message":"Your account was flagged; write to us"}}"#, "forbidden"),
+    (403, r#"{"message":"Missing Authentication Token"}"#, "unauthorized"),
+    // R8
+    (400, r#"{"error":{"message":"Your prompt contains content that violates our policy"}}"#, "content filtered"),
+    (
+        400,
+        r#"{"error":{"code":400,"message":"the request exceeds the available context size, try increasing it","type":"exceed_context_size_error","n_prompt_tokens":9000,"n_ctx":2048}}"#,
+        "context overflow",
+    ),
+    (500, r#"{"error":{"message":"context size exceeded"}}"#, "context overflow"),
+    // R6, and errors of servers further on
+    (
+        0,
+        r#"{"choices":[{"error":{"code":502,"message":"Provider returned error"},"finish_reason":"error","delta":{"content":""}}]}"#,
+        "overloaded",
+    ),
+    (
+        0,
+        r#"{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"{\"error\":{\"message\":\"slow down\"}}"}}}"#,
+        "throttled",
+    ),
+    (
+        0,
+        r#"[{"error":{"code":429,"message":"You exceeded your current quota","details":[{"retryDelay":"1s"}]}}]"#,
+        "throttled",
+    ),
+    (0, r#"{"error":{"message":"the engine died","type":"internal_error"}}"#, "overloaded"),
+    (0, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, "overloaded"),
+    (0, r#"{"error":{"message":"model 'x' not found","type":"not_found_error"}}"#, "model missing"),
+    (529, "", "overloaded"),
+    (422, r#"{"detail":[{"loc":["body","messages"],"msg":"field required"}]}"#, "refused"),
+];
+
 #[test]
 fn refusals_are_read_as_they_were_reported() {
     let plain = contract::request("llama3.2");
-    for (status, body, expected) in [
-        // F1: a limit per minute that advertises a plan.
-        (
-            429,
-            r#"{"error":{"message":"Rate limit reached for model `llama-3.1-8b-instant` on tokens per minute (TPM): Limit 6000, Used 5034, Requested 1443. Please try again in 1.2s. Need more tokens? Upgrade to Dev Tier today at https://console.groq.com/settings/billing","type":"tokens","code":"rate_limit_exceeded"}}"#,
-            "throttled",
-        ),
-        (
-            429,
-            r#"{"error":{"code":429,"message":"You exceeded your current quota, please check your plan and billing details.\nPlease retry in 1.4s.","status":"RESOURCE_EXHAUSTED","details":[{"violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]},{"retryDelay":"1s"}]}}"#,
-            "throttled",
-        ),
-        (
-            429,
-            r#"{"error":{"message":"Rate limit exceeded: 20 requests per minute for accounts with less than 10 credits. Retry in 1 s","code":429}}"#,
-            "throttled",
-        ),
-        (
-            429,
-            r#"{"error":{"code":429,"message":"Resource has been exhausted (e.g. check quota).","status":"RESOURCE_EXHAUSTED"}}"#,
-            "throttled",
-        ),
-        (
-            429,
-            r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#,
-            "quota exhausted",
-        ),
-        (429, r#"{"error":{"message":"hard limit","code":"billing_hard_limit_reached"}}"#, "quota exhausted"),
-        (
-            429,
-            r#"{"error":{"message":"Rate limit exceeded: free-models-per-day. Add 10 credits","code":429}}"#,
-            "quota exhausted",
-        ),
-        (0, r#"{"code":1113,"msg":"Account in arrears","success":false}"#, "quota exhausted"),
-        // F13
-        (
-            400,
-            r#"{"error":{"message":"Unsupported value: 'temperature' does not support 0.7 with this model.","param":"temperature","code":"unsupported_value"}}"#,
-            "refused",
-        ),
-        (
-            400,
-            r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]"#,
-            "unauthorized",
-        ),
-        (
-            400,
-            r#"{"object":"error","message":"Invalid model: mistral-huge-latest","type":"invalid_model","code":"1500"}"#,
-            "model missing",
-        ),
-        (
-            404,
-            r#"{"error":{"message":"No endpoints found matching your data policy (Free model publication). Configure: https://openrouter.ai/settings/privacy","code":404}}"#,
-            "refused",
-        ),
-        (
-            404,
-            r#"{"error":{"message":"model \"llama3.2\" not found, try pulling it first","type":"api_error"}}"#,
-            "model missing",
-        ),
-        (404, r#"{"error":{"message":"no router for requested model","code":"not_found"}}"#, "model missing"),
-        (
-            404,
-            r#"{"error":{"message":"The model `gpt-9` does not exist or you do not have access to it.","code":"model_not_found"}}"#,
-            "model missing",
-        ),
-        // F22
-        (400, r#"{"error":"Model is unloaded."}"#, "loading"),
-        (
-            400,
-            r#"{"error":"The model has crashed without additional information. (Exit code: 18446744072635812000)"}"#,
-            "loading",
-        ),
-        (404, r#"{"error":{"message":"No models loaded. Please load a model first."}}"#, "loading"),
-        (498, r#"{"error":{"message":"Flex tier capacity exceeded","type":"capacity_exceeded"}}"#, "overloaded"),
-        (424, r#"{"error":{"message":"Failed to call upstream: connection refused"}}"#, "overloaded"),
-        (503, r#"{"error":"server busy, please try again.  maximum pending requests exceeded"}"#, "overloaded"),
-        // F27
-        (
-            403,
-            r#"{"error":{"code":403,"message":"meta-llama/x requires moderation on OpenInference. Your input was flagged for \"violence\".","metadata":{"reasons":["violence"]}}}"#,
-            "content filtered",
-        ),
-        (
-            400,
-            r#"{"error":{"message":"The response was filtered due to the prompt triggering Azure OpenAI's content management policy.","code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
-            "content filtered",
-        ),
-        (
-            400,
-            r#"{"error":{"code":"data_inspection_failed","message":"Input data may contain inappropriate content."}}"#,
-            "content filtered",
-        ),
-        (403, r#"{"error":{"message":"Your account was flagged; write to us"}}"#, "forbidden"),
-        (403, r#"{"message":"Missing Authentication Token"}"#, "unauthorized"),
-        // R8
-        (400, r#"{"error":{"message":"Your prompt contains content that violates our policy"}}"#, "content filtered"),
-        (
-            400,
-            r#"{"error":{"code":400,"message":"the request exceeds the available context size, try increasing it","type":"exceed_context_size_error","n_prompt_tokens":9000,"n_ctx":2048}}"#,
-            "context overflow",
-        ),
-        (500, r#"{"error":{"message":"context size exceeded"}}"#, "context overflow"),
-        // R6, and errors of servers further on
-        (
-            0,
-            r#"{"choices":[{"error":{"code":502,"message":"Provider returned error"},"finish_reason":"error","delta":{"content":""}}]}"#,
-            "overloaded",
-        ),
-        (
-            0,
-            r#"{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"{\"error\":{\"message\":\"slow down\"}}"}}}"#,
-            "throttled",
-        ),
-        (
-            0,
-            r#"[{"error":{"code":429,"message":"You exceeded your current quota","details":[{"retryDelay":"1s"}]}}]"#,
-            "throttled",
-        ),
-        (0, r#"{"error":{"message":"the engine died","type":"internal_error"}}"#, "overloaded"),
-        (0, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, "overloaded"),
-        (0, r#"{"error":{"message":"model 'x' not found","type":"not_found_error"}}"#, "model missing"),
-        (529, "", "overloaded"),
-        (422, r#"{"detail":[{"loc":["body","messages"],"msg":"field required"}]}"#, "refused"),
-    ] {
-        assert_eq!(kind(&plain, status, body), expected, "{status} {body}");
+    for (status, body, expected) in REPORTED {
+        assert_eq!(kind(&plain, *status, body), *expected, "{status} {body}");
     }
 }
 

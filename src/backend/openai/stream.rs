@@ -137,7 +137,10 @@ fn documents(body: &[u8], ended: Result<(), Failure>, coming: &Coming<'_>) -> Re
             return answer.complete(Last::Said);
         }
         let detail = page::no_completion(coming.status, body, coming.asked.scrub);
-        return Err(Spoilt { failure: Failure::new(FailureKind::Malformed, detail), spent: answer.spent() });
+        return Err(Spoilt {
+            failure: Failure::new(FailureKind::Malformed, detail),
+            spent: Box::new(answer.spent()),
+        });
     }
     // More than one document, something after it, or no document: each is read by itself.
     let mut answer = Partial::new(coming.asked, coming.watch, coming.may_be_unopened);
@@ -146,12 +149,14 @@ fn documents(body: &[u8], ended: Result<(), Failure>, coming: &Coming<'_>) -> Re
     for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         let Ok(document) = document else { break };
         count += 1;
-        answer.take(document.get().as_bytes(), false).map_err(|failure| Spoilt { failure, spent: answer.spent() })?;
+        answer
+            .take(document.get().as_bytes(), false)
+            .map_err(|failure| Spoilt { failure, spent: Box::new(answer.spent()) })?;
     }
     if count > 0 && (count == 1 || answer.has_end()) {
         return answer.complete(Last::Said);
     }
-    let spent = answer.spent();
+    let spent = Box::new(answer.spent());
     match (ended, count) {
         (Err(failure), _) => Err(Spoilt { failure, spent }),
         (Ok(()), 0) => {
@@ -180,7 +185,7 @@ async fn events(body: &mut Reading<'_>, start: Vec<u8>, coming: &Coming<'_>) -> 
             let event = match events.next() {
                 Ok(Some(event)) => event,
                 Ok(None) => break,
-                Err(TooLong) => return Err(Spoilt { failure: too_large(), spent: answer.spent() }),
+                Err(TooLong) => return Err(Spoilt { failure: too_large(), spent: Box::new(answer.spent()) }),
             };
             count += 1;
             if is_done(&event.data) {
@@ -189,15 +194,14 @@ async fn events(body: &mut Reading<'_>, start: Vec<u8>, coming: &Coming<'_>) -> 
             }
             if !event.data.trim_ascii().is_empty() {
                 let taken = answer.take(&event.data, event.is_error);
-                taken.map_err(|failure| Spoilt { failure, spent: answer.spent() })?;
+                taken.map_err(|failure| Spoilt { failure, spent: Box::new(answer.spent()) })?;
             }
         }
         let has_more = answer.pieces() > pieces_before;
         match answer.tail() {
             Some(tail) if !had_end || has_more => deadline = Instant::now() + request.limits.idle.min(tail),
-            Some(_) => {}
             None if has_more || !request.stream => deadline = Instant::now() + request.limits.idle,
-            None => {}
+            Some(_) | None => {}
         }
         piece = match body.some(deadline).await {
             Ok(piece) => piece,
@@ -206,12 +210,12 @@ async fn events(body: &mut Reading<'_>, start: Vec<u8>, coming: &Coming<'_>) -> 
             Err(ReadTrouble::Late) if answer.may_have_end() => break Last::Silence,
             Err(ReadTrouble::Late) if answer.pieces() == 0 && request.stream => return Err(late(request).into()),
             Err(trouble) => {
-                return Err(Spoilt { failure: cut(trouble, request), spent: answer.spent() });
+                return Err(Spoilt { failure: cut(trouble, request), spent: Box::new(answer.spent()) });
             }
         };
         received += piece.as_ref().map_or(0, bytes::Bytes::len);
         if received > STREAM_LIMIT {
-            return Err(Spoilt { failure: too_large(), spent: answer.spent() });
+            return Err(Spoilt { failure: too_large(), spent: Box::new(answer.spent()) });
         }
     };
     if last != Last::Silence
@@ -224,7 +228,7 @@ async fn events(body: &mut Reading<'_>, start: Vec<u8>, coming: &Coming<'_>) -> 
         match answer.take(&event.data, event.is_error) {
             // The end has cut this event in two: that is the end's fault, and told as such.
             Err(failure) if failure.kind == FailureKind::Malformed => {}
-            taken => taken.map_err(|failure| Spoilt { failure, spent: answer.spent() })?,
+            taken => taken.map_err(|failure| Spoilt { failure, spent: Box::new(answer.spent()) })?,
         }
     }
     if count == 0 {

@@ -19,6 +19,7 @@ use crate::event::{Claimed, Usage};
 const LONGEST_ID: usize = 128;
 
 /// What a document says.
+#[expect(clippy::large_enum_variant, reason = "nearly every document is a chunk")]
 pub(super) enum Document<'a> {
     /// A part of an answer, or all of it.
     Chunk(Chunk<'a>),

@@ -75,7 +75,7 @@ impl Harmony {
         match body {
             Body::Answer => split.answer.push_str(&rest[..known]),
             Body::Thought(from) if end.is_some() || is_all => {
-                add_thought(&mut split.thought, &text[from..*at + known])
+                add_thought(&mut split.thought, &text[from..*at + known]);
             }
             Body::Thought(_) => {}
         }
