@@ -26,6 +26,7 @@ mod prompt_size;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod sim;
+mod thoughts;
 pub mod weights;
 
 pub use connect::{Connected, Target, Wanted, connect};

@@ -31,7 +31,8 @@ fn complete() -> Story {
 fn show(project: &Project, run: &str, case: Option<&str>, json: bool) -> Result<Exit, CommandError> {
     let mut words = case.unwrap_or_default().split(' ').map(str::to_owned).filter(|word| !word.is_empty());
     let (case, step, call) = (words.next(), words.next(), words.next());
-    let args = ShowArgs { run: run.to_owned(), case, step, call, failed: false, provenance: false, json };
+    let args =
+        ShowArgs { run: run.to_owned(), case, step, call, failed: false, provenance: false, json, thoughts: false };
     super::show::show(&args, &project.home, &mut project.printer())
 }
 
@@ -192,7 +193,16 @@ fn failed_cases_are_found() {
     project.keep(&complete());
     let failed = |json| {
         let run = "last".to_owned();
-        let args = ShowArgs { run, case: None, step: None, call: None, failed: true, provenance: false, json };
+        let args = ShowArgs {
+            run,
+            case: None,
+            step: None,
+            call: None,
+            failed: true,
+            provenance: false,
+            json,
+            thoughts: false,
+        };
         assert_eq!(super::show::show(&args, &project.home, &mut project.printer()).unwrap(), Exit::Done);
         project.printed()
     };

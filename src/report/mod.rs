@@ -33,7 +33,8 @@ pub use over_all::{AggregateSummary, OverAll, ranking_line, table_line};
 pub use progress::{Milestones, Progress};
 pub use results::{Layout, Rows, Shape, standard_columns};
 pub use summary::{
-    Choice, Claims, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase,
+    Choice, Claims, CutPrompts, Ending, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, StopSummary,
+    Summary, Tokens, stop_phrase,
 };
 pub use summary_text::text as summary_text;
 pub use table::{ColumnKind, TableColumns, TableWriter};

@@ -12,11 +12,14 @@ use crate::stats::{Categories, Mean, wilson_95};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StopSummary {
     /// The condition of its `stop` (`budget`, `errors`, …), or what came from outside: `interrupt`, `terminate`,
-    /// `command`, `cancel`, `backend_unusable`, `source_unusable`, `bug`.
+    /// `command`, `cancel`, `backend_unusable`, `backend_waits`, `source_unusable`, `bug`.
     pub condition: String,
     /// What it was judged by, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+    /// When it can go on, where a backend said so: `YYYY-MM-DD HH:MM:SS UTC`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 /// What a run came to.
@@ -49,7 +52,7 @@ pub struct Summary {
     pub after_stop: u64,
     /// How long processes worked on it.
     pub seconds: f64,
-    /// Of all answered requests.
+    /// Of all requests, those without an answer included.
     pub tokens: Tokens,
     /// What they cost; none where no price is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +81,15 @@ pub struct Summary {
     pub first_given_up: Option<String>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
+    /// Answers before which the model thought; `pipe show` has the thoughts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub thoughts: u64,
+    /// Answers whose reason to end is unknown, by the server's word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub odd_ends: Vec<Ending>,
+    /// Prompts that a server probably cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut_prompts: Option<CutPrompts>,
     /// Requests that left the oldest turns of their dialogue out, as its `history` says.
     #[serde(skip_serializing_if = "is_zero")]
     pub trimmed: u64,
@@ -127,7 +139,20 @@ pub enum RunStatus {
     Paused,
 }
 
-/// Tokens as servers counted them; absent is unknown.
+/// Prompts that a server probably cut: it read far fewer tokens than they have by their length.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CutPrompts {
+    /// How many.
+    pub count: u64,
+    /// Tokens that were read of the worst.
+    pub read: u64,
+    /// Tokens that the worst has, by its length.
+    pub about: u64,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// Tokens as servers counted them, or by the length of texts where they did not; absent is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Tokens {
     /// Of prompts.
@@ -138,6 +163,12 @@ pub struct Tokens {
     pub cached: Option<u64>,
     /// Of answers, spent on reasoning.
     pub reasoning: Option<u64>,
+    /// Of `input`, by the length of texts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub estimated_input: u64,
+    /// Of `output`, by the length of texts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub estimated_output: u64,
     /// Of answers, in a second of work on the run.
     pub output_per_second: Option<f64>,
 }
@@ -193,7 +224,7 @@ pub struct StepSummary {
     pub ended_by: Vec<Ending>,
 }
 
-/// How often a condition ended a dialogue.
+/// How often something ended: dialogues by a condition, answers for a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ending {
     /// Its word: `rounds`, `says`, `agree`.
@@ -275,7 +306,10 @@ impl Tally {
     pub fn summary(&self, run: &RunId) -> Summary {
         let micros = self.active_us();
         let count = |tokens: Option<TokenCount>| tokens.map(|TokenCount(count)| count);
-        let output = count(self.usage.output);
+        let mut usage = self.usage;
+        usage.add(&self.estimated);
+        let output = count(usage.output);
+        let estimated = |tokens: Option<TokenCount>| count(tokens).unwrap_or(0);
         Summary {
             run: run.clone(),
             name: self.started.as_ref().map(|started| started.name.clone()).unwrap_or_default(),
@@ -289,10 +323,12 @@ impl Tally {
             after_stop: self.after_stop,
             seconds: per(micros, 1_000_000, 1).unwrap_or(0.0),
             tokens: Tokens {
-                input: count(self.usage.input),
+                input: count(usage.input),
                 output,
-                cached: count(self.usage.cached),
-                reasoning: count(self.usage.reasoning),
+                cached: count(usage.cached),
+                reasoning: count(usage.reasoning),
+                estimated_input: estimated(self.estimated.input),
+                estimated_output: estimated(self.estimated.output),
                 output_per_second: output.and_then(|output| per(output, micros, 1_000_000)),
             },
             cost: self.spent.cost(&self.cells),
@@ -306,6 +342,9 @@ impl Tally {
             given_up: named(&self.given_up, FailureKind::word),
             first_given_up: self.first_given_up.clone(),
             cut: self.cut,
+            thoughts: self.thoughts,
+            odd_ends: endings(&self.odd_ends),
+            cut_prompts: self.cut_prompts(),
             trimmed: self.trimmed,
             unread: self.unread,
             unclear: self.unclear,
@@ -331,9 +370,22 @@ impl Tally {
         }
     }
 
+    fn cut_prompts(&self) -> Option<CutPrompts> {
+        let (read, about, backend) = self.worst_cut.as_ref()?;
+        let is_ollama = |found: &BackendResolved| found.backend == *backend && found.server == "ollama";
+        let remedy = match self.backends.iter().any(is_ollama) {
+            true => "raise OLLAMA_CONTEXT_LENGTH",
+            false => "raise the context length of the server, or shorten the prompt",
+        };
+        Some(CutPrompts { count: self.cut_prompts, read: *read, about: *about, remedy: remedy.to_owned() })
+    }
+
     fn stop(&self) -> Option<StopSummary> {
-        let summary =
-            |condition: &str, evidence: Option<String>| StopSummary { condition: condition.to_owned(), evidence };
+        let summary = |condition: &str, evidence: Option<String>| StopSummary {
+            condition: condition.to_owned(),
+            evidence,
+            until: None,
+        };
         match (&self.bug, &self.outcome) {
             (Some(message), _) => Some(summary("bug", Some(message.clone()))),
             (None, Some(RunOutcome::Stopped(cause))) => Some(match cause {
@@ -344,10 +396,10 @@ impl Tally {
                 StopCause::BackendUnusable { backend, failure } => {
                     summary("backend_unusable", Some(format!("{backend}: {}", failure.detail)))
                 }
-                StopCause::BackendWaits { backend, failure, until } => summary(
-                    "backend_waits",
-                    Some(format!("{backend}: no call before {}: {}", plain_utc(*until), failure.detail)),
-                ),
+                StopCause::BackendWaits { backend, failure, until } => StopSummary {
+                    until: Some(plain_utc(*until)),
+                    ..summary("backend_waits", Some(format!("{backend}: {}", failure.detail)))
+                },
                 StopCause::Condition(reached) => summary(&reached.condition, Some(reached.evidence.clone())),
                 StopCause::SourceUnusable { reason } => summary("source_unusable", Some(reason.clone())),
             }),
@@ -390,12 +442,7 @@ impl StepSummary {
                 .and_then(|(hold, all)| Choice::of("holds".to_owned(), hold, all).map(|holds| Claims { all, holds })),
             reused: step.reused,
             judge: step.judge.as_ref().map(JudgeSummary::of),
-            ended_by: step
-                .endings
-                .ranked()
-                .into_iter()
-                .map(|(condition, count)| Ending { condition, count })
-                .collect(),
+            ended_by: endings(&step.endings),
         }
     }
 }
@@ -438,6 +485,10 @@ impl Choice {
         let share = wilson_95(count, whole)?;
         Some(Self { option, count, share: share.point, low: share.low, high: share.high })
     }
+}
+
+fn endings(counts: &Categories) -> Vec<Ending> {
+    counts.ranked().into_iter().map(|(condition, count)| Ending { condition, count }).collect()
 }
 
 fn shares(counts: &Categories) -> Vec<Choice> {

@@ -5,10 +5,16 @@ use super::number::counted;
 use super::over_all::{mean_words, standing_words, without_words};
 use super::wrap::{columns, cut, wrapped};
 use super::{
-    AggregateSummary, Choice, Claims, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary,
-    duration, grouped, percent, rate,
+    AggregateSummary, Choice, Claims, CutPrompts, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary,
+    Summary, duration, grouped, percent, rate,
 };
-use crate::event::TaskStatus;
+use crate::event::{FailureKind, TaskStatus};
+
+/// Failures whose remedy is in the file, whatever the server says.
+const REMEDIES: [(FailureKind, &str); 2] = [
+    (FailureKind::ReasoningCut, "raise `max_tokens` of the actor, or bound its `reasoning`; then `pipe retry`"),
+    (FailureKind::NoAnswer, "the model gives empty answers; another `reasoning`, prompt or model may help"),
+];
 
 /// Below so many scored cases an interval says nothing that the counts do not.
 const FEWEST_FOR_BARS: u64 = 2;
@@ -88,9 +94,33 @@ pub fn text(summary: &Summary, width: usize) -> String {
         if let Some(first) = &summary.first_given_up {
             rows.add("the first", &first.replace(char::is_control, " "));
         }
+        for (kind, remedy) in REMEDIES {
+            if summary.given_up.iter().any(|count| count.kind == kind.word()) {
+                rows.add("to do", &format!("{}: {remedy}", kind.word()));
+            }
+        }
     }
     if summary.cut > 0 {
         rows.add("cut short", &format!("{} at max_tokens or the end of the context", counted(summary.cut, "answer")));
+    }
+    if !summary.odd_ends.is_empty() {
+        let count = summary.odd_ends.iter().map(|end| end.count).sum();
+        let words: Vec<String> = match summary.odd_ends.as_slice() {
+            [only] => vec![format!("{:?}", only.condition)],
+            many => many.iter().map(|end| format!("{:?} {}", end.condition, grouped(end.count))).collect(),
+        };
+        let verb = "ended with an unknown reason";
+        rows.add("odd ends", &format!("{} {verb}: {}", counted(count, "answer"), words.join(", ")));
+    }
+    if let Some(CutPrompts { count, read, about, remedy }) = &summary.cut_prompts {
+        let (verb, worst) = if *count == 1 { ("was", "") } else { ("were", "the worst ") };
+        let read = format!("{worst}read {} tokens of some {}", grouped(*read), grouped(*about));
+        let prompts = counted(*count, "prompt");
+        rows.add("cut prompts", &format!("{prompts} {verb} probably cut by the server: {read}; {remedy}"));
+    }
+    if summary.thoughts > 0 {
+        let answers = counted(summary.thoughts, "answer");
+        rows.add("thoughts", &format!("before {answers}; `pipe show RUN CASE --thoughts` shows them"));
     }
     if summary.trimmed > 0 {
         let requests = counted(summary.trimmed, "request");
@@ -104,6 +134,10 @@ pub fn text(summary: &Summary, width: usize) -> String {
         let cases = counted(summary.unclear, "case");
         let first = first.replace(char::is_control, " ");
         rows.add("unclear", &format!("a condition on evidence could not be looked at in {cases}; {first}"));
+    }
+    if let Some(until) = summary.stop.as_ref().and_then(|stop| stop.until.as_ref()) {
+        let remedy = "a greater `limits.retries.within` waits by itself";
+        rows.add("to do", &format!("`pipe resume` after {until}; {remedy}"));
     }
     for backend in &summary.backends {
         rows.add("backend", &backend_line(backend));
@@ -315,8 +349,23 @@ fn tokens(summary: &Summary) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length of time is positive")]
     let micros = (summary.seconds * 1_000_000.0) as u64;
     let speed = summary.tokens.output.and_then(|output| rate(output, micros, 1_000_000));
-    let parts = [input, known(summary.tokens.output, "out"), speed.map(|speed| format!("{speed} out/s"))];
-    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    let thought = summary.tokens.reasoning.filter(|&thought| thought > 0);
+    let output = match (known(summary.tokens.output, "out"), thought) {
+        (Some(output), Some(thought)) => Some(format!("{output} ({} reasoning)", grouped(thought))),
+        (output, _) => output,
+    };
+    // The speed before what may need more words.
+    let parts = [input, output, speed.map(|speed| format!("{speed} out/s"))];
+    let mut parts: Vec<_> = parts.into_iter().flatten().collect();
+    let estimated = match (summary.tokens.estimated_input, summary.tokens.estimated_output) {
+        (0, 0) => None,
+        (0, output) => Some(grouped(output)),
+        (input, 0) => Some(format!("{} in", grouped(input))),
+        (input, output) => Some(format!("{} in and {} out", grouped(input), grouped(output))),
+    };
+    if let (Some(last), Some(estimated)) = (parts.last_mut(), estimated) {
+        *last += &format!(" (of which {estimated} estimated: the server reports no usage)");
+    }
     match parts.as_slice() {
         [] if summary.answered == 0 && summary.from_cache > 0 => "none: nothing was asked".to_owned(),
         [] if summary.answered == 0 && !summary.reused.is_empty() => "none: everything is reused".to_owned(),

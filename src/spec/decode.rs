@@ -95,6 +95,25 @@ const PEER_WORDS: &[(&str, &str)] = &[
     ("instructions", "system"),
     ("persona", "system"),
     ("role", "system"),
+    ("thinking", "reasoning"),
+    ("think", "reasoning"),
+    ("reasoning_effort", "reasoning"),
+    ("thinking_budget", "reasoning"),
+    ("effort", "reasoning"),
+    ("budget_tokens", "budget"),
+    ("max_tokens", "budget"),
+    ("tokens", "budget"),
+    ("extra", "extra_body"),
+    ("extra_params", "extra_body"),
+    ("extra_parameters", "extra_body"),
+    ("additional_params", "extra_body"),
+    ("model_kwargs", "extra_body"),
+    ("options", "extra_body"),
+    ("body", "extra_body"),
+    ("http_headers", "headers"),
+    ("default_headers", "headers"),
+    ("extra_headers", "headers"),
+    ("custom_headers", "headers"),
     ("pricing", "price"),
     ("cost", "price"),
     ("prices", "price"),
@@ -183,6 +202,9 @@ const PLACES: &[(&str, &str)] = &[
     ("system", "in an actor"),
     ("model", "in an actor, or in an entry of `models`"),
     ("price", "in an entry of `models`"),
+    ("reasoning", "in an actor, or in an entry of `models`"),
+    ("extra_body", "in an actor, or in an entry of `models`"),
+    ("headers", "in an entry of `backends`"),
     ("base_url", "in an entry of `backends`"),
     ("api_key", "in an entry of `backends`"),
     ("timeouts", "under `limits`, or in a step beside its kind"),
@@ -232,6 +254,31 @@ const PLACES: &[(&str, &str)] = &[
     ("params", "at the top of the file"),
     ("actors", "at the top of the file, or in a dialogue"),
 ];
+
+/// Fields of a request's body that this language has no key for: people look for them among the keys of an actor.
+const IN_BODY: &[&str] = &[
+    "chat_template_kwargs",
+    "frequency_penalty",
+    "logit_bias",
+    "min_p",
+    "mirostat",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "provider",
+    "repeat_penalty",
+    "repetition_penalty",
+    "service_tier",
+    "top_k",
+    "typical_p",
+    "verbosity",
+];
+
+impl Place {
+    /// Returns whose key this is: "actor `pro`" of "`extra_body` of actor `pro`".
+    pub(super) fn owner(&self) -> &str {
+        self.what.split_once("` of ").map_or(&self.what, |(_, owner)| owner)
+    }
+}
 
 impl<'n> Fields<'n> {
     /// Takes a node for a map.
@@ -372,6 +419,11 @@ impl<'n> Fields<'n> {
             let word = key.to_lowercase().replace('-', "_");
             let peer = PEER_WORDS.iter().find(|(peer, ours)| *peer == word && self.known.contains(ours));
             let place = PLACES.iter().find(|(name, _)| *name == word);
+            if self.known.contains(&"extra_body") && IN_BODY.contains(&word.as_str()) {
+                let help = format!("write `extra_body: {{ {word}: … }}`: it goes into the request as it is");
+                report.push(diagnostic.help(help));
+                continue;
+            }
             report.push(match (peer, place) {
                 (Some((_, ours)), _) => diagnostic.help(format!("this language says `{ours}`")),
                 (None, Some((name, place))) if closest(key, self.known.iter().copied()).is_none() => {

@@ -22,6 +22,7 @@ mod quantity;
 mod run;
 mod schedule;
 mod schema;
+mod sent;
 mod set;
 mod setting;
 mod steps;
@@ -53,6 +54,7 @@ pub use quantity::{
 pub use run::{Columns, Limits, Results, Retries, Timeouts};
 pub use schedule::Schedule;
 pub use schema::{part_schema, project_schema, schema};
+pub use sent::{Effort, EffortWord, ExtraBody, Headers, ThinkingBudget};
 pub use setting::{FromScalar, Refusal, Setting, reference};
 pub use steps::{Chat, Step, StepNames};
 pub use stop::{Decided, Errors, FirstItems, Repeat, RepeatStop, RepeatUntil, RunBudget, RunStop};

@@ -18,6 +18,7 @@ mod gitops_statuses;
 mod gpu;
 mod hostile;
 mod house;
+mod identity;
 mod init;
 mod invalid;
 mod items;

@@ -84,7 +84,7 @@ impl Messenger {
             let (head, body) = response.into_parts();
             let mut start = Vec::new();
             // What a refusal says more than its status is not needed; one that cannot be read to its end still counts.
-            let read = Reading::new(body, &mut start).all(ANSWER_LIMIT, limit).await;
+            let read = Reading::new(body, &head.headers, &mut start)?.all(ANSWER_LIMIT, limit).await;
             let read = match read {
                 Ok(read) => read,
                 Err(_) if !head.status.is_success() => Vec::new(),

@@ -12,21 +12,19 @@ const EVIDENCE: usize = 2 << 10;
 /// Shorter keys are placeholders such as `x`; replacing them would only spoil messages.
 const SHORTEST_SECRET: usize = 4;
 
-/// Removes a backend's secrets by value, and everything that would break a line or a terminal.
+/// Removes a backend's key, and its other secrets, by value, and everything that would break a line or a terminal.
 #[derive(Clone, Default)]
 pub(crate) struct Scrub {
-    /// The longest first: one may be a part of another.
-    secrets: Arc<[Arc<str>]>,
+    /// The longest first, so that one that holds another is replaced whole.
+    secrets: Vec<Arc<str>>,
 }
 
 impl Scrub {
-    /// Takes what must never be shown: a key, values of headers, parts of a query.
-    pub(crate) fn new(secrets: impl IntoIterator<Item = Arc<str>>) -> Self {
-        let mut secrets: Vec<Arc<str>> =
-            secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
-        secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
-        secrets.dedup();
-        Self { secrets: secrets.into() }
+    /// Takes everything that must never be shown: a key, values of headers.
+    pub(crate) fn all_of(secrets: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let mut secrets: Vec<_> = secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self { secrets }
     }
 
     /// Returns the start of a body on one line, the key replaced before anything is cut.
@@ -38,13 +36,13 @@ impl Scrub {
     /// Returns the start of what a server answered, as it came but for the key: at most 2 KiB.
     pub(crate) fn evidence(&self, head: &[u8]) -> String {
         let mut text = self.redacted(&String::from_utf8_lossy(head));
-        for secret in self.secrets.iter() {
-            // What has come may end in the middle of a secret.
-            let half = (SHORTEST_SECRET..secret.len())
-                .rev()
-                .find(|&end| secret.get(..end).is_some_and(|half| text.ends_with(half)));
-            text.truncate(text.len() - half.unwrap_or(0));
-        }
+        // What has come may end in the middle of a secret.
+        let half = |secret: &Arc<str>| {
+            let ends = (SHORTEST_SECRET..secret.len()).rev();
+            ends.into_iter().find(|&end| secret.get(..end).is_some_and(|half| text.ends_with(half)))
+        };
+        let longest = self.secrets.iter().filter_map(half).max();
+        text.truncate(text.len() - longest.unwrap_or(0));
         let end = (0..=EVIDENCE.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
         text.truncate(end.unwrap_or(0));
         text
@@ -91,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_detail_is_one_short_line_without_the_key() {
-        let scrub = Scrub::new(Some("sk-secret".into()));
+        let scrub = Scrub::all_of(Some("sk-secret".into()));
         let long = format!("bad key\n\tsk-secret \u{1b}[31m {}", "é".repeat(1_000));
         let failure = scrub.failure(&"here", Failure::new(FailureKind::Refused, long));
         assert!(failure.detail.starts_with("here: bad key *** [31m é"), "{}", failure.detail);
@@ -101,7 +99,7 @@ mod tests {
 
     #[test]
     fn evidence_is_short_and_holds_no_part_of_the_key() {
-        let scrub = Scrub::new(Some("sk-secret".into()));
+        let scrub = Scrub::all_of(Some("sk-secret".into()));
         assert_eq!(scrub.evidence(b"one\ntwo sk-secret three sk-sec"), "one\ntwo *** three ");
         let edge = format!("{}sk-secret", "é".repeat((EVIDENCE - 5) / 2));
         assert_eq!(scrub.evidence(edge.as_bytes()).len(), EVIDENCE - 3, "the key is seen whole before the cut");
@@ -110,15 +108,15 @@ mod tests {
     }
 
     #[test]
-    fn every_secret_is_replaced_the_longest_first() {
-        let scrub = Scrub::new(["team".into(), "team-key-1".into(), "x".into()]);
-        assert_eq!(scrub.line("team-key-1 of team x"), "*** of *** x");
-        assert_eq!(scrub.evidence(b"team-key-1 tea team-k"), "*** tea ***-k");
+    fn every_secret_is_replaced_and_one_inside_another_leaves_no_rest() {
+        let scrub = Scrub::all_of(["team-lab".into(), "team-lab-secret".into(), "x".into()]);
+        assert_eq!(scrub.line("team-lab-secret and team-lab by x"), "*** and *** by x");
+        assert_eq!(scrub.evidence(b"so team-lab-sec"), "so ***-sec");
     }
 
     #[test]
     fn a_key_at_the_edge_of_an_excerpt_is_not_half_shown() {
-        let scrub = Scrub::new(Some("sk-secret-of-some-length".into()));
+        let scrub = Scrub::all_of(Some("sk-secret-of-some-length".into()));
         assert_eq!(scrub.excerpt(b"12345678 sk-secret-of-some-length tail", 14), "12345678 *** …");
     }
 }

@@ -1,25 +1,27 @@
 //! The adapter: one request out, one answer or failure back.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::refusal::Refusal;
-use super::{answer, request, stream};
+use super::partial::Spoilt;
+use super::refusal::{Asked, Refusal};
+use super::stream::Coming;
+use super::{request, stream};
 use crate::backend::discover::ServerKind;
 use crate::backend::http::{
-    BODY_LIMIT, BaseUrl, Client, Credentials, ReadTrouble, Reading, Scrub, Sending, TrustError, Unsendable, UrlError,
-    redirect_target, seconds,
+    BaseUrl, Client, Credentials, Reading, Scrub, Sending, TrustError, Unsendable, UrlError, redirect_target,
 };
 use crate::backend::port::{Backend, ChatRequest, Completion, Progress, TraceHeaders, Watch};
-use crate::event::{Failure, FailureKind, TimeoutPhase};
+use crate::event::{Failure, FailureKind, Usage};
 
 /// Most that is read of an answer that refuses, in bytes.
 const REFUSAL_LIMIT: usize = 64 << 10;
@@ -76,6 +78,7 @@ pub struct OpenAi {
     server: ServerKind,
     scrub: Scrub,
     client: Client,
+    unopened: Unopened,
 }
 
 impl OpenAi {
@@ -97,7 +100,7 @@ impl OpenAi {
         };
         let client = Client::to(&base, pool.max(1))?;
         let scrub = credentials.scrub().clone();
-        Ok(Self { base, credentials, server, scrub, client })
+        Ok(Self { base, credentials, server, scrub, client, unopened: Unopened::default() })
     }
 
     /// Returns where requests go.
@@ -118,7 +121,7 @@ impl OpenAi {
     }
 
     /// Asks once; `head` gets the start of what the server answered.
-    async fn ask(&self, request: &ChatRequest, watch: Watch<'_>, head: &mut Vec<u8>) -> Result<Completion, Failure> {
+    async fn ask(&self, request: &ChatRequest, watch: Watch<'_>, head: &mut Vec<u8>) -> Result<Completion, Spoilt> {
         let mut headers: HeaderMap = self.credentials.headers();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accept = if request.stream { "text/event-stream, application/json" } else { "application/json" };
@@ -131,80 +134,66 @@ impl OpenAi {
             put("traceparent", &span.to_string());
             state.iter().for_each(|state| put("tracestate", state.as_str()));
         }
+        let body = Bytes::from(request::encode(request, self.base.host(), self.server));
         let sending = Sending {
             method: Method::POST,
             uri: self.base.api("/chat/completions", request.lacks),
             authorization: self.credentials.authorization(),
             headers,
-            body: Bytes::from(request::encode(request, self.base.host(), self.server)),
+            body: body.clone(),
             connect: request.limits.connect,
             head: request.limits.first_token,
         };
         let (response, sent_at) = self.client.send(sending, || watch(Progress::Sent)).await?;
         let status = response.status();
         if status.is_redirection() {
-            return Err(redirected(&response, &self.base.api("/chat/completions", request.lacks)));
+            return Err(redirected(&response, &self.base.api("/chat/completions", request.lacks)).into());
         }
+        let asked = Asked { request, body: &body, scrub: &self.scrub };
+        let (parts, incoming) = response.into_parts();
+        let mut reading = Reading::new(incoming, &parts.headers, head).map_err(|failure| known(failure, status))?;
         if !status.is_success() {
-            return Err(self.refused(response, request, sent_at, head).await);
+            return Err(refused(&mut reading, &parts, &asked, sent_at).await);
         }
-        let content_type = content_type(&response);
-        if content_type.contains("html") {
-            return Err(self.not_json(response, request, &content_type, head).await);
-        }
-        if request.stream && !content_type.contains("json") {
-            let mut body = Reading::new(response.into_body(), head);
-            let read = stream::read(&mut body, request, sent_at, watch, &self.scrub).await;
-            return read.map_err(|failure| known(failure, status));
-        }
-        // Asked for a stream, some servers answer whole; asked for a whole answer, none may stream.
-        let completion = self.whole(response, request, head).await?;
-        if request.stream && !completion.text.is_empty() {
-            watch(Progress::Text(&completion.text));
+        let coming = Coming {
+            asked,
+            watch,
+            sent_at,
+            status: status.as_u16(),
+            content_type: content_type(&parts.headers),
+            is_framed: parts.headers.contains_key(CONTENT_LENGTH) || parts.headers.contains_key(TRANSFER_ENCODING),
+            may_be_unopened: self.unopened.has(&request.model),
+        };
+        let read = stream::read(&mut reading, coming).await;
+        let (completion, was_unopened) =
+            read.map_err(|Spoilt { failure, spent }| Spoilt { failure: known(failure, status), spent })?;
+        if was_unopened {
+            self.unopened.add(&request.model);
         }
         Ok(completion)
     }
+}
 
-    async fn whole(
-        &self,
-        response: Response<Incoming>,
-        request: &ChatRequest,
-        head: &mut Vec<u8>,
-    ) -> Result<Completion, Failure> {
-        let content_type = content_type(&response);
-        let status = response.status();
-        let read = Reading::new(response.into_body(), head).all(BODY_LIMIT, request.limits.idle).await;
-        let read = read.map_err(|trouble| known(cut(trouble, request), status))?;
-        answer::read(&read, &content_type, request, &self.scrub).map_err(|failure| known(failure, status))
+/// Reads a refusal; what of it cannot be read to its end is still a refusal, and its start is what there is to show.
+async fn refused(reading: &mut Reading<'_>, parts: &Parts, asked: &Asked<'_>, sent_at: Instant) -> Spoilt {
+    let limits = &asked.request.limits;
+    let limit = limits.idle.min(limits.first_token.saturating_sub(sent_at.elapsed()));
+    let read = reading.all(REFUSAL_LIMIT, limit).await.unwrap_or_else(|_| reading.head().to_owned());
+    let refusal = Refusal::of_body(parts.status, &parts.headers, &read, asked.scrub);
+    Spoilt { failure: refusal.failure(asked), spent: refusal.usage() }
+}
+
+/// The models that have closed thoughts that they had not opened, because a template opens them.
+#[derive(Clone, Default)]
+struct Unopened(Arc<Mutex<BTreeSet<Arc<str>>>>);
+
+impl Unopened {
+    fn has(&self, model: &Arc<str>) -> bool {
+        self.0.lock().expect("nothing panics while it holds this").contains(model)
     }
 
-    async fn refused(
-        &self,
-        response: Response<Incoming>,
-        request: &ChatRequest,
-        sent_at: Instant,
-        head: &mut Vec<u8>,
-    ) -> Failure {
-        let (parts, body) = response.into_parts();
-        // A refusal that cannot be read to its end is still a refusal: what came of it is what there is to show.
-        let limit = request.limits.idle.min(request.limits.first_token.saturating_sub(sent_at.elapsed()));
-        let mut reading = Reading::new(body, head);
-        let read = reading.all(REFUSAL_LIMIT, limit).await.unwrap_or_else(|_| reading.head().to_owned());
-        Refusal::of_body(parts.status, &read, &self.scrub).failure(request, &parts.headers)
-    }
-
-    async fn not_json(
-        &self,
-        response: Response<Incoming>,
-        request: &ChatRequest,
-        content_type: &str,
-        head: &mut Vec<u8>,
-    ) -> Failure {
-        let status = response.status();
-        let mut reading = Reading::new(response.into_body(), head);
-        let read =
-            reading.all(REFUSAL_LIMIT, request.limits.idle).await.unwrap_or_else(|_| reading.head().to_owned());
-        known(Failure::new(FailureKind::Malformed, answer::not_json(content_type, &read, &self.scrub)), status)
+    fn add(&self, model: &Arc<str>) {
+        self.0.lock().expect("nothing panics while it holds this").insert(Arc::clone(model));
     }
 }
 
@@ -213,7 +202,10 @@ impl Backend for OpenAi {
         async move {
             let mut head = Vec::new();
             let answer = self.ask(request, watch, &mut head).await;
-            answer.map_err(|failure| {
+            answer.map_err(|Spoilt { failure, spent }| {
+                if spent != Usage::default() {
+                    watch(Progress::Spent(spent));
+                }
                 let evidence = self.scrub.evidence(&head);
                 if !evidence.is_empty() {
                     watch(Progress::Evidence(&evidence));
@@ -231,8 +223,8 @@ fn known(failure: Failure, status: StatusCode) -> Failure {
     Failure { status: failure.status.or(Some(status.as_u16())), ..failure }
 }
 
-fn content_type<B>(response: &Response<B>) -> String {
-    let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
@@ -245,18 +237,4 @@ fn redirected<B>(response: &Response<B>, asked: &Uri) -> Failure {
         None => format!("answered {}: it points elsewhere", status.as_u16()),
     };
     Failure { status: Some(status.as_u16()), ..Failure::new(FailureKind::Redirected, detail) }
-}
-
-/// Says what ended a body too early.
-pub(super) fn cut(trouble: ReadTrouble, request: &ChatRequest) -> Failure {
-    match trouble {
-        ReadTrouble::Late => {
-            let detail = format!("the answer stood still for {} s", seconds(request.limits.idle));
-            Failure::new(FailureKind::TimedOut(TimeoutPhase::Idle), detail)
-        }
-        ReadTrouble::TooLarge => {
-            Failure::new(FailureKind::TooLarge, format!("the answer is larger than {} MiB", BODY_LIMIT >> 20))
-        }
-        ReadTrouble::Cut(why) => Failure::new(FailureKind::CutOff, format!("the answer was cut off: {why}")),
-    }
 }

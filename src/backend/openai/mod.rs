@@ -7,13 +7,22 @@
 //! Start at [`OpenAi`].
 
 mod adapter;
-mod answer;
+mod error_object;
 mod events;
+mod fields;
+mod finish;
+mod halves;
+mod lenient;
+mod page;
+mod partial;
 mod refusal;
 mod request;
+mod rules;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod usage;
+mod wire;
 
 pub use adapter::{ConfigError, OpenAi, OpenAiConfig};
-pub use request::batch_body;
+pub use request::{batch_body, options};
