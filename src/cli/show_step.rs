@@ -214,7 +214,7 @@ fn attempt_lines(page: &Page<'_>, attempt: &AttemptRecord) -> Result<Vec<String>
     match &ended.outcome {
         Outcome::Answered(answer) => {
             let finish = match (answer.finish, &answer.reason) {
-                (_, Some(reason)) => format!("the server says {reason:?}, which nobody knows"),
+                (_, Some(reason)) => format!("the server's reason {reason:?} is unknown"),
                 (FinishReason::Stop, None) => "the model was done".to_owned(),
                 (FinishReason::Length, None) => "cut at its limit of tokens".to_owned(),
                 (FinishReason::Other, None) => "the server calls it an ordinary end".to_owned(),

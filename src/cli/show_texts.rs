@@ -160,9 +160,9 @@ pub(super) fn thought(reader: &Reader, ended: &AttemptEnded, page: Folding) -> R
 }
 
 /// Words of a thought that are shown where it is folded.
-const FIRST_WORDS: usize = 8;
+const FIRST_WORDS: usize = 6;
 /// Columns that they may take.
-const LONGEST_START: usize = 60;
+const LONGEST_START: usize = 32;
 
 /// How thoughts are shown.
 #[derive(Clone, Copy)]

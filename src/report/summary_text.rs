@@ -116,7 +116,7 @@ pub fn text(summary: &Summary, width: usize) -> String {
         let (verb, worst) = if *count == 1 { ("was", "") } else { ("were", "the worst ") };
         let read = format!("{worst}read {} tokens of some {}", grouped(*read), grouped(*about));
         let prompts = counted(*count, "prompt");
-        rows.add("cut prompts", &format!("{prompts} {verb} probably cut by the server: {read}; {remedy}"));
+        rows.add("prompts", &format!("{prompts} {verb} probably cut by the server: {read}; {remedy}"));
     }
     if summary.thoughts > 0 {
         let answers = counted(summary.thoughts, "answer");
@@ -354,24 +354,26 @@ fn tokens(summary: &Summary) -> String {
         (Some(output), Some(thought)) => Some(format!("{output} ({} reasoning)", grouped(thought))),
         (output, _) => output,
     };
-    // The speed before what may need more words.
+    let output = output.map(|output| output + &estimated(&summary.tokens));
     let parts = [input, output, speed.map(|speed| format!("{speed} out/s"))];
-    let mut parts: Vec<_> = parts.into_iter().flatten().collect();
-    let estimated = match (summary.tokens.estimated_input, summary.tokens.estimated_output) {
-        (0, 0) => None,
-        (0, output) => Some(grouped(output)),
-        (input, 0) => Some(format!("{} in", grouped(input))),
-        (input, output) => Some(format!("{} in and {} out", grouped(input), grouped(output))),
-    };
-    if let (Some(last), Some(estimated)) = (parts.last_mut(), estimated) {
-        *last += &format!(" (of which {estimated} estimated: the server reports no usage)");
-    }
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
     match parts.as_slice() {
         [] if summary.answered == 0 && summary.from_cache > 0 => "none: nothing was asked".to_owned(),
         [] if summary.answered == 0 && !summary.reused.is_empty() => "none: everything is reused".to_owned(),
         [] => "not told by the server".to_owned(),
         parts => parts.join(" · "),
     }
+}
+
+/// Says how many tokens are not the server's count.
+fn estimated(tokens: &super::Tokens) -> String {
+    let estimated = match (tokens.estimated_input, tokens.estimated_output) {
+        (0, 0) => return String::new(),
+        (0, output) => grouped(output),
+        (input, 0) => format!("{} in", grouped(input)),
+        (input, output) => format!("{} in and {} out", grouped(input), grouped(output)),
+    };
+    format!(" (of which {estimated} estimated: the server reports no usage)")
 }
 
 fn requests(summary: &Summary) -> String {

@@ -246,19 +246,19 @@ fn estimates_failed_answers_and_what_is_odd_are_counted_and_named() {
         &story,
         160,
         &expect![[r#"
-        chat: stopped after 8.0 s because backend "auto" takes no call before 2025-10-09 09:53:20 UTC: max_tokens went into reasoning; 0 cases done
+            chat: stopped after 8.0 s because backend "auto" takes no call before 2025-10-09 09:53:20 UTC: max_tokens went into reasoning; 0 cases done
 
-          cases      4: 0 ok · 4 not over
-          tokens     85 in · 47 out · 5.9 out/s (of which 20 in and 10 out estimated: the server reports no usage)
-          requests   4 answered · 1 without an answer: cut in reasoning 1
-          given up   cut in reasoning 1
-          the first  case 4, answer: max_tokens went into reasoning
-          to do      cut in reasoning: raise `max_tokens` of the actor, or bound its `reasoning`; then `pipe retry`
-          odd ends   1 answer ended with an unknown reason: "eos_x"
-          cut prom…  1 prompt was probably cut by the server: read 20 tokens of some 20,000; raise the context length of the server, or shorten the prompt
-          thoughts   before 1 answer; `pipe show RUN CASE --thoughts` shows them
-          to do      `pipe resume` after 2025-10-09 09:53:20 UTC; a greater `limits.retries.within` waits by itself
-          backend    auto: llama.cpp at http://127.0.0.1:8080, qwen2.5-0.5b, 4 slots"#]],
+              cases      4: 0 ok · 4 not over
+              tokens     85 in · 47 out (of which 20 in and 10 out estimated: the server reports no usage) · 5.9 out/s
+              requests   4 answered · 1 without an answer: cut in reasoning 1
+              given up   cut in reasoning 1
+              the first  case 4, answer: max_tokens went into reasoning
+              to do      cut in reasoning: raise `max_tokens` of the actor, or bound its `reasoning`; then `pipe retry`
+              odd ends   1 answer ended with an unknown reason: "eos_x"
+              prompts    1 prompt was probably cut by the server: read 20 tokens of some 20,000; raise the context length of the server, or shorten the prompt
+              thoughts   before 1 answer; `pipe show RUN CASE --thoughts` shows them
+              to do      `pipe resume` after 2025-10-09 09:53:20 UTC; a greater `limits.retries.within` waits by itself
+              backend    auto: llama.cpp at http://127.0.0.1:8080, qwen2.5-0.5b, 4 slots"#]],
     );
     let value = serde_json::to_value(story.tally().summary(&run())).expect("it is JSON");
     let counts = json!([value["tokens"]["input"], value["tokens"]["estimated_input"], value["odd_ends"]]);

@@ -88,7 +88,7 @@ impl Credentials {
             value.set_sensitive(true);
         }
         let values = headers.iter().flat_map(|(_, value)| secrets_of(value));
-        let scrub = Scrub::all_of(key.cloned().into_iter().chain(values).chain(base.secrets()));
+        let scrub = Scrub::new(key.cloned().into_iter().chain(values).chain(base.secrets()));
         Ok(Self { authorization, headers: more, scrub })
     }
 

@@ -12,19 +12,21 @@ const EVIDENCE: usize = 2 << 10;
 /// Shorter keys are placeholders such as `x`; replacing them would only spoil messages.
 const SHORTEST_SECRET: usize = 4;
 
-/// Removes a backend's key, and its other secrets, by value, and everything that would break a line or a terminal.
+/// Removes a backend's secrets by value, and everything that would break a line or a terminal.
 #[derive(Clone, Default)]
 pub(crate) struct Scrub {
-    /// The longest first, so that one that holds another is replaced whole.
-    secrets: Vec<Arc<str>>,
+    /// The longest first: one may be a part of another.
+    secrets: Arc<[Arc<str>]>,
 }
 
 impl Scrub {
-    /// Takes everything that must never be shown: a key, values of headers.
-    pub(crate) fn all_of(secrets: impl IntoIterator<Item = Arc<str>>) -> Self {
-        let mut secrets: Vec<_> = secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self { secrets }
+    /// Takes what must never be shown: a key, values of headers, parts of a query.
+    pub(crate) fn new(secrets: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let mut secrets: Vec<Arc<str>> =
+            secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
+        secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        secrets.dedup();
+        Self { secrets: secrets.into() }
     }
 
     /// Returns the start of a body on one line, the key replaced before anything is cut.
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_detail_is_one_short_line_without_the_key() {
-        let scrub = Scrub::all_of(Some("sk-secret".into()));
+        let scrub = Scrub::new(Some("sk-secret".into()));
         let long = format!("bad key\n\tsk-secret \u{1b}[31m {}", "é".repeat(1_000));
         let failure = scrub.failure(&"here", Failure::new(FailureKind::Refused, long));
         assert!(failure.detail.starts_with("here: bad key *** [31m é"), "{}", failure.detail);
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn evidence_is_short_and_holds_no_part_of_the_key() {
-        let scrub = Scrub::all_of(Some("sk-secret".into()));
+        let scrub = Scrub::new(Some("sk-secret".into()));
         assert_eq!(scrub.evidence(b"one\ntwo sk-secret three sk-sec"), "one\ntwo *** three ");
         let edge = format!("{}sk-secret", "é".repeat((EVIDENCE - 5) / 2));
         assert_eq!(scrub.evidence(edge.as_bytes()).len(), EVIDENCE - 3, "the key is seen whole before the cut");
@@ -108,15 +110,15 @@ mod tests {
     }
 
     #[test]
-    fn every_secret_is_replaced_and_one_inside_another_leaves_no_rest() {
-        let scrub = Scrub::all_of(["team-lab".into(), "team-lab-secret".into(), "x".into()]);
-        assert_eq!(scrub.line("team-lab-secret and team-lab by x"), "*** and *** by x");
-        assert_eq!(scrub.evidence(b"so team-lab-sec"), "so ***-sec");
+    fn every_secret_is_replaced_the_longest_first() {
+        let scrub = Scrub::new(["team".into(), "team-key-1".into(), "x".into()]);
+        assert_eq!(scrub.line("team-key-1 of team x"), "*** of *** x");
+        assert_eq!(scrub.evidence(b"team-key-1 tea team-k"), "*** tea ***-k");
     }
 
     #[test]
     fn a_key_at_the_edge_of_an_excerpt_is_not_half_shown() {
-        let scrub = Scrub::all_of(Some("sk-secret-of-some-length".into()));
+        let scrub = Scrub::new(Some("sk-secret-of-some-length".into()));
         assert_eq!(scrub.excerpt(b"12345678 sk-secret-of-some-length tail", 14), "12345678 *** …");
     }
 }

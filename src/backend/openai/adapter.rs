@@ -209,7 +209,7 @@ impl Backend for OpenAi {
                     watch(Progress::Spent(spent));
                 }
                 let evidence = self.scrub.evidence(&head);
-                if !evidence.is_empty() {
+                if !evidence.trim().is_empty() {
                     watch(Progress::Evidence(&evidence));
                 }
                 let base = self.base.clone().settled(request.lacks);

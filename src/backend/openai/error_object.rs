@@ -79,7 +79,8 @@ impl ErrorObject {
             ["object", "type"].iter().any(|name| object.get(*name).is_some_and(|word| word == "error"));
         let has_failed = object.get("success") == Some(&Value::Bool(false));
         let is_refused = object.get("base_resp").and_then(|base| base.get("status_code")).is_some_and(is_not_zero);
-        let has_words = MESSAGES.iter().any(|name| object.get(*name).is_some_and(is_something));
+        let is_word = |word: &Value| is_something(word) && word != "ok" && word != "success";
+        let has_words = MESSAGES.iter().any(|name| object.get(*name).is_some_and(is_word));
         let is_coded =
             ["code", "error_code", "status_code"].iter().any(|name| object.get(*name).is_some_and(is_not_zero));
         let is_bare = !object.contains_key("choices") && !object.contains_key("object");

@@ -12,12 +12,18 @@ mod events;
 mod fields;
 mod finish;
 mod halves;
+#[cfg(test)]
+mod kinds_tests;
 mod lenient;
 mod page;
 mod partial;
+#[cfg(test)]
+mod recorded_tests;
 mod refusal;
 mod request;
 mod rules;
+#[cfg(test)]
+mod rules_tests;
 mod stream;
 #[cfg(test)]
 mod tests;

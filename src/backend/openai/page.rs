@@ -38,6 +38,12 @@ pub(super) fn no_answer(status: u16, content_type: &str, body: &[u8], scrub: &Sc
     format!("answered {status} with {what}, not JSON: is this an OpenAI-compatible server? (starts with {shown:?})")
 }
 
+/// Describes JSON that is no chat completion.
+pub(super) fn no_completion(status: u16, body: &[u8], scrub: &Scrub) -> String {
+    let shown = scrub.excerpt(body, EXCERPT);
+    format!("answered {status} without choices: is this an OpenAI-compatible server? (starts with {shown:?})")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -111,6 +111,11 @@ impl<'a> Partial<'a> {
         self.pieces
     }
 
+    /// Returns true when a document had a choice.
+    pub(super) fn has_choices(&self) -> bool {
+        self.has_choices
+    }
+
     /// Returns what it has cost, as far as it is known.
     pub(super) fn spent(&self) -> Usage {
         self.usage

@@ -133,7 +133,11 @@ fn documents(body: &[u8], ended: Result<(), Failure>, coming: &Coming<'_>) -> Re
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let mut answer = Partial::new(coming.asked, coming.watch, coming.may_be_unopened);
     if ended.is_ok() && answer.take(body, false).is_ok() {
-        return answer.complete(Last::Said);
+        if answer.has_choices() {
+            return answer.complete(Last::Said);
+        }
+        let detail = page::no_completion(coming.status, body, coming.asked.scrub);
+        return Err(Spoilt { failure: Failure::new(FailureKind::Malformed, detail), spent: answer.spent() });
     }
     // More than one document, something after it, or no document: each is read by itself.
     let mut answer = Partial::new(coming.asked, coming.watch, coming.may_be_unopened);
