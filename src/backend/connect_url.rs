@@ -42,7 +42,7 @@ pub(super) async fn at_url(wanted: &Wanted, url: &str, notice: Notice<'_>) -> Re
     let checked = adapter(base.clone(), &access, ServerKind::default(), USUAL_SLOTS).map_err(config)?;
     let needs_list = named(wanted).len() < wanted.models.len() || wanted.models.is_empty();
     if wanted.is_unlisted && !needs_list {
-        let mut connected = stand(wanted, &base, &Server::default(), &access, notice)?;
+        let mut connected = stand(wanted, &base.unlisted(), &Server::default(), &access, notice)?;
         connected.lists = Some(false);
         return Ok(connected);
     }
@@ -65,8 +65,10 @@ pub(super) async fn at_url(wanted: &Wanted, url: &str, notice: Notice<'_>) -> Re
                     none.words
                 ));
             }
-            let mut connected = stand(wanted, &base, &Server::default(), &access, notice)?;
-            connected.lists = (none.sort != NoListSort::Passing).then_some(false);
+            let mut connected = stand(wanted, &base.unlisted(), &Server::default(), &access, notice)?;
+            // A key or an hour later there may be one.
+            let may_change = matches!(none.sort, NoListSort::Passing | NoListSort::NeedsKey);
+            connected.lists = (!may_change).then_some(false);
             Ok(connected)
         }
         Found::NoList(none) => Err(vec![match none.sort {

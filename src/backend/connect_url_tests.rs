@@ -130,18 +130,21 @@ async fn where_both_paths_are_missing_the_first_ones_refusal_counts() {
 }
 
 #[tokio::test]
-async fn a_list_below_another_path_settles_the_path() {
+async fn a_list_settles_the_path() {
     let server = Scripted::start(|seen| match seen.line.as_str() {
-        "GET /models" | "GET /api/v1/models" => listing(&["m"]),
+        "GET /models" | "GET /open/models" | "GET /api/v1/models" => listing(&["m"]),
         _ => Reply::json(404, NOT_FOUND),
     })
     .await;
-    for (base, endpoint, lacks) in [("", "URL", Feature::VersionedPath), ("/api", "URL/api/v1", Feature::PlainPath)] {
+    let versioned = Features::NONE.with(Feature::VersionedPath);
+    for (base, endpoint, lacks) in
+        [("", "URL", versioned), ("/open", "URL/open", versioned), ("/api", "URL/api/v1", Features::NONE)]
+    {
         let url = format!("{}{base}", server.url());
         let (found, _) = connected(wanted(url, &[None]), &server).await;
         let resolved = found.expect("its list is there").resolved;
         assert_eq!(resolved.endpoint.replace(&server.url(), "URL"), endpoint);
-        assert_eq!(resolved.lacks, Features::NONE.with(lacks));
+        assert_eq!(resolved.lacks, lacks);
         assert_eq!(resolved.models, [("auto".into(), "m".into())]);
     }
 }

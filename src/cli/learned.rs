@@ -64,8 +64,8 @@ impl Known {
 
     /// Returns true when the server at a URL is known not to list its models.
     pub(super) fn is_unlisted(&self, url: &str) -> bool {
-        let endpoint = BaseUrl::parse(url).ok().map(|base| base.to_string());
-        let profile = endpoint.and_then(|endpoint| self.profiles.of(&endpoint, self.today));
+        let Ok(base) = BaseUrl::parse(url) else { return false };
+        let profile = self.profiles.of(&base.unlisted().to_string(), self.today);
         profile.is_some_and(|profile| !profile.lists)
     }
 

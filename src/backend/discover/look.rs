@@ -112,17 +112,19 @@ async fn look_at(client: &Client, place: Place, key: Option<Arc<str>>) -> Looked
         Found::Server(url, server) => {
             Looked { place: Place { url: Ok(url), ..place }, found: Finding::Server(server) }
         }
-        found => Looked { found: finding(found, is_explicit), place },
+        // Many things answer 404; only where the user named the address does that still mean a model server.
+        Found::NoList(none) if none.sort == NoListSort::NotServed && is_explicit => {
+            Looked { place: Place { url: Ok(url.unlisted()), ..place }, found: Finding::Server(Server::default()) }
+        }
+        found => Looked { found: finding(found), place },
     }
 }
 
-fn finding(found: Found, is_explicit: bool) -> Finding {
+fn finding(found: Found) -> Finding {
     match found {
         Found::Server(_, server) => Finding::Server(server),
         Found::Loading => Finding::Loading,
         Found::NoList(none) => match none.sort {
-            // Many things answer 404; only where the user named the address does that still mean a model server.
-            NoListSort::NotServed if is_explicit => Finding::Server(Server::default()),
             NoListSort::NotServed => Finding::NotAServer("answered, but has no list of models".to_owned()),
             NoListSort::NeedsKey => Finding::NeedsKey,
             NoListSort::Passing | NoListSort::Refused | NoListSort::NotAList => Finding::NotAServer(none.words),

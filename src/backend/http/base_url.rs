@@ -18,8 +18,9 @@ const VERSION: &str = "/v1";
 /// A base URL such as `http://127.0.0.1:8080/v1`: http or https, a host, a path without a trailing slash, a query.
 ///
 /// A path with a part that looks like a version (`v1`, `v1beta`, `v4`) is used as it is. Any other path is ambiguous:
-/// the API may begin there, or at `/v1` below. A bare host is tried with `/v1` first, so that `http://127.0.0.1:8080`
-/// and `http://127.0.0.1:8080/v1/` are the same server; a longer path is tried as it is written first.
+/// the API may begin there, or at `/v1` below, which is tried first, so that `http://127.0.0.1:8080` and
+/// `http://127.0.0.1:8080/v1/` are the same server. Without a list of models at `/v1`, a path that somebody wrote
+/// is tried as it is written first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     origin: String,
@@ -80,12 +81,13 @@ impl BaseUrl {
         let path = ENDPOINTS.iter().find_map(|endpoint| written.strip_suffix(endpoint)).unwrap_or(written);
         let is_pasted = path.len() < written.len();
         let path = path.trim_end_matches('/').to_owned();
-        let choice = match () {
-            () if path.split('/').any(is_version) => Choice::Settled,
+        let choice = if path.split('/').any(is_version) {
+            Choice::Settled
+        } else if is_pasted {
             // The endpoint itself was pasted: its path is known to the letter.
-            () if is_pasted => Choice::PlainFirst,
-            () if path.is_empty() => Choice::VersionedFirst,
-            () => Choice::PlainFirst,
+            Choice::PlainFirst
+        } else {
+            Choice::VersionedFirst
         };
         let query = Query::read(uri.query().unwrap_or_default());
         Ok(Self { origin: format!("{scheme}://{authority}"), host: authority.host().to_owned(), path, choice, query })
@@ -118,6 +120,15 @@ impl BaseUrl {
         Some(if lacks.has(first) && !lacks.has(other) { other } else { first })
     }
 
+    /// Returns the URL for a server that has no list of models at the first path: a path that somebody wrote, such as
+    /// `/inference`, is then tried as it is written first. Gateways refuse pages that they do not have in many ways.
+    pub(crate) fn unlisted(self) -> Self {
+        if self.path.is_empty() || self.choice == Choice::Settled {
+            return self;
+        }
+        Self { choice: Choice::PlainFirst, ..self }
+    }
+
     /// Returns the URL with a path that is known to be right: the one that is used without `lacks`.
     pub(crate) fn settled(self, lacks: Features) -> Self {
         let path = self.api_path(lacks).into_owned();
@@ -131,7 +142,9 @@ impl BaseUrl {
         let is_missing = failure.kind == FailureKind::Refused && matches!(failure.status, Some(404 | 405));
         match self.path_in_use(lacks) {
             Some(path) if is_missing && !lacks.has(path) => {
-                Failure { kind: FailureKind::Unsupported(path), ..failure }
+                // What to do about it is settled: the other path is tried.
+                let said = failure.detail.trim_end_matches("; is the base URL right?").to_owned();
+                Failure { kind: FailureKind::Unsupported(path), detail: said, ..failure }
             }
             Some(_) | None => failure,
         }

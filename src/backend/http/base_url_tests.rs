@@ -22,7 +22,7 @@ fn calls(text: &str) -> [String; 3] {
 fn reads_base_urls_with_and_without_a_version() {
     check("http://h:1", "http://h:1/v1 | http://h:1/v1/models | http://h:1/props");
     check("http://h:1/v1/", "http://h:1/v1 | http://h:1/v1/models | http://h:1/props");
-    check("https://h/api", "https://h/api | https://h/api/models | https://h/api/props");
+    check("https://h/api", "https://h/api/v1 | https://h/api/v1/models | https://h/api/props");
     check("https://h/api/v4", "https://h/api/v4 | https://h/api/v4/models | https://h/api/props");
     check(
         "https://h/v1beta/openai",
@@ -34,13 +34,17 @@ fn reads_base_urls_with_and_without_a_version() {
 #[test]
 fn a_path_without_a_version_is_tried_in_both_ways_and_one_with_a_version_is_not() {
     let (plain, versioned) = ("http://h/x/chat/completions", "http://h/x/v1/chat/completions");
-    assert_eq!(calls("http://h/x"), [plain, versioned, plain]);
+    assert_eq!(calls("http://h/x"), [versioned, plain, versioned]);
+    assert_eq!(calls("http://h/x/chat/completions"), [plain, versioned, plain]);
     let (plain, versioned) = ("http://h/chat/completions", "http://h/v1/chat/completions");
     assert_eq!(calls("http://h"), [versioned, plain, versioned]);
     assert_eq!(calls("http://h/v1"), [versioned; 3]);
     let url = BaseUrl::parse("http://h/x").unwrap();
-    let settled = url.settled(Features::NONE.with(Feature::PlainPath));
-    assert_eq!((settled.to_string().as_str(), settled.path_in_use(Features::NONE)), ("http://h/x/v1", None));
+    let unlisted = |text: &str| BaseUrl::parse(text).unwrap().unlisted().to_string();
+    assert_eq!(unlisted("http://h/x"), "http://h/x");
+    assert_eq!((unlisted("http://h"), unlisted("http://h/v1")), ("http://h/v1".to_owned(), "http://h/v1".to_owned()));
+    let settled = url.settled(Features::NONE.with(Feature::VersionedPath));
+    assert_eq!((settled.to_string().as_str(), settled.path_in_use(Features::NONE)), ("http://h/x", None));
 }
 
 #[test]
@@ -49,13 +53,17 @@ fn a_query_is_sent_with_every_call_and_its_secrets_are_not_shown() {
     let url = BaseUrl::parse(text).unwrap();
     assert_eq!(
         url.api("/chat/completions", Features::NONE).to_string(),
-        "http://h/openai/deployments/gpt4o/chat/completions?api-version=2024-10-21&api-key=hunter22"
+        "http://h/openai/deployments/gpt4o/v1/chat/completions?api-version=2024-10-21&api-key=hunter22"
     );
     assert_eq!(url.beside("/props").to_string(), "http://h/openai/deployments/gpt4o/props");
-    assert_eq!(url.to_string(), "http://h/openai/deployments/gpt4o?api-version=2024-10-21&api-key=***");
+    assert_eq!(
+        url.clone().unlisted().to_string(),
+        "http://h/openai/deployments/gpt4o?api-version=2024-10-21&api-key=***"
+    );
     assert_eq!(url.short(), "http://h/openai/deployments/gpt4o");
     assert_eq!(url.secrets(), [Arc::from("hunter22")]);
-    assert_eq!(BaseUrl::parse(&url.with_secrets()), Ok(url));
+    let again = BaseUrl::parse(&url.with_secrets()).unwrap();
+    assert_eq!(again.api("/models", Features::NONE), url.api("/models", Features::NONE));
 }
 
 #[test]
@@ -80,7 +88,7 @@ fn a_missing_page_is_about_the_path_while_another_one_is_possible() {
     assert_eq!(judged("http://h", 404, refused, &[]), FailureKind::Unsupported(versioned));
     assert_eq!(judged("http://h", 404, refused, &[versioned]), FailureKind::Unsupported(plain));
     assert_eq!(judged("http://h", 404, refused, &[versioned, plain]), refused);
-    assert_eq!(judged("http://h/x", 405, refused, &[]), FailureKind::Unsupported(plain));
+    assert_eq!(judged("http://h/x/models", 405, refused, &[]), FailureKind::Unsupported(plain));
     assert_eq!(judged("http://h/v1", 404, refused, &[]), refused);
     assert_eq!(judged("http://h", 400, refused, &[]), refused);
     assert_eq!(judged("http://h", 404, FailureKind::ModelMissing, &[]), FailureKind::ModelMissing);

@@ -30,6 +30,8 @@ use crate::event::{Failure, FailureKind, TimeoutPhase};
 const IDLE_LIFE: Duration = Duration::from_secs(4);
 /// Largest head of an answer, in bytes.
 const HEAD_LIMIT: usize = 64 << 10;
+/// What a page may take beyond its limit, so that the part of it that was late is named.
+const SPARE: Duration = Duration::from_millis(50);
 /// Most headers of an answer.
 const HEADER_LIMIT: usize = 100;
 
@@ -190,8 +192,9 @@ impl Client {
             let (response, _) = self.send(sending, || {}).await?;
             let (head, body) = response.into_parts();
             let mut start = Vec::new();
+            let unread = |failure| Failure { status: Some(head.status.as_u16()), ..failure };
             let body =
-                Reading::new(body, &head.headers, &mut start)?.all(size, limit).await.map_err(
+                Reading::new(body, &head.headers, &mut start).map_err(unread)?.all(size, limit).await.map_err(
                     |trouble| match trouble {
                         ReadTrouble::Late => late(limit),
                         ReadTrouble::TooLarge => {
@@ -202,7 +205,8 @@ impl Client {
                 )?;
             Ok(Page { status: head.status, headers: head.headers, body })
         };
-        timeout(limit, fetch).await.unwrap_or_else(|_| Err(late(limit)))
+        // The parts have the same limit, and say better what was late.
+        timeout(limit + SPARE, fetch).await.unwrap_or_else(|_| Err(late(limit)))
     }
 }
 

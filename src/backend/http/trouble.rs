@@ -32,7 +32,7 @@ pub(super) fn explain(error: &legacy::Error, is_https: bool) -> (FailureKind, St
         }
         // What a server without TLS answers is no message of TLS.
         Some(rustls::Error::InvalidMessage(_)) => {
-            (FailureKind::Malformed, "does not speak TLS; write http:// in the URL".to_owned())
+            (FailureKind::Unreachable, "does not speak TLS; write http:// in the URL".to_owned())
         }
         // A server without TLS may also hang up on its first words.
         None if is_https && error.is_connect() && is_hung_up(error) => {

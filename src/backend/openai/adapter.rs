@@ -21,7 +21,7 @@ use crate::backend::http::{
     BaseUrl, Client, Credentials, Reading, Scrub, Sending, TrustError, Unsendable, UrlError, redirect_target,
 };
 use crate::backend::port::{Backend, ChatRequest, Completion, Progress, TraceHeaders, Watch};
-use crate::event::{Failure, FailureKind, Usage};
+use crate::event::{Failure, FailureKind, Features, Usage};
 
 /// Most that is read of an answer that refuses, in bytes.
 const REFUSAL_LIMIT: usize = 64 << 10;
@@ -83,8 +83,10 @@ pub struct OpenAi {
 
 impl OpenAi {
     /// Makes an adapter; opens no connection. Proxies come from the environment, never for this machine itself.
+    ///
+    /// A path without a version is used with `/v1`: only [`crate::backend::connect()`] finds out which one is right.
     pub fn new(config: OpenAiConfig) -> Result<Self, ConfigError> {
-        let base = BaseUrl::parse(&config.base_url)?;
+        let base = BaseUrl::parse(&config.base_url)?.settled(Features::NONE);
         Self::at(base, config)
     }
 
