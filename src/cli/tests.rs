@@ -102,7 +102,10 @@ fn thinking() -> Story {
 fn a_thought_is_folded_unless_it_is_asked_for() {
     let project = Project::new();
     project.keep(&thinking());
-    check_show(&project, Some("0 debate turn/1"), &expect![[r#"
+    check_show(
+        &project,
+        Some("0 debate turn/1"),
+        &expect![[r#"
         case 0 · m0 · open
         debate · turn/1
             asked      pro on auto
@@ -117,8 +120,12 @@ fn a_thought_is_folded_unless_it_is_asked_for() {
             pro        Tea.
             end        the server's reason "eos_x" is unknown
             doubt      prompt probably cut: read 20 tokens of some 9,000
-    "#]]);
-    check_show(&project, Some("0 debate"), &expect![[r#"
+    "#]],
+    );
+    check_show(
+        &project,
+        Some("0 debate"),
+        &expect![[r#"
         case 0 · m0 · open
         debate  open
 
@@ -129,7 +136,8 @@ fn a_thought_is_folded_unless_it_is_asked_for() {
             pro        Tea.
 
           pipe show last 0 debate turn/1  (one call: options, seed, every attempt)
-    "#]]);
+    "#]],
+    );
     assert_eq!(show(&project, "last", Some("0"), true).unwrap(), Exit::Done);
     let value: Value = serde_json::from_str(&project.printed()).unwrap();
     let thought = "The user wants one word, and I must not\nsay which one I like better.";

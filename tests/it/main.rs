@@ -32,6 +32,7 @@ mod parts;
 mod price;
 mod project;
 mod readme;
+mod reasoning;
 mod reproduce;
 mod retry;
 mod reuse;
