@@ -89,39 +89,7 @@ pub fn text(summary: &Summary, width: usize) -> String {
     if summary.from_cache > 0 {
         rows.add("cache", &format!("{} of earlier requests, at no cost", counted(summary.from_cache, "answer")));
     }
-    if !summary.given_up.is_empty() {
-        rows.add("given up", &kinds(&summary.given_up));
-        if let Some(first) = &summary.first_given_up {
-            rows.add("the first", &first.replace(char::is_control, " "));
-        }
-        for (kind, remedy) in REMEDIES {
-            if summary.given_up.iter().any(|count| count.kind == kind.word()) {
-                rows.add("to do", &format!("{}: {remedy}", kind.word()));
-            }
-        }
-    }
-    if summary.cut > 0 {
-        rows.add("cut short", &format!("{} at max_tokens or the end of the context", counted(summary.cut, "answer")));
-    }
-    if !summary.odd_ends.is_empty() {
-        let count = summary.odd_ends.iter().map(|end| end.count).sum();
-        let words: Vec<String> = match summary.odd_ends.as_slice() {
-            [only] => vec![format!("{:?}", only.condition)],
-            many => many.iter().map(|end| format!("{:?} {}", end.condition, grouped(end.count))).collect(),
-        };
-        let verb = "ended with an unknown reason";
-        rows.add("odd ends", &format!("{} {verb}: {}", counted(count, "answer"), words.join(", ")));
-    }
-    if let Some(CutPrompts { count, read, about, remedy }) = &summary.cut_prompts {
-        let (verb, worst) = if *count == 1 { ("was", "") } else { ("were", "the worst ") };
-        let read = format!("{worst}read {} tokens of some {}", grouped(*read), grouped(*about));
-        let prompts = counted(*count, "prompt");
-        rows.add("prompts", &format!("{prompts} {verb} probably cut by the server: {read}; {remedy}"));
-    }
-    if summary.thoughts > 0 {
-        let answers = counted(summary.thoughts, "answer");
-        rows.add("thoughts", &format!("before {answers}; `pipe show RUN CASE --thoughts` shows them"));
-    }
+    rows.troubles(summary);
     if summary.trimmed > 0 {
         let requests = counted(summary.trimmed, "request");
         rows.add("trimmed", &format!("{requests} without the oldest turns, as `history` says"));
@@ -156,6 +124,46 @@ impl Rows {
         let label = pad(&cut(label, self.label), self.label);
         let lines = wrapped(text, self.width, self.label + 4);
         self.lines.push(format!("  {label}  {}", lines.trim_start()));
+    }
+
+    /// Says what failed for good, and what is odd about answers that count.
+    fn troubles(&mut self, summary: &Summary) {
+        if !summary.given_up.is_empty() {
+            self.add("given up", &kinds(&summary.given_up));
+            if let Some(first) = &summary.first_given_up {
+                self.add("the first", &first.replace(char::is_control, " "));
+            }
+            for (kind, remedy) in REMEDIES {
+                if summary.given_up.iter().any(|count| count.kind == kind.word()) {
+                    self.add("to do", &format!("{}: {remedy}", kind.word()));
+                }
+            }
+        }
+        if summary.cut > 0 {
+            self.add(
+                "cut short",
+                &format!("{} at max_tokens or the end of the context", counted(summary.cut, "answer")),
+            );
+        }
+        if !summary.odd_ends.is_empty() {
+            let count = summary.odd_ends.iter().map(|end| end.count).sum();
+            let words: Vec<String> = match summary.odd_ends.as_slice() {
+                [only] => vec![format!("{:?}", only.condition)],
+                many => many.iter().map(|end| format!("{:?} {}", end.condition, grouped(end.count))).collect(),
+            };
+            let verb = "ended with an unknown reason";
+            self.add("odd ends", &format!("{} {verb}: {}", counted(count, "answer"), words.join(", ")));
+        }
+        if let Some(CutPrompts { count, read, about, remedy }) = &summary.cut_prompts {
+            let (verb, worst) = if *count == 1 { ("was", "") } else { ("were", "the worst ") };
+            let read = format!("{worst}read {} tokens of some {}", grouped(*read), grouped(*about));
+            let prompts = counted(*count, "prompt");
+            self.add("prompts", &format!("{prompts} {verb} probably cut by the server: {read}; {remedy}"));
+        }
+        if summary.thoughts > 0 {
+            let answers = counted(summary.thoughts, "answer");
+            self.add("thoughts", &format!("before {answers}; `pipe show RUN CASE --thoughts` shows them"));
+        }
     }
 
     fn judge(&mut self, step: &StepSummary, judge: &JudgeSummary) {

@@ -465,3 +465,28 @@ fn given(plan: &Plan, from: u64, upto: u64, replay: &Replay) -> Option<Vec<(Case
     }
     Some(cases)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::Story;
+
+    #[test]
+    fn a_lost_thought_costs_no_answer_and_no_prompt() {
+        let mut story = Story::begin("chat");
+        let id = story.start(0, "answer", "say", 1, "pro");
+        story.answer(&id, "Tea.", crate::event::FinishReason::Stop);
+        let Some(Recorded { event: Event::AttemptEnded(mut ended), .. }) = story.log.pop() else { panic!("an end") };
+        let thought = Digest::of(b"Hm.");
+        if let Outcome::Answered(answer) = &mut ended.outcome {
+            answer.thought = Some(thought);
+        }
+        let lost = |ended: &crate::event::AttemptEnded| {
+            let find = |_: Option<CaseNo>, digest: &Digest| Ok(story.texts.get(digest).cloned());
+            missing(&Event::AttemptEnded(ended.clone()), &find).expect("nothing is damaged")
+        };
+        assert_eq!(lost(&ended), (Some(thought), None));
+        assert!(!forget(&mut ended, thought) && !ended.request.is_empty());
+        assert_eq!(lost(&ended), (None, None));
+    }
+}

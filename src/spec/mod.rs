@@ -16,6 +16,7 @@ mod judge;
 mod load;
 mod matrix;
 mod node;
+mod peers;
 mod pipeline;
 mod project;
 mod quantity;

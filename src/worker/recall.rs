@@ -166,7 +166,7 @@ mod tests {
             memory: Vec::new(),
             version: None,
             digests: Vec::new(),
-            lacks: Default::default(),
+            lacks: crate::event::Features::NONE,
             models_lack: Vec::new(),
         };
         (home, Recall { cache, reads: true, backends: vec![resolved], run: RunId::from("tea-1") })

@@ -1,6 +1,7 @@
 //! What was asked and paid for stays what it is: files that use none of the newer keys keep their hash, their seeds
 //! and their fingerprints. The figures below were taken before `headers`, `reasoning` and `extra_body` existed.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ fn check(folder: &str, but: &[&str], expected: &Expect) {
         let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
         if !but.contains(&name.as_str()) {
             let (plan, tasks) = identity(&plan_of(&path));
-            found += &format!("{name} {plan} {tasks}\n");
+            writeln!(found, "{name} {plan} {tasks}").expect("a string takes everything");
         }
     }
     expected.assert_eq(&found);

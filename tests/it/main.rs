@@ -33,6 +33,7 @@ mod parts;
 mod price;
 mod project;
 mod readme;
+mod reasoning;
 mod reproduce;
 mod retry;
 mod reuse;

@@ -107,7 +107,7 @@ fn merge(fields: &mut Map<String, Value>, extra: &Map<String, Value>) {
 #[must_use]
 pub fn options(request: &ChatRequest, host: &str, server: ServerKind) -> Map<String, Value> {
     let body = encode(request, host, server);
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(&body) else { panic!("bug: a body is an object") };
+    let mut fields: Map<String, Value> = serde_json::from_slice(&body).unwrap_or_default();
     fields.retain(|name, _| name != "model" && name != "messages");
     fields
 }

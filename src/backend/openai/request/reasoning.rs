@@ -83,14 +83,14 @@ const fn effort(reasoning: Reasoning) -> &'static str {
         Reasoning::Medium => "medium",
         Reasoning::High => "high",
         Reasoning::Budget(tokens) => match tokens.get() {
-            ..=1_024 => "low",
-            ..=8_192 => "medium",
+            0..=1_024 => "low",
+            1_025..=8_192 => "medium",
             _ => "high",
         },
     }
 }
 
-/// Returns OpenRouter's `reasoning`.
+/// Returns the `reasoning` of `OpenRouter`.
 fn object(reasoning: Reasoning) -> Value {
     match reasoning {
         Reasoning::Off => json!({ "enabled": false }),
