@@ -14,6 +14,7 @@ mod places;
 mod refusals;
 mod talks;
 mod thoughts;
+mod unchanged;
 mod waits;
 
 use std::collections::BTreeMap;
