@@ -15,6 +15,7 @@ pub mod gpu;
 pub mod journal;
 pub mod judge;
 pub mod plan;
+pub mod profile;
 pub mod prompt;
 pub mod report;
 pub mod run;

@@ -8,25 +8,21 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::connect_error::ConnectError;
-use super::discover::{
-    self, Env, Finding, LONG, Looked, Model, Server, ServerKind, choose, look_until_found, short_name,
-};
-use super::http::{BaseUrl, Client};
-use super::ollama::Ollama;
-use super::openai::{ConfigError, OpenAi, OpenAiConfig};
+use super::connect_url::{Access, at_url, stand};
+use super::discover::{self, Env, Finding, Looked, Server, choose, look_until_found};
+use super::http::BaseUrl;
+use super::openai::ConfigError;
 use super::port::Backend;
 use super::sim::Sim;
 use crate::base::{BackendName, ModelName};
 use crate::event::{BackendResolved, Features};
 
-/// Calls in flight where neither the user nor the server says how many.
-const USUAL_SLOTS: NonZeroU32 = NonZeroU32::new(4).expect("4 is not 0");
 /// Calls in flight at the simulated backend unless told: as many as a large batching server takes.
 const SIM_SLOTS: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
 /// How long a named server may take to load its model before a run begins.
-const LOAD: Duration = Duration::from_secs(120);
+pub(super) const LOAD: Duration = Duration::from_secs(120);
 /// Between two looks at a server that is loading.
-const LOAD_POLL: Duration = Duration::from_millis(500);
+pub(super) const LOAD_POLL: Duration = Duration::from_millis(500);
 /// What a pipeline writes for "whatever is there".
 const AUTO: &str = "auto";
 
@@ -39,6 +35,10 @@ pub struct Wanted {
     pub target: Target,
     /// Bearer token. Sent only to a URL that the user named, never to what `auto` found by its port.
     pub api_key: Option<Arc<str>>,
+    /// More headers of each request: names and values. Sent only where the key is.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// True when an earlier run met no list of models there: it is not asked for when every model is named.
+    pub is_unlisted: bool,
     /// Models that actors ask it for; none is `auto`.
     pub models: Vec<Option<Arc<str>>>,
     /// Calls in flight; none is what the server tells, else 4 (simulated: 64).
@@ -72,6 +72,8 @@ pub struct Connected {
     pub says: String,
     /// True for a model that is only good for a demonstration.
     pub demo: bool,
+    /// Whether it lists its models; none where that is not known, or not the question.
+    pub lists: Option<bool>,
 }
 
 /// Connects every backend of a plan, all at once, in the order given.
@@ -133,11 +135,11 @@ fn sim(wanted: &Wanted, speed: u32) -> Connected {
         memory: Vec::new(),
         version: None,
         digests: Vec::new(),
-        lacks: Default::default(),
+        lacks: Features::NONE,
         models_lack: Vec::new(),
     };
     let says = format!("{}: simulated answers, no model ({slots} slots)", wanted.name);
-    Connected { backend: Arc::new(Sim { speed }), resolved, says, demo: false }
+    Connected { backend: Arc::new(Sim { speed }), resolved, says, demo: false, lists: None }
 }
 
 /// Connects the model inside this program, which the embedded module calls by the one name that it knows.
@@ -153,7 +155,8 @@ fn embedded(wanted: &Wanted, env: Env<'_>) -> Result<Connected, Vec<ConnectError
                 backend: wanted.name.clone(),
                 place: "the embedded model".to_owned(),
                 model: name.to_owned(),
-                exist: vec![own.to_string()],
+                near: Box::default(),
+                exist: [own.to_string()].into(),
                 how_to_get: "start a server that has it and name it with --backend URL".to_owned(),
             }),
             asked => models.push((asked_name(asked), own.clone())),
@@ -193,8 +196,12 @@ async fn auto(wanted: &Wanted, env: Env<'_>, notice: &(dyn Fn(&str) + Sync)) -> 
         return nothing_found(wanted, env, looked);
     };
     let is_explicit = chosen.looked.place.why.is_explicit();
-    let key = discover::explicit_key(env, wanted.api_key.clone()).filter(|_| is_explicit);
-    let mut connected = stand(wanted, chosen.url, chosen.server, key)?;
+    let access = if is_explicit {
+        Access { key: discover::explicit_key(env, wanted.api_key.clone()), headers: wanted.headers.clone() }
+    } else {
+        Access::default()
+    };
+    let mut connected = stand(wanted, chosen.url, chosen.server, &access, &|_| {})?;
     connected.says.push_str(&passed_over(&looked, chosen.url));
     Ok(connected)
 }
@@ -225,6 +232,7 @@ fn nothing_found(wanted: &Wanted, env: Env<'_>, looked: Vec<Looked>) -> Result<C
                 _ => "every server found".to_owned(),
             },
             model: (*name).to_owned(),
+            near: servers.iter().flat_map(|(_, server)| server.near(name)).map(str::to_owned).collect(),
             exist: servers.iter().flat_map(|(_, server)| names(server)).collect(),
             how_to_get: server.kind.how_to_get(name),
         })
@@ -247,138 +255,14 @@ fn nothing_found(wanted: &Wanted, env: Env<'_>, looked: Vec<Looked>) -> Result<C
     }
 }
 
-async fn at_url(wanted: &Wanted, url: &str, notice: &(dyn Fn(&str) + Sync)) -> Result<Connected, Vec<ConnectError>> {
-    let backend = || wanted.name.clone();
-    let config = |source: ConfigError| vec![ConnectError::Config { backend: backend(), source }];
-    let base = BaseUrl::parse(url).map_err(|error| config(error.into()))?;
-    let key = wanted.api_key.clone().filter(|key| !key.is_empty());
-    // Made first, so that a key that cannot be sent is named as such.
-    adapter(&base, key.clone(), ServerKind::default(), USUAL_SLOTS).map_err(config)?;
-    let client = Client::to(&base, 1).map_err(|error| config(error.into()))?;
-    let started = Instant::now();
-    let mut found = discover::ask(&client, &base, key.clone(), LONG).await;
-    if found == Finding::Loading {
-        notice(&format!("{}: {base}: {found}; waiting for it", wanted.name));
-    }
-    while found == Finding::Loading && started.elapsed() < LOAD {
-        sleep(LOAD_POLL).await;
-        found = discover::ask(&client, &base, key.clone(), LONG).await;
-    }
-    let url = base.to_string();
-    match found {
-        Finding::Server(server) => stand(wanted, &base, &server, key),
-        Finding::NotAServer(what) => Err(vec![ConnectError::NotAServer { backend: backend(), url, what }]),
-        Finding::NeedsKey => {
-            Err(vec![ConnectError::Unauthorized { backend: backend(), url, has_key: key.is_some() }])
-        }
-        Finding::Loading => Err(vec![ConnectError::Loading { backend: backend(), url }]),
-        Finding::NoAnswer(why) => Err(vec![ConnectError::Unreachable { backend: backend(), url, why }]),
-    }
-}
-
-/// Names the models of a server that is there, and makes the adapter.
-fn stand(
-    wanted: &Wanted,
-    base: &BaseUrl,
-    server: &Server,
-    key: Option<Arc<str>>,
-) -> Result<Connected, Vec<ConnectError>> {
-    let mut models = Vec::new();
-    let mut errors = Vec::new();
-    for asked in &wanted.models {
-        match resolve(wanted, base, server, asked.as_deref()) {
-            Ok(sent) => models.push((asked_name(asked.as_deref()), ModelName::from(sent))),
-            Err(error) => errors.push(error),
-        }
-    }
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let slots = wanted.concurrency.or(server.slots).unwrap_or(USUAL_SLOTS);
-    let adapter = adapter(base, key, server.kind, slots)
-        .map_err(|source| vec![ConnectError::Config { backend: wanted.name.clone(), source }])?;
-    let mut shown: Vec<&str> = models.iter().map(|(_, sent)| short_name(sent.as_str())).collect();
-    shown.dedup();
-    let says = format!(
-        "{}: {} at {} ({}{}{slots} slots)",
-        wanted.name,
-        server.kind.word(),
-        base.short(),
-        shown.join(", "),
-        if shown.is_empty() { "" } else { ", " },
-    );
-    let resolved = BackendResolved {
-        backend: wanted.name.clone(),
-        endpoint: base.to_string(),
-        server: server.kind.word().to_owned(),
-        slots: slots.get(),
-        memory: of_asked(server, &models, |model| model.memory),
-        version: server.version.clone(),
-        digests: of_asked(server, &models, |model| model.digest.clone()),
-        lacks: Features::NONE,
-        models_lack: Vec::new(),
-        models,
-    };
-    let backend: Arc<dyn Backend> = match server.kind {
-        ServerKind::Ollama => Arc::new(Ollama::new(adapter)),
-        _ => Arc::new(adapter),
-    };
-    Ok(Connected { backend, resolved, says, demo: false })
-}
-
-/// Returns what a server tells of the models that it is asked for, each once.
-fn of_asked<T>(
-    server: &Server,
-    models: &[(ModelName, ModelName)],
-    tell: impl Fn(&Model) -> Option<T>,
-) -> Vec<(ModelName, T)> {
-    let is_asked = |name: &str| models.iter().any(|(_, sent)| sent.as_str() == name);
-    let asked = server.models.iter().flatten().filter(|model| is_asked(&model.name));
-    asked.filter_map(|model| Some((ModelName::from(model.name.as_str()), tell(model)?))).collect()
-}
-
-fn resolve(wanted: &Wanted, base: &BaseUrl, server: &Server, asked: Option<&str>) -> Result<String, ConnectError> {
-    let backend = wanted.name.clone();
-    match asked {
-        None => server.usual().map(str::to_owned).ok_or_else(|| ConnectError::NoModel {
-            backend,
-            url: base.to_string(),
-            lists_none: server.models.is_some(),
-            how_to_get: match server.kind {
-                ServerKind::Ollama => "fetch one, such as `ollama pull llama3.2`".to_owned(),
-                _ => "name one with --model NAME, or under the actor".to_owned(),
-            },
-        }),
-        // A server that does not list its models is taken at the user's word.
-        Some(name) if server.models.is_none() => Ok(name.to_owned()),
-        Some(name) => server.find(name).map(str::to_owned).ok_or_else(|| ConnectError::ModelMissing {
-            backend,
-            place: base.to_string(),
-            model: name.to_owned(),
-            exist: names(server),
-            how_to_get: server.kind.how_to_get(name),
-        }),
-    }
-}
-
-fn adapter(
-    base: &BaseUrl,
-    key: Option<Arc<str>>,
-    server: ServerKind,
-    slots: NonZeroU32,
-) -> Result<OpenAi, ConfigError> {
-    let pool = usize::try_from(slots.get()).unwrap_or(usize::MAX);
-    OpenAi::new(OpenAiConfig { base_url: base.to_string(), api_key: key, headers: Vec::new(), server, pool })
-}
-
-fn names(server: &Server) -> Vec<String> {
+pub(super) fn names(server: &Server) -> Vec<String> {
     server.models.iter().flatten().map(|model| model.name.clone()).collect()
 }
 
-fn named(wanted: &Wanted) -> Vec<&str> {
+pub(super) fn named(wanted: &Wanted) -> Vec<&str> {
     wanted.models.iter().filter_map(Option::as_deref).collect()
 }
 
-fn asked_name(asked: Option<&str>) -> ModelName {
+pub(super) fn asked_name(asked: Option<&str>) -> ModelName {
     ModelName::from(asked.unwrap_or(AUTO))
 }

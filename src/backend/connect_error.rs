@@ -12,8 +12,8 @@ const SHOWN: usize = 20;
 /// Why a backend cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Its configuration cannot work.
-    #[error("backend \"{backend}\": {source}")]
+    /// Its configuration cannot work; its cause says why.
+    #[error("backend \"{backend}\"")]
     Config {
         /// Which.
         backend: BackendName,
@@ -21,7 +21,7 @@ pub enum ConnectError {
         source: ConfigError,
     },
     /// Nothing answers at its URL.
-    #[error("backend \"{backend}\": {url}: {why}; is the server running?")]
+    #[error("backend \"{backend}\": {url}: {why}{}", if why.contains(';') { "" } else { "; is the server running?" })]
     Unreachable {
         /// Which.
         backend: BackendName,
@@ -41,8 +41,10 @@ pub enum ConnectError {
         what: String,
     },
     /// 401 or 403.
-    #[error("backend \"{backend}\": {url} {}; set `api_key` of the backend, such as `${{OPENAI_API_KEY}}`",
-        if *has_key { "refuses the api key" } else { "wants an api key" })]
+    #[error("backend \"{backend}\": {url} {} ({words}); {}",
+        if *has_key { "refuses the api key" } else { "wants an api key" },
+        if *has_key { "check `api_key` of the backend" }
+        else { "set `api_key` of the backend, such as `${OPENAI_API_KEY}`" })]
     Unauthorized {
         /// Which.
         backend: BackendName,
@@ -50,6 +52,21 @@ pub enum ConnectError {
         url: String,
         /// Whether one was sent.
         has_key: bool,
+        /// What came.
+        words: String,
+    },
+    /// `auto`, and the server does not list its models.
+    #[error(
+        "backend \"{backend}\": {url} does not list its models ({words}), so `auto` cannot choose one; \
+        name one with --model NAME, or under the actor"
+    )]
+    NoList {
+        /// Which.
+        backend: BackendName,
+        /// Where.
+        url: String,
+        /// What came.
+        words: String,
     },
     /// Still loading after 2 minutes.
     #[error("backend \"{backend}\": {url} is still loading its model after 2 minutes; try again when it is ready")]
@@ -74,7 +91,11 @@ pub enum ConnectError {
         looked: Vec<Looked>,
     },
     /// A named model that is not there. Models are never swapped.
-    #[error("backend \"{backend}\": {place} has no model \"{model}\"; {}; {how_to_get}", existing(exist))]
+    #[error(
+        "backend \"{backend}\": {place} has no model \"{model}\"{}; {}; {how_to_get}",
+        meant(near),
+        existing(exist)
+    )]
     ModelMissing {
         /// Which.
         backend: BackendName,
@@ -82,21 +103,20 @@ pub enum ConnectError {
         place: String,
         /// What was asked for.
         model: String,
+        /// What may have been meant.
+        near: Box<[String]>,
         /// What is there.
-        exist: Vec<String>,
+        exist: Box<[String]>,
         /// What to do.
         how_to_get: String,
     },
-    /// `auto`, and the server has none or tells of none.
-    #[error("backend \"{backend}\": {url} {}; {how_to_get}",
-        if *lists_none { "has no models" } else { "does not list its models, so `auto` cannot choose one" })]
+    /// `auto`, and the server lists none.
+    #[error("backend \"{backend}\": {url} has no models; {how_to_get}")]
     NoModel {
         /// Which.
         backend: BackendName,
         /// Where.
         url: String,
-        /// True for an empty list, false for none.
-        lists_none: bool,
         /// What to do.
         how_to_get: String,
     },
@@ -122,6 +142,10 @@ fn list(looked: &[Looked]) -> String {
         write!(text, "\n  {looked}").expect("writing to a string cannot fail");
         text
     })
+}
+
+fn meant(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean \"{}\"?", near.join("\", \"")) }
 }
 
 fn existing(models: &[String]) -> String {

@@ -12,7 +12,8 @@ use crate::event::InMemory;
 
 fn wanted(target: Target, models: &[Option<&str>]) -> Wanted {
     let models = models.iter().map(|model| model.map(Into::into)).collect();
-    Wanted { name: "local".into(), target, api_key: None, models, concurrency: None }
+    let headers = Vec::new();
+    Wanted { name: "local".into(), target, api_key: None, headers, is_unlisted: false, models, concurrency: None }
 }
 
 async fn one(wanted: Wanted, env: &[(&str, String)]) -> Result<Connected, String> {
@@ -20,7 +21,9 @@ async fn one(wanted: Wanted, env: &[(&str, String)]) -> Result<Connected, String
     let env = move |name: &str| env.iter().find(|(have, _)| have == name).map(|(_, value)| value.clone());
     match connect(&[wanted], &env, &|_| {}).await {
         Ok(mut connected) => Ok(connected.remove(0)),
-        Err(errors) => Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        Err(errors) => {
+            Err(errors.iter().map(|error| crate::cli::exit::with_causes(error)).collect::<Vec<_>>().join("\n"))
+        }
     }
 }
 
@@ -142,7 +145,7 @@ async fn a_server_that_lists_nothing_is_trusted_with_a_name_only() {
     let outcome = one(wanted(Target::Url(server.url()), &[None]), &[]).await;
     assert_eq!(
         told(outcome, &server),
-        "backend \"local\": URL/v1 does not list its models, so `auto` cannot choose one; \
+        "backend \"local\": URL/v1 does not list its models (answered 404 to GET /models), so `auto` cannot choose one; \
          name one with --model NAME, or under the actor"
     );
 }
@@ -165,7 +168,7 @@ async fn what_is_no_server_is_named() {
     let outcome = one(wanted(Target::Url(locked.url()), &[None]), &[]).await;
     assert_eq!(
         told(outcome, &locked),
-        "backend \"local\": URL/v1 wants an api key; set `api_key` of the backend, such as `${OPENAI_API_KEY}`"
+        "backend \"local\": URL/v1 wants an api key (answered 401 to GET /models); set `api_key` of the backend, such as `${OPENAI_API_KEY}`"
     );
     let outcome = one(wanted(Target::Url("http://127.0.0.1:1/v1".into()), &[None]), &[]).await;
     assert_eq!(

@@ -7,18 +7,26 @@ mod connect;
 mod connect_error;
 #[cfg(test)]
 mod connect_tests;
+mod connect_url;
+#[cfg(test)]
+mod connect_url_tests;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod discover;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+mod first_call;
 mod http;
 mod ollama;
+#[cfg(test)]
+mod ollama_tests;
 pub mod openai;
 mod port;
+mod prompt_size;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod sim;
+mod thoughts;
 pub mod weights;
 
 pub use connect::{Connected, Target, Wanted, connect};

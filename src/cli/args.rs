@@ -406,6 +406,9 @@ pub struct ShowArgs {
     /// One of the step's calls.
     #[arg(value_name = "CALL")]
     pub call: Option<String>,
+    /// Show what models thought before their answers, whole.
+    #[arg(long, requires = "case")]
+    pub thoughts: bool,
     /// List the failed cases.
     #[arg(long)]
     pub failed: bool,

@@ -1,15 +1,18 @@
 //! From the plan's backends to connected ones, the same ones on a resume.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::exit::{CommandError, Exit};
+use super::learned::Known;
 use super::printer::{Printer, inert};
 use crate::backend::{self, Connected, Target, Wanted};
 use crate::base::BackendName;
 use crate::event::BackendResolved;
 use crate::plan::{BackendIdx, BackendUrl, Concurrency, ModelChoice, Plan};
 
-/// Connects every backend of a plan; `earlier` is what a resumed run was promised, and is used or refused.
+/// Connects every backend of a plan; `earlier` is what a resumed run was promised, and is used or refused. The home
+/// holds what earlier runs learned of the servers.
 ///
 /// # Errors
 /// A backend or a model that is not there, all of them named.
@@ -17,29 +20,36 @@ use crate::plan::{BackendIdx, BackendUrl, Concurrency, ModelChoice, Plan};
 pub(super) async fn backends(
     plan: &Plan,
     earlier: Option<&[BackendResolved]>,
+    home: Option<&Path>,
     printer: &Printer,
 ) -> Result<Vec<Connected>, CommandError> {
-    let wanted: Vec<Wanted> = (0..plan.backends.len()).map(|place| wanted(plan, place, earlier)).collect();
+    let known = Known::read(home);
+    let wanted: Vec<Wanted> = (0..plan.backends.len()).map(|place| wanted(plan, place, earlier, &known)).collect();
     let talk = Mutex::new(printer.err_again());
     let notice = |line: &str| {
         let mut talk = talk.lock().unwrap_or_else(PoisonError::into_inner);
         // A stderr that is gone is nobody's loss.
-        drop(talk.write(&format!("{line}\n")));
+        drop(talk.write(&format!("{}\n", inert(line))));
     };
+    known.trouble.iter().for_each(|trouble| notice(trouble));
     let connected = backend::connect(&wanted, &|name| std::env::var(name).ok(), &notice).await;
-    connected.map_err(|errors| {
+    let mut connected = connected.map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|error| super::exit::with_causes(error)).collect();
         CommandError::new(Exit::BackendUnusable, lines.join("\n"))
-    })
+    })?;
+    known.add_to(&mut connected);
+    Ok(connected)
 }
 
-fn wanted(plan: &Plan, place: usize, earlier: Option<&[BackendResolved]>) -> Wanted {
+fn wanted(plan: &Plan, place: usize, earlier: Option<&[BackendResolved]>, known: &Known) -> Wanted {
     let backend = &plan.backends[place];
     let earlier = earlier.and_then(|list| list.iter().find(|one| one.backend == backend.name));
     let target = match (&backend.url, earlier) {
         (BackendUrl::Auto, Some(earlier)) => match earlier.endpoint.as_str() {
             "embedded" => Target::Embedded,
             "sim" => Target::Sim { speed: 1 },
+            // A secret in its query was not recorded: the place that it came from still has it.
+            url if url.contains("=***") => Target::Auto,
             url => Target::Url(url.to_owned()),
         },
         (BackendUrl::Auto, None) => Target::Auto,
@@ -64,7 +74,17 @@ fn wanted(plan: &Plan, place: usize, earlier: Option<&[BackendResolved]>) -> Wan
         Concurrency::Fixed(number) => Some(number),
     };
     let api_key = backend.api_key.as_ref().map(|key| Arc::from(key.expose()));
-    Wanted { name: BackendName::clone(&backend.name), target, api_key, models, concurrency }
+    let headers = backend.headers.iter().map(|(name, value)| (Arc::from(name.as_str()), Arc::from(value.expose())));
+    let is_unlisted = matches!(&backend.url, BackendUrl::Url(url) if known.is_unlisted(url));
+    Wanted {
+        name: BackendName::clone(&backend.name),
+        target,
+        api_key,
+        headers: headers.collect(),
+        is_unlisted,
+        models,
+        concurrency,
+    }
 }
 
 fn auto_model(earlier: &BackendResolved) -> Option<Arc<str>> {

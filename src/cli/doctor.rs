@@ -6,6 +6,7 @@ use super::args::DoctorArgs;
 use super::doctor_report::{say, to_json};
 use super::doctor_trace::{Traced, follow};
 use super::exit::{CommandError, Exit, with_causes};
+use super::learned::Known;
 use super::printer::Printer;
 use crate::backend::discover::{self, Env, Looked};
 use crate::backend::weights::{self, DEMO, Fetched};
@@ -20,6 +21,8 @@ pub(super) struct Findings {
     pub(super) runs: Result<usize, String>,
     /// Where `auto` looked, in its order.
     pub(super) looked: Vec<Looked>,
+    /// What earlier runs learned of servers.
+    pub(super) known: Known,
     /// What `auto` stands for among the servers: the model with its server, and the address.
     pub(super) server: Option<(String, String)>,
     /// The model inside this program.
@@ -118,5 +121,6 @@ fn gather(home: &Home, looked: Vec<Looked>, gpus: Gpus, env: Env<'_>) -> Finding
         format!("{} ({what})", located.path.display())
     });
     let embedded = Embedded { is_built_in: cfg!(feature = "embedded"), weights };
-    Findings { home: home.path().display().to_string(), runs, looked, server, embedded, gpus, traced: None }
+    let known = Known::read(Some(home.path()));
+    Findings { home: home.path().display().to_string(), runs, looked, known, server, embedded, gpus, traced: None }
 }

@@ -37,6 +37,10 @@ pub(super) fn say(findings: &Findings, printer: &mut Printer) -> io::Result<()> 
     for looked in findings.looked.iter().filter(|looked| !is_silent(looked)) {
         lines.add("server", &looked.to_string());
     }
+    for endpoint in findings.looked.iter().filter_map(|looked| looked.place.url.as_ref().ok()) {
+        findings.known.line(&endpoint.to_string()).iter().for_each(|line| lines.add("known", line));
+    }
+    findings.known.trouble.iter().for_each(|trouble| lines.add("known", trouble));
     let silent: Vec<String> = findings.looked.iter().filter(is_silent).map(address).collect();
     if !silent.is_empty() {
         lines.add("no answer", &silent.join(", "));
@@ -150,6 +154,7 @@ pub(super) fn to_json(findings: &Findings) -> Value {
             "why": looked.place.why.to_string(),
             "state": state,
             "says": looked.found.to_string(),
+            "known": looked.place.url.as_ref().map_or(Value::Null, |url| findings.known.json(&url.to_string())),
             "server": server.map(|server| json!({
                 "kind": server.kind.word(),
                 "version": server.version,

@@ -103,8 +103,10 @@ async fn connect(chosen: &Chosen<'_>, env: Env<'_>) -> Result<Connected, String>
     let is_explicit = chosen.looked.place.why.is_explicit();
     let wanted = Wanted {
         name: BackendName::from("auto"),
-        target: Target::Url(chosen.url.to_string()),
+        target: Target::Url(chosen.url.with_secrets()),
         api_key: explicit_key(env, None).filter(|_| is_explicit),
+        headers: Vec::new(),
+        is_unlisted: false,
         models: vec![None],
         concurrency: Some(NonZeroU32::MIN),
     };

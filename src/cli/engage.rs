@@ -13,7 +13,7 @@ use super::live::{self, Display, Ending, Manner, say_ending};
 use super::output::Output;
 use super::printer::{BOLD, DIM, Printer, Stream, inert, paint};
 use super::sampling::Devices;
-use super::{cache, connect, metrics, spans};
+use super::{cache, connect, learned, metrics, spans};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
@@ -144,8 +144,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let again = ended.facts_lost || matches!(ended.outcome, RunOutcome::Enough(_)) || plan.repeats.is_some();
     let tally = if again { tally_of(&journal)? } else { tally.map_err(|error| CommandError::journal(&error))? };
     let complete = ended.outcome.is_complete();
-    let results = if complete { output.write(&dir, &plan, printer)? } else { None };
-    let results = results.map(|path| shown(&path));
+    let results = if complete { output.write(&dir, &plan, printer)?.map(|path| shown(&path)) } else { None };
     let mut summary = tally.summary(&dir.id);
     let answers = journal_lookup(&journal)?;
     summary.tell_answers(&answers);
@@ -161,6 +160,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     let spent = super::spent::keys(&dir, &summary);
     say_ending(printer, &summary, &Ending { results, kept, name: name.clone(), spent });
     drop(lock);
+    learned::keep(&dir, &connected).iter().for_each(|trouble| printer.say(trouble));
     spans::end(followings, &dir, &name, printer).await?;
     metrics::end(keeping, printer).await;
     Ok(exit_of(&plan, &ended.outcome, &tally))

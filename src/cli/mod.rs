@@ -46,6 +46,7 @@ mod journal;
 mod journal_args;
 mod journal_sql;
 mod kept;
+mod learned;
 pub mod live;
 mod metrics;
 mod output;

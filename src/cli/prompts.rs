@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -9,11 +10,18 @@ use super::earlier::{Earlier, voices};
 use super::exit::{CommandError, Exit, with_causes};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::reuse;
+use crate::backend::discover::ServerKind;
+use crate::backend::openai::options;
+use crate::backend::{BaseUrl, CallLimits, ChatRequest};
 use crate::base::{CaseNo, Digest, ItemId, StepName};
-use crate::event::{Element, Evaluation, TaskOutput, TaskSettled, TaskStatus, Turn, Usage};
-use crate::plan::{Ballot, Call, CellIdx, Ground, Inquiry, Place, Plan, Step, StepIdx, StepKind};
+use crate::event::{
+    BackendResolved, Element, Evaluation, Features, TaskOutput, TaskSettled, TaskStatus, Turn, Usage,
+};
+use crate::plan::{
+    Actor, BackendUrl, Ballot, Call, CellIdx, Ground, Inquiry, ModelChoice, Place, Plan, Step, StepIdx, StepKind,
+};
 use crate::run::{Adopted, first_row};
-use crate::task;
+use crate::task::{self, Composed};
 
 /// Shows what would be sent first in each step; a step that reads answers which do not exist yet is named.
 ///
@@ -100,9 +108,12 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
             }
             let composed = task::compose(plan, &place, &models, &|digest| texts.get(digest).cloned())
                 .map_err(|error| CommandError::new(Exit::InvalidPipeline, with_causes(&error)))?;
-            for message in composed.messages {
+            for message in &composed.messages {
                 let text = inert(&message.content).replace('\n', "\n             ");
                 printer.line(&format!("  {:<9}  {text}", message.role.word()))?;
+            }
+            for (name, text) in beside_messages(plan, &place, composed, &models, resolved) {
+                printer.line(&paint(DIM, &format!("  {name:<9}  {}", inert(&text))))?;
             }
         }
     }
@@ -110,6 +121,70 @@ pub(super) fn show(plan: &Plan, earlier: Option<&Earlier>, printer: &mut Printer
         over_all(plan, step, printer)?;
     }
     Ok(Exit::Done)
+}
+
+/// Returns what goes along with the messages: the options in the server's own words, and names of headers.
+fn beside_messages(
+    plan: &Plan,
+    place: &Place,
+    composed: Composed,
+    models: &[Arc<str>],
+    resolved: &[BackendResolved],
+) -> Vec<(&'static str, String)> {
+    let Actor { backend, sampling, model, .. } = plan.actor(place.actor);
+    let backend = &plan.backends[backend.0];
+    let found = resolved.iter().find(|found| found.backend == backend.name);
+    let host = match &backend.url {
+        BackendUrl::Url(url) => BaseUrl::parse(url).map_or_else(|_| String::new(), |url| url.host().to_owned()),
+        BackendUrl::Auto | BackendUrl::Embedded | BackendUrl::Sim { .. } => String::new(),
+    };
+    let asked = match model {
+        ModelChoice::Auto => "auto",
+        ModelChoice::Named(name) => name,
+    };
+    let request = ChatRequest {
+        model: Arc::clone(&models[place.actor.0]),
+        messages: Vec::new(),
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        max_tokens: sampling.max_tokens,
+        stop: sampling.stop.clone(),
+        seed: composed.seed,
+        format: composed.format,
+        reasoning: sampling.reasoning,
+        extra: Arc::clone(&sampling.extra),
+        stream: false,
+        lacks: found.map(|found| lacks_of(found, asked)).unwrap_or_default(),
+        trace: None,
+        limits: CallLimits { connect: Duration::ZERO, first_token: Duration::ZERO, idle: Duration::ZERO },
+    };
+    let mut options = options(&request, &host, found.map_or_else(ServerKind::default, kind_of));
+    // Whether answers are streamed is settled when they are asked for.
+    options.shift_remove("stream");
+    let mut lines = vec![("options", Value::Object(options).to_string())];
+    if !backend.headers.is_empty() {
+        let names: Vec<&str> = backend.headers.iter().map(|(name, _)| name.as_str()).collect();
+        lines.push(("headers", names.join(", ")));
+    }
+    lines
+}
+
+/// Returns what a server did not take of a model's requests when it was last asked.
+fn lacks_of(found: &BackendResolved, asked: &str) -> Features {
+    let of_model = found.models_lack.iter().find(|(model, _)| model.as_str() == asked);
+    found.lacks.union(of_model.map(|(_, lacks)| *lacks).unwrap_or_default())
+}
+
+fn kind_of(found: &BackendResolved) -> ServerKind {
+    let kinds = [
+        ServerKind::Ollama,
+        ServerKind::LlamaCpp,
+        ServerKind::Vllm,
+        ServerKind::Sglang,
+        ServerKind::LmStudio,
+        ServerKind::OpenAiCompatible,
+    ];
+    kinds.into_iter().find(|kind| kind.word() == found.server).unwrap_or_default()
 }
 
 /// Shows what is asked about all cases: its template, because what it reads of them comes last of all.

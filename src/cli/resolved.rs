@@ -10,6 +10,7 @@ use crate::plan::{
     Assert, BackendUrl, Chat, Check, Concurrency, Condition, Course, Dialogue, Evidence, FileItems, ForEach, Halt,
     History, Items, Limits, ModelChoice, OnError, Operand, Order, Plan, Step, StepKind, Stop, Telemetry, Wanted,
 };
+use crate::prompt::Reasoning;
 use crate::spec::CacheUse;
 
 /// Returns the plan as one tree; `found` is what backends stand for, as far as that is known.
@@ -137,6 +138,10 @@ fn backends(plan: &Plan, found: &[BackendResolved]) -> Value {
         if backend.api_key.is_some() {
             fields["api_key"] = json!("set");
         }
+        if !backend.headers.is_empty() {
+            let names = backend.headers.iter().map(|(name, _)| (name.clone(), json!("set")));
+            fields["headers"] = Value::Object(names.collect());
+        }
         fields["concurrency"] = match backend.concurrency {
             Concurrency::Auto => json!("auto"),
             Concurrency::Fixed(number) => json!(number),
@@ -188,6 +193,8 @@ fn actors(plan: &Plan) -> Value {
             ("top_p", sampling.top_p.map(|number| json!(number))),
             ("max_tokens", sampling.max_tokens.map(|number| json!(number))),
             ("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop))),
+            ("reasoning", sampling.reasoning.map(reasoning)),
+            ("extra_body", (!sampling.extra.is_empty()).then(|| json!(*sampling.extra))),
         ];
         for (name, value) in set {
             if let Some(value) = value {
@@ -197,6 +204,13 @@ fn actors(plan: &Plan) -> Value {
         (actor.name.to_string(), fields)
     };
     Value::Object(plan.actors.iter().map(actor).collect())
+}
+
+fn reasoning(reasoning: Reasoning) -> Value {
+    match reasoning {
+        Reasoning::Budget(tokens) => json!({ "budget": tokens }),
+        word => json!(word.word()),
+    }
 }
 
 fn items(plan: &Plan) -> Value {

@@ -134,7 +134,8 @@ pub(super) async fn take_up(
     }
     let output = Output::plan(&plan, &kept, Some(dir), &place::home_here(), session.prints_rows(), printer)?;
     let provenance = provenance::again(origin, before.as_ref(), &file);
-    let (provenance, connected) = tokio::try_join!(provenance, connect::backends(&plan, Some(&earlier), printer))?;
+    let (provenance, connected) =
+        tokio::try_join!(provenance, connect::backends(&plan, Some(&earlier), dir.home(), printer))?;
     connect::same_models(&earlier, &connected, printer)?;
     let outlets = metrics::outlets(session, printer).await?;
     let telling = spans::telling(session.trace_to.as_deref(), &plan)?;

@@ -137,7 +137,8 @@ pub(super) async fn begin(beginning: Beginning<'_>, printer: &mut Printer) -> Re
     let Beginning { mut plan, text, read, file, home, survey, mut kept, earlier, origin, models, session } =
         beginning;
     let output = Output::plan(&plan, &kept, None, home, session.prints_rows(), printer)?;
-    let (provenance, connected) = tokio::try_join!(origin.find(file), connect::backends(&plan, models, printer))?;
+    let (provenance, connected) =
+        tokio::try_join!(origin.find(file), connect::backends(&plan, models, Some(home.path()), printer))?;
     let mut connected = connected;
     if let Some(models) = models {
         connect::same_models(models, &connected, printer)?;

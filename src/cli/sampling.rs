@@ -80,7 +80,7 @@ mod tests {
             memory: Vec::new(),
             version: None,
             digests: Vec::new(),
-            lacks: Default::default(),
+            lacks: crate::event::Features::NONE,
             models_lack: Vec::new(),
         }
     }

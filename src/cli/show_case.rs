@@ -9,7 +9,9 @@ use super::exit::{CommandError, Exit};
 use super::printer::{BOLD, DIM, Printer, inert, paint};
 use super::show::{case_name, state};
 use super::show_step;
-use super::show_texts::{attempt_json, beside, calls_of, read_json, resolved, text_or_note, tokens};
+use super::show_texts::{
+    Folding, attempt_json, beside, calls_of, read_json, resolved, text_or_note, thought, tokens,
+};
 use crate::base::{CaseNo, ItemId, StepName, Timestamp};
 use crate::event::{CaseStatus, Outcome, TaskOutput};
 use crate::journal::{Adoption, AttemptRecord, CaseRecord, JournalError, Reader, RunDir};
@@ -28,6 +30,8 @@ pub(super) struct Page<'a> {
     run: &'a str,
     began: Timestamp,
     pub(super) width: usize,
+    /// Thoughts are shown whole.
+    pub(super) thoughts: bool,
 }
 
 /// Shows a case, a step of it, or a call of that.
@@ -51,7 +55,8 @@ pub(super) fn show(
     let attempts = reader.attempts_of(case.admitted.case).map_err(journal)?;
     let (began, _) = reader.run_started().map_err(journal)?;
     let width = printer.out().reading_width();
-    let page = Page { reader, case, others, attempts: &attempts, run: &args.run, began, width };
+    let page =
+        Page { reader, case, others, attempts: &attempts, run: &args.run, began, width, thoughts: args.thoughts };
     let step = args.step.as_deref().map(|step| show_step::find_step(&page, step)).transpose()?;
     let call = match (&step, &args.call) {
         (Some(step), Some(call)) => Some(show_step::find_call(&page, step, call)?),
@@ -151,9 +156,10 @@ impl Page<'_> {
         Ok(lines.join("\n"))
     }
 
-    fn answer(&self, attempt: &AttemptRecord) -> Result<Option<String>, JournalError> {
-        let Some((_, ended)) = &attempt.ended else { return Ok(None) };
-        Ok(Some(match &ended.outcome {
+    fn answer(&self, attempt: &AttemptRecord) -> Result<Vec<String>, JournalError> {
+        let Some((_, ended)) = &attempt.ended else { return Ok(Vec::new()) };
+        let mut lines = Vec::from_iter(thought(self.reader, ended, self.folding())?);
+        lines.push(match &ended.outcome {
             Outcome::Answered(answer) => {
                 let text = text_or_note(self.reader, ended.id.case, &answer.text)?;
                 beside(attempt.started.actor.as_str(), &text, self.width)
@@ -161,7 +167,13 @@ impl Page<'_> {
             Outcome::Failed(failure) => {
                 beside("no answer", &format!("{}: {}", failure.kind.word(), failure.detail), self.width)
             }
-        }))
+        });
+        Ok(lines)
+    }
+
+    /// Returns how thoughts are shown.
+    pub(super) const fn folding(&self) -> Folding {
+        Folding { whole: self.thoughts, width: self.width }
     }
 
     /// Returns which case this is, for programs.

@@ -8,10 +8,13 @@ use super::asked::{Asked, AskedOf};
 use super::exit::{CommandError, Exit};
 use super::printer::{BOLD, DIM, inert, paint};
 use super::show_case::{Page, step_line, task_lines};
-use super::show_texts::{CallRecord, attempt_json, beside, calls_of, ending, from_cache, messages, text_or_note};
+use super::show_texts::{
+    CallRecord, attempt_json, beside, calls_of, cut_prompt, ending, from_cache, messages, text_or_note, thought,
+};
 use crate::base::{Digest, StepName};
-use crate::event::{Answer, AttemptEnded, Failure, FinishReason, Outcome};
+use crate::event::{AttemptEnded, Failure, FinishReason, Outcome};
 use crate::journal::{AttemptRecord, JournalError};
+use crate::prompt::Reasoning;
 use crate::report::{duration, wrapped};
 
 /// Finds a step of the case that a page shows.
@@ -56,6 +59,7 @@ pub(super) fn step_text(page: &Page<'_>, step: &StepName) -> Result<String, Jour
         if let Outcome::Answered(answer) = &ended.outcome {
             shown.insert(answer.text);
         }
+        lines.extend(thought(page.reader, ended, page.folding())?);
         lines.push(outcome(page, call.last(), ended)?);
     }
     let end = task_lines(page, step, calls.is_empty())?;
@@ -155,7 +159,11 @@ fn options(asked: &Asked) -> Vec<(&'static str, String)> {
         parts.push(format!("stop {}", sampling.stop.join(", ")));
     }
     parts.push(format!("seed {}", asked.seed));
+    parts.extend(sampling.reasoning.map(|reasoning| format!("reasoning {}", reasoning_words(reasoning))));
     let mut lines = vec![("model", asked.model.to_string()), ("options", parts.join(" · "))];
+    if !sampling.extra.is_empty() {
+        lines.push(("extra_body", Value::Object((*sampling.extra).clone()).to_string()));
+    }
     if !asked.options.is_empty() {
         lines.push(("one of", asked.options.join(", ")));
     }
@@ -163,6 +171,13 @@ fn options(asked: &Asked) -> Vec<(&'static str, String)> {
         lines.push(("schema", schema.to_string()));
     }
     lines
+}
+
+fn reasoning_words(reasoning: Reasoning) -> String {
+    match reasoning {
+        Reasoning::Budget(tokens) => format!("of at most {tokens} tokens"),
+        word => word.word(),
+    }
 }
 
 fn attempt_lines(page: &Page<'_>, attempt: &AttemptRecord) -> Result<Vec<String>, JournalError> {
@@ -188,20 +203,25 @@ fn attempt_lines(page: &Page<'_>, attempt: &AttemptRecord) -> Result<Vec<String>
         (ended.usage.cached, "of them cached"),
         (ended.usage.output, "out"),
         (ended.usage.reasoning, "of them reasoning"),
+        (ended.estimated.input, "in by estimate"),
+        (ended.estimated.output, "out by estimate"),
     ];
     let counts = counts.iter().filter_map(|(count, word)| Some(format!("{} {word}", count.as_ref()?.0)));
     let counts = counts.collect::<Vec<_>>().join(", ");
     lines.extend((!counts.is_empty()).then(|| beside("tokens", &counts, page.width)));
+    lines.extend(thought(page.reader, ended, page.folding())?);
     lines.push(outcome(page, attempt, ended)?);
     match &ended.outcome {
-        Outcome::Answered(Answer { finish, model, .. }) => {
-            let finish = match finish {
-                FinishReason::Stop => "the model was done",
-                FinishReason::Length => "cut at its limit of tokens",
-                FinishReason::Other => "the server calls it an ordinary end",
+        Outcome::Answered(answer) => {
+            let finish = match (answer.finish, &answer.reason) {
+                (_, Some(reason)) => format!("the server's reason {reason:?} is unknown"),
+                (FinishReason::Stop, None) => "the model was done".to_owned(),
+                (FinishReason::Length, None) => "cut at its limit of tokens".to_owned(),
+                (FinishReason::Other, None) => "the server calls it an ordinary end".to_owned(),
             };
-            let model = model.as_ref().map_or(String::new(), |model| format!(" · answered by {model}"));
+            let model = answer.model.as_ref().map_or(String::new(), |model| format!(" · answered by {model}"));
             lines.push(beside("end", &format!("{finish}{model}"), page.width));
+            lines.extend(cut_prompt(answer, &ended.usage).map(|cut| beside("doubt", &cut, page.width)));
         }
         Outcome::Failed(failure) => {
             let mut parts = Vec::new();
@@ -256,6 +276,8 @@ pub(super) fn call_json(page: &Page<'_>, call: &CallRecord<'_>, plan: &AskedOf) 
             "top_p": asked.sampling.top_p,
             "max_tokens": asked.sampling.max_tokens,
             "stop": asked.sampling.stop,
+            "reasoning": asked.sampling.reasoning.map(Reasoning::word),
+            "extra_body": *asked.sampling.extra,
             "seed": asked.seed,
             "one_of": asked.options,
             "schema": asked.schema,

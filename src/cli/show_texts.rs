@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::printer::inert;
+use super::printer::{DIM, inert, paint};
 use crate::base::{CaseNo, Digest, StepName, TokenCount};
 use crate::event::{Answer, AttemptEnded, FinishReason, FromCache, Message, Outcome, Timings, Usage};
 use crate::journal::{AttemptRecord, JournalError, Reader};
@@ -114,14 +114,62 @@ pub(super) fn ending(ended: &AttemptEnded) -> Vec<String> {
     if queued_us >= 1_000 {
         parts.push(format!("{} in our queue", duration(queued_us)));
     }
-    parts.extend(tokens(&ended.usage));
-    if let Outcome::Answered(Answer { finish: FinishReason::Length, .. }) = &ended.outcome {
-        parts.push("cut at its limit of tokens".to_owned());
+    let mut usage = ended.usage;
+    usage.add(&ended.estimated);
+    let estimated = if ended.estimated.is_empty() { "" } else { " (estimated)" };
+    parts.extend(tokens(&usage).map(|tokens| format!("{tokens}{estimated}")));
+    if let Outcome::Answered(answer) = &ended.outcome {
+        if answer.finish == FinishReason::Length {
+            parts.push("cut at its limit of tokens".to_owned());
+        }
+        parts.extend(answer.reason.as_ref().map(|reason| format!("ended with {reason:?}")));
+        parts.extend(cut_prompt(answer, &ended.usage));
     }
     if !ended.charged {
         parts.push("not charged".to_owned());
     }
     parts
+}
+
+/// Says that the server probably cut the prompt; none where it did not.
+pub(super) fn cut_prompt(answer: &Answer, usage: &Usage) -> Option<String> {
+    let about = answer.prompt_about?;
+    let read = usage.input.map_or(0, |TokenCount(read)| read);
+    Some(format!("prompt probably cut: read {} tokens of some {}", grouped(read), grouped(about.0)))
+}
+
+/// Writes what a model thought before its answer: whole, or one line of it; none when it did not.
+///
+/// # Errors
+/// Damage, or trouble of the store.
+pub(super) fn thought(reader: &Reader, ended: &AttemptEnded, page: Folding) -> Result<Option<String>, JournalError> {
+    let Outcome::Answered(Answer { thought: Some(thought), .. }) = &ended.outcome else { return Ok(None) };
+    let text = text_or_note(reader, ended.id.case, thought)?;
+    if page.whole {
+        return Ok(Some(beside("thought", &text, page.width)));
+    }
+    let tokens = match ended.usage.reasoning {
+        Some(TokenCount(count)) => crate::cli::check::counted(count, "token"),
+        None => crate::cli::check::counted(text.chars().count() as u64, "character"),
+    };
+    let words: Vec<&str> = text.split_whitespace().take(FIRST_WORDS + 1).collect();
+    let more = if words.len() > FIRST_WORDS { "…" } else { "" };
+    let words = words[..words.len().min(FIRST_WORDS)].join(" ");
+    let line = format!("{tokens}: {}{more} (--thoughts shows it)", crate::report::cut(&words, LONGEST_START));
+    Ok(Some(paint(DIM, &beside("thought", &line, page.width))))
+}
+
+/// Words of a thought that are shown where it is folded.
+const FIRST_WORDS: usize = 6;
+/// Columns that they may take.
+const LONGEST_START: usize = 32;
+
+/// How thoughts are shown.
+#[derive(Clone, Copy)]
+pub(super) struct Folding {
+    /// All of it, instead of its first words.
+    pub(super) whole: bool,
+    pub(super) width: usize,
 }
 
 /// Says where an answer is from that no request was sent for.
@@ -166,6 +214,9 @@ pub(super) fn attempt_json(reader: &Reader, attempt: &AttemptRecord) -> Result<V
     let messages = messages(reader, ended)?.into_iter();
     value["messages"] = messages.map(|said| json!({ "role": said.role, "text": said.text })).collect();
     value["usage"] = json!(ended.usage);
+    if !ended.estimated.is_empty() {
+        value["estimated"] = json!(ended.estimated);
+    }
     value["timings"] = json!(ended.timings);
     value["charged"] = json!(ended.charged);
     if let Some(found) = &ended.from_cache {
@@ -175,6 +226,15 @@ pub(super) fn attempt_json(reader: &Reader, attempt: &AttemptRecord) -> Result<V
         Outcome::Answered(answer) => {
             value["answer"] = json!(text_or_note(reader, ended.id.case, &answer.text)?);
             value["finish"] = json!(answer.finish);
+            if let Some(thought) = &answer.thought {
+                value["thought"] = json!(text_or_note(reader, ended.id.case, thought)?);
+            }
+            if let Some(reason) = &answer.reason {
+                value["reason"] = json!(reason);
+            }
+            if let Some(about) = answer.prompt_about {
+                value["prompt_about"] = json!(about);
+            }
             value["model"] = json!(answer.model);
             value["facts"] = json!(answer.facts);
         }

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::args::{ResultsArgs, RunsArgs, ShowArgs};
 use super::exit::{CommandError, Exit};
 use super::testing::Project;
-use crate::event::{CaseStatus, FailureKind, FinishReason, RunOutcome, StopCause, TaskStatus};
+use crate::base::TokenCount;
+use crate::event::{
+    CaseStatus, Event, FailureKind, FinishReason, Outcome, Recorded, RunOutcome, StopCause, TaskStatus,
+};
 use crate::report::testing::Story;
 
 fn complete() -> Story {
@@ -31,7 +34,8 @@ fn complete() -> Story {
 fn show(project: &Project, run: &str, case: Option<&str>, json: bool) -> Result<Exit, CommandError> {
     let mut words = case.unwrap_or_default().split(' ').map(str::to_owned).filter(|word| !word.is_empty());
     let (case, step, call) = (words.next(), words.next(), words.next());
-    let args = ShowArgs { run: run.to_owned(), case, step, call, failed: false, provenance: false, json };
+    let args =
+        ShowArgs { run: run.to_owned(), case, step, call, failed: false, provenance: false, json, thoughts: false };
     super::show::show(&args, &project.home, &mut project.printer())
 }
 
@@ -74,6 +78,83 @@ fn a_run_is_shown_with_its_cases() {
               kept in    PROJECT/.pipe/runs/RUN
         "#]],
     );
+}
+
+/// One answer with a long thought before it, to a prompt that the server cut.
+fn thinking() -> Story {
+    let mut story = Story::begin("debate");
+    story.admit(0, "m0", &json!({"motion": "Tea or coffee?"}));
+    let id = story.start(0, "debate", "turn/1", 1, "pro");
+    story.answer(&id, "Tea.", FinishReason::Other);
+    let thought = story.keep("The user wants one word, and I must not\nsay which one I like better.");
+    if let Some(Recorded { event: Event::AttemptEnded(ended), .. }) = story.log.last_mut()
+        && let Outcome::Answered(answer) = &mut ended.outcome
+    {
+        ended.usage.reasoning = Some(TokenCount(8));
+        answer.thought = Some(thought);
+        answer.reason = Some("eos_x".to_owned());
+        answer.prompt_about = Some(TokenCount(9_000));
+    }
+    story
+}
+
+#[test]
+fn a_thought_is_folded_unless_it_is_asked_for() {
+    let project = Project::new();
+    project.keep(&thinking());
+    check_show(
+        &project,
+        Some("0 debate turn/1"),
+        &expect![[r#"
+        case 0 · m0 · open
+        debate · turn/1
+            asked      pro on auto
+            options    not known: missing field `overrides`
+
+            user       go on
+
+          attempt 1 · 1.0 s after the run began
+            time       0 ms in our queue · first token after 90 ms · 450 ms in all
+            tokens     20 in, 10 out, 8 of them reasoning
+            thought    8 tokens: The user wants one word, and… (--thoughts shows it)
+            pro        Tea.
+            end        the server's reason "eos_x" is unknown
+            doubt      prompt probably cut: read 20 tokens of some 9,000
+    "#]],
+    );
+    check_show(
+        &project,
+        Some("0 debate"),
+        &expect![[r#"
+        case 0 · m0 · open
+        debate  open
+
+          turn/1 · pro on auto · 450 ms, first token after 90 ms · 20 in, 10 out · ended
+          with "eos_x" · prompt probably cut: read 20 tokens of some 9,000
+            user       go on
+            thought    8 tokens: The user wants one word, and… (--thoughts shows it)
+            pro        Tea.
+
+          pipe show last 0 debate turn/1  (one call: options, seed, every attempt)
+    "#]],
+    );
+    assert_eq!(show(&project, "last", Some("0"), true).unwrap(), Exit::Done);
+    let value: Value = serde_json::from_str(&project.printed()).unwrap();
+    let thought = "The user wants one word, and I must not\nsay which one I like better.";
+    assert_eq!(value["calls"][0]["thought"], thought);
+    assert_eq!(value["calls"][0]["answer"], "Tea.");
+    let args = ShowArgs {
+        run: "last".to_owned(),
+        case: Some("0".to_owned()),
+        step: None,
+        call: None,
+        failed: false,
+        provenance: false,
+        json: false,
+        thoughts: true,
+    };
+    super::show::show(&args, &project.home, &mut project.printer()).unwrap();
+    assert!(project.printed().contains("say which one I like better."));
 }
 
 #[test]
@@ -192,7 +273,16 @@ fn failed_cases_are_found() {
     project.keep(&complete());
     let failed = |json| {
         let run = "last".to_owned();
-        let args = ShowArgs { run, case: None, step: None, call: None, failed: true, provenance: false, json };
+        let args = ShowArgs {
+            run,
+            case: None,
+            step: None,
+            call: None,
+            failed: true,
+            provenance: false,
+            json,
+            thoughts: false,
+        };
         assert_eq!(super::show::show(&args, &project.home, &mut project.printer()).unwrap(), Exit::Done);
         project.printed()
     };

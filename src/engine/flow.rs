@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::breaker::{Minute, Trials};
 use super::call::{Key, TaskKey, Ticket};
+use super::suspects::Suspect;
 use crate::base::{AttemptNo, CaseNo, Timestamp};
-use crate::event::{Features, Stage, StopCause};
+use crate::event::{Failure, Features, Stage, StopCause};
 
 /// Queues and requests of a live run.
 #[derive(Debug)]
@@ -45,6 +46,18 @@ pub(super) struct Lane {
     pub(super) minute: Minute,
     /// Present while the breaker is open.
     pub(super) trials: Option<Trials>,
+    /// Until when calls are known to be held, by the latest event.
+    pub(super) announced: Option<Timestamp>,
+    /// When this process sent its first request, and how long the run had been paused by then, in milliseconds.
+    pub(super) first_sent: Option<(Timestamp, u64)>,
+    /// When this process had its latest answer.
+    pub(super) latest_answer: Option<Timestamp>,
+    /// What the latest request failed of that found nobody who answers.
+    pub(super) latest_outage: Option<Failure>,
+    /// The latest call that was tried while the breaker was open, and failed.
+    pub(super) tried: Option<Key>,
+    /// Calls that are kept back until it is known whether they failed for themselves.
+    pub(super) suspects: Vec<Suspect>,
     /// Denied calls in a row.
     pub(super) refusals: u32,
 }
@@ -81,6 +94,12 @@ impl Flow {
             ready: BTreeSet::new(),
             started: BTreeMap::new(),
             hold_until: None,
+            announced: None,
+            first_sent: None,
+            latest_answer: None,
+            latest_outage: None,
+            tried: None,
+            suspects: Vec::new(),
             minute: Minute::default(),
             trials: None,
             refusals: 0,
@@ -119,6 +138,19 @@ impl Lane {
     /// Forgets of the surplus what is over.
     pub(super) fn settle_surplus(&mut self) {
         self.surplus = self.surplus.min(self.started.len().saturating_sub(self.limit()));
+    }
+
+    /// Takes the next call to send: the oldest; while the breaker is open another one than that which failed last, so
+    /// that one call that never passes does not hold the others.
+    pub(super) fn take_ready(&mut self) -> Option<Key> {
+        if self.trials.is_some()
+            && let Some(tried) = self.tried
+            && let Some(&other) = self.ready.iter().find(|key| **key != tried)
+        {
+            self.ready.remove(&other);
+            return Some(other);
+        }
+        self.ready.pop_first()
     }
 
     /// Returns when the lane may send next; none when only a return can open it.

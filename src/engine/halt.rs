@@ -3,8 +3,9 @@
 use super::call::Step;
 use super::state::RunState;
 use super::step::Engine;
+use super::suspects::Suspect;
 use crate::base::{MicroUsd, Millis, Timestamp, TokenCount};
-use crate::event::{Event, StopCause};
+use crate::event::{Event, StopCause, Usage};
 use crate::plan::{Halt, Plan, Spent};
 
 impl Engine {
@@ -17,7 +18,9 @@ impl Engine {
             return;
         }
         let Some(halt) = &self.plan.halt else { return };
-        let spent = spent(&self.plan, halt, &self.state, self.now);
+        let mut spent = spent(&self.plan, halt, &self.state, self.now);
+        let kept_back = self.flow.lanes.iter().flat_map(|lane| &lane.suspects).flat_map(Suspect::usage);
+        spent.tokens = kept_back.fold(spent.tokens, |sum, usage| sum.saturating_add(tokens_of(usage)));
         let Some(reached) = halt.reached(&spent) else { return };
         self.record(step, Event::StopReached(reached.clone()));
         self.stop(step, StopCause::Condition(reached));
@@ -36,8 +39,13 @@ impl Engine {
     }
 }
 
+fn tokens_of(usage: &Usage) -> u64 {
+    let count = |tokens: Option<TokenCount>| tokens.map_or(0, |TokenCount(tokens)| tokens);
+    count(usage.input).saturating_add(count(usage.output))
+}
+
 fn spent(plan: &Plan, halt: &Halt, state: &RunState, now: Timestamp) -> Spent {
-    let tokens = [state.usage.input, state.usage.output].into_iter().flatten().map(|TokenCount(tokens)| tokens).sum();
+    let tokens = tokens_of(&state.usage).saturating_add(tokens_of(&state.estimated));
     let now = state.clock.began.map_or(0, |began| now.micros_since(began));
     Spent {
         tokens,

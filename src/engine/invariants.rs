@@ -39,9 +39,12 @@ impl Engine {
                     tasks.flat_map(|task| state.calls(task).into_iter().flatten().map(move |call| (task, call)));
                 for (task, (&call, state)) in calls {
                     let CallPhase::InFlight(attempt) = state.phase else { continue };
-                    in_flight += 1;
                     let key = task.call(call);
                     let lane = &self.flow.lanes[self.backend_of(key).0];
+                    if lane.suspects.iter().any(|suspect| suspect.is(key, attempt)) {
+                        continue;
+                    }
+                    in_flight += 1;
                     if lane.started.get(&key).is_none_or(|flight| flight.attempt != attempt) {
                         return Err(format!("{key:?} is in flight by the journal and nobody waits for it"));
                     }

@@ -9,6 +9,7 @@
 //! as many cases as [`Engine::wants_cases`] says.
 
 mod admitted;
+mod backend_state;
 mod breaker;
 mod call;
 mod chain;
@@ -31,9 +32,12 @@ mod state;
 mod steer;
 mod step;
 mod stop;
+mod suspects;
 #[cfg(test)]
 mod tests;
+mod waits;
 
+pub use backend_state::BackendState;
 pub use call::{
     Effect, ElementNo, Evaluate, Input, Key, Observe, Offered, Question, StartCall, Step, TaskKey, Ticket,
 };
@@ -45,4 +49,4 @@ pub use repeats::Repeats;
 pub use replay::Replay;
 pub use spent::SpentBy;
 pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState};
-pub use step::{Engine, Options};
+pub use step::{Engine, Learned, Options};

@@ -5,6 +5,7 @@ use super::call::{Key, Step, Ticket};
 use super::retry::{self, Class};
 use super::state::CallPhase;
 use super::step::Engine;
+use super::waits;
 use crate::base::{Millis, Timestamp};
 use crate::event::{
     AttemptEnded, Capacity, CapacityChanged, Event, Failure, FailureKind, Feature, Outcome, Report, StopCause,
@@ -12,13 +13,10 @@ use crate::event::{
 };
 use crate::plan::{BackendIdx, Limits};
 
-/// What a call that waits for a model to be loaded gets beyond `retries.within` (`design/engine.md`).
-const LOADING: Millis = Millis::seconds(300);
-
 /// What is decided about a failed request.
-struct Decision {
-    charged: bool,
-    retry_at: Option<Timestamp>,
+pub(super) struct Decision {
+    pub(super) charged: bool,
+    pub(super) retry_at: Option<Timestamp>,
 }
 
 impl Engine {
@@ -75,9 +73,17 @@ impl Engine {
             return;
         }
         lane.refusals = 0;
+        lane.latest_answer = Some(self.now);
+        self.close_breaker(step, backend, "a trial call was answered");
+        self.condemn(step, backend);
+    }
+
+    fn close_breaker(&mut self, step: &mut Step, backend: BackendIdx, reason: &str) {
+        let lane = &mut self.flow.lanes[backend.0];
+        lane.tried = None;
         if lane.trials.take().is_some() {
             lane.minute.clear();
-            self.change(step, backend, Capacity::BreakerClosed, "a trial call was answered");
+            self.change(step, backend, Capacity::BreakerClosed, reason);
         }
     }
 
@@ -90,35 +96,54 @@ impl Engine {
         failure: &Failure,
         class: Class,
     ) {
-        if let Some(wait) = retry::dictated(failure) {
-            let until = self.now.after(wait);
-            let lane = &mut self.flow.lanes[backend.0];
-            lane.hold_until = Some(lane.hold_until.map_or(until, |held| held.max(until)));
+        let stops = self.hold(step, backend, ticket, failure);
+        let decision = match stops {
+            // The asker stays open, and is asked at once by whoever takes the run up.
+            true => Decision { charged: false, retry_at: Some(self.now) },
+            false => self.decide(step, backend, ticket, failure, class),
+        };
+        if waits::is_outage(failure) {
+            self.flow.lanes[backend.0].latest_outage = Some(failure.clone());
         }
-        let decision = self.decide(backend, ticket, failure, class);
-        self.end(step, ticket, report, &decision);
+        let (is_again, was_open) = (decision.retry_at.is_some(), self.flow.lanes[backend.0].trials.is_some());
+        let report = match is_again {
+            true => Some(report),
+            false => self.suspect(step, backend, ticket, report),
+        };
+        if let Some(report) = report {
+            self.end(step, ticket, report, &decision);
+        }
 
         let now = self.now;
         let lane = &mut self.flow.lanes[backend.0];
-        let was_open = lane.trials.is_some();
         match (&mut lane.trials, class) {
-            (Some(trials), Class::Transient { .. } | Class::Backend) => trials.failed(now),
-            (Some(trials), Class::Excused | Class::Permanent | Class::Denied | Class::Lacks(_)) => trials.returned(),
+            (Some(trials), Class::Transient | Class::Broken | Class::Backend) => {
+                trials.failed(now);
+                lane.tried = Some(ticket.key);
+            }
+            (Some(trials), Class::Excused) => trials.returned(),
+            // What answers in words is there: an answer of no use never keeps the breaker open.
+            (Some(_), Class::Flawed | Class::Permanent | Class::Denied | Class::Lacks(_)) => {
+                self.close_breaker(step, backend, "the server answers, though not with an answer");
+            }
             (None, _) => {}
         }
         match class {
-            Class::Transient { .. } if decision.retry_at.is_some() && !was_open && lane.minute.retried(now) => {
-                lane.trials = Some(Trials::new(now));
-                let reason = format!("too many retries within a minute; the latest: {}", failure.detail);
-                self.change(step, backend, Capacity::BreakerOpened, &reason);
+            Class::Transient | Class::Broken if is_again && !was_open => {
+                if self.flow.lanes[backend.0].minute.retried(now) {
+                    let reason = format!("too many retries within a minute; the latest: {}", failure.detail);
+                    self.open_breaker(step, backend, &reason);
+                }
             }
-            Class::Denied if lane.refusals + 1 < retry::DENIED_IN_A_ROW => lane.refusals += 1,
+            Class::Denied if self.flow.lanes[backend.0].refusals + 1 < retry::DENIED_IN_A_ROW => {
+                self.flow.lanes[backend.0].refusals += 1;
+            }
             Class::Backend | Class::Denied => {
                 let backend = self.plan.backends[backend.0].name.to_string();
                 self.stop_unusable(step, backend, failure.clone());
             }
             Class::Lacks(feature) => self.lacks(step, backend, ticket, feature, &failure.detail),
-            Class::Transient { .. } | Class::Excused | Class::Permanent => {}
+            Class::Transient | Class::Broken | Class::Flawed | Class::Excused | Class::Permanent => {}
         }
     }
 
@@ -128,18 +153,54 @@ impl Engine {
         }
     }
 
-    fn decide(&self, backend: BackendIdx, ticket: Ticket, failure: &Failure, class: Class) -> Decision {
+    fn decide(
+        &mut self,
+        step: &mut Step,
+        backend: BackendIdx,
+        ticket: Ticket,
+        failure: &Failure,
+        class: Class,
+    ) -> Decision {
         let again = |retry_at| Decision { charged: false, retry_at: Some(retry_at) };
-        let breaker_open = self.flow.lanes[backend.0].trials.is_some();
+        let is_open = self.flow.lanes[backend.0].trials.is_some();
         match class {
+            // What comes in while the run stops for this backend stays open like the calls that stopped it.
+            _ if self.stops_for(backend) => again(self.now),
             Class::Permanent | Class::Denied => Decision { charged: true, retry_at: None },
-            Class::Excused => Decision { charged: false, retry_at: self.retry_when_told(backend, ticket, failure) },
+            Class::Excused => match self.retry_when_told(backend, ticket, failure) {
+                // Nothing has come through for as long as a call may wait: the same holds for all others.
+                None if self.flow.stopping.is_some() => again(self.now),
+                None if self.is_silent_since_first(backend, ticket) => {
+                    let until = self.now.after(retry::dictated(failure).unwrap_or_default());
+                    self.stop_waiting(step, backend, failure, until);
+                    again(self.now)
+                }
+                retry_at => Decision { charged: false, retry_at },
+            },
             Class::Backend | Class::Lacks(_) => again(self.now),
-            Class::Transient { .. } if breaker_open => again(self.now),
-            Class::Transient { at_most } => {
-                Decision { charged: true, retry_at: self.retry_at(backend, ticket, at_most) }
+            Class::Transient if is_open => again(self.now),
+            Class::Transient | Class::Broken => match self.retry_at(backend, ticket, failure, None) {
+                None if self.is_cut_by_outage(backend, ticket, failure) => {
+                    let reason = format!("nothing has been answered for too long; the latest: {}", failure.detail);
+                    self.open_breaker(step, backend, &reason);
+                    again(self.now)
+                }
+                retry_at => Decision { charged: true, retry_at },
+            },
+            Class::Flawed => {
+                let retry_at = self.retry_at(backend, ticket, failure, Some(retry::MALFORMED_ATTEMPTS));
+                Decision { charged: true, retry_at }
             }
         }
+    }
+
+    /// Returns true when the run stops because a backend is of no use.
+    fn stops_for(&self, backend: BackendIdx) -> bool {
+        let name = self.plan.backends[backend.0].name.as_str();
+        self.flow.stopping.as_ref().is_some_and(|stopping| match &stopping.cause {
+            StopCause::BackendUnusable { backend, .. } | StopCause::BackendWaits { backend, .. } => backend == name,
+            _ => false,
+        })
     }
 
     /// Returns the bounds of a call's requests.
@@ -149,7 +210,13 @@ impl Engine {
     }
 
     /// Returns when to try again after a failure that counts; none when the limits are reached.
-    fn retry_at(&self, backend: BackendIdx, ticket: Ticket, at_most: Option<u32>) -> Option<Timestamp> {
+    fn retry_at(
+        &self,
+        backend: BackendIdx,
+        ticket: Ticket,
+        failure: &Failure,
+        at_most: Option<u32>,
+    ) -> Option<Timestamp> {
         let key = ticket.key;
         let call = self.state.call(key)?;
         let limits = self.limits(key);
@@ -159,7 +226,7 @@ impl Engine {
             return None;
         }
         let (base, cap) = limits.backoff;
-        let wait = retry::backoff(failed, base, cap);
+        let wait = retry::backoff(failed, retry::base_of(failure, base), cap);
         let at = retry::jittered(self.now, wait, self.plan.hash, &self.id(ticket).to_string());
         (self.counted(backend, ticket, at)? <= limits.within).then_some(at)
     }
@@ -169,12 +236,7 @@ impl Engine {
     fn retry_when_told(&self, backend: BackendIdx, ticket: Ticket, failure: &Failure) -> Option<Timestamp> {
         let Some(wait) = retry::dictated(failure) else { return Some(self.now) };
         let at = self.now.after(wait);
-        let Millis(within) = self.limits(ticket.key).within;
-        let within = match failure.kind {
-            FailureKind::Loading => Millis(within + LOADING.0),
-            _ => Millis(within),
-        };
-        (self.counted(backend, ticket, at)? <= within).then_some(at)
+        (self.counted(backend, ticket, at)? <= self.patience(ticket, failure)).then_some(at)
     }
 
     /// Returns how much of the time from a call's first request to `at` counts: not what passed with the breaker open
@@ -186,7 +248,7 @@ impl Engine {
         Some(Millis(at.since(call.first).0.saturating_sub(still_ms)))
     }
 
-    fn end(&mut self, step: &mut Step, ticket: Ticket, report: Report, decision: &Decision) {
+    pub(super) fn end(&mut self, step: &mut Step, ticket: Ticket, report: Report, decision: &Decision) {
         let id = self.id(ticket);
         let Report { request, dropped_turns, outcome, usage, estimated, timings, from_cache } = report;
         if dropped_turns > 0 {

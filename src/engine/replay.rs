@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::backend_state::BackendState;
 use super::clock::Clock;
 use super::evidence::Prefix;
 use super::repeats::Repeats;
 use super::spent::SpentBy;
-use super::state::{
-    BackendState, CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState,
-};
+use super::state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState};
 use super::step::{Engine, Options};
 use crate::base::{CaseNo, EachKey, StepName};
 use crate::event::{

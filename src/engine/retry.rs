@@ -1,10 +1,14 @@
 //! What a failure means: again or not, charged or not, and when.
 
 use crate::base::{Digest, Hasher, Millis, Timestamp};
-use crate::event::{Failure, FailureKind, Feature, Features};
+use crate::event::{Failure, FailureKind, Feature, Features, TimeoutPhase};
 
 /// Broken answers are worth few questions: a server that answers HTML will do so again (`design/reliability.md` 5, "T few").
-const MALFORMED_ATTEMPTS: u32 = 3;
+pub(super) const MALFORMED_ATTEMPTS: u32 = 3;
+
+/// How much longer the waits are after a refusal for too many requests that names no wait. Limits are kept per minute: six
+/// attempts with the default back-off of 1 s then last for 67 s at least, where they lasted for 15 s.
+const THROTTLED: u64 = 5;
 
 /// Denied calls in a row after which the run stops: one may be about its own words, three are about the key
 /// (`design/reliability.md` 5, "pause the backend after few").
@@ -13,11 +17,12 @@ pub(super) const DENIED_IN_A_ROW: u32 = 3;
 /// What a failure kind asks for, whatever the counts say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Try again after a back-off; counts.
-    Transient {
-        /// Fewer attempts than the plan's, when the kind is worth only so many.
-        at_most: Option<u32>,
-    },
+    /// Try again after a back-off; counts, unless the breaker is open.
+    Transient,
+    /// The same; counts even then: the answer was under way, and may be billed.
+    Broken,
+    /// Try again a few times; counts. The server is there, and what it answers is of no use.
+    Flawed,
     /// Try again when the server said, or at once; does not count.
     Excused,
     /// Never again: the same request will fail the same way.
@@ -38,12 +43,11 @@ pub(super) fn class(failure: &Failure, lacked: Features) -> Class {
         }
         FailureKind::Throttled | FailureKind::Overloaded => match failure.retry_after_ms {
             Some(_) => Class::Excused,
-            None => Class::Transient { at_most: None },
+            None => Class::Transient,
         },
-        FailureKind::TimedOut(_) | FailureKind::Unreachable | FailureKind::CutOff => {
-            Class::Transient { at_most: None }
-        }
-        FailureKind::Malformed | FailureKind::NoAnswer => Class::Transient { at_most: Some(MALFORMED_ATTEMPTS) },
+        FailureKind::TimedOut(TimeoutPhase::Connect) | FailureKind::Unreachable => Class::Transient,
+        FailureKind::TimedOut(_) | FailureKind::CutOff => Class::Broken,
+        FailureKind::Malformed | FailureKind::NoAnswer => Class::Flawed,
         FailureKind::Refused
         | FailureKind::ContextOverflow
         | FailureKind::ContentFiltered
@@ -70,6 +74,14 @@ pub(super) fn dictated(failure: &Failure) -> Option<Millis> {
     match failure.kind {
         FailureKind::Loading => Some(Millis(failure.retry_after_ms.unwrap_or(1_000))),
         _ => failure.retry_after_ms.map(Millis),
+    }
+}
+
+/// Returns the shortest wait of a back-off after a failure.
+pub(super) fn base_of(failure: &Failure, base: Millis) -> Millis {
+    match failure.kind {
+        FailureKind::Throttled => Millis(base.0.saturating_mul(THROTTLED)),
+        _ => base,
     }
 }
 
@@ -113,7 +125,7 @@ mod tests {
     #[test]
     fn a_wait_that_the_server_dictates_is_excused() {
         let mut failure = Failure::new(FailureKind::Throttled, "429");
-        assert_eq!(class(&failure, Features::NONE), Class::Transient { at_most: None });
+        assert_eq!(class(&failure, Features::NONE), Class::Transient);
         failure.retry_after_ms = Some(2_000);
         assert_eq!(class(&failure, Features::NONE), Class::Excused);
         assert_eq!(dictated(&failure), Some(Millis(2_000)));

@@ -6,7 +6,7 @@ use crate::base::{MicroUsd, TokenCount};
 use crate::event::{SnapSpent, Usage};
 use crate::plan::{ActorIdx, CellIdx, Plan};
 
-/// Tokens of all answered attempts, by cell and actor.
+/// Tokens of all attempts, by cell and actor.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpentBy(BTreeMap<(CellIdx, ActorIdx), Usage>);
 

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::backend_state::BackendState;
 use super::call::{ElementNo, Key, TaskKey};
 use super::clock::Clock;
 use super::evidence::Prefix;
 use super::repeats::Repeats;
 use super::spent::SpentBy;
-use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, ModelName, StepName, Timestamp};
+use crate::base::{AttemptNo, CaseNo, Digest, EachKey, Hasher, ItemId, StepName, Timestamp};
 use crate::event::{
-    Answer, AttemptEnded, AttemptId, AttemptStarted, BackendResolved, Capacity, CaseCounts, Element, ElementSettled,
-    Evaluated, Event, Failure, Feature, Features, Outcome, Recorded, TaskSettled, Usage,
+    Answer, AttemptEnded, AttemptId, AttemptStarted, CaseCounts, Element, ElementSettled, Evaluated, Event, Failure,
+    Outcome, Recorded, TaskSettled, Usage,
 };
-use crate::plan::{ActorIdx, Call, CellIdx, Plan, StepIdx};
+use crate::plan::{ActorIdx, BackendIdx, Call, CellIdx, Plan, StepIdx};
 
 /// A run at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,7 @@ pub struct RunState {
     pub closings: u64,
     /// Hash over the admitted items in order.
     pub admitted_chain: Digest,
-    /// Tokens over all answered attempts.
+    /// Tokens over all attempts.
     pub usage: Usage,
     /// What servers did not report of them, by the length of the texts.
     pub estimated: Usage,
@@ -130,21 +131,6 @@ pub enum CallPhase {
     Failed(Failure),
 }
 
-/// What is known of a backend.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct BackendState {
-    /// Since when the breaker has been open.
-    pub open_since: Option<Timestamp>,
-    /// How long it was open before that, in milliseconds.
-    pub open_ms: u64,
-    /// What it does not take, as far as is known.
-    pub lacks: Features,
-    /// The same of single models, by the name that the file asks for.
-    pub models_lack: BTreeMap<ModelName, Features>,
-    /// It has answered a call of this run.
-    pub answered: bool,
-}
-
 /// An event that cannot follow what happened before it: a bug, damage, or a journal of another plan.
 #[derive(Debug, thiserror::Error)]
 #[error("event {kind} cannot follow what the journal says before it: {why}")]
@@ -153,23 +139,6 @@ pub struct IllegalEvent {
     pub kind: &'static str,
     /// What does not fit.
     pub why: String,
-}
-
-impl BackendState {
-    /// Returns what it does not take in requests for a model, by the name that the file asks for.
-    #[must_use]
-    pub fn lacks_of(&self, model: &str) -> Features {
-        if self.models_lack.is_empty() {
-            return self.lacks;
-        }
-        let of_model = self.models_lack.iter().find(|(name, _)| name.as_str() == model);
-        self.lacks.union(of_model.map(|(_, lacks)| *lacks).unwrap_or_default())
-    }
-
-    /// Returns how long the breaker has been open in all, up to `now`.
-    fn open_ms_until(&self, now: Timestamp) -> u64 {
-        self.open_ms + self.open_since.map_or(0, |since| now.since(since).0)
-    }
 }
 
 impl CaseState {
@@ -242,6 +211,7 @@ impl RunState {
     /// The event cannot follow; the state is then of no use.
     pub fn apply(&mut self, plan: &Plan, recorded: &Recorded) -> Result<(), IllegalEvent> {
         let at = recorded.at;
+        let before = self.clock.latest;
         self.clock.tick(at, matches!(recorded.event, Event::RunResumed(_)));
         let done = match &recorded.event {
             Event::RunResumed(event) => {
@@ -249,7 +219,10 @@ impl RunState {
                 self.all_cases = event.cases.or(self.all_cases);
                 self.know(plan, &event.backends);
                 // The time between two processes is no one's: neither the calls' nor the limits'.
-                self.end_pause(at);
+                match (self.paused_since, before) {
+                    (None, Some(before)) => self.paused_ms += at.since(before).0,
+                    (Some(_), _) | (None, None) => self.end_pause(at),
+                }
                 Ok(())
             }
             Event::RunPaused(_) => {
@@ -344,18 +317,6 @@ impl RunState {
         self.backends[backend].open_ms_until(now) + paused
     }
 
-    /// Takes in what earlier runs have learned of backends.
-    fn know(&mut self, plan: &Plan, resolved: &[BackendResolved]) {
-        for (backend, state) in plan.backends.iter().zip(&mut self.backends) {
-            let Some(resolved) = resolved.iter().find(|one| one.backend == backend.name) else { continue };
-            state.lacks = state.lacks.union(resolved.lacks);
-            for (model, lacks) in &resolved.models_lack {
-                let known = state.models_lack.entry(model.clone()).or_default();
-                *known = known.union(*lacks);
-            }
-        }
-    }
-
     fn end_pause(&mut self, at: Timestamp) {
         if let Some(since) = self.paused_since.take() {
             self.paused_ms += at.since(since).0;
@@ -443,10 +404,6 @@ impl RunState {
             (Outcome::Answered(answer), _) => {
                 state.usage = event.usage_of_answer();
                 state.phase = CallPhase::Answered(answer.clone());
-                self.usage.add(&event.usage);
-                if let Some((cell, actor)) = spender {
-                    self.spent.add(cell, actor, &event.usage);
-                }
             }
             (Outcome::Failed(_), Some(retry_at)) => {
                 state.charged += u32::from(event.charged);
@@ -455,6 +412,17 @@ impl RunState {
             (Outcome::Failed(failure), None) => {
                 state.charged += u32::from(event.charged);
                 state.phase = CallPhase::Failed(failure.clone());
+            }
+        }
+        // What a failed request has used is spent as well.
+        self.usage.add(&event.usage);
+        self.estimated.add(&event.estimated);
+        if let Some((cell, actor)) = spender {
+            self.spent.add(cell, actor, &event.usage);
+            self.spent.add(cell, actor, &event.estimated);
+            if matches!(event.outcome, Outcome::Answered(_)) && event.from_cache.is_none() {
+                let BackendIdx(place) = plan.cell(cell).actor(actor).backend;
+                self.backends[place].answered = true;
             }
         }
         Ok(())
@@ -486,28 +454,5 @@ impl CaseState {
         let elements = self.opened.get_mut(&step).and_then(|opened| opened.elements.as_mut());
         let found = elements.and_then(|elements| elements.iter_mut().find(|element| element.key == *each));
         found.ok_or_else(|| format!("step {} has no element {each}", step.0))
-    }
-}
-
-impl BackendState {
-    fn change(&mut self, at: Timestamp, change: Capacity, model: Option<&ModelName>) {
-        match change {
-            Capacity::BreakerOpened => self.open_since = Some(at),
-            Capacity::BreakerClosed => {
-                self.open_ms = self.open_ms_until(at);
-                self.open_since = None;
-            }
-            Capacity::FormatUnsupported => self.lacks = self.lacks.with(Feature::ResponseFormat),
-            Capacity::Lacks(feature) => match model {
-                None => self.lacks = self.lacks.with(feature),
-                Some(model) => {
-                    let lacks = self.models_lack.entry(model.clone()).or_default();
-                    *lacks = lacks.with(feature);
-                }
-            },
-            Capacity::HeldUntil(_) => {}
-            // Ends with its process: the next one works on as many as it finds.
-            Capacity::Slots(_) => {}
-        }
     }
 }

@@ -7,10 +7,10 @@ use super::fan::{self, Next};
 use super::flow::{Flight, Flow, Stopping};
 use super::frontier;
 use super::state::{CallPhase, RunState};
-use crate::base::{AttemptNo, CaseNo, Millis, ModelName, Timestamp};
+use crate::base::{AttemptNo, BackendName, CaseNo, Millis, ModelName, Timestamp};
 use crate::event::{
-    AttemptId, AttemptStarted, CaseAdmitted, CaseReopened, DrainStage, Event, FailureKind, Recorded, RunEnded,
-    RunOutcome, RunResumed, SourceEnded, Stage, StopCause, TimeoutPhase,
+    AttemptId, AttemptStarted, CaseAdmitted, CaseReopened, DrainStage, Event, FailureKind, Features, Recorded,
+    RunEnded, RunOutcome, RunResumed, SourceEnded, Stage, StopCause, TimeoutPhase,
 };
 use crate::plan::{BackendIdx, Ground, ModelChoice, Place, Plan, StepIdx, StepKind};
 
@@ -26,6 +26,17 @@ pub struct Options {
     pub slots: Vec<u32>,
     /// How long calls in flight may go on after a stop was asked for.
     pub grace: Millis,
+}
+
+/// What a run has learned of a backend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learned {
+    /// Which.
+    pub backend: BackendName,
+    /// What it does not take.
+    pub lacks: Features,
+    /// The same of single models, by the name that the file asks for.
+    pub models_lack: Vec<(ModelName, Features)>,
 }
 
 /// A run: its state, and what is under way.
@@ -82,6 +93,8 @@ impl Engine {
             Input::Tick => {}
         }
         self.pass_time(&mut step);
+        self.settle_suspects(&mut step);
+        self.give_up_silent(&mut step);
         self.halt(&mut step);
         self.close(&mut step);
         self.dispatch(&mut step);
@@ -101,7 +114,7 @@ impl Engine {
         let lanes = self.flow.lanes.iter().filter(|lane| !lane.ready.is_empty() && !holds);
         let opens = lanes.filter_map(|lane| lane.opens(self.now)).min();
         let up = if stopping.is_none() && !self.flow.finished { self.time_is_up() } else { None };
-        [delayed, deadline, stop, opens, up].into_iter().flatten().min()
+        [delayed, deadline, stop, opens, up, self.silent_until()].into_iter().flatten().min()
     }
 
     /// Returns how many more cases would keep every slot busy, with one round of calls waiting behind the ones under way.
@@ -126,6 +139,18 @@ impl Engine {
     #[must_use]
     pub const fn state(&self) -> &RunState {
         &self.state
+    }
+
+    /// Returns what is known that each backend does not take, in all and of single models.
+    #[must_use]
+    pub fn learned(&self) -> Vec<Learned> {
+        let backends = self.plan.backends.iter().zip(&self.state.backends);
+        let learned = backends.map(|(plan, state)| Learned {
+            backend: plan.name.clone(),
+            lacks: state.lacks,
+            models_lack: state.models_lack.iter().map(|(model, lacks)| (model.clone(), *lacks)).collect(),
+        });
+        learned.collect()
     }
 
     /// Returns how many requests are recorded and not returned.
@@ -268,7 +293,7 @@ impl Engine {
         }
         for lane in 0..self.flow.lanes.len() {
             while self.flow.lanes[lane].opens(self.now).is_some_and(|at| at <= self.now) {
-                let Some(key) = self.flow.lanes[lane].ready.pop_first() else { break };
+                let Some(key) = self.flow.lanes[lane].take_ready() else { break };
                 if self.is_wanted(key) {
                     self.start(step, BackendIdx(lane), key);
                 }
@@ -294,6 +319,7 @@ impl Engine {
         let now = self.now;
         let lane = &mut self.flow.lanes[backend.0];
         lane.minute.sent(now);
+        lane.first_sent.get_or_insert((now, self.state.paused_ms));
         let Ticket { attempt, .. } = ticket;
         let lacks = place.lacks;
         lane.started.insert(key, Flight { attempt, deadline: None, cancelled: false, lacks });
@@ -386,6 +412,7 @@ impl Engine {
         match &self.flow.stopping {
             // For good: nothing is waited for, whatever has been asked before.
             _ if cause == StopCause::Cancel && !self.flow.finished => {
+                self.spare(step);
                 step.effects.push(Effect::RecallUnsent);
                 self.cancel_all(step, cause);
             }
@@ -393,6 +420,7 @@ impl Engine {
                 let stage = Stage::Draining;
                 self.record(step, Event::DrainStage(DrainStage { stage, cause: cause.clone() }));
                 self.flow.stopping = Some(Stopping { stage, cause, deadline: self.now.after(self.grace) });
+                self.spare(step);
                 step.effects.push(Effect::RecallUnsent);
             }
             Some(Stopping { stage: Stage::Draining, cause, .. }) => {

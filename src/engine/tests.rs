@@ -21,8 +21,8 @@ use self::given::Draws;
 use super::*;
 use crate::base::{CaseNo, Digest, Hasher, ItemId, Millis, StepName, Timestamp};
 use crate::event::{
-    Because, CaseStatus, Event, Failure, FailureKind, Outcome, RunOutcome, StopCause, TaskAdopted, TaskOutput,
-    TaskSettled, TaskStatus,
+    Because, Capacity, CaseStatus, Event, Failure, FailureKind, Outcome, RunOutcome, StopCause, TaskAdopted,
+    TaskOutput, TaskSettled, TaskStatus,
 };
 use crate::plan::{CellIdx, Limits, StepIdx, Timeouts};
 
@@ -257,7 +257,24 @@ proptest! {
 }
 
 fn fail_all(kind: FailureKind, retry_after_ms: Option<u64>) -> World {
+    fail_from(World::new(3), kind, retry_after_ms)
+}
+
+/// A world in which every backend has answered once.
+fn answered_once() -> World {
     let mut world = World::new(3);
+    for _ in 0..100 {
+        world.admit();
+        world.commit();
+        if world.engine.state().backends.iter().all(|backend| backend.answered) {
+            break;
+        }
+        world.answer_one(false);
+    }
+    world
+}
+
+fn fail_from(mut world: World, kind: FailureKind, retry_after_ms: Option<u64>) -> World {
     for _ in 0..3_000 {
         if world.finished.is_some() {
             break;
@@ -279,10 +296,13 @@ fn fail_all(kind: FailureKind, retry_after_ms: Option<u64>) -> World {
 }
 
 #[test]
-fn a_server_that_throttles_for_ever_is_given_up_after_the_plan_s_time() {
+fn a_server_that_throttles_for_ever_stops_the_run_after_the_plan_s_time() {
     let world = fail_all(FailureKind::Throttled, Some(60_000));
-    assert_eq!(world.finished, Some(RunOutcome::Complete));
-    assert_eq!(world.engine.state().cases.failed, ITEMS);
+    let Some(RunOutcome::Stopped(StopCause::BackendWaits { until, .. })) = world.finished else {
+        panic!("{:?}", world.finished)
+    };
+    assert_eq!(until, Timestamp(0).after(Millis::seconds(660)), "the time at which to come back");
+    assert_eq!(world.engine.state().cases.failed, 0, "every case stays open");
     let charged = world.log.iter().filter(|recorded| match &recorded.event {
         Event::AttemptEnded(ended) => ended.charged,
         _ => false,
@@ -298,8 +318,65 @@ fn a_bad_key_stops_the_run_after_a_few_calls() {
 }
 
 #[test]
-fn a_dead_backend_opens_the_breaker_and_stands_still() {
+fn a_wait_beyond_what_a_call_may_wait_stops_the_run_at_once() {
+    let world = fail_from(answered_once(), FailureKind::Throttled, Some(3_600_000));
+    let Some(RunOutcome::Stopped(StopCause::BackendWaits { until, .. })) = world.finished else {
+        panic!("{:?}", world.finished)
+    };
+    let (left, now) = (until.since(world.now), world.now.since(Timestamp(0)));
+    assert!(left > Millis::seconds(3_500) && now < Millis::seconds(120), "{left:?} {now:?}");
+    assert_eq!(world.engine.state().cases.failed, 0, "the calls that met it stay open, too");
+}
+
+#[test]
+fn a_long_wait_is_announced_once() {
+    let mut world = answered_once();
+    world.admit();
+    world.commit();
+    let before = world.log.len();
+    for _ in 0..2 {
+        let Some(call) = world.calls.pop() else { panic!("several calls are under way") };
+        let failure = Failure { retry_after_ms: Some(60_000), ..Failure::new(FailureKind::Throttled, "slow down") };
+        world.give(Input::Returned(call.ticket, report(Outcome::Failed(failure))));
+        world.commit();
+    }
+    let held = world.log[before..].iter().filter_map(|recorded| match &recorded.event {
+        Event::CapacityChanged(changed) => Some(changed.change),
+        _ => None,
+    });
+    let until = world.now.after(Millis::seconds(60));
+    let changes: Vec<_> = held.collect();
+    assert!(!changes.is_empty() && changes.iter().all(|change| *change == Capacity::HeldUntil(until)), "{changes:?}");
+    assert!(changes.len() <= SLOTS.len(), "once for each backend");
+}
+
+#[test]
+fn a_backend_that_never_answers_stops_the_run_within_the_plan_s_time() {
     let world = fail_all(FailureKind::Unreachable, None);
+    assert!(matches!(world.finished, Some(RunOutcome::Stopped(StopCause::BackendUnusable { .. }))));
+    assert_eq!(world.engine.state().cases.failed, 0, "every case stays open");
+    assert!(world.now <= Timestamp(0).after(Millis::seconds(630)), "{:?}", world.now);
+}
+
+#[test]
+fn what_every_call_is_refused_for_stops_the_run_after_a_few() {
+    for kind in [FailureKind::Refused, FailureKind::ReasoningCut, FailureKind::Malformed] {
+        let world = fail_all(kind, None);
+        assert!(matches!(world.finished, Some(RunOutcome::Stopped(StopCause::BackendUnusable { .. }))), "{kind:?}");
+        assert_eq!(world.engine.state().cases.failed, 0, "{kind:?}: every case stays open");
+        assert!(world.sends <= 60, "{kind:?}: {} calls were sent", world.sends);
+    }
+    for kind in [FailureKind::ContextOverflow, FailureKind::ContentFiltered] {
+        let world = fail_all(kind, None);
+        assert_eq!(world.finished, Some(RunOutcome::Complete), "{kind:?} is about one prompt");
+    }
+    let world = fail_from(answered_once(), FailureKind::Refused, None);
+    assert_eq!(world.finished, Some(RunOutcome::Complete), "a backend that has answered is of use");
+}
+
+#[test]
+fn a_dead_backend_opens_the_breaker_and_stands_still() {
+    let world = fail_from(answered_once(), FailureKind::Unreachable, None);
     assert_eq!(world.finished, None, "a run survives a backend that is down");
     let opened = world.log.iter().filter(|recorded| recorded.event.kind() == "capacity_changed").count();
     assert_eq!(opened, 2, "one breaker for each backend");
@@ -368,6 +445,11 @@ fn a_step_bounds_its_own_requests() {
     world.tick();
     world.commit();
     world.commit();
+    // Given up at the next answer: until then all calls may fail so.
+    for _ in 0..20 {
+        world.answer_one(false);
+        world.commit();
+    }
     let given_up = world.log.iter().find_map(|recorded| match &recorded.event {
         Event::AttemptEnded(ended) if ended.id.case == ticket.key.case => Some(ended.retry_at),
         _ => None,

@@ -391,11 +391,11 @@ impl Usage {
         *self == Self::default()
     }
 
-    /// Adds another attempt's tokens. Unknown counts add nothing.
+    /// Adds another attempt's tokens; at the greatest number it stays there. Unknown counts add nothing.
     pub fn add(&mut self, other: &Self) {
         fn sum(mine: &mut Option<TokenCount>, theirs: Option<TokenCount>) {
             if let Some(TokenCount(more)) = theirs {
-                *mine = Some(TokenCount(mine.map_or(0, |TokenCount(have)| have) + more));
+                *mine = Some(TokenCount(mine.map_or(0, |TokenCount(have)| have).saturating_add(more)));
             }
         }
         sum(&mut self.input, other.input);

@@ -55,10 +55,23 @@ pub(super) fn create(path: &Path, durability: Durability) -> Result<Connection, 
 /// Opens an existing file for writing.
 pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, JournalError> {
     // Looked at before the first setting is written: a file that is not ours is left as it is.
-    drop(open_to_read(path)?);
+    let (_, meta) = open_to_read(path)?;
     let connection = connect_to_write(path, durability.synchronous())?;
     renew_views(&connection, path)?;
+    if meta.format < FORMAT {
+        raise_format(&connection, path)?;
+    }
     Ok(connection)
+}
+
+/// Records that this version writes from here on, so that an older one refuses the file instead of misreading it.
+fn raise_format(connection: &Connection, path: &Path) -> Result<(), JournalError> {
+    let failed = |source| JournalError::store(path, "raise the format of", source);
+    let transaction = connection.unchecked_transaction().map_err(failed)?;
+    for (key, value) in [("format", FORMAT.to_string()), ("version", env!("CARGO_PKG_VERSION").to_owned())] {
+        transaction.execute("update meta set value = ?2 where key = ?1", [key, value.as_str()]).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
 }
 
 /// Names the views of this version.

@@ -44,8 +44,10 @@ select
         else 'failed'
     end                                                                      as outcome,
     case json_type(attempt.ended, '$.outcome.failed.kind')
-        when 'object' then
-            'timed out (' || replace(json_extract(attempt.ended, '$.outcome.failed.kind.timed_out'), '_', ' ') || ')'
+        when 'object' then coalesce(
+            'timed out (' || replace(json_extract(attempt.ended, '$.outcome.failed.kind.timed_out'), '_', ' ') || ')',
+            'unsupported (' || json_extract(attempt.ended, '$.outcome.failed.kind.unsupported') || ')'
+        )
         else replace(json_extract(attempt.ended, '$.outcome.failed.kind'), '_', ' ')
     end                                                                      as failure,
     json_extract(attempt.ended, '$.outcome.failed.detail')                   as detail,
@@ -70,7 +72,12 @@ select
         select iif(typeof(texts.body) = 'text', texts.body, '(a long text, packed: pipe journal sql, or pipe show)') from texts
         where texts.case_no in (attempt.case_no, -1) and lower(hex(digest)) = json_extract(attempt.ended, '$.outcome.answered.text')
         order by texts.case_no desc limit 1
-    )                                                                        as answer
+    )                                                                        as answer,
+    (
+        select iif(typeof(texts.body) = 'text', texts.body, '(a long text, packed: pipe journal sql, or pipe show)') from texts
+        where texts.case_no in (attempt.case_no, -1) and lower(hex(digest)) = json_extract(attempt.ended, '$.outcome.answered.thought')
+        order by texts.case_no desc limit 1
+    )                                                                        as thought
 from (
     select
         case_no,

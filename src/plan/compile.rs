@@ -21,6 +21,7 @@ mod parts_tests;
 mod pick;
 mod results;
 mod scope;
+mod sent;
 mod settings;
 mod steps;
 mod telemetry;

@@ -198,6 +198,13 @@ impl Fields<'_> {
         self.text(&name("top_p"), &number(sampling.top_p));
         self.add(&name("max_tokens"), |hasher| hasher.number(sampling.max_tokens.map_or(0, u64::from)));
         self.add(&name("stop"), |hasher| hash::list(hasher, sampling.stop.iter().map(String::as_str)));
+        // What is not used is no field, so that tasks of before keep their fingerprint.
+        if let Some(reasoning) = sampling.reasoning {
+            self.text(&name("reasoning"), &reasoning.word());
+        }
+        if !sampling.extra.is_empty() {
+            self.add(&name("extra_body"), |hasher| hash::map(hasher, &sampling.extra));
+        }
     }
 }
 

@@ -80,7 +80,15 @@ fn actor(hasher: Hasher, plan: &Plan, actor: &Actor) -> Hasher {
         .field(number(sampling.temperature).as_bytes())
         .field(number(sampling.top_p).as_bytes())
         .number(sampling.max_tokens.map_or(0, u64::from));
-    list(hasher, sampling.stop.iter().map(String::as_str))
+    let mut hasher = list(hasher, sampling.stop.iter().map(String::as_str));
+    // An actor without these hashes as before there were any.
+    if let Some(reasoning) = sampling.reasoning {
+        hasher = hasher.field(b"reasoning").field(reasoning.word().as_bytes());
+    }
+    if !sampling.extra.is_empty() {
+        hasher = map(hasher.field(b"extra_body"), &sampling.extra);
+    }
+    hasher
 }
 
 fn step(hasher: Hasher, plan: &Plan, step: &Step) -> Hasher {

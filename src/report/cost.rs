@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Cells;
-use crate::base::{ActorName, MicroUsd, Price, TokenCount};
+use crate::base::{ActorName, BackendName, MicroUsd, Price, TokenCount};
 use crate::event::{AttemptEnded, AttemptId, AttemptStarted, CellPrices, Outcome, Usage};
 
 /// Tokens by actor, and what they cost.
@@ -15,8 +15,8 @@ pub struct Spent {
     prices: BTreeMap<ActorName, Price>,
     /// The same in the cells of a matrix where they cost something else.
     cell_prices: Vec<CellPrices>,
-    /// Who speaks in each request under way, and in which cell.
-    asked: BTreeMap<AttemptId, (Option<usize>, ActorName)>,
+    /// Who speaks in each request under way, in which cell, and where.
+    asked: BTreeMap<AttemptId, (Option<usize>, ActorName, BackendName)>,
     actors: BTreeMap<(Option<usize>, ActorName), Answers>,
 }
 
@@ -50,17 +50,22 @@ impl Spent {
     }
 
     pub(super) fn start(&mut self, started: &AttemptStarted, cell: Option<usize>) {
-        self.asked.insert(started.id.clone(), (cell, started.actor.clone()));
+        self.asked.insert(started.id.clone(), (cell, started.actor.clone(), started.backend.clone()));
     }
 
-    pub(super) fn end(&mut self, ended: &AttemptEnded) {
-        let Some(actor) = self.asked.remove(&ended.id) else { return };
-        if matches!(ended.outcome, Outcome::Failed(_)) || ended.from_cache.is_some() {
-            return;
+    /// Counts what a request took, answered or not, and returns where it went.
+    pub(super) fn end(&mut self, ended: &AttemptEnded) -> Option<BackendName> {
+        let (cell, actor, backend) = self.asked.remove(&ended.id)?;
+        let mut usage = ended.usage;
+        usage.add(&ended.estimated);
+        let is_answered = matches!(ended.outcome, Outcome::Answered(_));
+        // What a failed request took is known only where the server said it, or where it can be estimated.
+        if ended.from_cache.is_none() && (is_answered || !usage.is_empty()) {
+            let answers = self.actors.entry((cell, actor)).or_default();
+            answers.usage.add(&usage);
+            answers.uncounted += u64::from(is_answered && (usage.input.is_none() || usage.output.is_none()));
         }
-        let answers = self.actors.entry(actor).or_default();
-        answers.usage.add(&ended.usage);
-        answers.uncounted += u64::from(ended.usage.input.is_none() || ended.usage.output.is_none());
+        Some(backend)
     }
 
     /// Returns the cost so far; none where no price is known.

@@ -10,6 +10,7 @@ mod number;
 mod over_all;
 mod progress;
 mod results;
+mod stopped;
 mod summary;
 mod summary_text;
 mod table;
@@ -32,8 +33,10 @@ pub use number::{duration, energy, grouped, height, percent, rate, tenths};
 pub use over_all::{AggregateSummary, OverAll, ranking_line, table_line};
 pub use progress::{Milestones, Progress};
 pub use results::{Layout, Rows, Shape, standard_columns};
+pub use stopped::{StopSummary, stop_phrase};
 pub use summary::{
-    Choice, Claims, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary, Tokens, stop_phrase,
+    Choice, Claims, CutPrompts, Ending, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary,
+    Tokens,
 };
 pub use summary_text::text as summary_text;
 pub use table::{ColumnKind, TableColumns, TableWriter};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::number::{counted, grouped, per, percent};
 use super::{Tally, duration, rate};
-use crate::base::{MicroUsd, Millis, Timestamp};
+use crate::base::{MicroUsd, Millis, Timestamp, plain_utc};
 use crate::event::FailureKind;
 
 /// Rates are taken over so much time: long enough to smooth a batch of slow calls, short enough to show a change.
@@ -20,6 +20,8 @@ pub struct Progress {
     total: Option<u64>,
     in_flight: Option<u32>,
     samples: VecDeque<Sample>,
+    /// Cases, tokens and microseconds of the latest window in which something moved while no backend held its calls.
+    before_hold: Option<(u64, u64, u64)>,
     tokens: Option<u64>,
     cost: Option<MicroUsd>,
     time: Option<Millis>,
@@ -69,6 +71,9 @@ impl Progress {
         if self.samples.back().is_some_and(|latest| now.since(latest.at) < SAMPLE) {
             return;
         }
+        if tally.held_until(now).is_none() {
+            self.before_hold = self.moved(tally, now).filter(|(cases, ..)| *cases > 0).or(self.before_hold);
+        }
         self.samples.push_back(sample);
         while self.samples.len() > 2 && self.samples.front().is_some_and(|oldest| now.since(oldest.at) > WINDOW) {
             self.samples.pop_front();
@@ -82,13 +87,24 @@ impl Progress {
         if tally.paused {
             parts.push("paused".to_owned());
         }
-        if let Some((cases, tokens, micros)) = self.moved(tally, now) {
+        let held = tally.held_until(now);
+        if let Some((backend, until)) = held {
+            let left = duration(until.micros_since(now)).replace(".0 s", " s");
+            parts.push(format!("{backend}: no call before {} (in {left})", plain_utc(until)));
+        }
+        let moved = self.moved(tally, now).map(|moved| match (held, self.before_hold) {
+            // While calls are held nothing moves: what moved before is the pace.
+            (Some(_), Some(before)) if moved.0 == 0 => before,
+            _ => moved,
+        });
+        if let Some((cases, tokens, micros)) = moved {
             parts.extend(rate(cases, micros, 60_000_000).map(|speed| format!("{speed} items/min")));
             if tokens > 0 {
                 parts.extend(rate(tokens, micros, 1_000_000).map(|speed| format!("{speed} tokens/s")));
             }
             parts.extend(self.spent(tally));
-            parts.extend(self.remaining(tally, cases, micros).map(|time| format!("ETA {time}")));
+            let held = held.map_or(0, |(_, until)| until.micros_since(now));
+            parts.extend(self.remaining(tally, cases, micros, held).map(|time| format!("ETA {time}")));
         }
         let in_flight = self.in_flight.map_or_else(|| tally.in_flight(), u64::from);
         if in_flight > 0 {
@@ -137,13 +153,13 @@ impl Progress {
         (now.since(oldest.at) >= SOONEST).then(|| (cases, tokens, now.micros_since(oldest.at)))
     }
 
-    fn remaining(&self, tally: &Tally, cases: u64, micros: u64) -> Option<String> {
+    fn remaining(&self, tally: &Tally, cases: u64, micros: u64, held: u64) -> Option<String> {
         let left = self.total(tally)?.saturating_sub(tally.cases.settled());
         if left == 0 || cases == 0 {
             return None;
         }
         let micros = u128::from(left) * u128::from(micros) / u128::from(cases);
-        let micros = u64::try_from(micros).ok()?;
+        let micros = u64::try_from(micros).ok()?.saturating_add(held);
         // Tenths of a second would pretend to know.
         Some(duration(micros.div_ceil(1_000_000) * 1_000_000).replace(".0 s", " s"))
     }

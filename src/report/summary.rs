@@ -3,21 +3,10 @@
 use serde::Serialize;
 
 use super::number::per;
-use super::{AggregateSummary, CellSummary, Cost, JudgeTally, StepTally, Tally};
-use crate::base::{RunId, StepName, TokenCount, plain_utc};
+use super::{AggregateSummary, CellSummary, Cost, JudgeTally, StepTally, StopSummary, Tally};
+use crate::base::{RunId, StepName, TokenCount};
 use crate::event::{BackendResolved, CaseCounts, FailureKind, RunOutcome, StopCause, Unscored};
 use crate::stats::{Categories, Mean, wilson_95};
-
-/// What stopped a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StopSummary {
-    /// The condition of its `stop` (`budget`, `errors`, …), or what came from outside: `interrupt`, `terminate`,
-    /// `command`, `cancel`, `backend_unusable`, `source_unusable`, `bug`.
-    pub condition: String,
-    /// What it was judged by, for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<String>,
-}
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,7 +38,7 @@ pub struct Summary {
     pub after_stop: u64,
     /// How long processes worked on it.
     pub seconds: f64,
-    /// Of all answered requests.
+    /// Of all requests, those without an answer included.
     pub tokens: Tokens,
     /// What they cost; none where no price is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +67,15 @@ pub struct Summary {
     pub first_given_up: Option<String>,
     /// Answers cut at `max_tokens` or at the end of the context.
     pub cut: u64,
+    /// Answers before which the model thought; `pipe show` has the thoughts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub thoughts: u64,
+    /// Answers whose reason to end is unknown, by the server's word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub odd_ends: Vec<Ending>,
+    /// Prompts that a server probably cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut_prompts: Option<CutPrompts>,
     /// Requests that left the oldest turns of their dialogue out, as its `history` says.
     #[serde(skip_serializing_if = "is_zero")]
     pub trimmed: u64,
@@ -127,7 +125,20 @@ pub enum RunStatus {
     Paused,
 }
 
-/// Tokens as servers counted them; absent is unknown.
+/// Prompts that a server probably cut: it read far fewer tokens than they have by their length.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CutPrompts {
+    /// How many.
+    pub count: u64,
+    /// Tokens that were read of the worst.
+    pub read: u64,
+    /// Tokens that the worst has, by its length.
+    pub about: u64,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// Tokens as servers counted them, or by the length of texts where they did not; absent is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Tokens {
     /// Of prompts.
@@ -138,6 +149,12 @@ pub struct Tokens {
     pub cached: Option<u64>,
     /// Of answers, spent on reasoning.
     pub reasoning: Option<u64>,
+    /// Of `input`, by the length of texts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub estimated_input: u64,
+    /// Of `output`, by the length of texts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub estimated_output: u64,
     /// Of answers, in a second of work on the run.
     pub output_per_second: Option<f64>,
 }
@@ -193,7 +210,7 @@ pub struct StepSummary {
     pub ended_by: Vec<Ending>,
 }
 
-/// How often a condition ended a dialogue.
+/// How often something ended: dialogues by a condition, answers for a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ending {
     /// Its word: `rounds`, `says`, `agree`.
@@ -275,7 +292,10 @@ impl Tally {
     pub fn summary(&self, run: &RunId) -> Summary {
         let micros = self.active_us();
         let count = |tokens: Option<TokenCount>| tokens.map(|TokenCount(count)| count);
-        let output = count(self.usage.output);
+        let mut usage = self.usage;
+        usage.add(&self.estimated);
+        let output = count(usage.output);
+        let estimated = |tokens: Option<TokenCount>| count(tokens).unwrap_or(0);
         Summary {
             run: run.clone(),
             name: self.started.as_ref().map(|started| started.name.clone()).unwrap_or_default(),
@@ -289,10 +309,12 @@ impl Tally {
             after_stop: self.after_stop,
             seconds: per(micros, 1_000_000, 1).unwrap_or(0.0),
             tokens: Tokens {
-                input: count(self.usage.input),
+                input: count(usage.input),
                 output,
-                cached: count(self.usage.cached),
-                reasoning: count(self.usage.reasoning),
+                cached: count(usage.cached),
+                reasoning: count(usage.reasoning),
+                estimated_input: estimated(self.estimated.input),
+                estimated_output: estimated(self.estimated.output),
                 output_per_second: output.and_then(|output| per(output, micros, 1_000_000)),
             },
             cost: self.spent.cost(&self.cells),
@@ -306,6 +328,9 @@ impl Tally {
             given_up: named(&self.given_up, FailureKind::word),
             first_given_up: self.first_given_up.clone(),
             cut: self.cut,
+            thoughts: self.thoughts,
+            odd_ends: endings(&self.odd_ends),
+            cut_prompts: self.cut_prompts(),
             trimmed: self.trimmed,
             unread: self.unread,
             unclear: self.unclear,
@@ -331,42 +356,14 @@ impl Tally {
         }
     }
 
-    fn stop(&self) -> Option<StopSummary> {
-        let summary =
-            |condition: &str, evidence: Option<String>| StopSummary { condition: condition.to_owned(), evidence };
-        match (&self.bug, &self.outcome) {
-            (Some(message), _) => Some(summary("bug", Some(message.clone()))),
-            (None, Some(RunOutcome::Stopped(cause))) => Some(match cause {
-                StopCause::Interrupt => summary("interrupt", None),
-                StopCause::Terminate => summary("terminate", None),
-                StopCause::Command => summary("command", None),
-                StopCause::Cancel => summary("cancel", None),
-                StopCause::BackendUnusable { backend, failure } => {
-                    summary("backend_unusable", Some(format!("{backend}: {}", failure.detail)))
-                }
-                StopCause::BackendWaits { backend, failure, until } => summary(
-                    "backend_waits",
-                    Some(format!("{backend}: no call before {}: {}", plain_utc(*until), failure.detail)),
-                ),
-                StopCause::Condition(reached) => summary(&reached.condition, Some(reached.evidence.clone())),
-                StopCause::SourceUnusable { reason } => summary("source_unusable", Some(reason.clone())),
-            }),
-            (None, Some(RunOutcome::Enough(reached))) => {
-                Some(summary(&reached.condition, Some(reached.evidence.clone())))
-            }
-            (None, Some(RunOutcome::Complete) | None) => None,
-        }
-    }
-
-    fn stopped_by(&self) -> Option<String> {
-        match (&self.bug, &self.outcome) {
-            (Some(message), _) => Some(format!("a bug: {message}")),
-            (None, Some(RunOutcome::Stopped(cause))) => Some(stop_phrase(cause)),
-            (None, Some(RunOutcome::Enough(reached))) => {
-                Some(format!("by its {}: {}", reached.condition, reached.evidence))
-            }
-            (None, Some(RunOutcome::Complete) | None) => None,
-        }
+    fn cut_prompts(&self) -> Option<CutPrompts> {
+        let (read, about, backend) = self.worst_cut.as_ref()?;
+        let is_ollama = |found: &BackendResolved| found.backend == *backend && found.server == "ollama";
+        let remedy = match self.backends.iter().any(is_ollama) {
+            true => "raise OLLAMA_CONTEXT_LENGTH",
+            false => "raise the context length of the server, or shorten the prompt",
+        };
+        Some(CutPrompts { count: self.cut_prompts, read: *read, about: *about, remedy: remedy.to_owned() })
     }
 }
 
@@ -390,12 +387,7 @@ impl StepSummary {
                 .and_then(|(hold, all)| Choice::of("holds".to_owned(), hold, all).map(|holds| Claims { all, holds })),
             reused: step.reused,
             judge: step.judge.as_ref().map(JudgeSummary::of),
-            ended_by: step
-                .endings
-                .ranked()
-                .into_iter()
-                .map(|(condition, count)| Ending { condition, count })
-                .collect(),
+            ended_by: endings(&step.endings),
         }
     }
 }
@@ -440,6 +432,10 @@ impl Choice {
     }
 }
 
+fn endings(counts: &Categories) -> Vec<Ending> {
+    counts.ranked().into_iter().map(|(condition, count)| Ending { condition, count }).collect()
+}
+
 fn shares(counts: &Categories) -> Vec<Choice> {
     let whole = counts.total();
     counts.ranked().into_iter().filter_map(|(option, count)| Choice::of(option, count, whole)).collect()
@@ -459,24 +455,5 @@ const fn unscored_word(reason: Unscored) -> &'static str {
         Unscored::Mismatched => "mismatched",
         Unscored::NotUnanimous => "not unanimous",
         Unscored::VotesTied => "votes tied",
-    }
-}
-
-/// Says what stopped a run, for people.
-#[must_use]
-pub fn stop_phrase(cause: &StopCause) -> String {
-    match cause {
-        StopCause::Interrupt => "by Ctrl-C".to_owned(),
-        StopCause::Terminate => "by SIGTERM".to_owned(),
-        StopCause::Command => "by `pipe stop`".to_owned(),
-        StopCause::Cancel => "by `pipe cancel`".to_owned(),
-        StopCause::BackendUnusable { backend, failure } => {
-            format!("because backend {backend:?} is unusable ({}): {}", failure.kind.word(), failure.detail)
-        }
-        StopCause::BackendWaits { backend, failure, until } => {
-            format!("because backend {backend:?} takes no call before {}: {}", plain_utc(*until), failure.detail)
-        }
-        StopCause::Condition(reached) => format!("by its {}: {}", reached.condition, reached.evidence),
-        StopCause::SourceUnusable { reason } => format!("because {reason}"),
     }
 }

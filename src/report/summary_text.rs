@@ -5,10 +5,16 @@ use super::number::counted;
 use super::over_all::{mean_words, standing_words, without_words};
 use super::wrap::{columns, cut, wrapped};
 use super::{
-    AggregateSummary, Choice, Claims, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary, Summary,
-    duration, grouped, percent, rate,
+    AggregateSummary, Choice, Claims, CutPrompts, FailureCount, JudgeSummary, MeanSummary, RunStatus, StepSummary,
+    Summary, duration, grouped, percent, rate,
 };
-use crate::event::TaskStatus;
+use crate::event::{FailureKind, TaskStatus};
+
+/// Failures whose remedy is in the file, whatever the server says.
+const REMEDIES: [(FailureKind, &str); 2] = [
+    (FailureKind::ReasoningCut, "raise `max_tokens` of the actor, or bound its `reasoning`; then `pipe retry`"),
+    (FailureKind::NoAnswer, "the model gives empty answers; another `reasoning`, prompt or model may help"),
+];
 
 /// Below so many scored cases an interval says nothing that the counts do not.
 const FEWEST_FOR_BARS: u64 = 2;
@@ -83,15 +89,7 @@ pub fn text(summary: &Summary, width: usize) -> String {
     if summary.from_cache > 0 {
         rows.add("cache", &format!("{} of earlier requests, at no cost", counted(summary.from_cache, "answer")));
     }
-    if !summary.given_up.is_empty() {
-        rows.add("given up", &kinds(&summary.given_up));
-        if let Some(first) = &summary.first_given_up {
-            rows.add("the first", &first.replace(char::is_control, " "));
-        }
-    }
-    if summary.cut > 0 {
-        rows.add("cut short", &format!("{} at max_tokens or the end of the context", counted(summary.cut, "answer")));
-    }
+    rows.troubles(summary);
     if summary.trimmed > 0 {
         let requests = counted(summary.trimmed, "request");
         rows.add("trimmed", &format!("{requests} without the oldest turns, as `history` says"));
@@ -104,6 +102,10 @@ pub fn text(summary: &Summary, width: usize) -> String {
         let cases = counted(summary.unclear, "case");
         let first = first.replace(char::is_control, " ");
         rows.add("unclear", &format!("a condition on evidence could not be looked at in {cases}; {first}"));
+    }
+    if let Some(until) = summary.stop.as_ref().and_then(|stop| stop.until.as_ref()) {
+        let remedy = "a greater `limits.retries.within` waits by itself";
+        rows.add("to do", &format!("`pipe resume` after {until}; {remedy}"));
     }
     for backend in &summary.backends {
         rows.add("backend", &backend_line(backend));
@@ -122,6 +124,46 @@ impl Rows {
         let label = pad(&cut(label, self.label), self.label);
         let lines = wrapped(text, self.width, self.label + 4);
         self.lines.push(format!("  {label}  {}", lines.trim_start()));
+    }
+
+    /// Says what failed for good, and what is odd about answers that count.
+    fn troubles(&mut self, summary: &Summary) {
+        if !summary.given_up.is_empty() {
+            self.add("given up", &kinds(&summary.given_up));
+            if let Some(first) = &summary.first_given_up {
+                self.add("the first", &first.replace(char::is_control, " "));
+            }
+            for (kind, remedy) in REMEDIES {
+                if summary.given_up.iter().any(|count| count.kind == kind.word()) {
+                    self.add("to do", &format!("{}: {remedy}", kind.word()));
+                }
+            }
+        }
+        if summary.cut > 0 {
+            self.add(
+                "cut short",
+                &format!("{} at max_tokens or the end of the context", counted(summary.cut, "answer")),
+            );
+        }
+        if !summary.odd_ends.is_empty() {
+            let count = summary.odd_ends.iter().map(|end| end.count).sum();
+            let words: Vec<String> = match summary.odd_ends.as_slice() {
+                [only] => vec![format!("{:?}", only.condition)],
+                many => many.iter().map(|end| format!("{:?} {}", end.condition, grouped(end.count))).collect(),
+            };
+            let verb = "ended with an unknown reason";
+            self.add("odd ends", &format!("{} {verb}: {}", counted(count, "answer"), words.join(", ")));
+        }
+        if let Some(CutPrompts { count, read, about, remedy }) = &summary.cut_prompts {
+            let (verb, worst) = if *count == 1 { ("was", "") } else { ("were", "the worst ") };
+            let read = format!("{worst}read {} tokens of some {}", grouped(*read), grouped(*about));
+            let prompts = counted(*count, "prompt");
+            self.add("prompts", &format!("{prompts} {verb} probably cut by the server: {read}; {remedy}"));
+        }
+        if summary.thoughts > 0 {
+            let answers = counted(summary.thoughts, "answer");
+            self.add("thoughts", &format!("before {answers}; `pipe show RUN CASE --thoughts` shows them"));
+        }
     }
 
     fn judge(&mut self, step: &StepSummary, judge: &JudgeSummary) {
@@ -315,7 +357,13 @@ fn tokens(summary: &Summary) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length of time is positive")]
     let micros = (summary.seconds * 1_000_000.0) as u64;
     let speed = summary.tokens.output.and_then(|output| rate(output, micros, 1_000_000));
-    let parts = [input, known(summary.tokens.output, "out"), speed.map(|speed| format!("{speed} out/s"))];
+    let thought = summary.tokens.reasoning.filter(|&thought| thought > 0);
+    let output = match (known(summary.tokens.output, "out"), thought) {
+        (Some(output), Some(thought)) => Some(format!("{output} ({} reasoning)", grouped(thought))),
+        (output, _) => output,
+    };
+    let output = output.map(|output| output + &estimated(&summary.tokens));
+    let parts = [input, output, speed.map(|speed| format!("{speed} out/s"))];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     match parts.as_slice() {
         [] if summary.answered == 0 && summary.from_cache > 0 => "none: nothing was asked".to_owned(),
@@ -323,6 +371,17 @@ fn tokens(summary: &Summary) -> String {
         [] => "not told by the server".to_owned(),
         parts => parts.join(" · "),
     }
+}
+
+/// Says how many tokens are not the server's count.
+fn estimated(tokens: &super::Tokens) -> String {
+    let estimated = match (tokens.estimated_input, tokens.estimated_output) {
+        (0, 0) => return String::new(),
+        (0, output) => grouped(output),
+        (input, 0) => format!("{} in", grouped(input)),
+        (input, output) => format!("{} in and {} out", grouped(input), grouped(output)),
+    };
+    format!(" (of which {estimated} estimated: the server reports no usage)")
 }
 
 fn requests(summary: &Summary) -> String {

@@ -1,14 +1,16 @@
 //! One pass over the events of a run, in memory that does not grow with it.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 
 use super::case::{score_words, verdict_words};
 use super::{Cells, OverAll, Spent};
-use crate::base::{ActorName, CaseNo, RunId, StepName, Timestamp};
+use crate::base::{ActorName, BackendName, CaseNo, RunId, StepName, Timestamp, TokenCount};
 use crate::event::{
-    AttemptEnded, BackendResolved, CaseCounts, CaseSettled, Counted, ElementOutput, Event, Failure, FailureKind,
-    FinishReason, Judgement, Observation, Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause, TaskAdopted,
-    TaskOutput, TaskSettled, TaskStatus, Unscored, Usage, Verdict,
+    Answer, AttemptEnded, BackendResolved, Capacity, CaseCounts, CaseSettled, Counted, ElementOutput, Event, Failure,
+    FailureKind, FinishReason, Judgement, Observation, Outcome, Recorded, RunOutcome, RunStarted, Stage, StopCause,
+    TaskAdopted, TaskOutput, TaskSettled, TaskStatus, Unscored, Usage, Verdict,
 };
 use crate::stats::{Agreement, Categories, Moments};
 
@@ -61,8 +63,18 @@ pub struct Tally {
     pub unclear: u64,
     /// The first of them, and why.
     pub first_unclear: Option<String>,
-    /// Tokens of all answered requests.
+    /// Answers whose reason to end nobody knows, by the server's word.
+    pub odd_ends: Categories,
+    /// Prompts that a server probably cut.
+    pub cut_prompts: u64,
+    /// The worst of them: tokens that were read, tokens that it has by its length, and the backend.
+    pub worst_cut: Option<(u64, u64, BackendName)>,
+    /// Answers before which the model thought.
+    pub thoughts: u64,
+    /// Tokens of all requests as servers counted them, those of failed ones included.
     pub usage: Usage,
+    /// What servers did not report of them, by the length of the texts.
+    pub estimated: Usage,
     /// The same by actor, and what they cost.
     pub(super) spent: Spent,
     /// What was settled of each cell of the matrix.
@@ -79,6 +91,8 @@ pub struct Tally {
     pub draining: Option<(Stage, StopCause)>,
     /// No new call starts until someone says so.
     pub paused: bool,
+    /// Until when backends take no call, by their own word.
+    pub held: BTreeMap<BackendName, Timestamp>,
     /// How the latest process left; none while it has not.
     pub outcome: Option<RunOutcome>,
     /// The message of the bug that ended the latest process.
@@ -90,6 +104,9 @@ pub struct Tally {
     /// Requests that are over.
     ended: u64,
 }
+
+/// Most words for reasons to end that are told apart: what servers send has no bound.
+const MOST_ENDS: usize = 20;
 
 /// What was settled of one step.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -208,7 +225,12 @@ impl Tally {
             Event::RunUnpaused(_) => self.paused = false,
             Event::WindowTrimmed(_) => self.trimmed += 1,
             Event::RunTuned(tuned) => self.spent.set_prices(&tuned.prices, &tuned.cell_prices),
-            Event::Evaluated(_) | Event::ElementSettled(_) | Event::CapacityChanged(_) => {}
+            Event::CapacityChanged(changed) => {
+                if let Capacity::HeldUntil(until) = changed.change {
+                    self.held.insert(changed.backend.clone(), until);
+                }
+            }
+            Event::Evaluated(_) | Event::ElementSettled(_) => {}
             Event::StopReached(_) => self.counted.add(&recorded.event),
             Event::RepeatsReached(_) => {
                 self.enough_repeats += 1;
@@ -218,6 +240,13 @@ impl Tally {
             Event::RunEnded(ended) => self.outcome = Some(ended.outcome.clone()),
             Event::RunFailed(failed) => self.bug = Some(failed.message.clone()),
         }
+    }
+
+    /// Returns the backend that takes no call for the longest time from `now` on, and until when.
+    #[must_use]
+    pub fn held_until(&self, now: Timestamp) -> Option<(&BackendName, Timestamp)> {
+        let held = self.held.iter().filter(|(_, until)| **until > now);
+        held.max_by_key(|(_, until)| **until).map(|(name, until)| (name, *until))
     }
 
     /// Returns how many requests are under way, those of a process that died included until a resume ends them.
@@ -243,6 +272,7 @@ impl Tally {
         self.segment_start = Some(at);
         self.draining = None;
         self.paused = false;
+        self.held.clear();
         self.outcome = None;
         self.bug = None;
     }
@@ -267,7 +297,9 @@ impl Tally {
 
     fn end_attempt(&mut self, ended: &AttemptEnded) {
         self.ended += 1;
-        self.spent.end(ended);
+        let backend = self.spent.end(ended);
+        self.usage.add(&ended.usage);
+        self.estimated.add(&ended.estimated);
         match &ended.outcome {
             Outcome::Answered(answer) => {
                 if ended.from_cache.is_some() {
@@ -276,7 +308,7 @@ impl Tally {
                 } else {
                     self.answered += 1;
                 }
-                self.usage.add(&ended.usage);
+                self.look_at(answer, &ended.usage, backend);
                 self.cut += u64::from(answer.finish == FinishReason::Length);
                 let is_unread = matches!(answer.facts.verdict, Some(Verdict::Unscored(_)));
                 // A judge's own votes are told by what the step comes to.
@@ -284,6 +316,23 @@ impl Tally {
             }
             Outcome::Failed(Failure { kind: FailureKind::Unsent, .. }) => self.never_sent(ended),
             Outcome::Failed(Failure { kind, .. }) => self.failures.add(*kind),
+        }
+    }
+
+    /// Counts what is odd about an answer that is taken all the same.
+    fn look_at(&mut self, answer: &Answer, usage: &Usage, backend: Option<BackendName>) {
+        self.thoughts += u64::from(answer.thought.is_some());
+        if let Some(reason) = &answer.reason {
+            let is_new = self.odd_ends.count(reason) == 0;
+            let word = if is_new && self.odd_ends.ranked().len() >= MOST_ENDS { "…" } else { reason };
+            self.odd_ends.add(word.to_owned());
+        }
+        let (Some(TokenCount(about)), Some(backend)) = (answer.prompt_about, backend) else { return };
+        self.cut_prompts += 1;
+        let read = usage.input.map_or(0, |TokenCount(read)| read);
+        let lost = |read: u64, about: u64| about.saturating_sub(read);
+        if self.worst_cut.as_ref().is_none_or(|(worst, of, _)| lost(read, about) > lost(*worst, *of)) {
+            self.worst_cut = Some((read, about, backend));
         }
     }
 

@@ -59,7 +59,7 @@ impl Story {
             memory: Vec::new(),
             version: None,
             digests: Vec::new(),
-            lacks: Default::default(),
+            lacks: crate::event::Features::NONE,
             models_lack: Vec::new(),
         }
     }

@@ -6,10 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::testing::{Story, judgement};
 use super::*;
-use crate::base::{Millis, RunId, Timestamp};
+use crate::base::{Digest, MicroUsd, Millis, Price, RunId, Timestamp, TokenCount, plain_utc};
 use crate::event::{
-    CaseAdmitted, CaseStatus, Event, FailureKind, FinishReason, Recorded, RunOutcome, RunResumed, StopCause,
-    TaskOutput, TaskSettled, TaskStatus, Verdict,
+    Answer, AttemptEnded, Capacity, CapacityChanged, CaseAdmitted, CaseStatus, Event, Failure, FailureKind,
+    FinishReason, Outcome, Recorded, RunOutcome, RunResumed, StopCause, TaskOutput, TaskSettled, TaskStatus, Usage,
+    Verdict,
 };
 
 fn many() -> Story {
@@ -197,6 +198,93 @@ fn cut_answers_are_counted() {
     assert!(summary_text(&story.tally().summary(&run()), 80).contains("1 answer at max_tokens"));
 }
 
+/// Changes the latest end of a request.
+fn retouch(story: &mut Story, change: impl FnOnce(&mut AttemptEnded)) {
+    let latest = story.log.iter_mut().rev().find_map(|recorded| match &mut recorded.event {
+        Event::AttemptEnded(ended) => Some(ended),
+        _ => None,
+    });
+    change(latest.expect("a request is over"));
+}
+
+fn retouch_answer(story: &mut Story, change: impl FnOnce(&mut Answer)) {
+    retouch(story, |ended| match &mut ended.outcome {
+        Outcome::Answered(answer) => change(answer),
+        Outcome::Failed(failure) => panic!("{failure:?}"),
+    });
+}
+
+#[test]
+fn estimates_failed_answers_and_what_is_odd_are_counted_and_named() {
+    let mut story = Story::begin("chat");
+    for case in 0..4 {
+        story.admit(case, "m", &json!({}));
+        let id = story.start(case, "answer", "say", 1, "pro");
+        story.answer(&id, "so", FinishReason::Other);
+        match case {
+            // Nothing is reported.
+            0 => retouch(&mut story, |ended| ended.estimated = std::mem::take(&mut ended.usage)),
+            1 => retouch_answer(&mut story, |answer| answer.reason = Some("eos_x".to_owned())),
+            2 => retouch_answer(&mut story, |answer| answer.prompt_about = Some(TokenCount(20_000))),
+            _ => retouch_answer(&mut story, |answer| answer.thought = Some(Digest::of(b"Hm."))),
+        }
+    }
+    let id = story.start(4, "answer", "say", 1, "pro");
+    story.fail(&id, FailureKind::ReasoningCut, "max_tokens went into reasoning");
+    retouch(&mut story, |ended| {
+        ended.usage = Usage { input: Some(TokenCount(5)), output: Some(TokenCount(7)), ..Usage::default() };
+    });
+    let failure = Failure::new(FailureKind::ReasoningCut, "max_tokens went into reasoning");
+    story.settle(4, "answer", TaskStatus::Failed, None);
+    if let Some(Recorded { event: Event::TaskSettled(settled), .. }) = story.log.last_mut() {
+        settled.failure = Some(failure.clone());
+    }
+    let until = Timestamp(1_760_003_600_000_000);
+    let cause = StopCause::BackendWaits { backend: "auto".to_owned(), failure, until };
+    story.end(RunOutcome::Stopped(cause));
+    check_summary(
+        &story,
+        160,
+        &expect![[r#"
+            chat: stopped after 8.0 s because backend "auto" takes no call before 2025-10-09 09:53:20 UTC: max_tokens went into reasoning; 0 cases done
+
+              cases      4: 0 ok · 4 not over
+              tokens     85 in · 47 out (of which 20 in and 10 out estimated: the server reports no usage) · 5.9 out/s
+              requests   4 answered · 1 without an answer: cut in reasoning 1
+              given up   cut in reasoning 1
+              the first  case 4, answer: max_tokens went into reasoning
+              to do      cut in reasoning: raise `max_tokens` of the actor, or bound its `reasoning`; then `pipe retry`
+              odd ends   1 answer ended with an unknown reason: "eos_x"
+              prompts    1 prompt was probably cut by the server: read 20 tokens of some 20,000; raise the context length of the server, or shorten the prompt
+              thoughts   before 1 answer; `pipe show RUN CASE --thoughts` shows them
+              to do      `pipe resume` after 2025-10-09 09:53:20 UTC; a greater `limits.retries.within` waits by itself
+              backend    auto: llama.cpp at http://127.0.0.1:8080, qwen2.5-0.5b, 4 slots"#]],
+    );
+    let value = serde_json::to_value(story.tally().summary(&run())).expect("it is JSON");
+    let counts = json!([value["tokens"]["input"], value["tokens"]["estimated_input"], value["odd_ends"]]);
+    assert_eq!(counts, json!([85, 20, [{ "condition": "eos_x", "count": 1 }]]));
+    assert_eq!(value["cut_prompts"]["about"], 20_000);
+    assert_eq!(value["stop"]["until"], "2025-10-09 09:53:20 UTC");
+}
+
+#[test]
+fn what_a_failed_answer_took_and_what_is_estimated_has_its_price() {
+    let mut story = Story::begin("chat");
+    if let Some(Recorded { event: Event::RunStarted(started), .. }) = story.log.first_mut() {
+        let rate = |micros| MicroUsd(micros);
+        let price = Price { input: rate(1_000_000), output: rate(2_000_000), cached: None };
+        started.prices = [("pro".into(), price)].into();
+    }
+    story.admit(0, "m", &json!({}));
+    let id = story.start(0, "answer", "say", 1, "pro");
+    story.fail_again(&id, FailureKind::NoAnswer, "blank");
+    retouch(&mut story, |ended| ended.estimated.output = Some(TokenCount(7)));
+    let id = story.start(0, "answer", "say", 2, "pro");
+    story.answer(&id, "so", FinishReason::Stop);
+    let cost = story.tally().cost().expect("there is a price");
+    assert_eq!((cost.micro_usd, cost.uncounted), (MicroUsd(20 + 2 * (10 + 7)), 0));
+}
+
 fn layout() -> Layout {
     Layout {
         matrix: Vec::new(),
@@ -310,6 +398,44 @@ fn progress_says_where_it_stands() {
     expect!["1 case failed (6.7 %)  without an answer: throttled 1, refused 1"]
         .assert_eq(&Progress::trouble(&tally).unwrap());
     assert_eq!(Progress::trouble(&Tally::default()), None);
+}
+
+#[test]
+fn a_held_backend_is_named_with_the_time_and_counts_in_the_rest() {
+    let mut story = many();
+    let mut progress = Progress::default();
+    let (mut tally, mut now) = (Tally::default(), Timestamp(0));
+    for recorded in &story.log {
+        tally.add(recorded);
+        now = recorded.at;
+        progress.sample(&tally, now);
+    }
+    progress.expect(Some(tally.cases.settled() * 2));
+    let until = now.after(Millis::seconds(3_600));
+    story.add(Event::CapacityChanged(CapacityChanged {
+        backend: "auto".into(),
+        change: Capacity::HeldUntil(until),
+        model: None,
+        reason: "slow down".into(),
+    }));
+    tally.add(story.log.last().expect("one was added"));
+    let eta =
+        |line: &str| line.split("ETA ").nth(1).map(|rest| rest.split("  ").next().unwrap_or_default().to_owned());
+    let mut unheld = tally.clone();
+    unheld.held.clear();
+    let free = eta(&progress.line(&unheld, now)).expect("a pace is known");
+    let line = progress.line(&tally, now.after(Millis::seconds(120)));
+    assert!(line.contains(&format!("auto: no call before {} (in 58 min)", plain_utc(until))), "{line}");
+    assert!(
+        !free.contains('h')
+            && eta(&line)
+                .is_some_and(|eta| eta.starts_with("58 min") || eta.starts_with("1 h") || eta.starts_with("59 min")),
+        "{free} {line}"
+    );
+    let mut watch = Watch::default();
+    story.log.iter().for_each(|recorded| watch.add(recorded));
+    assert_eq!(watch.lanes["auto"].held_until, Some(until));
+    assert!(!progress.line(&tally, until).contains("no call before"), "what is past holds nothing");
 }
 
 #[test]

@@ -64,6 +64,9 @@ pub struct LaneNow {
     pub failed: u64,
     /// Its breaker is open: single calls are tried until one is answered.
     pub broken: bool,
+    /// It takes no call before then, by its own word; what is past holds nothing.
+    #[serde(rename = "held_until_us", skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<Timestamp>,
 }
 
 /// A case on its way.
@@ -193,7 +196,10 @@ impl Watch {
                 Capacity::BreakerOpened => self.lanes.entry(changed.backend.clone()).or_default().broken = true,
                 Capacity::BreakerClosed => self.lanes.entry(changed.backend.clone()).or_default().broken = false,
                 Capacity::Slots(slots) => self.lanes.entry(changed.backend.clone()).or_default().slots = slots,
-                Capacity::FormatUnsupported | Capacity::Lacks(_) | Capacity::HeldUntil(_) => {}
+                Capacity::HeldUntil(until) => {
+                    self.lanes.entry(changed.backend.clone()).or_default().held_until = Some(until);
+                }
+                Capacity::FormatUnsupported | Capacity::Lacks(_) => {}
             },
             _ => {}
         }
@@ -231,7 +237,9 @@ impl Watch {
         let moved = settled.saturating_sub(from.settled);
         let left = self.total().map(|total| total.saturating_sub(settled)).filter(|&left| left > 0 && moved > 0);
         let left = left.filter(|_| !is_over && !self.tally.paused);
-        let micros_left = left.map(|left| u128::from(left) * u128::from(micros) / u128::from(moved));
+        let held = self.tally.held_until(now).map_or(0, |(_, until)| until.micros_since(now));
+        let micros_left =
+            left.map(|left| u128::from(left) * u128::from(micros) / u128::from(moved) + u128::from(held));
         let speed = |count: u64| (count > 0).then(|| per(count, micros, 1_000_000)).flatten();
         Pace {
             cases_per_minute: per(moved, micros, 60_000_000),
@@ -248,6 +256,7 @@ impl Watch {
             let says = backend_line(backend);
             says.rsplit_once(", ").map_or(says.as_str(), |(says, _)| says).clone_into(&mut lane.says);
             lane.slots = backend.slots;
+            lane.held_until = None;
         }
     }
 

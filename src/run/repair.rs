@@ -127,7 +127,8 @@ fn needed(event: &Event) -> Vec<Digest> {
 /// Finds a text, of a case or of the run.
 type Find<'a> = dyn Fn(Option<CaseNo>, &Digest) -> Result<Option<Arc<str>>, JournalError> + 'a;
 
-/// Returns the first text that an event speaks of and nobody has: of a request, and of what cannot be done without.
+/// Returns the first text that an event speaks of and nobody has: of a request or a thought, and of what cannot be
+/// done without.
 fn missing(event: &Event, text: &Find<'_>) -> Result<(Option<Digest>, Option<Digest>), JournalError> {
     let case = event.case();
     let find = |digest: Digest| match text(case, &digest) {
@@ -146,7 +147,26 @@ fn missing(event: &Event, text: &Find<'_>) -> Result<(Option<Digest>, Option<Dig
             return Ok((Some(*text), None));
         }
     }
+    if let Outcome::Answered(answer) = &ended.outcome
+        && let Some(thought) = answer.thought
+        && find(thought)?.is_none()
+    {
+        return Ok((Some(thought), None));
+    }
     Ok((None, None))
+}
+
+/// Takes a text that is lost out of an attempt that can do without: its thought, else its whole prompt. Returns true
+/// when that was the prompt.
+fn forget(ended: &mut crate::event::AttemptEnded, lost: Digest) -> bool {
+    if let Outcome::Answered(answer) = &mut ended.outcome
+        && answer.thought == Some(lost)
+    {
+        answer.thought = None;
+        return false;
+    }
+    ended.request.clear();
+    true
 }
 
 /// Applies an event to a fold, and demands besides what a fold of whole journals may take for granted.
@@ -343,11 +363,13 @@ impl Rewriting<'_> {
             self.done.dropped += 1;
             return Ok(());
         }
-        let (prompt, other) = missing(&recorded.event, &|case, digest| self.log.text(case, digest))?;
-        if let (Some(_), Event::AttemptEnded(ended)) = (prompt, &mut recorded.event) {
-            ended.request.clear();
-            self.done.prompts_lost += 1;
-        }
+        let other = loop {
+            let (spare, other) = missing(&recorded.event, &|case, digest| self.log.text(case, digest))?;
+            match (spare, &mut recorded.event) {
+                (Some(lost), Event::AttemptEnded(ended)) => self.done.prompts_lost += u64::from(forget(ended, lost)),
+                (Some(_) | None, _) => break other,
+            }
+        };
         if other.is_some() || follow(&mut self.replay, &recorded).is_err() {
             self.done.dropped += 1;
             match recorded.event.case() {
@@ -442,4 +464,29 @@ fn given(plan: &Plan, from: u64, upto: u64, replay: &Replay) -> Option<Vec<(Case
         }
     }
     Some(cases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::Story;
+
+    #[test]
+    fn a_lost_thought_costs_no_answer_and_no_prompt() {
+        let mut story = Story::begin("chat");
+        let id = story.start(0, "answer", "say", 1, "pro");
+        story.answer(&id, "Tea.", crate::event::FinishReason::Stop);
+        let Some(Recorded { event: Event::AttemptEnded(mut ended), .. }) = story.log.pop() else { panic!("an end") };
+        let thought = Digest::of(b"Hm.");
+        if let Outcome::Answered(answer) = &mut ended.outcome {
+            answer.thought = Some(thought);
+        }
+        let lost = |ended: &crate::event::AttemptEnded| {
+            let find = |_: Option<CaseNo>, digest: &Digest| Ok(story.texts.get(digest).cloned());
+            missing(&Event::AttemptEnded(ended.clone()), &find).expect("nothing is damaged")
+        };
+        assert_eq!(lost(&ended), (Some(thought), None));
+        assert!(!forget(&mut ended, thought) && !ended.request.is_empty());
+        assert_eq!(lost(&ended), (None, None));
+    }
 }

@@ -8,9 +8,9 @@ use super::decode::{Decode, Fields, Place};
 use super::node::{Kind, Node, Spanned};
 use super::table::{Named, filled};
 use super::{
-    BaseUrl, CacheUse, Defaults, Document, Items, Limits, Matrix, Number, ParamType, PipelineName, Rate, ReadText,
-    Repeat, Required, Results, RunStop, Scalar, Seed, Setting, Share, Slots, Step, Table, Telemetry, Temperature,
-    Text, Tokens, TopP, Version, Word,
+    BaseUrl, CacheUse, Defaults, Document, Effort, ExtraBody, Headers, Items, Limits, Matrix, Number, ParamType,
+    PipelineName, Rate, ReadText, Repeat, Required, Results, RunStop, Scalar, Seed, Setting, Share, Slots, Step,
+    Table, Telemetry, Temperature, Text, Tokens, TopP, Version, Word,
 };
 use crate::diag::{Diagnostic, code};
 
@@ -119,6 +119,9 @@ pub struct Backend {
     /// The key that the server asks for, from the environment only.
     #[schemars(example = &"${OPENAI_API_KEY:-}")]
     pub api_key: Option<Text>,
+    /// More headers of each request: text, or `${NAME}` from the environment. Their values are kept as secret as a key.
+    #[schemars(extend("examples" = [{"X-Gateway-Team": "lab", "X-Api-Key": "${GATEWAY_KEY:-}"}]))]
+    pub headers: Option<Headers>,
     /// What it may be asked for at once.
     #[schemars(extend("examples" = [{"concurrency": 4}]))]
     pub limits: Option<BackendLimits>,
@@ -143,6 +146,13 @@ pub struct Model {
     #[schemars(extend("default" = "auto"))]
     #[schemars(extend("examples" = ["llama3.2", "qwen2.5:7b"]))]
     pub model: Option<Setting<Word>>,
+    /// How much it may think before it answers: `off`, `low`, `medium`, `high`, or a `budget` of tokens. It is sent as
+    /// the server takes it. Omitted: as the server does.
+    #[schemars(extend("examples" = ["low", "off", {"budget": "2k"}]))]
+    pub reasoning: Option<Effort>,
+    /// More fields of the request's body, as they are. They replace what would be there.
+    #[schemars(extend("examples" = [{"top_k": 40, "provider": {"order": ["groq"]}}]))]
+    pub extra_body: Option<ExtraBody>,
     /// What its tokens cost, for `pipe plan` and the summary. An edit of it asks nothing again.
     #[schemars(extend("examples" = [{"input": "0.15 USD/M", "output": "0.60 USD/M"}]))]
     pub price: Option<ModelPrice>,
@@ -185,6 +195,14 @@ pub struct Actor {
     #[schemars(extend("maxItems" = 4))]
     #[schemars(extend("examples" = [["END"]]))]
     pub stop: Option<Vec<Spanned<String>>>,
+    /// How much it may think before it answers: `off`, `low`, `medium`, `high`, or a `budget` of tokens. Omitted: as
+    /// its entry of `models` says, else as the server does.
+    #[schemars(extend("examples" = ["high", "off", {"budget": 512}]))]
+    pub reasoning: Option<Effort>,
+    /// More fields of the request's body, as they are. They replace what would be there, also those of its entry of
+    /// `models`.
+    #[schemars(extend("examples" = [{"top_k": 40, "min_p": 0.05}]))]
+    pub extra_body: Option<ExtraBody>,
 }
 
 /// Reads a file.
@@ -291,6 +309,7 @@ impl Decode for Backend {
         let backend = Self {
             base_url: fields.optional("base_url", report),
             api_key: fields.optional("api_key", report),
+            headers: fields.optional("headers", report),
             limits: fields.optional("limits", report),
         };
         fields.finish(report);
@@ -337,6 +356,8 @@ impl Decode for Model {
         let model = Self {
             backend: fields.optional("backend", report),
             model: fields.optional("model", report),
+            reasoning: fields.optional("reasoning", report),
+            extra_body: fields.optional("extra_body", report),
             price: fields.optional("price", report),
         };
         fields.finish(report);
@@ -373,6 +394,8 @@ impl Decode for Actor {
             top_p: fields.optional("top_p", report),
             max_tokens: fields.optional("max_tokens", report),
             stop: fields.optional("stop", report),
+            reasoning: fields.optional("reasoning", report),
+            extra_body: fields.optional("extra_body", report),
         };
         if let Some(fifth) = actor.stop.as_ref().and_then(|texts| texts.get(4)) {
             report.push(

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::table::Named;
 use super::{
     AggregateBy, AnyValue, Backoff, BaseUrl, CacheUse, ColumnTypes, Columns, ContentWord, Contestants, Count,
-    Delimiter, Flag, ForEach, KeepWord, Length, Levels, Money, Number, OnError, Opens, OpensWord, Order, OrderWord,
-    ParamType, ParamValue, PipelineName, PipelinePath, Project, Rate, Repairs, Repeat, RepeatUntil, Required, Rows,
-    RowsPath, Scalar, Schedule, SchemaSource, Seed, Setting, ShapeWord, Share, Slots, Spanned, Spec, StepNames,
-    Table, TablePath, Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
+    Delimiter, EffortWord, Flag, ForEach, KeepWord, Length, Levels, Money, Number, OnError, Opens, OpensWord, Order,
+    OrderWord, ParamType, ParamValue, PipelineName, PipelinePath, Project, Rate, Repairs, Repeat, RepeatUntil,
+    Required, Rows, RowsPath, Scalar, Schedule, SchemaSource, Seed, Setting, ShapeWord, Share, Slots, Spanned, Spec,
+    StepNames, Table, TablePath, Temperature, Text, Tokens, TopP, Version, VoteRule, Word,
 };
 use crate::base::TableFormat;
 
@@ -328,6 +328,7 @@ inline! {
         { "type": "string", "pattern": r"^\s*(100(\.0+)?|0*[1-9][0-9]?(\.[0-9]+)?|0*\.0*[1-9][0-9]*|0+\.[0-9]*[1-9][0-9]*)%$" },
     ] }
     OrderWord => { "enum": ["round_robin", "random"] }
+    EffortWord => { "enum": ["off", "low", "medium", "high", false] }
     OpensWord => { "const": "rotate" }
     Number => { "type": "number" }
     Tokens => { "anyOf": [

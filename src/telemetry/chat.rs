@@ -2,12 +2,12 @@
 
 use super::attributes::Attributes;
 use super::case::{Flight, Open, Told};
-use super::content::{self, finish_word};
+use super::content::{self, finish_words};
 use super::error_type::error_type;
 use super::names;
 use super::span::{Kind, Span, Status};
 use crate::base::{EachKey, Timestamp};
-use crate::event::{AttemptEnded, AttemptId, FailureKind, FinishReason, Message, Outcome};
+use crate::event::{AttemptEnded, AttemptId, FailureKind, Message, Outcome};
 use crate::plan::{Actor, Call, Content, ModelChoice, StepKind, seed_of_call};
 use crate::report::gpu::Flown;
 use crate::report::gpu::attribution::METHOD;
@@ -52,7 +52,7 @@ pub(super) fn span(
     if let Some(answer) = answer {
         attributes.maybe(names::RESPONSE_MODEL, answer.model.as_deref().or(model));
         attributes.maybe(names::RESPONSE_ID, answer.id.as_deref());
-        let reasons = vec![finish_word(answer.finish).to_owned()];
+        let reasons = vec![finish_words(answer).to_owned()];
         attributes.put(names::FINISH_REASONS, super::Value::Texts(reasons));
     }
     attributes.usage(&ended.usage);
@@ -143,19 +143,19 @@ fn said(told: &Told<'_>, ended: &AttemptEnded, attributes: &mut Attributes) {
     }
     let digests: Vec<String> = ended.request.iter().map(|Message(_, text)| text.to_string()).collect();
     attributes.maybe(names::REQUEST_DIGESTS, (!digests.is_empty()).then_some(super::Value::Texts(digests)));
-    let (text, finish) = match &ended.outcome {
-        Outcome::Answered(answer) => (Some(answer.text), answer.finish),
+    let (text, answer) = match &ended.outcome {
+        Outcome::Answered(answer) => (Some(answer.text), Some(answer)),
         // The start of an answer that is of no use is what came back.
-        Outcome::Failed(failure) => (failure.evidence, FinishReason::Other),
+        Outcome::Failed(failure) => (failure.evidence, None),
     };
     attributes.maybe(names::RESPONSE_DIGEST, text.map(|digest| digest.to_string()));
+    let thought = answer.and_then(|answer| answer.thought);
+    attributes.maybe(names::REASONING_DIGEST, thought.map(|digest| digest.to_string()));
     if told.settings.content == Content::Hash {
         return;
     }
     let input = content::input(told.settings, &ended.request, told.find);
-    let answered = matches!(ended.outcome, Outcome::Answered(_));
-    let output = text.filter(|_| answered);
-    let output = output.and_then(|text| content::output(told.settings, &text, finish, told.find));
+    let output = answer.and_then(|answer| content::output(told.settings, answer, told.find));
     let truncated = [&input, &output].into_iter().flatten().any(|shown| shown.truncated);
     attributes.maybe(names::INPUT_MESSAGES, input.map(|shown| shown.json));
     attributes.maybe(names::OUTPUT_MESSAGES, output.map(|shown| shown.json));

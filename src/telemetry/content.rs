@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::settings::Settings;
 use crate::base::Digest;
-use crate::event::{FinishReason, Message};
+use crate::event::{Answer, FinishReason, Message};
 use crate::plan::Secret;
 
 /// Most bytes of texts in one attribute: what is longer is cut, inside of the JSON, and stands whole in the journal.
@@ -38,20 +38,28 @@ pub(super) fn input(settings: &Settings, request: &[Message], find: Find<'_>) ->
     Some(Shown { json, truncated: lengths.iter().any(|&length| length > most) })
 }
 
-/// Returns the one message of an answer.
-pub(super) fn output(settings: &Settings, text: &Digest, finish: FinishReason, find: Find<'_>) -> Option<Shown> {
-    let whole = find(text)?;
+/// Returns the one message of an answer: what the model thought, if it did, then what it said.
+pub(super) fn output(settings: &Settings, answer: &Answer, find: Find<'_>) -> Option<Shown> {
+    let whole = find(&answer.text)?;
     let whole = redacted(settings, &whole);
+    let thought = answer.thought.as_ref().and_then(find);
+    let thought = thought.as_deref().map(|thought| redacted(settings, thought));
+    // The answer first: a long thought takes what it leaves.
     let text = cut(&whole, LONGEST);
-    let message = Said { finish_reason: Some(finish_word(finish)), ..Said::new("assistant", text) };
-    Some(Shown { json: written(&[message]), truncated: text.len() < whole.len() })
+    let room = LONGEST - text.len();
+    let shown = thought.as_ref().map(|thought| cut(thought, room));
+    let truncated = text.len() < whole.len() || thought.as_ref().is_some_and(|thought| thought.len() > room);
+    let parts = shown.filter(|shown| !shown.is_empty()).map(|content| Part { r#type: "reasoning", content });
+    let parts = parts.into_iter().chain([Part { r#type: "text", content: text }]).collect();
+    let finish_reason = Some(finish_words(answer));
+    Some(Shown { json: written(&[Said { role: "assistant", parts, finish_reason }]), truncated })
 }
 
 /// A message as the conventions write it.
 #[derive(Serialize)]
 struct Said<'t> {
     role: &'t str,
-    parts: [Part<'t>; 1],
+    parts: Vec<Part<'t>>,
     /// Deprecated by the conventions, and Phoenix shows no answer without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     finish_reason: Option<&'t str>,
@@ -64,8 +72,8 @@ struct Part<'t> {
 }
 
 impl<'t> Said<'t> {
-    const fn new(role: &'t str, content: &'t str) -> Self {
-        Self { role, parts: [Part { r#type: "text", content }], finish_reason: None }
+    fn new(role: &'t str, content: &'t str) -> Self {
+        Self { role, parts: vec![Part { r#type: "text", content }], finish_reason: None }
     }
 }
 
@@ -85,6 +93,11 @@ pub(super) const fn finish_word(finish: FinishReason) -> &'static str {
         FinishReason::Length => "length",
         FinishReason::Other => "other",
     }
+}
+
+/// Returns why an answer ended: in the server's own word where that is none that is known.
+pub(super) fn finish_words(answer: &Answer) -> &str {
+    answer.reason.as_deref().unwrap_or(finish_word(answer.finish))
 }
 
 /// Returns a text without secrets. Before it is cut: half a secret is still one.
@@ -150,6 +163,37 @@ mod tests {
         assert!(shown.truncated && shown.json.len() < LONGEST + 200);
         let read: serde_json::Value = serde_json::from_str(&shown.json).expect("it is JSON still");
         assert_eq!(read[0]["parts"][0]["content"], system);
+    }
+
+    #[test]
+    fn a_thought_is_a_part_before_the_answer_and_leaves_it_its_room() {
+        let long = "t".repeat(LONGEST);
+        let check = |said: &str, thought: Option<&str>| {
+            let texts = [said, thought.unwrap_or_default()];
+            let find = |digest: &Digest| {
+                let found = texts.iter().find(|text| Digest::of(text.as_bytes()) == *digest);
+                found.map(|text| Arc::from(*text))
+            };
+            let answer = Answer {
+                text: Digest::of(said.as_bytes()),
+                finish: FinishReason::Other,
+                model: None,
+                id: None,
+                thought: thought.map(|thought| Digest::of(thought.as_bytes())),
+                reason: Some("eos_x".to_owned()),
+                prompt_about: None,
+                facts: crate::event::Facts::default(),
+            };
+            output(&Settings::default(), &answer, &find).expect("all texts are there")
+        };
+        let both = check("Yes.", Some("Hm."));
+        assert_eq!(
+            both.json,
+            r#"[{"role":"assistant","parts":[{"type":"reasoning","content":"Hm."},{"type":"text","content":"Yes."}],"finish_reason":"eos_x"}]"#
+        );
+        assert!(!both.truncated && !check("Yes.", None).json.contains("reasoning"));
+        let cut = check("Yes.", Some(&long));
+        assert!(cut.truncated && cut.json.contains("Yes.") && cut.json.len() < LONGEST + 200);
     }
 
     #[test]

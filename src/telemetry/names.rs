@@ -82,6 +82,7 @@ names! {
     QUEUE_WAIT = "pipe.queue.wait_s", "Seconds in our own queue before the request.";
     REQUEST_DIGESTS = "pipe.request.digests", "Under which its messages stand in the journal, in order.";
     RESPONSE_DIGEST = "pipe.response.digest", "Under which the answer stands in the journal.";
+    REASONING_DIGEST = "pipe.reasoning.digest", "Under which the journal holds what the model thought before its answer.";
     TRUNCATED = "pipe.content.truncated", "True when texts are cut; the digests name them whole.";
     WINDOW_DROPPED = "pipe.window.dropped_turns", "Turns that the request had to leave out.";
     TASK_STATUS = "pipe.task.status", "`ok`, `unscored`, `failed` or `skipped`.";

@@ -23,8 +23,9 @@ impl Settings {
     /// # Errors
     /// The environment says of content what is not understood.
     pub fn of(plan: Option<&Plan>, variable: Variable<'_>) -> Result<Self, CollectorError> {
-        let keys =
-            plan.into_iter().flat_map(|plan| plan.backends.iter()).filter_map(|backend| backend.api_key.clone());
+        let backends = || plan.into_iter().flat_map(|plan| plan.backends.iter());
+        let keys = backends().filter_map(|backend| backend.api_key.clone());
+        let headers = backends().flat_map(|backend| &backend.headers).flat_map(|(_, value)| secrets_in(value));
         let told = plan.map(|plan| plan.telemetry.clone()).unwrap_or_default();
         let content = match variable(CAPTURE).filter(|text| !text.trim().is_empty()) {
             None => told.content,
@@ -37,6 +38,33 @@ impl Settings {
                 }
             },
         };
-        Ok(Self { content, sample: told.sample, secrets: keys.collect() })
+        Ok(Self { content, sample: told.sample, secrets: keys.chain(headers).collect() })
+    }
+}
+
+/// Shorter values of headers are words such as the name of a team: taken out of every text, they would mangle it.
+const SHORTEST: usize = 8;
+
+/// Returns what of a header must appear nowhere: its value, and what follows a scheme such as `Bearer`.
+fn secrets_in(value: &Secret) -> Vec<Secret> {
+    let whole = value.expose();
+    let token = whole.split_once(' ').map(|(_, token)| token);
+    let found = [Some(whole), token].into_iter().flatten().filter(|text| text.len() >= SHORTEST);
+    found.map(Secret::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_a_secret_with_its_scheme_and_without() {
+        let found = |value: &str| {
+            let found = secrets_in(&Secret::new(value));
+            found.iter().map(|secret| secret.expose().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(found("Bearer sk-canary"), ["Bearer sk-canary", "sk-canary"]);
+        assert_eq!(found("k-0123456789"), ["k-0123456789"]);
+        assert!(found("lab").is_empty());
     }
 }

@@ -2,6 +2,7 @@
 //! Reads: `Place`, texts. Gives: a `Report` and the texts it speaks of. Never: queues, retries, the journal.
 //! Start at [`Station::call`].
 
+mod estimate;
 mod recall;
 mod station;
 

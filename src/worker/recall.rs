@@ -37,7 +37,8 @@ impl Recall {
     /// read by the same rules. Not in it: whether it is streamed, time limits, keys.
     pub(super) fn key(&self, backend: usize, request: &ChatRequest, wished: &Format, repeat: u32) -> Key {
         let BackendResolved { endpoint, server, .. } = &self.backends[backend];
-        let ChatRequest { model, messages, temperature, top_p, max_tokens, stop, seed, .. } = request;
+        let ChatRequest { model, messages, temperature, top_p, max_tokens, stop, seed, reasoning, extra, .. } =
+            request;
         let hasher = Hasher::new("pipe cache 1").field(endpoint.as_bytes()).field(server.as_bytes());
         let hasher = hasher.field(model.as_bytes()).number(messages.len() as u64);
         let hasher = messages.iter().fold(hasher, |hasher, message| {
@@ -59,7 +60,16 @@ impl Recall {
             }
             Format::Json(schema) => hasher.field(b"json").field(schema.to_string().as_bytes()),
         };
-        hasher.number(u64::from(*seed)).number(u64::from(repeat)).finish()
+        let mut hasher = hasher.number(u64::from(*seed)).number(u64::from(repeat));
+        // Only where the file has them, so that what was kept before stays found.
+        if let Some(reasoning) = reasoning {
+            hasher = hasher.field(b"reasoning").field(reasoning.word().as_bytes());
+        }
+        if !extra.is_empty() {
+            let extra = serde_json::to_string(&**extra).expect("a map of JSON values has a JSON form");
+            hasher = hasher.field(b"extra_body").field(extra.as_bytes());
+        }
+        hasher.finish()
     }
 
     /// Returns the answer of a report as it is to be kept, with what it is worth; none for one that is worth nothing.
@@ -156,7 +166,7 @@ mod tests {
             memory: Vec::new(),
             version: None,
             digests: Vec::new(),
-            lacks: Default::default(),
+            lacks: crate::event::Features::NONE,
             models_lack: Vec::new(),
         };
         (home, Recall { cache, reads: true, backends: vec![resolved], run: RunId::from("tea-1") })
@@ -167,7 +177,9 @@ mod tests {
         let (_home, here) = recall("http://127.0.0.1:1/v1", "llama.cpp");
         let first = here.key(0, &request(), &Format::Text, 1);
         assert_eq!(first, here.key(0, &request(), &Format::Text, 1));
-        let edits: [fn(&mut ChatRequest); 9] = [
+        // As it was before there was `reasoning` and `extra_body`: answers that are kept stay valid.
+        assert_eq!(first.to_string(), "5a5726bb897201da4be7f92e7a4d6688");
+        let edits: [fn(&mut ChatRequest); 12] = [
             |request| request.model = Arc::from("small"),
             |request| request.messages[0].role = Role::User,
             |request| request.messages[1].content = Arc::from("Tea!"),
@@ -177,6 +189,9 @@ mod tests {
             |request| request.max_tokens = None,
             |request| request.stop.clear(),
             |request| request.seed = 8,
+            |request| request.reasoning = Some(crate::backend::Reasoning::Off),
+            |request| request.reasoning = Some(crate::backend::Reasoning::Low),
+            |request| request.extra = Arc::new([("top_k".to_owned(), 40.into())].into_iter().collect()),
         ];
         let mut keys = vec![first];
         for edit in edits {

@@ -1,18 +1,21 @@
 //! Where calls are made: the plan, the backends, and the model behind each actor.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use super::estimate;
 use super::recall::{Recall, Worth};
 use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progress, TraceHeaders, Watch};
 use crate::base::{AttemptNo, CaseNo, Digest, RunId, SpanContext, SpanId, SpanParts, StepName, TraceId, TraceState};
 use crate::cache::{Entry, Kept};
 use crate::event::{
-    Answer, Failure, FailureKind, Feature, FromCache, Message, Outcome, Report, Shape, Timings, Traced, Usage,
+    Answer, Failure, FailureKind, Feature, Features, FromCache, Message, Outcome, Report, Shape, Timings, Traced,
+    Usage,
 };
 use crate::plan::{BackendIdx, Place, Plan, StepKind, Timeouts};
 use crate::task::{self, ComposeError, Composed, OneOutput, Rows};
@@ -137,6 +140,7 @@ impl Station {
 
         let start = Instant::now();
         let first_token = OnceLock::new();
+        let spoken_bytes = AtomicUsize::new(0);
         let evidence = OnceLock::new();
         let spent = OnceLock::new();
         let watch = |progress: Progress<'_>| match progress {
@@ -144,6 +148,7 @@ impl Station {
             Progress::Spent(usage) => drop(spent.set(usage)),
             Progress::Text(piece) => {
                 let _ = first_token.get_or_init(|| micros(start));
+                spoken_bytes.fetch_add(piece.len(), Ordering::Relaxed);
                 spoken(piece);
             }
             Progress::Evidence(shown) => drop(evidence.set(Arc::from(shown))),
@@ -164,13 +169,22 @@ impl Station {
             total_us: micros(start),
             claimed: answer.as_ref().ok().and_then(|answer| answer.claimed),
         };
-        let (outcome, usage) = match answer {
-            Ok(completion) => self.outcome(place, completion, &mut texts),
+        let (outcome, usage, estimated) = match answer {
+            Ok(completion) => {
+                let bytes = completion.text.len() + completion.thought.as_ref().map_or(0, String::len);
+                let estimated = estimate::of_answer(&request, &completion.usage, bytes);
+                let (outcome, usage) = self.outcome(place, completion, &mut texts);
+                (outcome, usage, estimated)
+            }
             // What a failed answer has used counts.
-            Err(failure) => (Outcome::Failed(failure), spent.into_inner().unwrap_or_default()),
+            Err(failure) => {
+                let usage = spent.into_inner().unwrap_or_default();
+                let bytes = spoken_bytes.into_inner();
+                let estimated = estimate::of_failure(&request, &usage, &failure, bytes);
+                (Outcome::Failed(failure), usage, estimated)
+            }
         };
         let max_tokens = request.max_tokens;
-        let estimated = Usage::default();
         let report = Report { request: sent, dropped_turns, outcome, usage, estimated, timings, from_cache: None };
         let keep = match (&self.recall, key) {
             (Some(recall), Some(key)) => recall.entry(key, place.case, &report, max_tokens, &texts),
@@ -242,14 +256,14 @@ impl Station {
             format,
             reasoning: sampling.reasoning,
             extra: Arc::clone(&sampling.extra),
-            stream: self.stream,
+            stream: streams(self.stream, place.lacks),
             lacks: place.lacks,
             trace: None,
             limits: CallLimits {
                 connect: timeouts.connect.duration(),
                 // Without a stream the first byte comes with the last one, so only the total limit can tell: it is the
                 // engine's, and ours stays out of its way.
-                first_token: if self.stream {
+                first_token: if streams(self.stream, place.lacks) {
                     timeouts.first_token.duration()
                 } else {
                     timeouts.total.duration() * 2
@@ -277,6 +291,11 @@ impl Station {
         let text = keep(texts, Arc::from(text));
         (Outcome::Answered(Answer { text, finish, model, id, thought, reason, prompt_about, facts }), usage)
     }
+}
+
+/// Returns whether to ask for a stream, as wished where the server takes both.
+const fn streams(wished: bool, lacks: Features) -> bool {
+    (wished && !lacks.has(Feature::Streamed)) || lacks.has(Feature::Whole)
 }
 
 fn micros(start: Instant) -> u64 {

@@ -20,7 +20,7 @@ sys.dont_write_bytecode = True  # caches stay out of the tree
 
 import blake3
 
-FORMAT = 3
+FORMAT = 4
 SHOWN = 20  # violations printed; all are counted
 
 
@@ -149,6 +149,8 @@ class Audit:
         if outcome == "answered":
             self.once(self.answered, key[:3], key[3], seq, "call answered")
             self.answers[key[:3]] = self.text(seq, body["outcome"]["answered"]["text"], "answer", key[0])
+            if "thought" in body["outcome"]["answered"]:
+                self.text(seq, body["outcome"]["answered"]["thought"], "thought", key[0])
         self.tokens.update(body.get("usage") or {})
         for _, digest in body.get("request", []):
             self.text(seq, digest, "message of a request", key[0])

@@ -48,7 +48,7 @@ class Planted(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             database = sqlite3.connect(pathlib.Path(folder) / "journal.db")
             database.executescript("pragma synchronous = off;" + SCHEMA)
-            database.execute("insert into meta values ('format', '3')")
+            database.execute("insert into meta values ('format', '4')")
             for digest, body in (TEXTS if texts is None else texts).items():
                 database.execute("insert into texts (case_no, digest, body) values (-1, ?, ?)", (bytes.fromhex(digest), body))
             for kind, body in EVENTS if events is None else events:
@@ -163,7 +163,7 @@ class Planted(unittest.TestCase):
     def test_columns(self):
         self.caught("column case_no is 3, the body says 0", statement="update events set case_no = 3 where seq = 5")
         self.caught("a checkpoint stands after event 9", statement="insert into checkpoints values (9, '{}', 0)")
-        self.caught("format 7: this audit knows 3", statement="update meta set value = '7'")
+        self.caught("format 7: this audit knows 4", statement="update meta set value = '7'")
 
 
 if __name__ == "__main__":

@@ -420,9 +420,16 @@ def tiny_chunks(turn):
 def no_finish_reason(turn):
     if turn.asked.get("stream"):
         said = [chunk(turn.asked, {"content": "half an"}), chunk(turn.asked, {"content": " answer"})]
-        turn.body(200, b"".join(map(event, said)) + b"data: [DONE]\n\n")
+        turn.body(200, b"".join(map(event, said)))
     else:
         turn.good()
+
+
+@fault
+def done_without_reason(turn):
+    """A whole answer whose server never says why it ended, only that it did."""
+    said = [chunk(turn.asked, {"content": "a whole"}), chunk(turn.asked, {"content": " answer"})]
+    turn.only_streamed(b"".join(map(event, said)) + b"data: [DONE]\n\n")
 
 
 @fault
@@ -482,7 +489,7 @@ def finish_content_filter(turn):
 
 @fault
 def finish_unknown(turn):
-    turn.end_with("eos_token")
+    turn.end_with("moon_phase")
 
 
 @fault

@@ -13,7 +13,8 @@ use pipe::event::{Failure, FailureKind, FinishReason, TimeoutPhase};
 
 use FailureKind::{
     ContentFiltered, ContextOverflow, CutOff, Forbidden, FormatUnsupported, Loading, Malformed, ModelMissing,
-    Overloaded, QuotaExhausted, Redirected, Refused, Throttled, TimedOut, TooLarge, Unauthorized, Unreachable,
+    NoAnswer, Overloaded, QuotaExhausted, Redirected, Refused, Throttled, TimedOut, TooLarge, Unauthorized,
+    Unreachable,
 };
 
 pub(crate) const KEY: &str = "sk-test-123456";
@@ -260,19 +261,19 @@ async fn broken_connections_are_told_apart() {
 async fn answers_that_are_none_are_never_a_success() {
     check_all(&[
         ("error-in-200", Fails(Overloaded, Some(200)), Fails(Overloaded, Some(200))),
-        ("empty-choices", Fails(Malformed, Some(200)), Fails(CutOff, Some(200))),
-        ("null-content", Fails(Malformed, Some(200)), Fails(Malformed, Some(200))),
+        both("empty-choices", || Fails(Malformed, Some(200))),
+        both("null-content", || Fails(NoAnswer, Some(200))),
         both("html", || Fails(Malformed, Some(200))),
         ("html-as-json", Fails(Malformed, Some(200)), Fails(Malformed, Some(200))),
         ("empty-body", Fails(Malformed, Some(200)), Fails(Malformed, Some(200))),
         ("truncated-json", Fails(Malformed, Some(200)), Fails(CutOff, Some(200))),
-        ("bom", Fails(Malformed, Some(200)), Ends(FinishReason::Stop)),
+        both("bom", || Ends(FinishReason::Stop)),
         ("invalid-utf8", Fails(Malformed, Some(200)), Fails(Malformed, Some(200))),
         ("not-a-number", Fails(Malformed, Some(200)), Fails(Malformed, Some(200))),
         ("deep-nesting", Fails(Malformed, Some(200)), Fails(Malformed, Some(200))),
-        ("duplicate-keys", Fails(Malformed, Some(200)), Fails(Malformed, Some(200))),
+        ("duplicate-keys", Ends(FinishReason::Stop), Fails(CutOff, Some(200))),
         ("too-large", Fails(TooLarge, Some(200)), Fails(TooLarge, Some(200))),
-        both("gzip-unasked", || Fails(Malformed, Some(200))),
+        both("gzip-unasked", || Fails(TooLarge, Some(200))),
         both("endless-headers", || Fails(TooLarge, None)),
         both("finish-content-filter", || Fails(ContentFiltered, Some(200))),
         both("finish-abort", || Fails(CutOff, Some(200))),
@@ -285,6 +286,7 @@ async fn streams_are_read_to_their_letter() {
     let fine = || Ends(FinishReason::Stop);
     check_all(&[
         ("no-finish-reason", fine(), Fails(CutOff, Some(200))),
+        ("done-without-reason", fine(), Ends(FinishReason::Other)),
         ("malformed-chunk", fine(), Fails(Malformed, Some(200))),
         ("error-mid-stream", fine(), Fails(Overloaded, Some(200))),
         ("error-event-mid-stream", fine(), Fails(Throttled, Some(200))),

@@ -69,25 +69,27 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("short-body", "cut off+ ×4", "cut off+ ×4"),
     // answers that are none
     ("error-in-200", "overloaded+ ×4", "overloaded+ ×4"),
-    ("empty-choices", "malformed+ ×3", "cut off+ ×4"),
-    ("null-content", "malformed+ ×3", "malformed+ ×3"),
+    ("empty-choices", "malformed+ ×3", "malformed+ ×3"),
+    ("null-content", "no answer+ ×3", "no answer+ ×3"),
+    ("judge-silent", "no answer+ ×3", "no answer+ ×3"),
     ("html", "malformed+ ×3", "malformed+ ×3"),
     ("html-as-json", "malformed+ ×3", "malformed+ ×3"),
     ("empty-body", "malformed ×3", "malformed ×3"),
     ("truncated-json", "malformed+ ×3", "cut off+ ×4"),
-    ("bom", "malformed+ ×3", "ok"),
+    ("bom", "ok", "ok"),
     ("invalid-utf8", "malformed+ ×3", "malformed+ ×3"),
     ("not-a-number", "malformed+ ×3", "malformed+ ×3"),
     ("deep-nesting", "malformed+ ×3", "malformed+ ×3"),
-    ("duplicate-keys", "malformed+ ×3", "malformed+ ×3"),
+    ("duplicate-keys", "ok", "cut off+ ×4"),
     ("evidence", "malformed+ ×3", "malformed+ ×3"),
     // too much
     ("too-large", "too large+", "too large+"),
-    ("gzip-unasked", "malformed ×3", "malformed ×3"),
+    ("gzip-unasked", "too large", "too large"),
     ("endless-headers", "too large", "too large"),
     ("tiny-chunks", "ok", "ok"),
     // streams
     ("no-finish-reason", "ok", "cut off+ ×4"),
+    ("done-without-reason", "ok", "ok"),
     ("malformed-chunk", "ok", "malformed+ ×3"),
     ("split-utf8", "ok", "ok"),
     ("crlf-and-comments", "ok", "ok"),
@@ -119,7 +121,6 @@ const VERDICTS: &[(&str, &str)] = &[
     ("judge-broken", "unscored"),
     ("judge-refuses", "unscored"),
     ("judge-apologises", "unscored"),
-    ("judge-silent", "unscored"),
 ];
 
 /// A pipeline with a backend, an actor and a step for each fault.

@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("spec", &[]),
     ("event", &[]),
     ("stats", &[]),
+    ("profile", &["event"]),
     ("prompt", &[]),
     ("judge", &["event", "stats"]),
     // `event` for the words of outcomes: where a call stands is told in them.
@@ -36,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "spec",
             "event",
             "stats",
+            "profile",
             "prompt",
             "judge",
             "plan",
@@ -55,7 +57,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 /// Modules without clocks, files, threads, network, or hash-map order.
-const PURE: &[&str] = &["base", "diag", "spec", "event", "stats", "prompt", "judge", "task", "plan", "engine"];
+const PURE: &[&str] =
+    &["base", "diag", "spec", "event", "stats", "profile", "prompt", "judge", "task", "plan", "engine"];
 /// What they must not name.
 const IMPURE: &[&str] = &[
     "tokio",

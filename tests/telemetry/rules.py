@@ -126,7 +126,7 @@ def messages(said, is_output):
         assert message["role"] in ("system", "user", "assistant", "tool"), message
         assert message["parts"], message
         for part in message["parts"]:
-            assert part["type"] == "text" and isinstance(part["content"], str), part
+            assert part["type"] in ("text", "reasoning") and isinstance(part["content"], str), part
         assert ("finish_reason" in message) == is_output, message
 
 

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use futures_util::join;
-use http::HeaderValue;
 use serde_json::Value;
 
 use super::listing::Listed;
 use super::{Model, Server, ServerKind};
-use crate::backend::http::{BaseUrl, Client};
-use crate::event::InMemory;
+use crate::backend::http::{BaseUrl, Client, Credentials};
+use crate::event::{Features, InMemory};
 
 /// Most that is read of a page, in bytes; vLLM's metrics are some 100 kB.
 const PAGE_LIMIT: usize = 1 << 20;
@@ -43,30 +42,32 @@ struct Pages {
 pub(super) async fn identify(
     client: &Client,
     base: &BaseUrl,
-    authorization: Option<&HeaderValue>,
+    credentials: &Credentials,
     limit: Duration,
     names_itself: &str,
-    listed: Option<Vec<Listed>>,
+    listed: Vec<Listed>,
 ) -> Server {
     let pages = if base.is_https() && !base.is_loopback() {
         Pages::default()
     } else {
-        fetch(client, base, authorization, limit).await
+        fetch(client, base, credentials, limit).await
     };
-    let owner = listed.iter().flatten().map(|model| model.owner.as_str()).find(|owner| !owner.is_empty());
+    let owner = listed.iter().map(|model| model.owner.as_str()).find(|owner| !owner.is_empty());
     let kind = kind(&pages, owner.unwrap_or_default(), names_itself);
     let version = [&pages.api_version, &pages.version, &pages.server_info]
         .into_iter()
         .find_map(|page| page.as_ref()?.get("version")?.as_str().map(str::to_owned));
     let slots = pages.props.as_ref().and_then(|props| props.get("total_slots")?.as_u64());
     let slots = slots.and_then(|slots| NonZeroU32::new(u32::try_from(slots).ok()?));
-    let models = listed.map(|listed| models(kind, &pages, listed));
-    Server { kind, version, models, slots }
+    let has_native_face = pages.api_version.as_ref().is_some_and(|page| page.get("version").is_some());
+    let cuts_prompts = kind == ServerKind::Ollama || (kind == ServerKind::OpenAiCompatible && has_native_face);
+    let models = Some(models(kind, &pages, listed));
+    Server { kind, version, models, slots, cuts_prompts, lacks: Features::NONE }
 }
 
-async fn fetch(client: &Client, base: &BaseUrl, authorization: Option<&HeaderValue>, limit: Duration) -> Pages {
+async fn fetch(client: &Client, base: &BaseUrl, credentials: &Credentials, limit: Duration) -> Pages {
     let get = async |path: &str| {
-        let page = client.get(base.beside(path), authorization.cloned(), limit, PAGE_LIMIT).await.ok()?;
+        let page = client.get(base.beside(path), credentials, limit, PAGE_LIMIT).await.ok()?;
         page.status.is_success().then_some(page.body)
     };
     // LM Studio answers 200 with an error object to everything that it does not know.
@@ -136,9 +137,20 @@ fn models(kind: ServerKind, pages: &Pages, listed: Vec<Listed>) -> Vec<Model> {
         .collect()
 }
 
-/// Finds a model in Ollama's `/api/ps` and reads where it lies.
-pub(in crate::backend) fn in_ollama(page: &Value, model: &str) -> Option<InMemory> {
-    memory(page.get("models")?.as_array()?.iter().find(|entry| is_called(entry, model))?)
+/// A model that an Ollama has in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::backend) struct Running {
+    /// Where it lies.
+    pub(in crate::backend) memory: Option<InMemory>,
+    /// How many tokens a prompt and its answer may have together.
+    pub(in crate::backend) context: Option<u64>,
+}
+
+/// Finds a model in Ollama's `/api/ps`.
+pub(in crate::backend) fn in_ollama(page: &Value, model: &str) -> Option<Running> {
+    let entry = page.get("models")?.as_array()?.iter().find(|entry| is_called(entry, model))?;
+    let context = entry.get("context_length").and_then(Value::as_u64).filter(|context| *context > 0);
+    Some(Running { memory: memory(entry), context })
 }
 
 fn is_called(entry: &Value, name: &str) -> bool {

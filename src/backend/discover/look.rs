@@ -3,22 +3,14 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
-use http::HeaderValue;
 
-use super::listing::{self, Listing};
+use super::examine::{Found, Patience, examine};
+use super::listing::NoListSort;
 use super::places::{Env, Place, rounds};
-use super::{Server, details, short_name};
-use crate::backend::http::{BaseUrl, Client, Scrub, TrustError};
-
-/// For each page of a place that nobody named: enough for a busy machine, and a firewall that swallows costs no more.
-const SHORT: Duration = Duration::from_secs(1);
-/// For each page of a server that the user named.
-pub(crate) const LONG: Duration = Duration::from_secs(10);
-/// Most that is read of a list, in bytes; large providers list some hundred models in 500 kB.
-const LIST_LIMIT: usize = 4 << 20;
+use super::{Server, short_name};
+use crate::backend::http::{BaseUrl, Client, Credentials, TrustError, Unsendable};
 
 /// One place that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,45 +96,42 @@ pub(crate) fn explicit_key(env: Env<'_>, key: Option<Arc<str>>) -> Option<Arc<st
 }
 
 async fn look_at(client: &Client, place: Place, key: Option<Arc<str>>) -> Looked {
-    let found = match &place.url {
-        Err(error) => Finding::NoAnswer(error.clone()),
-        Ok(url) => {
-            let key = key.filter(|_| place.why.is_explicit());
-            match ask(client, url, key, SHORT).await {
-                // Many things answer 404; only where the user named the address does that still mean a model server.
-                Finding::Server(server) if server.models.is_none() && !place.why.is_explicit() => {
-                    Finding::NotAServer("answered, but has no list of models".to_owned())
-                }
-                found => found,
-            }
+    let url = match &place.url {
+        Err(error) => return Looked { found: Finding::NoAnswer(error.clone()), place },
+        Ok(url) => url.clone(),
+    };
+    let is_explicit = place.why.is_explicit();
+    let credentials = match Credentials::new(&url, key.filter(|_| is_explicit).as_ref(), &[]) {
+        Ok(credentials) => credentials,
+        Err(Unsendable::Key | Unsendable::Header { .. }) => {
+            let why = "the api key holds a character that no HTTP header may";
+            return Looked { place, found: Finding::NoAnswer(why.to_owned()) };
         }
     };
-    Looked { place, found }
+    match examine(client, &url, &credentials, Patience::GLANCE).await {
+        Found::Server(url, server) => {
+            Looked { place: Place { url: Ok(url), ..place }, found: Finding::Server(server) }
+        }
+        // Many things answer 404; only where the user named the address does that still mean a model server.
+        Found::NoList(none) if none.sort == NoListSort::NotServed && is_explicit => {
+            Looked { place: Place { url: Ok(url.unlisted()), ..place }, found: Finding::Server(Server::default()) }
+        }
+        found => Looked { found: finding(found), place },
+    }
 }
 
-/// Asks one address what it is.
-pub(crate) async fn ask(client: &Client, url: &BaseUrl, key: Option<Arc<str>>, limit: Duration) -> Finding {
-    let scrub = Scrub::new(key.clone());
-    let authorization = match key.map(|key| HeaderValue::try_from(format!("Bearer {key}"))) {
-        None => None,
-        Some(Ok(mut value)) => {
-            value.set_sensitive(true);
-            Some(value)
-        }
-        Some(Err(_)) => return Finding::NoAnswer("the api key holds a character that no HTTP header may".to_owned()),
-    };
-    let page = client.get(url.api("/models"), authorization.clone(), limit, LIST_LIMIT).await;
-    let names_itself = page.as_ref().ok().and_then(|page| page.headers.get(http::header::SERVER)?.to_str().ok());
-    let names_itself = names_itself.unwrap_or_default().to_lowercase();
-    let listed = match listing::read(page, &scrub) {
-        Listing::Models(models) => Some(models),
-        Listing::NotServed => None,
-        Listing::NeedsKey => return Finding::NeedsKey,
-        Listing::Loading => return Finding::Loading,
-        Listing::Other(what) => return Finding::NotAServer(what),
-        Listing::NoAnswer(why) => return Finding::NoAnswer(why),
-    };
-    Finding::Server(details::identify(client, url, authorization.as_ref(), limit, &names_itself, listed).await)
+fn finding(found: Found) -> Finding {
+    match found {
+        Found::Server(_, server) => Finding::Server(server),
+        Found::Loading => Finding::Loading,
+        Found::NoList(none) => match none.sort {
+            NoListSort::NotServed => Finding::NotAServer("answered, but has no list of models".to_owned()),
+            NoListSort::NeedsKey => Finding::NeedsKey,
+            NoListSort::Passing | NoListSort::Refused | NoListSort::NotAList => Finding::NotAServer(none.words),
+        },
+        Found::OtherProtocol(words) => Finding::NotAServer(words),
+        Found::NoAnswer(why) => Finding::NoAnswer(why),
+    }
 }
 
 /// Chooses the first server that has every model named, and any model at all.

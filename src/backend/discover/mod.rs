@@ -4,21 +4,27 @@
 //! Start at [`look()`] and [`choose`].
 
 mod details;
+mod examine;
 mod listing;
 mod look;
+mod names;
 mod places;
 
-pub(super) use details::in_ollama;
+pub(super) use details::{Running, in_ollama};
+pub(super) use examine::{Found, Patience, examine};
+pub(super) use listing::NoListSort;
 pub use look::{Chosen, Finding, Looked, choose, look};
-pub(crate) use look::{LONG, ask, explicit_key, look_until_found};
+pub(crate) use look::{explicit_key, look_until_found};
 pub use places::{Env, Place, Why};
 
 use std::num::NonZeroU32;
 
-use crate::event::InMemory;
+use names::{find, near};
+
+use crate::event::{Features, InMemory};
 
 /// A server that speaks OpenAI's API.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Server {
     /// Which program it is.
     pub kind: ServerKind,
@@ -28,6 +34,10 @@ pub struct Server {
     pub models: Option<Vec<Model>>,
     /// How many requests it works on at a time, where it tells.
     pub slots: Option<NonZeroU32>,
+    /// True where a prompt that is too long may be cut without an error: an Ollama, or what has its own pages.
+    pub cuts_prompts: bool,
+    /// The path without a list, where two were possible and the other one has it.
+    pub lacks: Features,
 }
 
 /// A model that a server lists.
@@ -90,21 +100,28 @@ impl ServerKind {
 }
 
 impl Server {
-    /// Returns the name under which the server has a model, if it has it.
+    /// Returns the name under which requests reach a model, if the list has it.
     ///
     /// `llama3.2` finds `llama3.2:latest`, and the last part of a path (with or without `.gguf`) finds the path, when
-    /// just one model fits. A server that lists nothing is taken at the user's word.
+    /// just one model fits. What the list has as a pattern (`openai/*`), behind `models/`, or without a suffix that
+    /// routes (`:online`) is sent as it is asked for.
     #[must_use]
-    pub fn find(&self, asked: &str) -> Option<&str> {
-        let models = self.models.as_deref()?;
-        if let Some(exact) = models.iter().find(|model| model.name == asked) {
-            return Some(&exact.name);
-        }
-        let mut near = models.iter().map(|model| model.name.as_str()).filter(|name| is_same(name, asked));
-        match (near.next(), near.next()) {
-            (Some(only), None) => Some(only),
-            _ => None,
-        }
+    pub fn find<'a>(&'a self, asked: &'a str) -> Option<&'a str> {
+        let names: Vec<&str> = self.models.as_deref()?.iter().map(|model| model.name.as_str()).collect();
+        // At a program on a machine a suffix is a part of the name: the size, the quantization.
+        find(&names, asked, !self.lists_all())
+    }
+
+    /// Returns the names in the list that may have been meant, the nearest first, at most 3.
+    #[must_use]
+    pub fn near(&self, asked: &str) -> Vec<&str> {
+        near(self.models.iter().flatten().map(|model| model.name.as_str()), asked)
+    }
+
+    /// Returns true for a program whose list is complete: it has no aliases, deployments or other hosts behind it.
+    #[must_use]
+    pub const fn lists_all(&self) -> bool {
+        !matches!(self.kind, ServerKind::OpenAiCompatible)
     }
 
     /// Returns the model that `auto` stands for: a loaded one, else the first that can chat by its name, else the first.
@@ -112,8 +129,10 @@ impl Server {
     pub fn usual(&self) -> Option<&str> {
         let models = self.models.as_deref()?;
         let chats = |model: &&Model| can_chat(&model.name);
-        let loaded = models.iter().filter(|model| model.is_loaded);
-        let usual = loaded.clone().find(chats).or_else(|| models.iter().find(chats)).or_else(|| models.first());
+        // A pattern is no model.
+        let all = models.iter().filter(|model| !model.name.contains('*'));
+        let loaded = all.clone().filter(|model| model.is_loaded);
+        let usual = loaded.clone().find(chats).or_else(|| all.clone().find(chats)).or_else(|| all.clone().next());
         usual.map(|model| model.name.as_str())
     }
 }
@@ -123,13 +142,6 @@ impl Server {
 pub fn short_name(name: &str) -> &str {
     let Some(file) = name.strip_suffix(".gguf") else { return name };
     file.rsplit(['/', '\\']).next().unwrap_or(file)
-}
-
-fn is_same(listed: &str, asked: &str) -> bool {
-    let last = listed.rsplit(['/', '\\']).next().unwrap_or(listed);
-    listed.strip_suffix(":latest") == Some(asked)
-        || (last.len() < listed.len() && last == asked)
-        || last.strip_suffix(".gguf") == Some(asked)
 }
 
 /// Servers list models of other trades among those that chat; their names are all that most of them tell.
@@ -164,7 +176,7 @@ mod tests {
             digest: None,
         };
         let models = models.iter().map(model).collect();
-        Server { kind: ServerKind::Ollama, version: None, models: Some(models), slots: None }
+        Server { kind: ServerKind::Ollama, models: Some(models), ..Server::default() }
     }
 
     #[test]
@@ -184,6 +196,7 @@ mod tests {
         assert_eq!(server(&[("nomic-embed-text", true), ("a", false)]).usual(), Some("a"));
         assert_eq!(server(&[("nomic-embed-text", false)]).usual(), Some("nomic-embed-text"));
         assert_eq!(server(&[]).usual(), None);
+        assert_eq!(server(&[("openai/*", false)]).usual(), None, "a pattern is no model");
         assert_eq!(short_name("/m/Smol.Q4.gguf"), "Smol.Q4");
         assert_eq!(short_name("org/model"), "org/model");
     }

@@ -67,11 +67,13 @@ pub(super) fn rounds(env: Env<'_>, root: &Path) -> [Vec<Place>; 3] {
         |host: &str| PORTS.map(|(port, server)| place(&format!("http://{host}:{port}/v1"), Why::UsualPort(server)));
     let around = hosts_around(env, root).iter().flat_map(|host| ports(host)).collect();
     let mut rounds = [named, ports("127.0.0.1").to_vec(), around];
-    let mut seen: Vec<Result<BaseUrl, String>> = Vec::new();
+    // A bare host and the same with `/v1` are one address.
+    let mut seen: Vec<Result<String, String>> = Vec::new();
     for round in &mut rounds {
         round.retain(|place| {
-            let is_new = !seen.contains(&place.url);
-            seen.push(place.url.clone());
+            let address = place.url.as_ref().map(ToString::to_string).map_err(Clone::clone);
+            let is_new = !seen.contains(&address);
+            seen.push(address);
             is_new
         });
     }

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::batch::{self, PROMPT_PIECE};
 use super::model::{EmbeddedError, LoadedModel, llama};
 use super::sequence::{Ask, News};
+use crate::backend::thoughts::Splitter;
 use crate::backend::{Backend, ChatRequest, Completion, Progress, Watch};
 use crate::event::{Failure, FailureKind, TimeoutPhase};
 
@@ -104,6 +105,7 @@ impl Embedded {
         let asks = self.asks.as_ref().ok_or_else(thread_gone)?;
         asks.send(Ask { request: request.clone(), news, end }).await.map_err(|_| thread_gone())?;
         let mut wait_for = WaitFor::Slot;
+        let mut splitter = Splitter::new(false);
         let mut shown = 0;
         while let Some(piece) = wait_for.limit(heard.recv(), request).await? {
             match piece {
@@ -112,14 +114,16 @@ impl Embedded {
                     wait_for = WaitFor::FirstToken;
                 }
                 News::Text(text) => {
-                    show(&text, request, watch);
-                    shown += text.len();
+                    // A thought is not shown.
+                    let answer = splitter.push(&text);
+                    show(answer, request, watch);
+                    shown += answer.len();
                     wait_for = WaitFor::NextToken;
                 }
             }
         }
         let completion = ended.await.unwrap_or_else(|_| Err(thread_gone()))?;
-        show(&completion.text[shown..], request, watch);
+        show(completion.text.get(shown..).unwrap_or_default(), request, watch);
         Ok(completion)
     }
 }

@@ -11,7 +11,7 @@ use super::model::EmbeddedError;
 use crate::backend::discover::Env;
 use crate::backend::{ConnectError, Connected, weights};
 use crate::base::{BackendName, ModelName, with_causes};
-use crate::event::BackendResolved;
+use crate::event::{BackendResolved, Features};
 
 /// How many answers are made at a time unless told: on one core of a server four cost a fifth less CPU time
 /// per token than one, eight a third less.
@@ -57,8 +57,10 @@ pub fn connect(env: Env<'_>, slots: Option<NonZeroU32>) -> Result<Connected, Con
         memory: Vec::new(),
         version: None,
         digests,
+        lacks: Features::NONE,
+        models_lack: Vec::new(),
     };
-    Ok(Connected { backend: Arc::new(embedded), resolved, says, demo: located.is_demo })
+    Ok(Connected { backend: Arc::new(embedded), resolved, says, demo: located.is_demo, lists: None })
 }
 
 fn threads(env: Env<'_>) -> Result<NonZeroU32, EmbeddedError> {

@@ -11,7 +11,7 @@ use super::grammar::{AnswerGrammar, prescribed};
 use super::model::LoadedModel;
 use super::text::AnswerText;
 use super::{prompt, sampling};
-use crate::backend::{ChatRequest, Completion, Format};
+use crate::backend::{ChatRequest, Completion, Format, thoughts};
 use crate::base::TokenCount;
 use crate::event::{Failure, FailureKind, FinishReason, Usage};
 
@@ -170,12 +170,18 @@ impl Sequence {
             cached: None,
             reasoning: None,
         };
-        let text = self.text.whole().to_owned();
+        let split = thoughts::split(self.text.whole());
+        if split.answer.trim().is_empty() {
+            // The asker is not told what it has used: this model costs nothing.
+            tell(self.end, Err(blank(&split, finish)));
+            return;
+        }
+        let thought = Some(split.thought).filter(|thought| !thought.is_empty());
         tell(
             self.end,
             Ok(Completion {
-                text,
-                thought: None,
+                text: split.answer,
+                thought,
                 finish,
                 reason: None,
                 prompt_about: None,
@@ -246,6 +252,19 @@ fn json(loaded: &LoadedModel, schema: &serde_json::Value) -> Result<AnswerGramma
     let grammar =
         grammar.map_err(|error| unsupported(format!("llama.cpp makes no grammar of the schema: {error}")))?;
     Ok(AnswerGrammar::json(grammar))
+}
+
+/// Describes an answer of blanks alone.
+fn blank(split: &thoughts::Split, finish: FinishReason) -> Failure {
+    let has_thought = !split.thought.is_empty() || split.is_open;
+    match finish {
+        FinishReason::Length if has_thought => Failure::new(
+            FailureKind::ReasoningCut,
+            "max_tokens went into reasoning before an answer began; raise max_tokens or bound `reasoning`",
+        ),
+        _ if has_thought => Failure::new(FailureKind::NoAnswer, "the model reasoned and gave no answer"),
+        _ => Failure::new(FailureKind::NoAnswer, "the answer is blank"),
+    }
 }
 
 fn unsupported(detail: String) -> Failure {

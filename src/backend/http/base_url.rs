@@ -1,19 +1,44 @@
 //! Where a server's OpenAI-compatible API begins.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::Uri;
 
-/// A base URL such as `http://127.0.0.1:8080/v1`: http or https, a host, a path without a trailing slash.
+use super::query::Query;
+use crate::event::{Failure, FailureKind, Feature, Features};
+
+/// What people paste behind a base URL: the address of one call.
+const ENDPOINTS: [&str; 5] = ["/chat/completions", "/completions", "/responses", "/models", "/embeddings"];
+/// The version that is added to a path without one.
+const VERSION: &str = "/v1";
+
+/// A base URL such as `http://127.0.0.1:8080/v1`: http or https, a host, a path without a trailing slash, a query.
 ///
-/// A path in which no part looks like a version (`v1`, `v1beta`, `v4`) is given `/v1` at its end, so that
-/// `http://127.0.0.1:8080` and `http://127.0.0.1:8080/v1/` are the same server.
+/// A path with a part that looks like a version (`v1`, `v1beta`, `v4`) is used as it is. Any other path is ambiguous:
+/// the API may begin there, or at `/v1` below, which is tried first, so that `http://127.0.0.1:8080` and
+/// `http://127.0.0.1:8080/v1/` are the same server. Without a list of models at `/v1`, a path that somebody wrote
+/// is tried as it is written first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     origin: String,
     host: String,
     path: String,
+    choice: Choice,
+    query: Query,
+}
+
+/// Which of two paths the API is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    /// There is only one.
+    Settled,
+    /// Two are possible: `/v1` below the path is tried first.
+    VersionedFirst,
+    /// Two are possible: the path as it is written is tried first.
+    PlainFirst,
 }
 
 /// A text that is no base URL.
@@ -31,15 +56,14 @@ pub enum UrlError {
         /// The host alone.
         host: String,
     },
-    /// `?…` at its end.
-    #[error("{0:?} has a query; a base URL ends with its path, such as \"/v1\"")]
-    Query(String),
 }
 
 impl BaseUrl {
     /// Reads a base URL.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let text = text.trim();
+        // A fragment never reaches a server.
+        let text = text.split_once('#').map_or(text, |(before, _)| before);
         let uri: Uri = text.parse().map_err(|_| not_a_url(text))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(not_a_url(text));
@@ -48,24 +72,32 @@ impl BaseUrl {
             return Err(UrlError::Credentials { host: authority.host().to_owned() });
         }
         if !matches!(scheme, "http" | "https") {
-            return Err(UrlError::Scheme(text.to_owned()));
-        }
-        if uri.query().is_some() {
-            return Err(UrlError::Query(text.to_owned()));
+            return Err(UrlError::Scheme(text.split('?').next().unwrap_or_default().to_owned()));
         }
         if authority.host().is_empty() {
             return Err(not_a_url(text));
         }
-        let mut path = uri.path().trim_end_matches('/').to_owned();
-        if !path.split('/').any(is_version) {
-            path.push_str("/v1");
-        }
-        Ok(Self { origin: format!("{scheme}://{authority}"), host: authority.host().to_owned(), path })
+        let written = uri.path().trim_end_matches('/');
+        let path = ENDPOINTS.iter().find_map(|endpoint| written.strip_suffix(endpoint)).unwrap_or(written);
+        let is_pasted = path.len() < written.len();
+        let path = path.trim_end_matches('/').to_owned();
+        let choice = if path.split('/').any(is_version) {
+            Choice::Settled
+        } else if is_pasted {
+            // The endpoint itself was pasted: its path is known to the letter.
+            Choice::PlainFirst
+        } else {
+            Choice::VersionedFirst
+        };
+        let query = Query::read(uri.query().unwrap_or_default());
+        Ok(Self { origin: format!("{scheme}://{authority}"), host: authority.host().to_owned(), path, choice, query })
     }
 
-    /// Returns the address of something in the API: `api("/models")` is `http://127.0.0.1:8080/v1/models`.
-    pub(crate) fn api(&self, rest: &str) -> Uri {
-        self.join(&self.path, rest)
+    /// Returns the address of something in the API: `api("/models", …)` is `http://127.0.0.1:8080/v1/models`.
+    ///
+    /// `lacks` decides between two possible paths; when it has neither or both of them, the first one is used.
+    pub(crate) fn api(&self, rest: &str, lacks: Features) -> Uri {
+        self.join(&self.api_path(lacks), rest, &self.query)
     }
 
     /// Returns the address of something beside the API: `beside("/props")` is `http://127.0.0.1:8080/props`.
@@ -74,13 +106,64 @@ impl BaseUrl {
             Some((above, last)) if is_version(last) => above,
             Some(_) | None => &self.path,
         };
-        self.join(above, rest)
+        self.join(above, rest, &Query::default())
     }
 
-    /// Returns the URL without the API's path, for people: `http://127.0.0.1:8080`.
+    /// Returns which of two possible paths is used; none when there is only one.
+    pub(crate) fn path_in_use(&self, lacks: Features) -> Option<Feature> {
+        let first = match self.choice {
+            Choice::Settled => return None,
+            Choice::VersionedFirst => Feature::VersionedPath,
+            Choice::PlainFirst => Feature::PlainPath,
+        };
+        let other = other(first);
+        Some(if lacks.has(first) && !lacks.has(other) { other } else { first })
+    }
+
+    /// Returns the URL for a server that has no list of models at the first path: a path that somebody wrote, such as
+    /// `/inference`, is then tried as it is written first. Gateways refuse pages that they do not have in many ways.
+    pub(crate) fn unlisted(self) -> Self {
+        if self.path.is_empty() || self.choice == Choice::Settled {
+            return self;
+        }
+        Self { choice: Choice::PlainFirst, ..self }
+    }
+
+    /// Returns the URL with a path that is known to be right: the one that is used without `lacks`.
+    pub(crate) fn settled(self, lacks: Features) -> Self {
+        let path = self.api_path(lacks).into_owned();
+        Self { path, choice: Choice::Settled, ..self }
+    }
+
+    /// Judges a refusal of a call: a missing page where two paths are possible says that the other one may be right.
+    ///
+    /// Each path is tried once. When both are refused, the refusal of the first one counts.
+    pub(crate) fn judge(&self, failure: Failure, lacks: Features) -> Failure {
+        let is_missing = failure.kind == FailureKind::Refused && matches!(failure.status, Some(404 | 405));
+        match self.path_in_use(lacks) {
+            Some(path) if is_missing && !lacks.has(path) => {
+                // What to do about it is settled: the other path is tried.
+                let said = failure.detail.trim_end_matches("; is the base URL right?").to_owned();
+                Failure { kind: FailureKind::Unsupported(path), detail: said, ..failure }
+            }
+            Some(_) | None => failure,
+        }
+    }
+
+    /// Returns the values in the query that are secrets, by their names: they must never be shown.
+    pub(crate) fn secrets(&self) -> Vec<Arc<str>> {
+        self.query.secrets()
+    }
+
+    /// Returns the URL with the secrets in its query, to be read again by [`Self::parse`]; never to be shown.
+    pub(crate) fn with_secrets(&self) -> String {
+        format!("{}{}{}", self.origin, self.api_path(Features::NONE), self.query.written())
+    }
+
+    /// Returns the URL without the API's version and the query, for people: `http://127.0.0.1:8080`.
     #[must_use]
     pub fn short(&self) -> String {
-        self.to_string().trim_end_matches("/v1").to_owned()
+        format!("{}{}", self.origin, self.path.strip_suffix(VERSION).unwrap_or(&self.path))
     }
 
     /// Returns the host: a name, or an address (IPv6 in brackets).
@@ -101,14 +184,31 @@ impl BaseUrl {
         self.origin.starts_with("https:")
     }
 
-    fn join(&self, path: &str, rest: &str) -> Uri {
-        format!("{}{path}{rest}", self.origin).parse().expect("an origin and a path that have been parsed, joined")
+    fn api_path(&self, lacks: Features) -> Cow<'_, str> {
+        match self.path_in_use(lacks) {
+            Some(Feature::VersionedPath) => Cow::Owned(format!("{}{VERSION}", self.path)),
+            Some(_) | None => Cow::Borrowed(&self.path),
+        }
+    }
+
+    fn join(&self, path: &str, rest: &str, query: &Query) -> Uri {
+        let text = format!("{}{path}{rest}{}", self.origin, query.written());
+        text.parse().expect("an origin, a path and a query that have been parsed, joined")
     }
 }
 
+/// Writes the URL with the path that is used first; secrets in its query are replaced.
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.origin, self.path)
+        write!(f, "{}{}{}", self.origin, self.api_path(Features::NONE), self.query)
+    }
+}
+
+/// Returns the other one of two possible paths.
+const fn other(path: Feature) -> Feature {
+    match path {
+        Feature::PlainPath => Feature::VersionedPath,
+        _ => Feature::PlainPath,
     }
 }
 
@@ -127,66 +227,11 @@ fn is_version(part: &str) -> bool {
 }
 
 fn not_a_url(text: &str) -> UrlError {
-    // What stands before an @ may be a password, so nothing of such a text is repeated.
+    // What stands before an @ may be a password, and so may a query: nothing of such a text is repeated.
     let shown = if text.contains('@') { "(not shown: it holds an @)" } else { text };
-    UrlError::NotAUrl(shown.to_owned())
+    UrlError::NotAUrl(shown.split('?').next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(text: &str, expected: &str) {
-        let got = match BaseUrl::parse(text) {
-            Ok(url) => format!("{url} | {} | {}", url.api("/models"), url.beside("/props")),
-            Err(error) => error.to_string(),
-        };
-        assert_eq!(got, expected, "{text:?}");
-    }
-
-    #[test]
-    fn reads_base_urls_with_and_without_a_version() {
-        check("http://h:1", "http://h:1/v1 | http://h:1/v1/models | http://h:1/props");
-        check("http://h:1/v1/", "http://h:1/v1 | http://h:1/v1/models | http://h:1/props");
-        check("https://h/api", "https://h/api/v1 | https://h/api/v1/models | https://h/api/props");
-        check(
-            "https://h/v1beta/openai",
-            "https://h/v1beta/openai | https://h/v1beta/openai/models | https://h/v1beta/openai/props",
-        );
-        check("http://[::1]:8080", "http://[::1]:8080/v1 | http://[::1]:8080/v1/models | http://[::1]:8080/props");
-    }
-
-    #[test]
-    fn refuses_what_is_no_base_url_and_repeats_no_password() {
-        check(
-            "localhost:8080/v1",
-            r#""localhost:8080/v1" is not a base URL; write one such as "http://127.0.0.1:8080/v1""#,
-        );
-        check(
-            "ftp://h/v1",
-            r#""ftp://h/v1" is neither http nor https; write one such as "http://127.0.0.1:8080/v1""#,
-        );
-        check("http://h/v1?a=b", r#""http://h/v1?a=b" has a query; a base URL ends with its path, such as "/v1""#);
-        check(
-            "http://me:hunter2@h/v1",
-            r#"the base URL of "h" holds a user name or password; put the key under `api_key` instead"#,
-        );
-        let broken = BaseUrl::parse("http://me:hunter 2@h").map_err(|error| error.to_string());
-        assert!(broken.is_err_and(|message| !message.contains("hunter")));
-    }
-
-    #[test]
-    fn knows_this_machine() {
-        for (host, expected) in [
-            ("127.0.0.1", true),
-            ("127.9.9.9", true),
-            ("[::1]", true),
-            ("LocalHost", true),
-            ("a.localhost", true),
-            ("10.0.0.1", false),
-            ("localhost.example", false),
-        ] {
-            assert_eq!(is_loopback(host), expected, "{host}");
-        }
-    }
-}
+#[path = "base_url_tests.rs"]
+mod tests;

@@ -4,7 +4,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, PROXY_AUTHORIZATION, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, PROXY_AUTHORIZATION, USER_AGENT};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -18,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::base_url::BaseUrl;
 use super::body::{ReadTrouble, Reading};
+use super::credentials::Credentials;
 use super::route::Route;
 use super::trouble;
 use super::trust::{self, Authority, TrustError};
@@ -28,6 +30,8 @@ use crate::event::{Failure, FailureKind, TimeoutPhase};
 const IDLE_LIFE: Duration = Duration::from_secs(4);
 /// Largest head of an answer, in bytes.
 const HEAD_LIMIT: usize = 64 << 10;
+/// What a page may take beyond its limit, so that the part of it that was late is named.
+const SPARE: Duration = Duration::from_millis(50);
 /// Most headers of an answer.
 const HEADER_LIMIT: usize = 100;
 
@@ -117,6 +121,7 @@ impl Client {
     ) -> Result<(Response<Incoming>, Instant), Failure> {
         let Sending { method, uri, authorization, headers, body, connect, head } = sending;
         let proxy_authorization = self.route.proxy_authorization(&uri);
+        let is_https = uri.scheme() == Some(&Scheme::HTTPS);
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -124,7 +129,6 @@ impl Client {
         let fixed = [
             (AUTHORIZATION, authorization),
             (PROXY_AUTHORIZATION, proxy_authorization),
-            (USER_AGENT, Some(HeaderValue::from_static(concat!("pipe/", env!("CARGO_PKG_VERSION"))))),
             (ACCEPT_ENCODING, Some(HeaderValue::from_static("identity"))),
         ];
         for (name, value) in fixed {
@@ -132,6 +136,9 @@ impl Client {
                 request.headers_mut().insert(name, value);
             }
         }
+        // Some gateways admit by it, so that a file may name another.
+        let own = HeaderValue::from_static(concat!("pipe/", env!("CARGO_PKG_VERSION")));
+        request.headers_mut().entry(USER_AGENT).or_insert(own);
 
         let mut connection = capture_connection(&mut request);
         let mut answer = pin!(self.inner.request(request));
@@ -158,10 +165,9 @@ impl Client {
             })?,
         };
         let response = answer.map_err(|error| {
-            let (kind, detail) = trouble::explain(&error);
+            let (kind, detail) = trouble::explain(&error, is_https);
             Failure::new(kind, detail)
         })?;
-        refuse_compressed(&response)?;
         Ok((response, sent_at))
     }
 
@@ -169,15 +175,15 @@ impl Client {
     pub(crate) async fn get(
         &self,
         uri: Uri,
-        authorization: Option<HeaderValue>,
+        credentials: &Credentials,
         limit: Duration,
         size: usize,
     ) -> Result<Page, Failure> {
         let sending = Sending {
             method: Method::GET,
             uri,
-            authorization,
-            headers: HeaderMap::new(),
+            authorization: credentials.authorization(),
+            headers: credentials.headers(),
             body: Bytes::new(),
             connect: limit,
             head: limit,
@@ -186,32 +192,27 @@ impl Client {
             let (response, _) = self.send(sending, || {}).await?;
             let (head, body) = response.into_parts();
             let mut start = Vec::new();
-            let body = Reading::new(body, &mut start).all(size, limit).await.map_err(|trouble| match trouble {
-                ReadTrouble::Late => late(limit),
-                ReadTrouble::TooLarge => {
-                    Failure::new(FailureKind::TooLarge, format!("answered more than {size} bytes"))
-                }
-                ReadTrouble::Cut(why) => Failure::new(FailureKind::CutOff, why),
-            })?;
+            let unread = |failure| Failure { status: Some(head.status.as_u16()), ..failure };
+            let body =
+                Reading::new(body, &head.headers, &mut start).map_err(unread)?.all(size, limit).await.map_err(
+                    |trouble| match trouble {
+                        ReadTrouble::Late => late(limit),
+                        ReadTrouble::TooLarge => {
+                            Failure::new(FailureKind::TooLarge, format!("answered more than {size} bytes"))
+                        }
+                        ReadTrouble::Cut(why) => Failure::new(FailureKind::CutOff, why),
+                    },
+                )?;
             Ok(Page { status: head.status, headers: head.headers, body })
         };
-        timeout(limit, fetch).await.unwrap_or_else(|_| Err(late(limit)))
+        // The parts have the same limit, and say better what was late.
+        timeout(limit + SPARE, fetch).await.unwrap_or_else(|_| Err(late(limit)))
     }
 }
 
 pub(super) fn late(limit: Duration) -> Failure {
     let detail = format!("no answer within {} s", seconds(limit));
     Failure::new(FailureKind::TimedOut(TimeoutPhase::FirstToken), detail)
-}
-
-fn refuse_compressed(response: &Response<Incoming>) -> Result<(), Failure> {
-    let Some(encoding) = response.headers().get(CONTENT_ENCODING) else { return Ok(()) };
-    if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
-        return Ok(());
-    }
-    let detail = format!("answered in encoding {encoding:?}, though none was asked for");
-    let status = Some(response.status().as_u16());
-    Err(Failure { status, ..Failure::new(FailureKind::Malformed, detail) })
 }
 
 /// Returns a limit in seconds for people, without needless digits.

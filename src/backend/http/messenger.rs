@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::body::Reading;
 use super::client::{Client, Page, Sending, late};
+use super::credentials::Credentials;
 use super::retry_after;
 use super::trust::{Authority, TrustError};
 use crate::event::{Failure, FailureKind};
@@ -58,7 +59,7 @@ impl Messenger {
     /// # Cancel safety
     /// Dropping the future closes the connection.
     pub async fn get(&self, uri: Uri, limit: Duration, size: usize) -> Result<Delivery, Failure> {
-        let Page { status, headers, body } = self.0.get(uri, None, limit, size).await?;
+        let Page { status, headers, body } = self.0.get(uri, &Credentials::default(), limit, size).await?;
         Ok(Delivery { status, headers, body })
     }
 
@@ -83,7 +84,7 @@ impl Messenger {
             let (head, body) = response.into_parts();
             let mut start = Vec::new();
             // What a refusal says more than its status is not needed; one that cannot be read to its end still counts.
-            let read = Reading::new(body, &mut start).all(ANSWER_LIMIT, limit).await;
+            let read = Reading::new(body, &head.headers, &mut start)?.all(ANSWER_LIMIT, limit).await;
             let read = match read {
                 Ok(read) => read,
                 Err(_) if !head.status.is_success() => Vec::new(),

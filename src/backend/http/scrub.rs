@@ -12,16 +12,21 @@ const EVIDENCE: usize = 2 << 10;
 /// Shorter keys are placeholders such as `x`; replacing them would only spoil messages.
 const SHORTEST_SECRET: usize = 4;
 
-/// Removes a backend's key by value, and everything that would break a line or a terminal.
+/// Removes a backend's secrets by value, and everything that would break a line or a terminal.
 #[derive(Clone, Default)]
 pub(crate) struct Scrub {
-    key: Option<Arc<str>>,
+    /// The longest first: one may be a part of another.
+    secrets: Arc<[Arc<str>]>,
 }
 
 impl Scrub {
-    /// Takes the key that must never be shown.
-    pub(crate) fn new(key: Option<Arc<str>>) -> Self {
-        Self { key: key.filter(|key| key.len() >= SHORTEST_SECRET) }
+    /// Takes what must never be shown: a key, values of headers, parts of a query.
+    pub(crate) fn new(secrets: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let mut secrets: Vec<Arc<str>> =
+            secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
+        secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        secrets.dedup();
+        Self { secrets: secrets.into() }
     }
 
     /// Returns the start of a body on one line, the key replaced before anything is cut.
@@ -32,15 +37,14 @@ impl Scrub {
 
     /// Returns the start of what a server answered, as it came but for the key: at most 2 KiB.
     pub(crate) fn evidence(&self, head: &[u8]) -> String {
-        let mut text = String::from_utf8_lossy(head).into_owned();
-        if let Some(key) = &self.key {
-            text = text.replace(&**key, "***");
-            // What has come may end in the middle of the key.
-            let half = (SHORTEST_SECRET..key.len())
-                .rev()
-                .find(|&end| key.get(..end).is_some_and(|half| text.ends_with(half)));
-            text.truncate(text.len() - half.unwrap_or(0));
-        }
+        let mut text = self.redacted(&String::from_utf8_lossy(head));
+        // What has come may end in the middle of a secret.
+        let half = |secret: &Arc<str>| {
+            let ends = (SHORTEST_SECRET..secret.len()).rev();
+            ends.into_iter().find(|&end| secret.get(..end).is_some_and(|half| text.ends_with(half)))
+        };
+        let longest = self.secrets.iter().filter_map(half).max();
+        text.truncate(text.len() - longest.unwrap_or(0));
         let end = (0..=EVIDENCE.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
         text.truncate(end.unwrap_or(0));
         text
@@ -48,10 +52,7 @@ impl Scrub {
 
     /// Returns a text on one line without the key.
     pub(crate) fn line(&self, text: &str) -> String {
-        let redacted = match &self.key {
-            Some(key) => text.replace(&**key, "***"),
-            None => text.to_owned(),
-        };
+        let redacted = self.redacted(text);
         let mut line = String::with_capacity(redacted.len());
         for word in redacted.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
             if !line.is_empty() {
@@ -60,6 +61,10 @@ impl Scrub {
             line.push_str(word);
         }
         line
+    }
+
+    fn redacted(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(&**secret, "***"))
     }
 
     /// Makes what a failure says fit to be recorded and shown, after the name of `place`.
@@ -102,6 +107,13 @@ mod tests {
         assert_eq!(scrub.evidence(edge.as_bytes()).len(), EVIDENCE - 3, "the key is seen whole before the cut");
         assert!(scrub.evidence("é".repeat(EVIDENCE).as_bytes()).len() <= EVIDENCE);
         assert_eq!(scrub.evidence(b"\xff\x00"), "\u{fffd}\0");
+    }
+
+    #[test]
+    fn every_secret_is_replaced_the_longest_first() {
+        let scrub = Scrub::new(["team".into(), "team-key-1".into(), "x".into()]);
+        assert_eq!(scrub.line("team-key-1 of team x"), "*** of *** x");
+        assert_eq!(scrub.evidence(b"team-key-1 tea team-k"), "*** tea ***-k");
     }
 
     #[test]

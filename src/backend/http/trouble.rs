@@ -8,7 +8,7 @@ use hyper_util::client::legacy;
 use crate::event::FailureKind;
 
 /// Says what kind of failure an error before the end of the headers is, and describes it without the address.
-pub(super) fn explain(error: &legacy::Error) -> (FailureKind, String) {
+pub(super) fn explain(error: &legacy::Error, is_https: bool) -> (FailureKind, String) {
     if let Some(hyper) = find::<hyper::Error>(error) {
         // hyper offers a question for this only to its servers; a test against a real socket holds the words.
         if hyper.is_parse() && hyper.to_string().contains("too large") {
@@ -18,31 +18,50 @@ pub(super) fn explain(error: &legacy::Error) -> (FailureKind, String) {
             );
         }
         if hyper.is_parse() {
-            return (FailureKind::Malformed, format!("does not answer in HTTP ({})", innermost(hyper)));
+            let remedy = if is_https { "" } else { "; if it speaks TLS, write https:// in the URL" };
+            return (FailureKind::Malformed, format!("does not answer in HTTP{remedy}"));
         }
         if hyper.is_incomplete_message() {
             return (FailureKind::Unreachable, "the connection was closed before an answer".to_owned());
         }
     }
-    if let Some(why) = distrust(error) {
-        let remedy = "if its certificate is from an authority of your own, name its file in SSL_CERT_FILE";
-        return (FailureKind::Unreachable, format!("its certificate is not trusted ({why}); {remedy}"));
+    match tls(error) {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            let remedy = "if its certificate is from an authority of your own, name its file in SSL_CERT_FILE";
+            (FailureKind::Unreachable, format!("its certificate is not trusted ({why}); {remedy}"))
+        }
+        // What a server without TLS answers is no message of TLS.
+        Some(rustls::Error::InvalidMessage(_)) => {
+            (FailureKind::Unreachable, "does not speak TLS; write http:// in the URL".to_owned())
+        }
+        // A server without TLS may also hang up on its first words.
+        None if is_https && error.is_connect() && is_hung_up(error) => {
+            let remedy = "if it does not speak TLS, write http:// in the URL";
+            (FailureKind::Unreachable, format!("the connection was closed before TLS began; {remedy}"))
+        }
+        Some(_) | None => (FailureKind::Unreachable, innermost(error)),
     }
-    (FailureKind::Unreachable, innermost(error))
 }
 
-/// Returns what is wrong with a certificate, when that is what ended a connection.
-fn distrust(error: &(dyn Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
-            return Some(why.to_string());
-        }
-        // What an I/O error wraps is not its source, but that error itself.
+/// Returns true when the other side has ended a connection.
+fn is_hung_up(error: &(dyn Error + 'static)) -> bool {
+    let mut kinds = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.any(|kind| {
+        matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Returns what TLS made of a connection, when that is what ended it.
+fn tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// Returns an error and all its causes. What an I/O error wraps is not its source, but that error itself.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = wrapped.map_or_else(|| error.source(), |wrapped| Some(wrapped as &(dyn Error + 'static)));
-    }
-    None
+        wrapped.map_or_else(|| error.source(), |wrapped| Some(wrapped as &(dyn Error + 'static)))
+    })
 }
 
 /// Returns the deepest cause's words, for people.

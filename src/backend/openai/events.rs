@@ -2,9 +2,12 @@
 
 /// Longest line, and longest event, in bytes. A chunk of an answer is some 300.
 const LIMIT: usize = 1 << 20;
+/// Longest JSON outside of events, in bytes: only errors come so.
+const STRAY_LIMIT: usize = 64 << 10;
 
 /// Splits a stream into events (WHATWG HTML, section 9.2.6): lines end with LF, CR or CRLF, an empty line ends an
-/// event, lines that begin with a colon are comments.
+/// event, lines that begin with a colon are comments. JSON that stands outside of them, on one line or several, is an
+/// event as well: so some servers send the error that ends their stream.
 #[derive(Default)]
 pub(super) struct Events {
     buffer: Vec<u8>,
@@ -13,6 +16,8 @@ pub(super) struct Events {
     scanned: usize,
     data: Option<Vec<u8>>,
     is_error: bool,
+    /// JSON outside of events, while it is not yet whole.
+    stray: Vec<u8>,
     /// The last line ended with CR at the very end of a piece: a LF that comes next belongs to it.
     skips_newline: bool,
     has_begun: bool,
@@ -65,7 +70,9 @@ impl Events {
                 }
                 continue;
             }
-            self.line(line)?;
+            if let Some(event) = self.line(line)? {
+                return Ok(Some(event));
+            }
         }
     }
 
@@ -73,10 +80,14 @@ impl Events {
     pub(super) fn last(&mut self) -> Option<Event> {
         let line = self.start..self.buffer.len();
         self.start = line.end;
-        if !line.is_empty() && self.line(line).is_err() {
-            return None;
+        if line.is_empty() {
+            return self.take();
         }
-        self.take()
+        match self.line(line) {
+            Err(TooLong) => None,
+            Ok(Some(event)) => Some(event),
+            Ok(None) => self.take(),
+        }
     }
 
     fn take(&mut self) -> Option<Event> {
@@ -84,10 +95,26 @@ impl Events {
         self.data.take().map(|data| Event { data, is_error })
     }
 
-    fn line(&mut self, line: std::ops::Range<usize>) -> Result<(), TooLong> {
+    /// Takes a line; returns the JSON outside of events that it completes.
+    fn line(&mut self, line: std::ops::Range<usize>) -> Result<Option<Event>, TooLong> {
         let mut line = &self.buffer[line];
         if !std::mem::replace(&mut self.has_begun, true) {
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        }
+        let is_data = line.starts_with(b"data:");
+        let start = if self.data.is_some() { line } else { line.trim_ascii_start() };
+        if !is_data && (!self.stray.is_empty() || matches!(start.first(), Some(b'{' | b'['))) {
+            self.stray.extend_from_slice(line);
+            self.stray.push(b'\n');
+            if self.stray.len() > STRAY_LIMIT {
+                return Err(TooLong);
+            }
+            let is_whole = serde_json::from_slice::<serde::de::IgnoredAny>(&self.stray).is_ok();
+            return Ok(is_whole.then(|| Event { data: std::mem::take(&mut self.stray), is_error: false }));
+        }
+        if is_data {
+            // What was begun outside of an event is not completed by one.
+            self.stray.clear();
         }
         let (field, value) = match line.iter().position(|&byte| byte == b':') {
             Some(colon) => (&line[..colon], line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..])),
@@ -107,9 +134,19 @@ impl Events {
                     }
                 }
             }
-            _ => {}
+            // A data field that is spread over lines without naming it in each.
+            _ => match &mut self.data {
+                Some(data) if matches!(line.first(), Some(b' ' | b'\t' | b'"' | b'}' | b']')) => {
+                    if data.len() + line.len() > LIMIT {
+                        return Err(TooLong);
+                    }
+                    data.push(b'\n');
+                    data.extend_from_slice(line);
+                }
+                Some(_) | None => {}
+            },
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -155,6 +192,19 @@ mod tests {
             pieces.push(&STREAM.as_bytes()[from..]);
             prop_assert_eq!(read(&pieces), read(&[STREAM.as_bytes()]));
         }
+    }
+
+    #[test]
+    fn json_outside_of_events_is_an_event() {
+        let error = r#"{"error":{"message":"upstream"}}"#;
+        assert_eq!(read(&[error.as_bytes()]), [error.to_owned() + "\n"]);
+        let mixed = format!("data: one\n\n{error}\n\ndata: two\n\n");
+        assert_eq!(read(&[mixed.as_bytes()]), ["one".to_owned(), error.to_owned() + "\n", "two".to_owned()]);
+        let lines = "{\n \"error\": {\n\n  \"code\": 500\n }\n}\n";
+        assert_eq!(read(&[lines.as_bytes()]), ["{\n \"error\": {\n  \"code\": 500\n }\n}\n"]);
+        assert_eq!(read(&[b"{\"half\": \ndata: one\n\n"]), ["one"]);
+        assert_eq!(read(&[b"data: {\n \"error\": 1\n}\n\n"]), ["{\n \"error\": 1\n}"]);
+        assert_eq!(read(&[b"data: {}\nx-field: 1\n\n"]), ["{}"]);
     }
 
     #[test]

@@ -7,13 +7,32 @@
 //! Start at [`OpenAi`].
 
 mod adapter;
-mod answer;
+mod error_object;
 mod events;
+mod fields;
+mod finish;
+mod halves;
+#[cfg(test)]
+mod kinds_tests;
+mod lenient;
+mod page;
+mod partial;
+#[cfg(test)]
+mod partial_tests;
+#[cfg(test)]
+mod recorded_tests;
 mod refusal;
 mod request;
+mod rules;
+mod rules_after;
+mod rules_before;
+#[cfg(test)]
+mod rules_tests;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod usage;
+mod wire;
 
 pub use adapter::{ConfigError, OpenAi, OpenAiConfig};
-pub use request::batch_body;
+pub use request::{batch_body, options};

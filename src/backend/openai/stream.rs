@@ -1,205 +1,246 @@
-//! Reading a streamed answer: pieces as they come, and whether they add up to a whole one.
+//! Reading an answer as it comes: what it is, piece by piece, and when it is over.
+//! Reads: a body, asked for whole or as a stream. Gives: a [`Completion`] or why there is none.
+//!
+//! The first byte that is no blank decides what it is, and neither its label nor what was asked for: JSON, events, or a
+//! page.
+//! Start at [`read`].
 
-use std::time::Duration;
-
-use http::HeaderMap;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::adapter::cut;
-use super::answer::{self, Id, Piece, Wire};
-use super::events::{Event, Events, TooLong};
-use super::refusal::Refusal;
-use crate::backend::http::{BODY_LIMIT, ReadTrouble, Reading, Scrub, seconds};
-use crate::backend::port::{ChatRequest, Completion, Progress, Watch};
-use crate::event::{Claimed, Failure, FailureKind, FinishReason, TimeoutPhase, Usage};
+use super::events::{Events, TooLong};
+use super::page;
+use super::partial::{Last, Partial, Spoilt, too_large};
+use super::refusal::Asked;
+use crate::backend::http::{BODY_LIMIT, ReadTrouble, Reading, seconds};
+use crate::backend::port::{ChatRequest, Completion, Watch};
+use crate::event::{Failure, FailureKind, TimeoutPhase};
 
 /// Most bytes of a stream, chunks and comments included: an answer of 16 MiB in pieces of one token each.
 const STREAM_LIMIT: usize = BODY_LIMIT * 64;
-/// After the finish reason only the usage is still to come; a server that never ends its stream costs no more.
-const TAIL: Duration = Duration::from_secs(2);
 /// How long the connection may take to end a stream after `[DONE]` and still be used again.
-const DRAIN: Duration = Duration::from_millis(200);
+const DRAIN: std::time::Duration = std::time::Duration::from_millis(200);
 /// How many pieces may still come then.
 const DRAIN_PIECES: usize = 16;
-/// How much of a malformed chunk is shown, in characters.
-const EXCERPT: usize = 80;
+
+/// An answer that has begun to come.
+pub(super) struct Coming<'a> {
+    pub(super) asked: Asked<'a>,
+    pub(super) watch: Watch<'a>,
+    pub(super) sent_at: Instant,
+    pub(super) status: u16,
+    /// Without its parameters, in small letters.
+    pub(super) content_type: String,
+    /// The body says where it ends: by its length, or by its last chunk.
+    pub(super) is_framed: bool,
+    /// The model has closed thoughts that it had not opened.
+    pub(super) may_be_unopened: bool,
+}
+
+/// What the start of a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Events,
+    Page,
+    /// Something else, such as a text.
+    Other,
+}
+
+/// Reads an answer to its end; returns also whether it closed a thought that it had not opened.
+pub(super) async fn read(body: &mut Reading<'_>, coming: Coming<'_>) -> Result<(Completion, bool), Spoilt> {
+    let mut start = Vec::new();
+    let form = loop {
+        let is_early = start.iter().all(u8::is_ascii_whitespace);
+        let deadline = coming.deadline(is_early);
+        let piece = body.some(deadline).await.map_err(|trouble| coming.cut(trouble, is_early))?;
+        let Some(piece) = piece else { break form(&start, &coming.content_type, true) };
+        start.extend_from_slice(&piece);
+        if start.len() > BODY_LIMIT {
+            return Err(too_large().into());
+        }
+        if let Some(form) = form(&start, &coming.content_type, false) {
+            break Some(form);
+        }
+    };
+    let malformed = |detail: String| Spoilt::from(Failure::new(FailureKind::Malformed, detail));
+    match form {
+        None => Err(malformed("the answer is empty".to_owned())),
+        Some(Form::Events) => events(body, start, &coming).await,
+        Some(Form::Json) => {
+            let last = rest(body, &mut start, &coming).await;
+            documents(&start, last, &coming)
+        }
+        Some(Form::Page | Form::Other) => {
+            // More of it than its start only serves to explain it; what does not come is not missed.
+            rest(body, &mut start, &coming).await.ok();
+            if start.len() > BODY_LIMIT {
+                return Err(too_large().into());
+            }
+            Err(malformed(page::no_answer(coming.status, &coming.content_type, &start, coming.asked.scrub)))
+        }
+    }
+}
+
+impl Coming<'_> {
+    /// Returns until when the next piece may come.
+    fn deadline(&self, is_early: bool) -> Instant {
+        let limits = &self.asked.request.limits;
+        if self.asked.request.stream && is_early {
+            self.sent_at + limits.first_token
+        } else {
+            Instant::now() + limits.idle
+        }
+    }
+
+    fn cut(&self, trouble: ReadTrouble, is_early: bool) -> Failure {
+        if self.asked.request.stream && is_early && matches!(trouble, ReadTrouble::Late) {
+            return late(self.asked.request);
+        }
+        cut(trouble, self.asked.request)
+    }
+}
+
+/// Decides what a body is; none while too little of it has come.
+fn form(start: &[u8], content_type: &str, is_all: bool) -> Option<Form> {
+    const FIELDS: [&[u8]; 6] = [b"data:", b"event:", b"id:", b"retry:", b"error:", b":"];
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+    match start.first()? {
+        b'{' | b'[' => Some(Form::Json),
+        b'<' => Some(Form::Page),
+        b'\xef' if start.len() < 3 && !is_all => None,
+        _ if FIELDS.iter().any(|field| start.starts_with(field)) => Some(Form::Events),
+        _ if FIELDS.iter().any(|field| field.starts_with(start)) && !is_all => None,
+        _ if content_type == "text/event-stream" => Some(Form::Events),
+        _ => Some(Form::Other),
+    }
+}
+
+/// Reads the rest of a body that is no stream.
+async fn rest(body: &mut Reading<'_>, read: &mut Vec<u8>, coming: &Coming<'_>) -> Result<(), Failure> {
+    loop {
+        let piece = body.some(coming.deadline(false)).await.map_err(|trouble| coming.cut(trouble, false))?;
+        let Some(piece) = piece else { return Ok(()) };
+        read.extend_from_slice(&piece);
+        if read.len() > BODY_LIMIT {
+            return Err(cut(ReadTrouble::TooLarge, coming.asked.request));
+        }
+    }
+}
+
+/// Reads JSON that stands in no event: one document, or one after another. `ended` says how its body ended.
+fn documents(body: &[u8], ended: Result<(), Failure>, coming: &Coming<'_>) -> Result<(Completion, bool), Spoilt> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let mut answer = Partial::new(coming.asked, coming.watch, coming.may_be_unopened);
+    if ended.is_ok() && answer.take(body, false).is_ok() {
+        if answer.has_choices() {
+            return answer.complete(Last::Said);
+        }
+        let detail = page::no_completion(coming.status, body, coming.asked.scrub);
+        return Err(Spoilt {
+            failure: Failure::new(FailureKind::Malformed, detail),
+            spent: Box::new(answer.spent()),
+        });
+    }
+    // More than one document, something after it, or no document: each is read by itself.
+    let mut answer = Partial::new(coming.asked, coming.watch, coming.may_be_unopened);
+    let mut count = 0;
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        let Ok(document) = document else { break };
+        count += 1;
+        answer
+            .take(document.get().as_bytes(), false)
+            .map_err(|failure| Spoilt { failure, spent: Box::new(answer.spent()) })?;
+    }
+    if count > 0 && (count == 1 || answer.has_end()) {
+        return answer.complete(Last::Said);
+    }
+    let spent = Box::new(answer.spent());
+    match (ended, count) {
+        (Err(failure), _) => Err(Spoilt { failure, spent }),
+        (Ok(()), 0) => {
+            answer.take(body, false)?;
+            answer.complete(Last::Said)
+        }
+        (Ok(()), _) => answer.complete(if text.contains("[DONE]") { Last::Said } else { Last::Closed }),
+    }
+}
 
 /// Reads events to the end of the answer.
-pub(super) async fn read(
-    body: &mut Reading<'_>,
-    request: &ChatRequest,
-    sent_at: Instant,
-    watch: Watch<'_>,
-    scrub: &Scrub,
-) -> Result<Completion, Failure> {
+async fn events(body: &mut Reading<'_>, start: Vec<u8>, coming: &Coming<'_>) -> Result<(Completion, bool), Spoilt> {
+    let request = coming.asked.request;
     let mut events = Events::default();
-    let mut answer = Partial::default();
-    let mut received = 0;
-    let mut deadline = sent_at + request.limits.first_token;
-    loop {
-        let piece = match body.some(deadline).await {
+    let mut answer = Partial::new(coming.asked, coming.watch, coming.may_be_unopened);
+    let mut received = start.len();
+    let first = if request.stream { coming.sent_at + request.limits.first_token } else { coming.deadline(false) };
+    let mut deadline = first;
+    let mut piece = Some(bytes::Bytes::from(start));
+    let mut count = 0_u64;
+    let last = loop {
+        let Some(bytes) = piece else { break if coming.is_framed { Last::Framed } else { Last::Closed } };
+        events.push(&bytes);
+        let (pieces_before, had_end) = (answer.pieces(), answer.has_end());
+        loop {
+            let event = match events.next() {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(TooLong) => return Err(Spoilt { failure: too_large(), spent: Box::new(answer.spent()) }),
+            };
+            count += 1;
+            if is_done(&event.data) {
+                drain(body).await;
+                return answer.complete(Last::Said);
+            }
+            if !event.data.trim_ascii().is_empty() {
+                let taken = answer.take(&event.data, event.is_error);
+                taken.map_err(|failure| Spoilt { failure, spent: Box::new(answer.spent()) })?;
+            }
+        }
+        let has_more = answer.pieces() > pieces_before;
+        match answer.tail() {
+            Some(tail) if !had_end || has_more => deadline = Instant::now() + request.limits.idle.min(tail),
+            None if has_more || !request.stream => deadline = Instant::now() + request.limits.idle,
+            Some(_) | None => {}
+        }
+        piece = match body.some(deadline).await {
             Ok(piece) => piece,
             // The answer is whole; only the server's courtesies are missing.
-            Err(_) if answer.finish.is_some() => return answer.complete(),
-            Err(ReadTrouble::Late) if answer.pieces == 0 => return Err(late(request)),
-            Err(trouble) => return Err(cut(trouble, request)),
+            Err(_) if answer.has_end() => break Last::Silence,
+            Err(ReadTrouble::Late) if answer.may_have_end() => break Last::Silence,
+            Err(ReadTrouble::Late) if answer.pieces() == 0 && request.stream => return Err(late(request).into()),
+            Err(trouble) => {
+                return Err(Spoilt { failure: cut(trouble, request), spent: Box::new(answer.spent()) });
+            }
         };
-        let Some(piece) = piece else { break };
-        received += piece.len();
+        received += piece.as_ref().map_or(0, bytes::Bytes::len);
         if received > STREAM_LIMIT {
-            return Err(too_large());
+            return Err(Spoilt { failure: too_large(), spent: Box::new(answer.spent()) });
         }
-        events.push(&piece);
-        let (pieces_before, had_finished) = (answer.pieces, answer.finish.is_some());
-        while let Some(event) = events.next().map_err(|TooLong| too_large())? {
-            answer.take(&event, request, watch, scrub)?;
-            if answer.is_over {
-                drain(body).await;
-                return answer.complete();
-            }
+    };
+    if last != Last::Silence
+        && let Some(event) = events.last()
+    {
+        count += 1;
+        if is_done(&event.data) {
+            return answer.complete(Last::Said);
         }
-        if answer.finish.is_some() {
-            if !had_finished {
-                deadline = Instant::now() + request.limits.idle.min(TAIL);
-            }
-        } else if answer.pieces > pieces_before {
-            deadline = Instant::now() + request.limits.idle;
-        }
-    }
-    if let Some(last) = events.last() {
-        match answer.take(&last, request, watch, scrub) {
+        match answer.take(&event.data, event.is_error) {
             // The end has cut this event in two: that is the end's fault, and told as such.
             Err(failure) if failure.kind == FailureKind::Malformed => {}
-            taken => taken?,
+            taken => taken.map_err(|failure| Spoilt { failure, spent: Box::new(answer.spent()) })?,
         }
     }
-    if answer.events == 0 {
-        let detail = if body.head().trim_ascii().is_empty() {
-            "the answer is empty".to_owned()
-        } else {
-            answer::not_json("something else", body.head(), scrub).replace("not JSON", "no event stream")
-        };
-        return Err(Failure::new(FailureKind::Malformed, detail));
+    if count == 0 {
+        let detail = page::no_answer(coming.status, &coming.content_type, body.head(), coming.asked.scrub);
+        return Err(Failure::new(FailureKind::Malformed, detail).into());
     }
-    answer.complete()
+    answer.complete(last)
 }
 
-/// What has come so far.
-#[derive(Default)]
-struct Partial {
-    text: String,
-    model: Option<String>,
-    id: Option<String>,
-    usage: Usage,
-    claimed: Option<Claimed>,
-    finish: Option<FinishReason>,
-    /// Chunks that carried anything that the model said.
-    pieces: u64,
-    /// Events of any kind.
-    events: u64,
-    /// The model thought or called a tool.
-    has_other: bool,
-    is_over: bool,
-}
-
-impl Partial {
-    fn take(&mut self, event: &Event, request: &ChatRequest, watch: Watch<'_>, scrub: &Scrub) -> Result<(), Failure> {
-        self.events += 1;
-        if event.data.trim_ascii() == b"[DONE]" {
-            self.is_over = true;
-            return Ok(());
-        }
-        if event.data.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        let read = self.chunk(event, request, watch, scrub);
-        // What follows the finish reason cannot make a whole answer less whole.
-        if self.finish.is_some() { Ok(()) } else { read }
-    }
-
-    fn chunk(
-        &mut self,
-        event: &Event,
-        request: &ChatRequest,
-        watch: Watch<'_>,
-        scrub: &Scrub,
-    ) -> Result<(), Failure> {
-        let malformed = |why: &dyn std::fmt::Display| {
-            let shown = scrub.excerpt(&event.data, EXCERPT);
-            Failure::new(FailureKind::Malformed, format!("a chunk of the stream cannot be read: {why} ({shown:?})"))
-        };
-        let text = std::str::from_utf8(&event.data).map_err(|error| malformed(&error))?;
-        let refusal = || serde_json::from_str(text).ok().as_ref().and_then(Refusal::of_success);
-        if event.is_error {
-            let refusal = refusal().unwrap_or_else(|| Refusal::plain(text));
-            return Err(refusal.failure(request, &HeaderMap::new()));
-        }
-        let wire: Wire<'_> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
-        self.claimed = wire.claimed().or(self.claimed);
-        if let Some(model) = wire.model.filter(|model| !model.is_empty()) {
-            self.model = Some(model.into_owned());
-        }
-        if self.id.is_none() {
-            self.id = wire.id.and_then(Id::text);
-        }
-        if let Some(usage) = wire.usage.filter(|usage| !usage.is_null()) {
-            self.usage = answer::usage(&usage);
-        }
-        let Some(choices) = wire.choices else {
-            return refusal().map_or(Ok(()), |refusal| Err(refusal.failure(request, &HeaderMap::new())));
-        };
-        let Some(choice) = choices.iter().find(|choice| choice.index.unwrap_or(0) == 0) else { return Ok(()) };
-        self.said(choice.delta.as_ref().or(choice.message.as_ref()), watch)?;
-        if let Some(reason) = choice.finish_reason.as_deref().filter(|reason| !reason.is_empty()) {
-            self.finish = Some(answer::finish(reason).map_err(|failure| match refusal() {
-                Some(refusal) => refusal.failure(request, &HeaderMap::new()),
-                None => failure,
-            })?);
-        }
-        Ok(())
-    }
-
-    fn said(&mut self, piece: Option<&Piece<'_>>, watch: Watch<'_>) -> Result<(), Failure> {
-        let Some(piece) = piece else { return Ok(()) };
-        let text = piece.text().unwrap_or_default();
-        let has_other = piece.has_other();
-        self.has_other |= has_other;
-        self.pieces += u64::from(has_other || !text.is_empty());
-        if text.is_empty() {
-            return Ok(());
-        }
-        if self.text.len() + text.len() > BODY_LIMIT {
-            return Err(too_large());
-        }
-        self.text.push_str(&text);
-        watch(Progress::Text(&text));
-        Ok(())
-    }
-
-    /// Decides whether all that has come is a whole answer.
-    ///
-    /// An answer without any text is whole when the model said nothing else either: a llama.cpp server sends no empty
-    /// string for a model that ends at once, so in a stream "nothing" and "null" look the same.
-    fn complete(self) -> Result<Completion, Failure> {
-        let Some(finish) = self.finish else {
-            let detail = format!("the stream ended without a finish_reason after {} pieces", self.pieces);
-            return Err(Failure::new(FailureKind::CutOff, detail));
-        };
-        if self.text.is_empty() && self.has_other {
-            return Err(Failure::new(FailureKind::Malformed, answer::no_content(true, finish)));
-        }
-        Ok(Completion {
-            text: self.text,
-            thought: None,
-            finish,
-            reason: None,
-            prompt_about: None,
-            model: self.model,
-            id: self.id,
-            usage: self.usage,
-            claimed: self.claimed,
-        })
-    }
+fn is_done(data: &[u8]) -> bool {
+    let data = data.trim_ascii();
+    data.eq_ignore_ascii_case(b"[DONE]") || data == b"\"[DONE]\""
 }
 
 /// Reads what is left of the body, so that the connection can be used again; gives up soon and quietly.
@@ -218,7 +259,16 @@ fn late(request: &ChatRequest) -> Failure {
     Failure::new(FailureKind::TimedOut(TimeoutPhase::FirstToken), detail)
 }
 
-fn too_large() -> Failure {
-    let detail = "the answer, or one line of it, is larger than any answer should be (16 MiB of text, 1 MiB a line)";
-    Failure::new(FailureKind::TooLarge, detail)
+/// Says what ended a body too early.
+fn cut(trouble: ReadTrouble, request: &ChatRequest) -> Failure {
+    match trouble {
+        ReadTrouble::Late => {
+            let detail = format!("the answer stood still for {} s", seconds(request.limits.idle));
+            Failure::new(FailureKind::TimedOut(TimeoutPhase::Idle), detail)
+        }
+        ReadTrouble::TooLarge => {
+            Failure::new(FailureKind::TooLarge, format!("the answer is larger than {} MiB", BODY_LIMIT >> 20))
+        }
+        ReadTrouble::Cut(why) => Failure::new(FailureKind::CutOff, format!("the answer was cut off: {why}")),
+    }
 }

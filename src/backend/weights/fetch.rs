@@ -65,7 +65,7 @@ pub async fn fetch(
     let (pieces, received) = mpsc::channel(PIECES);
     let incoming = Incoming::create(shown.clone(), weights, to)?;
     let written = spawn_blocking(move || write(incoming, received));
-    let ending = pass_on(response.into_body(), pieces, weights, progress).await;
+    let ending = pass_on(response, pieces, weights, progress).await;
     let written = written.await.map_err(|error| not_fetched(error.to_string()))?;
     // A cut download also has the wrong hash; the cut is what the user should read.
     ending.map_err(not_fetched).and(written)
@@ -118,13 +118,14 @@ fn next(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
 }
 
 async fn pass_on(
-    body: Body,
+    response: Response<Body>,
     pieces: mpsc::Sender<Bytes>,
     weights: &Weights,
     progress: &(dyn Fn(Fetched) + Send + Sync),
 ) -> Result<(), String> {
     let (mut bytes, mut head) = (0, Vec::new());
-    let mut body = Reading::new(body, &mut head);
+    let (parts, body) = response.into_parts();
+    let mut body = Reading::new(body, &parts.headers, &mut head).map_err(|failure| failure.detail)?;
     loop {
         let piece = body.some(Instant::now() + SILENCE).await.map_err(|trouble| broken(bytes, trouble))?;
         let Some(piece) = piece else { return Ok(()) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use crate::base::{CaseNo, Digest, RunId, Timestamp};
+use crate::base::{CaseNo, Digest, RunId, Timestamp, plain_utc};
 use crate::cli::check::counted;
 use crate::cli::glance::word;
 use crate::cli::printer::inert;
@@ -48,7 +48,7 @@ pub(super) struct View<'a> {
 pub(super) fn page(view: &View<'_>, width: usize, height: usize) -> Vec<Line<'static>> {
     let mut lines = head(view, width);
     lines.push(Line::default());
-    lines.extend(backends(view.watch, width));
+    lines.extend(backends(view.watch, view.now, width));
     let footer = view.footer.as_ref().map(|footer| dim(&cut(footer, width)));
     let room = height.saturating_sub(lines.len() + usize::from(footer.is_some()) * 2);
     let failures = failures(view, width);
@@ -159,16 +159,24 @@ fn number(value: f64) -> String {
 }
 
 /// Lists the backends. What waits inside the engine for its turn is in no event, so it is in no column.
-fn backends(watch: &Watch, width: usize) -> Vec<Line<'static>> {
+fn backends(watch: &Watch, now: Timestamp, width: usize) -> Vec<Line<'static>> {
     let heads = ["backend", "busy", "next", "again", "answered", "failed", ""];
     let mut table = vec![heads.map(str::to_owned).to_vec()];
     for (name, lane) in &watch.lanes {
-        let LaneNow { says, slots, started, again, answered, failed, broken } = lane;
+        let LaneNow { says, slots, started, again, answered, failed, broken, held_until } = lane;
         let busy = (*started).min(u64::from(*slots));
-        let state = if *broken { "one call at a time until it answers" } else { "" };
+        let held = held_until.filter(|until| *until > now);
+        let state = match held {
+            Some(until) => {
+                let left = duration(until.micros_since(now));
+                format!("no call before {} (in {left})", plain_utc(until))
+            }
+            None if *broken => "one call at a time until it answers".to_owned(),
+            None => String::new(),
+        };
         // The name stands in the first column already.
         let says = says.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(says);
-        let says = if state.is_empty() { inert(says).into_owned() } else { state.to_owned() };
+        let says = if state.is_empty() { inert(says).into_owned() } else { state };
         table.push(vec![
             inert(name.as_str()).into_owned(),
             format!("{busy} of {slots}"),
@@ -182,7 +190,7 @@ fn backends(watch: &Watch, width: usize) -> Vec<Line<'static>> {
     let rows = grid(&table, width).into_iter().zip(std::iter::once(None).chain(watch.lanes.values().map(Some)));
     rows.map(|(line, lane)| match lane {
         None => dim(&line),
-        Some(lane) if lane.broken => Line::styled(line, BAD),
+        Some(lane) if lane.broken || lane.held_until.is_some_and(|until| until > now) => Line::styled(line, BAD),
         Some(_) => Line::raw(line),
     })
     .collect()

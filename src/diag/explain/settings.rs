@@ -22,7 +22,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: code::LITERAL_SECRET,
-        means: "A key for a server stands in the file.",
+        means: "A key for a server stands in the file, as `api_key` or in a header.",
         wrong: "backends: { cloud: { base_url: \"https://api.example/v1\", api_key: sk-123456 } }\n",
         right: "backends: { cloud: { base_url: \"https://api.example/v1\", api_key: \"${CLOUD_API_KEY:-}\" } }\n",
         why: "Pipelines are shared and kept in repositories, where others read them. From the environment a secret \

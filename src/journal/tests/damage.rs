@@ -135,11 +135,23 @@ fn a_changed_text_is_named() {
 }
 
 #[test]
+fn an_older_journal_that_is_written_to_is_of_this_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path);
+    let older = "update meta set value = '3' where key = 'format'";
+    Connection::open(&path).unwrap().execute_batch(older).unwrap();
+    assert_eq!(Reader::open(&path).unwrap().meta().format, 3, "reading changes nothing");
+    drop(Sqlite::open(&path, Durability::Process).unwrap());
+    assert_eq!(Reader::open(&path).unwrap().meta().format, crate::event::FORMAT);
+}
+
+#[test]
 fn a_newer_journal_is_refused_by_name() {
     check(
-        "update meta set value = '4' where key = 'format'; update meta set value = '1.4.0' where key = 'version'",
+        "update meta set value = '5' where key = 'format'; update meta set value = '1.4.0' where key = 'version'",
         &expect![
-            "journal.db has format 4, written by pipe 1.4.0; this is pipe 0.1.0, which reads formats up to 3: use pipe 1.4.0 or newer"
+            "journal.db has format 5, written by pipe 1.4.0; this is pipe 0.1.0, which reads formats up to 4: use pipe 1.4.0 or newer"
         ],
     );
     check(

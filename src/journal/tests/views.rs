@@ -9,7 +9,9 @@ use rusqlite::types::Value;
 
 use super::{admitted, batch, given, row, started};
 use crate::base::Digest;
-use crate::event::{CaseStatus, Failure, FailureKind, Judgement, TimeoutPhase, Unscored, Verdict, Vote};
+use crate::event::{
+    CaseStatus, Event, Failure, FailureKind, Judgement, Outcome, TimeoutPhase, Unscored, Verdict, Vote,
+};
 use crate::journal::{Batch, Durability, EventLog, Sqlite, Text};
 
 /// The case 0 of `written` goes on: its judge is asked again and says something else.
@@ -147,76 +149,108 @@ fn cases_are_shown() {
 }
 
 #[test]
+fn a_thought_and_a_refused_field_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let id = |attempt| given::attempt(0, "say", attempt);
+    let refused = Failure::new(FailureKind::Unsupported(crate::event::Feature::Seed), "no seed");
+    let mut answered = given::answered(id(2), "Cats?", "Yes.");
+    let thought = Text::of("Hm.");
+    let mut events = answered.events.to_vec();
+    for recorded in &mut events {
+        if let Event::AttemptEnded(ended) = &mut recorded.event
+            && let Outcome::Answered(answer) = &mut ended.outcome
+        {
+            answer.thought = Some(thought.digest);
+        }
+    }
+    answered.events = events.into();
+    answered.texts.push(thought);
+    let batches = [
+        batch([started(), admitted(0)]),
+        batch([given::attempt_started(id(1)), given::failed(id(1), refused)]),
+        batch([given::attempt_started(id(2))]),
+        answered,
+    ];
+    Sqlite::create(&path, Durability::Process).unwrap().append(&batches).unwrap();
+    let found = rows_of(&path, "select coalesce(thought, failure) from calls order by attempt");
+    assert_eq!(found, ["unsupported (seed)", "Hm."]);
+}
+
+#[test]
 fn calls_are_shown_with_what_was_said() {
     check(
         "select * from calls order by case_no, call, attempt",
-        &expect![[r"
-        case_no: 0
-        item: item-0
-        repeat: 1
-        step: talk
-        each: -
-        call: turn/1
-        attempt: 1
-        actor: ada
-        backend: local
-        model: -
-        outcome: failed
-        failure: timed out (first token)
-        detail: no token within 30 s
-        finish: -
-        input_tokens: 11
-        output_tokens: -
-        ms: 2.5
-        started_at: 2023-11-14T22:13:20.000Z
-        prompt: -
-        answer: -
+        &expect![[r#"
+            case_no: 0
+            item: item-0
+            repeat: 1
+            step: talk
+            each: -
+            call: turn/1
+            attempt: 1
+            actor: ada
+            backend: local
+            model: -
+            outcome: failed
+            failure: timed out (first token)
+            detail: no token within 30 s
+            finish: -
+            input_tokens: 11
+            output_tokens: -
+            ms: 2.5
+            started_at: 2023-11-14T22:13:20.000Z
+            prompt: -
+            answer: -
+            thought: -
 
-        case_no: 0
-        item: item-0
-        repeat: 1
-        step: talk
-        each: -
-        call: turn/1
-        attempt: 2
-        actor: ada
-        backend: local
-        model: tiny
-        outcome: answered
-        failure: -
-        detail: -
-        finish: stop
-        input_tokens: 11
-        output_tokens: -
-        ms: 2.5
-        started_at: 2023-11-14T22:13:20.000Z
-        prompt: system: You argue for it.
+            case_no: 0
+            item: item-0
+            repeat: 1
+            step: talk
+            each: -
+            call: turn/1
+            attempt: 2
+            actor: ada
+            backend: local
+            model: tiny
+            outcome: answered
+            failure: -
+            detail: -
+            finish: stop
+            input_tokens: 11
+            output_tokens: -
+            ms: 2.5
+            started_at: 2023-11-14T22:13:20.000Z
+            prompt: system: You argue for it.
 
-        user: Cats rule.
-        answer: Cats rule.
+            user: Cats rule.
+            answer: Cats rule.
+            thought: -
 
-        case_no: 1
-        item: item-1
-        repeat: 1
-        step: talk
-        each: -
-        call: turn/1
-        attempt: 1
-        actor: ada
-        backend: local
-        model: -
-        outcome: -
-        failure: -
-        detail: -
-        finish: -
-        input_tokens: -
-        output_tokens: -
-        ms: -
-        started_at: 2023-11-14T22:13:20.000Z
-        prompt: -
-        answer: -
+            case_no: 1
+            item: item-1
+            repeat: 1
+            step: talk
+            each: -
+            call: turn/1
+            attempt: 1
+            actor: ada
+            backend: local
+            model: -
+            outcome: -
+            failure: -
+            detail: -
+            finish: -
+            input_tokens: -
+            output_tokens: -
+            ms: -
+            started_at: 2023-11-14T22:13:20.000Z
+            prompt: -
+            answer: -
+            thought: -
 
-    "]],
+        "#]],
     );
 }
 

@@ -3,17 +3,36 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::Compiler;
 use super::scope::Role;
 use crate::base::{ActorName, BackendName, Price};
 use crate::diag::{Diagnostic, Span, closest, code};
 use crate::plan::{Actor, ActorIdx, BackendIdx, BackendPlan, BackendUrl, Concurrency, ModelChoice, Sampling, Secret};
+use crate::prompt::Reasoning;
 use crate::spec::{self, BaseUrl, Entry, FromScalar, Literal, Slots, Spanned, Table, Word};
 
 /// Those who take part.
 pub(super) struct Cast {
     pub(super) backends: Vec<BackendPlan>,
     pub(super) actors: Vec<Actor>,
+}
+
+/// The model of an actor, with what its entry of `models` says of it.
+struct Chosen {
+    backend: BackendIdx,
+    model: ModelChoice,
+    price: Option<Price>,
+    reasoning: Option<Reasoning>,
+    extra: Map<String, Value>,
+}
+
+impl Chosen {
+    /// A model of which the file has no more than the name.
+    fn of(backend: BackendIdx, model: ModelChoice) -> Self {
+        Self { backend, model, price: None, reasoning: None, extra: Map::new() }
+    }
 }
 
 impl Cast {
@@ -121,7 +140,7 @@ impl<'a> Compiler<'a> {
             Some(_) => general,
             None => own.unwrap_or(general),
         };
-        let (mut url, mut api_key) = (BackendUrl::Auto, None);
+        let (mut url, mut api_key, mut headers) = (BackendUrl::Auto, None, Vec::new());
         if let Some(replaced) = replaced {
             // The file's key belongs to the file's server: it does not travel to another one.
             url = replaced.clone();
@@ -131,8 +150,9 @@ impl<'a> Compiler<'a> {
             let key = backend.api_key.as_ref().filter(|key| key.value.contains("${"));
             let key = key.and_then(|key| self.environment(key)).filter(|key| !key.trim().is_empty());
             api_key = key.map(|key| Secret::new(key.trim()));
+            headers = self.headers(backend);
         }
-        BackendPlan { name: BackendName::from(name.as_str()), url, api_key, headers: Vec::new(), concurrency }
+        BackendPlan { name: BackendName::from(name.as_str()), url, api_key, headers, concurrency }
     }
 
     fn actor(&mut self, name: &str, actor: &spec::Actor, backends: &[BackendPlan]) -> Option<Actor> {
@@ -149,25 +169,25 @@ impl<'a> Compiler<'a> {
                 self.of_items.insert(name.to_owned(), super::scope::place_of(text, read));
             }
         }
-        let (backend, model, price) = self.model_of(name, actor, backends)?;
+        let owner = format!("actor `{name}`");
+        let own_reasoning = self.reasoning(&owner, actor.reasoning.as_ref());
+        let own_extra = self.extra(&owner, actor.extra_body.as_ref());
+        let Chosen { backend, model, price, reasoning, mut extra } = self.model_of(name, actor, backends)?;
+        let reasoning = own_reasoning.or(reasoning);
+        extra.extend(own_extra);
         let system = match system {
             Some(checked) => Some(checked?.id),
             None => None,
         };
-        let sampling = Sampling { temperature, top_p, max_tokens, stop, ..Sampling::default() };
+        let sampling = Sampling { temperature, top_p, max_tokens, stop, reasoning, extra: Arc::new(extra) };
         Some(Actor { name: ActorName::from(name), backend, model, system, sampling, price })
     }
 
-    fn model_of(
-        &mut self,
-        name: &str,
-        actor: &spec::Actor,
-        backends: &[BackendPlan],
-    ) -> Option<(BackendIdx, ModelChoice, Option<Price>)> {
+    fn model_of(&mut self, name: &str, actor: &spec::Actor, backends: &[BackendPlan]) -> Option<Chosen> {
         let spec = self.spec;
         let Some(setting) = &actor.model else {
             if let [_] = backends {
-                return Some((BackendIdx(0), self.choice("auto"), None));
+                return Some(Chosen::of(BackendIdx(0), self.choice("auto")));
             }
             let place = spec.actors.as_ref().and_then(|table| table.get(name)).map(|entry| &entry.name.span);
             self.which_backend(&format!("actor `{name}`"), place, backends);
@@ -181,7 +201,7 @@ impl<'a> Compiler<'a> {
         }
         if let [_] = backends {
             self.warn_of_near_name(&word);
-            return Some((BackendIdx(0), self.choice(&word.value.0), None));
+            return Some(Chosen::of(BackendIdx(0), self.choice(&word.value.0)));
         }
         let names: Vec<&str> = spec.models.iter().flat_map(Table::names).collect();
         let message = format!("actor `{name}` names a model that does not stand under `models`");
@@ -198,7 +218,7 @@ impl<'a> Compiler<'a> {
         name: &Spanned<String>,
         model: &spec::Model,
         backends: &[BackendPlan],
-    ) -> Option<(BackendIdx, ModelChoice, Option<Price>)> {
+    ) -> Option<Chosen> {
         let what = |key: &str| format!("`{key}` of model `{}`", name.value);
         let choice = match (&model.model, &self.overrides.model) {
             (Some(setting), None) => self.setting(&what("model"), setting)?.value.0,
@@ -225,7 +245,10 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
-        Some((BackendIdx(backend), self.choice(&choice), price))
+        let owner = format!("model `{}`", name.value);
+        let reasoning = self.reasoning(&owner, model.reasoning.as_ref());
+        let extra = self.extra(&owner, model.extra_body.as_ref());
+        Some(Chosen { backend: BackendIdx(backend), model: self.choice(&choice), price, reasoning, extra })
     }
 
     /// Another model than the file's, or the same somewhere else, has another price: none that is known.
