@@ -505,7 +505,8 @@ fn check_at_once(at_once: usize, cases: &[Case]) {
         for _ in 0..at_once.min(runs.len()) {
             scope.spawn(|| {
                 while let Some((case, way)) = runs.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    wrong.lock().expect("nothing panics while it holds this").extend(case.wrong(*way));
+                    let found = case.wrong(*way);
+                    wrong.lock().expect("nothing panics while it holds this").extend(found);
                 }
             });
         }
