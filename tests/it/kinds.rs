@@ -431,8 +431,8 @@ impl Ended {
             }
             ShowsTime => unless(shows_time(&self.told), "no time of day is shown".into()),
             Within(seconds) => {
-                let took = self.took.as_secs_f32();
-                unless(took <= *seconds as f32, format!("took {took:.1} s and not {seconds}"))
+                let took = self.took;
+                unless(took <= Duration::from_secs(*seconds), format!("took {took:.1?} and not {seconds} s"))
             }
             Resumes => self.resumes(),
             Is(check) => check(self),
@@ -492,7 +492,8 @@ fn shows_time(told: &str) -> bool {
 }
 
 /// Runs every case in each of its ways, some at once, and reports all that is wrong.
-fn check_all(cases: Vec<Case>) {
+fn check_all(cases: impl IntoIterator<Item = Case>) {
+    let cases: Vec<Case> = cases.into_iter().collect();
     check_at_once(AT_ONCE, &cases);
 }
 

@@ -1,5 +1,6 @@
 //! A model server that does what a script says: whole or in pieces, with pauses, and with a ledger of what came.
 
+use std::fmt::Write as _;
 use std::io::{BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -151,11 +152,11 @@ impl Reply {
         self.parts.iter().map(bytes).sum()
     }
 
-    /// Writes it; false when the connection is over.
+    /// Writes it; none when the connection is over.
     fn write(&self, reader: BufReader<TcpStream>, stream: &mut TcpStream) -> Option<BufReader<TcpStream>> {
         let mut head = format!("HTTP/1.1 {} Scripted\r\n", self.status);
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").ok()?;
         }
         if self.status == 0 {
             if matches!(self.parts[..], [Part::Hang]) {
@@ -165,7 +166,7 @@ impl Reply {
             return None;
         }
         if let [Part::Bytes(body)] = &self.parts[..] {
-            head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+            write!(head, "content-length: {}\r\n\r\n", body.len()).ok()?;
             stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
             return Some(reader);
         }

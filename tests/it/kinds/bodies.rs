@@ -327,5 +327,5 @@ fn r06_an_error_in_a_choice_is_shown() {
         shown("half an answer", half("the worker lost its card"), &["the worker lost its card"]),
         shown("a text for a code", failed(json!("server_error"), "The engine restarted"), &["The engine restarted"]),
     ];
-    check_all(cases.into_iter().flatten().collect());
+    check_all(cases.into_iter().flatten());
 }

@@ -35,7 +35,7 @@ fn f08_a_budget_acts_where_usage_is_missing() {
         estimated("nulls", json!({ "prompt_tokens": null, "completion_tokens": null, "total_tokens": null })),
         estimated("nothing but noughts", json!({ "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0 })),
     ];
-    check_all(cases.into_iter().flatten().collect());
+    check_all(cases.into_iter().flatten());
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn f06_a_provider_that_broke_off_is_asked_again() {
         broke("native error", native("error"), &["error"]),
         broke("sglang's abort", half("abort"), &["abort"]),
     ];
-    check_all(cases.into_iter().flatten().collect());
+    check_all(cases.into_iter().flatten());
 }
 
 #[test]

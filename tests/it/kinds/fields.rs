@@ -297,7 +297,7 @@ fn f15_a_refused_schema_is_asked_for_in_words() {
             r#"{"error":{"message":"response_format json_schema is not implemented","type":"not_implemented"}}"#,
         ),
     ];
-    check_all(cases.into_iter().flatten().collect());
+    check_all(cases.into_iter().flatten());
 }
 
 /// What an object of the answer is, in a schema's row.

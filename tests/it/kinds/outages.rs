@@ -50,7 +50,7 @@ fn an_outage_after_an_answer_is_waited_out() {
 
 #[test]
 fn a_server_that_restarts_is_waited_for() {
-    let case = chats("a restart", |ask| well(ask)).items(12).retries("within: 10s, backoff: 50ms..400ms");
+    let case = chats("a restart", well).items(12).retries("within: 10s, backoff: 50ms..400ms");
     let restarts = |way: Way| {
         let (project, server) = case.stage();
         let arguments = case.arguments(way, &server.address);

@@ -16,7 +16,7 @@ pub(super) const THOUGHT: &str = "The user wants a verdict. Is it {\"choice\":\"
 pub(super) type Dialect = fn(thought: &str, answer: &str) -> Value;
 
 fn content(text: String) -> Value {
-    json!({ "content": text })
+    Value::from_iter([("content", Value::String(text))])
 }
 
 /// Dialects of servers and model families.

@@ -69,7 +69,7 @@ fn f01_a_limit_of_a_minute_is_no_empty_account() {
             .expect(fine(12))
             .expect([Text("Canberra."), Chats(14, 14), Hides(&["quota exhausted"]), Within(30)])
     };
-    check_all(minute_limits().into_iter().map(case).collect());
+    check_all(minute_limits().into_iter().map(case));
 }
 
 #[test]
@@ -199,8 +199,11 @@ fn f02_a_wait_beyond_within_stops_the_run_and_says_when_to_come_back() {
         ShowsTime,
         Resumes,
     ]);
-    check_all(long_waits().into_iter().map(case).chain([minute]).collect());
+    check_all(long_waits().into_iter().map(case).chain([minute]));
 }
+
+/// More lines than such a run prints, so that its reader never waits for this test.
+const MOST_LINES: usize = 10_000;
 
 /// Waits until a line with a time of day comes; returns all that came before, and whether it did.
 fn waits_aloud(case: &Case, way: Way) -> Result<(), String> {
@@ -209,7 +212,7 @@ fn waits_aloud(case: &Case, way: Way) -> Result<(), String> {
     let mut command = project.pipe(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("pipe starts");
     let stderr = BufReader::new(child.stderr.take().expect("piped"));
-    let (lines, comes) = mpsc::channel();
+    let (lines, comes) = mpsc::sync_channel(MOST_LINES);
     let reading = std::thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
             lines.send(line).ok();
@@ -271,23 +274,19 @@ fn refuses_for(name: &str, time: Duration, reply: Reply) -> Case {
     .expect([Text("Canberra.")])
 }
 
-#[test]
-fn f14_a_wait_is_found_wherever_it_stands() {
-    let limited = r#"{"error":{"message":"Rate limit reached for requests","code":"rate_limit_exceeded"}}"#;
-    let six = Duration::from_secs(6);
+const LIMITED: &str = r#"{"error":{"message":"Rate limit reached for requests","code":"rate_limit_exceeded"}}"#;
+const SIX: Duration = Duration::from_secs(6);
+
+/// Refusals that tell a wait of seconds, each in its own place.
+fn told_waits() -> Vec<Case> {
     let two = Duration::from_secs(2);
     let told = |name: &str, time: Duration, reply: Reply| {
         refuses_for(name, time, reply).expect([Chats(2, 3), Within(time.as_secs() + 12)])
     };
-    let soon = |name: &str, reply: Reply| {
-        refuses_for(name, Duration::from_millis(6), reply).expect([Chats(2, 3), Within(4)])
-    };
-    // How long a load lasts is not told: so the attempts that it takes are not bounded by 3.
-    let loads = |name: &str, reply: Reply| refuses_for(name, six, reply).expect([Chats(2, 20), Within(20)]);
-    let cases = vec![
+    vec![
         told(
             "azure's words",
-            six,
+            SIX,
             Reply::json(
                 429,
                 r#"{"error":{"code":"429","message":"Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-10-21 have exceeded token rate limit of your current OpenAI S0 pricing tier. Please retry after 6 seconds. Please go here: https://aka.ms/oai/quotaincrease if you would like to further increase the default rate limit."}}"#,
@@ -295,14 +294,14 @@ fn f14_a_wait_is_found_wherever_it_stands() {
         ),
         told(
             "x-ratelimit-reset-requests",
-            six,
-            Reply::json(429, limited)
+            SIX,
+            Reply::json(429, LIMITED)
                 .header("x-ratelimit-remaining-requests", "0")
                 .header("x-ratelimit-reset-requests", "6s"),
         ),
         told(
             "retryDelay",
-            six,
+            SIX,
             Reply::json(
                 429,
                 r#"{"error":{"code":429,"message":"Resource has been exhausted (e.g. check quota).","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"6s"}]}}"#,
@@ -310,7 +309,7 @@ fn f14_a_wait_is_found_wherever_it_stands() {
         ),
         told(
             "x-ms-retry-after-ms",
-            six,
+            SIX,
             Reply::json(429, r#"{"error":{"message":"Requests have exceeded the call rate limit."}}"#)
                 .header("x-ms-retry-after-ms", "6000"),
         ),
@@ -324,7 +323,7 @@ fn f14_a_wait_is_found_wherever_it_stands() {
         ),
         told(
             "please wait 6 seconds",
-            six,
+            SIX,
             Reply::json(
                 429,
                 r#"{"error":{"code":"RateLimitReached","message":"Rate limit of 10 per 60s exceeded for UserByModelByMinute. Please wait 6 seconds before retrying."}}"#,
@@ -333,7 +332,7 @@ fn f14_a_wait_is_found_wherever_it_stands() {
         told(
             "the limit that is spent, tokens",
             two,
-            Reply::json(429, limited)
+            Reply::json(429, LIMITED)
                 .header("x-ratelimit-remaining-requests", "14")
                 .header("x-ratelimit-reset-requests", "1h0m0s")
                 .header("x-ratelimit-remaining-tokens", "0")
@@ -342,7 +341,7 @@ fn f14_a_wait_is_found_wherever_it_stands() {
         told(
             "the limit that is spent, requests",
             two,
-            Reply::json(429, limited)
+            Reply::json(429, LIMITED)
                 .header("x-ratelimit-remaining-requests", "0")
                 .header("x-ratelimit-reset-requests", "2s")
                 .header("x-ratelimit-remaining-tokens", "4000")
@@ -369,9 +368,21 @@ fn f14_a_wait_is_found_wherever_it_stands() {
                 r#"{"error":{"message":"Rate limit reached for model `test-7b`. Please try again in 0m1.9s.","type":"tokens","code":"rate_limit_exceeded"}}"#,
             ),
         ),
+    ]
+}
+
+#[test]
+fn f14_a_wait_is_found_wherever_it_stands() {
+    let soon = |name: &str, reply: Reply| {
+        refuses_for(name, Duration::from_millis(6), reply).expect([Chats(2, 3), Within(4)])
+    };
+    // How long a load lasts is not told: so the attempts that it takes are not bounded by 3.
+    let loads = |name: &str, reply: Reply| refuses_for(name, SIX, reply).expect([Chats(2, 20), Within(20)]);
+    let mut cases = told_waits();
+    cases.extend([
         soon(
             "6ms in a header",
-            Reply::json(429, limited)
+            Reply::json(429, LIMITED)
                 .header("x-ratelimit-remaining-requests", "0")
                 .header("x-ratelimit-reset-requests", "6ms"),
         ),
@@ -401,7 +412,7 @@ fn f14_a_wait_is_found_wherever_it_stands() {
             "loads, with a 400",
             Reply::json(400, r#"{"error":"The model is still loading. Please wait until it is loaded."}"#),
         ),
-    ];
+    ]);
     check_at_once(cases.len() * 2, &cases);
 }
 
