@@ -1,8 +1,30 @@
-//! What fails always ends by itself. F3, R12.
+//! What fails always ends by itself, and what may pass is tried for long. F3, F14, R12.
 
+use std::time::Duration;
+
+use super::waits::refuses_for;
 use super::{Case, Chats, Exit, Shows, Within, always, chats, check_at_once};
 use crate::scripted_server::{Answer, Reply};
 use serde_json::json;
+
+/// The longest of all (F14): it begins first, as names are in order.
+#[test]
+fn a_429_without_a_wait_is_tried_for_more_than_a_minute() {
+    let minute = Duration::from_secs(61);
+    let bare = |name: &str, body: &str| {
+        // As a pipeline is that sets nothing.
+        let retries = "attempts: 6, within: 10m, backoff: 1s..60s";
+        refuses_for(name, minute, Reply::json(429, body)).retries(retries).expect([Chats(2, 20), Within(150)])
+    };
+    let cases = vec![
+        bare("nothing told", r#"{"error":{"message":"Too many requests"}}"#),
+        bare(
+            "per minute, nothing told",
+            r#"{"error":{"message":"Rate limit exceeded: 10 requests per minute","code":429}}"#,
+        ),
+    ];
+    check_at_once(4, &cases);
+}
 
 /// Fourteen calls, four at a time, none of which will be answered: over within 40 s, and resumable where it stopped.
 fn fails(case: Case, most: usize, words: &'static [&'static str]) -> Case {

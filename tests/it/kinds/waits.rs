@@ -263,7 +263,7 @@ fn f02_a_wait_within_within_says_until_when() {
 }
 
 /// A server that refuses for so long since its first request, and then answers.
-fn refuses_for(name: &str, time: Duration, reply: Reply) -> Case {
+pub(super) fn refuses_for(name: &str, time: Duration, reply: Reply) -> Case {
     case(&format!("F14 {name}"), move |ask| {
         // What is asked a moment early by the server's clock was on time by the client's.
         let refuses = ask.number == 1 || ask.since_first + Duration::from_millis(150) < time;
@@ -414,24 +414,6 @@ fn f14_a_wait_is_found_wherever_it_stands() {
         ),
     ]);
     check_at_once(cases.len() * 2, &cases);
-}
-
-#[test]
-fn f14_a_429_without_a_wait_is_tried_for_more_than_a_minute() {
-    let minute = Duration::from_secs(61);
-    let bare = |name: &str, body: &str| {
-        // As a pipeline is that sets nothing.
-        let retries = "attempts: 6, within: 10m, backoff: 1s..60s";
-        refuses_for(name, minute, Reply::json(429, body)).retries(retries).expect([Chats(2, 20), Within(150)])
-    };
-    let cases = vec![
-        bare("nothing told", r#"{"error":{"message":"Too many requests"}}"#),
-        bare(
-            "per minute, nothing told",
-            r#"{"error":{"message":"Rate limit exceeded: 10 requests per minute","code":429}}"#,
-        ),
-    ];
-    check_at_once(4, &cases);
 }
 
 #[test]
