@@ -106,7 +106,7 @@ where
         memory: Vec::new(),
         version: None,
         digests: Vec::new(),
-        lacks: Default::default(),
+        lacks: crate::event::Features::NONE,
         models_lack: Vec::new(),
     });
     let backends: Vec<_> = models.collect();

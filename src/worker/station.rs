@@ -142,10 +142,10 @@ impl Station {
         let first_token = OnceLock::new();
         let spoken_bytes = AtomicUsize::new(0);
         let evidence = OnceLock::new();
-        let spent = OnceLock::new();
+        let used = OnceLock::new();
         let watch = |progress: Progress<'_>| match progress {
             Progress::Sent => {}
-            Progress::Spent(usage) => drop(spent.set(usage)),
+            Progress::Spent(usage) => drop(used.set(usage)),
             Progress::Text(piece) => {
                 let _ = first_token.get_or_init(|| micros(start));
                 spoken_bytes.fetch_add(piece.len(), Ordering::Relaxed);
@@ -178,7 +178,7 @@ impl Station {
             }
             // What a failed answer has used counts.
             Err(failure) => {
-                let usage = spent.into_inner().unwrap_or_default();
+                let usage = used.into_inner().unwrap_or_default();
                 let bytes = spoken_bytes.into_inner();
                 let estimated = estimate::of_failure(&request, &usage, &failure, bytes);
                 (Outcome::Failed(failure), usage, estimated)
