@@ -17,7 +17,7 @@ use super::{cache, connect, learned, metrics, spans};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
-use crate::event::{BackendResolved, CaseAdmitted, RunOutcome, StopCause, Traced};
+use crate::event::{BackendResolved, CaseAdmitted, GrowingFeatures, RunOutcome, StopCause, Traced};
 use crate::journal::{EventLog, EventPage, EventSeq, JournalError, Reader, RunDir, RunLock, Text};
 use crate::plan::Plan;
 use crate::report::Tally;
@@ -98,6 +98,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         plan: Arc::clone(&plan),
         backends: connected.iter().map(|one| Arc::clone(&one.backend)).collect(),
         models,
+        refused: connected.iter().map(|_| GrowingFeatures::default()).collect(),
         stream,
         texts: lookup(&texts),
         outputs: outputs(journal.clone()),

@@ -67,9 +67,7 @@ fn it_closes_no_breaker() {
     assert!(opened > 0, "the fixture must open it");
     // A refusal closes it; the fixture has some.
     let closings = world.log.iter().filter(|recorded| match &recorded.event {
-        Event::CapacityChanged(changed) => {
-            changed.change == Capacity::BreakerClosed && changed.reason.contains("trial")
-        }
+        Event::CapacityChanged(event) => event.change == Capacity::BreakerClosed && event.reason.contains("trial"),
         _ => false,
     });
     assert_eq!(closings.count(), 0);
