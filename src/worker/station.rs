@@ -208,7 +208,7 @@ impl Station {
         let format = if refused.has(Feature::ResponseFormat) { Format::Text } else { request.format };
         let lacks = request.lacks.union(refused);
         let stream = streams(self.stream, lacks);
-        ChatRequest { format, lacks, stream, ..request }
+        ChatRequest { format, stream, lacks, ..request }
     }
 
     /// Remembers what a backend does not take, unless its models differ in that.
@@ -333,11 +333,7 @@ fn micros(start: Instant) -> u64 {
 }
 
 fn unasked(error: &task::ComposeError) -> Worked {
-    let failure = Failure::new(FailureKind::Render, error.to_string());
-    let outcome = Outcome::Failed(failure);
-    let (usage, timings) = (Usage::default(), Timings::default());
-    let report =
-        Report { request: Vec::new(), dropped_turns: 0, outcome, usage, estimated: usage, timings, from_cache: None };
+    let report = Report::failed(Failure::new(FailureKind::Render, error.to_string()));
     Worked { report, texts: Vec::new(), keep: None }
 }
 
