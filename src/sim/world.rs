@@ -371,13 +371,12 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             total_us: micros(simulated.total),
             claimed: None,
         };
-        let (outcome, usage) = (Outcome::Answered(answer), completion.usage);
         Ok(Report {
             estimated: Usage::default(),
             request: Vec::new(),
             dropped_turns,
-            outcome,
-            usage,
+            outcome: Outcome::Answered(answer),
+            usage: completion.usage,
             timings,
             from_cache: None,
         })
