@@ -118,6 +118,12 @@ impl Reply {
         self
     }
 
+    /// A whole response that is no answer: what it was for may be asked again.
+    pub(crate) fn no_answer(mut self) -> Self {
+        self.good = false;
+        self
+    }
+
     /// Replaces the body by the whole of it, packed.
     pub(crate) fn packed(mut self, pack: fn(&[u8]) -> Vec<u8>) -> Self {
         let mut whole = Vec::new();

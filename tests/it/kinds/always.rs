@@ -23,7 +23,9 @@ fn f03_what_fails_always_is_not_asked_for_ever() {
     let permanent = |name: &str, reply: Reply, words| fails(always(&format!("F3 {name}"), reply), 14 * 2, words);
     let reasoning_cut = |name: &str, field: &'static str, content: serde_json::Value| {
         let message = json!({ "content": content, field: "The user asks for" });
-        let case = chats(&format!("F3 {name}"), move |ask| Answer::message(message.clone()).finish("length").to(ask));
+        let case = chats(&format!("F3 {name}"), move |ask| {
+            Answer::message(message.clone()).finish("length").to(ask).no_answer()
+        });
         fails(case, 14, &["max_tokens"])
     };
     let cases = vec![
@@ -63,7 +65,7 @@ fn f03_what_fails_always_is_not_asked_for_ever() {
             "memory, no room on the card",
             Reply::json(
                 500,
-                r#"{"error":{"message":"llama runner process has terminated: cudaMalloc failed: out of memory. The model requires 23.1 GiB of VRAM, 8.0 GiB are available","type":"api_error"}}"#,
+                r#"{"error":{"message":"model requires more GPU memory (23.1 GiB) than is available (8.0 GiB)","type":"api_error"}}"#,
             ),
             &["23.1 GiB"],
         ),

@@ -119,11 +119,11 @@ fn f13_ids_and_numbers_do_not_make_refusals_differ() {
                 Reply::json(
                     400,
                     format!(
-                        r#"{{"error":{{"message":"No available channel for model test-7b under group default (request id: 20261203194423578{n:03}506y281RrS{n})","type":"new_api_error"}}}}"#
+                        r#"{{"error":{{"message":"This token may not use group default (request id: 20261203194423578{n:03}506y281RrS{n})","type":"new_api_error"}}}}"#
                     ),
                 )
             },
-            &["No available channel for model"],
+            &["This token may not use group default"],
         ),
         numbered(
             "hex ids, times",
