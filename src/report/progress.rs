@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::number::{counted, grouped, per, percent};
 use super::{Tally, duration, rate};
-use crate::base::{MicroUsd, Millis, Timestamp, TokenCount, plain_utc};
+use crate::base::{MicroUsd, Millis, Timestamp, TokenCount, clock_utc};
 use crate::event::FailureKind;
 
 /// Rates are taken over so much time: long enough to smooth a batch of slow calls, short enough to show a change.
@@ -91,7 +91,7 @@ impl Progress {
         let held = tally.held_until(now);
         if let Some((backend, until)) = held {
             let left = duration(until.micros_since(now)).replace(".0 s", " s");
-            parts.push(format!("{backend}: no call before {} (in {left})", plain_utc(until)));
+            parts.push(format!("{backend}: no call before {} (in {left})", clock_utc(until, now)));
         }
         let moved = self.moved(tally, now).map(|moved| match (held, self.before_hold) {
             // While calls are held nothing moves: what moved before is the pace.
@@ -99,8 +99,10 @@ impl Progress {
             _ => moved,
         });
         if let Some((cases, tokens, micros)) = moved {
-            parts.extend(rate(cases, micros, 60_000_000).map(|speed| format!("{speed} items/min")));
-            if tokens > 0 {
+            if held.is_none() {
+                parts.extend(rate(cases, micros, 60_000_000).map(|speed| format!("{speed} items/min")));
+            }
+            if tokens > 0 && held.is_none() {
                 parts.extend(rate(tokens, micros, 1_000_000).map(|speed| format!("{speed} tokens/s")));
             }
             parts.extend(self.spent(tally));
