@@ -122,6 +122,10 @@ pub(super) fn stand(
     for asked in &wanted.models {
         match resolve(wanted, base, server, asked.as_deref()) {
             Ok(Sent::Listed(sent)) => models.push((asked_name(asked.as_deref()), ModelName::from(sent))),
+            Ok(Sent::Covered(sent)) => {
+                models.push((asked_name(asked.as_deref()), ModelName::from(&*sent)));
+                unlisted.push(Arc::from(sent));
+            }
             Ok(Sent::Unlisted(sent)) => {
                 notice(&format!("{}: {}", wanted.name, not_listed(base, server, &sent)));
                 models.push((asked_name(asked.as_deref()), ModelName::from(&*sent)));
@@ -181,6 +185,8 @@ fn of_asked<T>(
 enum Sent {
     /// The server has it, or does not list its models.
     Listed(String),
+    /// The list speaks of it without its name: by a pattern, or without a suffix.
+    Covered(String),
     /// The server lists others. It may still have it: an alias, a deployment, a model of another host.
     Unlisted(String),
 }
@@ -198,7 +204,10 @@ fn resolve(wanted: &Wanted, base: &BaseUrl, server: &Server, asked: Option<&str>
         });
     };
     match server.find(name) {
-        Some(sent) => Ok(Sent::Listed(sent.to_owned())),
+        Some(sent) if server.models.iter().flatten().any(|model| model.name == sent) => {
+            Ok(Sent::Listed(sent.to_owned()))
+        }
+        Some(sent) => Ok(Sent::Covered(sent.to_owned())),
         // A server that does not list its models is taken at the user's word.
         None if server.models.is_none() => Ok(Sent::Listed(name.to_owned())),
         None if !server.lists_all() => Ok(Sent::Unlisted(name.to_owned())),

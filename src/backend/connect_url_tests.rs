@@ -285,9 +285,15 @@ async fn a_model_that_is_not_listed_is_asked_under_its_name_and_the_doubt_is_tol
 
 #[tokio::test]
 async fn a_model_that_is_not_there_costs_one_call_however_many_are_on_their_way() {
+    for listed in [&["gpt-4o"][..], &["gpt-*"], &[]] {
+        costs_one_call(listed).await;
+    }
+}
+
+async fn costs_one_call(listed: &'static [&'static str]) {
     let missing = r#"{"error":{"message":"The model `gpt-5` does not exist","code":"model_not_found"}}"#;
     let server = Scripted::start(move |seen| match seen.line.as_str() {
-        "GET /v1/models" => listing(&["gpt-4o"]),
+        "GET /v1/models" => listing(listed),
         "POST /v1/chat/completions" => Reply::json(404, missing),
         _ => Reply::json(404, NOT_FOUND),
     })

@@ -18,4 +18,4 @@ pub use name::{ActorName, BackendName, CallPath, EachKey, ItemId, ModelName, Run
 pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};
 pub use table::TableFormat;
 pub use trace::{ParseContextError, ParseStateError, SpanContext, SpanId, SpanParts, TraceId, TraceState};
-pub use utc::{Utc, plain_utc};
+pub use utc::{Utc, clock_utc, plain_utc};

@@ -8,6 +8,16 @@ pub fn plain_utc(moment: Timestamp) -> String {
     Utc::of(moment).plain()
 }
 
+/// Writes a moment as [`plain_utc`] does, without the date where that is the one of `now`.
+#[must_use]
+pub fn clock_utc(moment: Timestamp, now: Timestamp) -> String {
+    let (plain, today) = (plain_utc(moment), plain_utc(now));
+    match (plain.split_once(' '), today.split_once(' ')) {
+        (Some((day, time)), Some((other, _))) if day == other => time.to_owned(),
+        _ => plain,
+    }
+}
+
 /// A moment taken apart on the Gregorian calendar, UTC.
 pub struct Utc {
     /// Of the common era.

@@ -17,7 +17,7 @@ use super::{cache, connect, learned, metrics, spans};
 use crate::backend::Connected;
 use crate::base::{CaseNo, Digest};
 use crate::engine::{Engine, Input};
-use crate::event::{BackendResolved, CaseAdmitted, RunOutcome, StopCause, Traced};
+use crate::event::{BackendResolved, CaseAdmitted, GrowingFeatures, RunOutcome, StopCause, Traced};
 use crate::journal::{EventLog, EventPage, EventSeq, JournalError, Reader, RunDir, RunLock, Text};
 use crate::plan::Plan;
 use crate::report::Tally;
@@ -98,6 +98,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         plan: Arc::clone(&plan),
         backends: connected.iter().map(|one| Arc::clone(&one.backend)).collect(),
         models,
+        refused: connected.iter().map(|_| GrowingFeatures::default()).collect(),
         stream,
         texts: lookup(&texts),
         outputs: outputs(journal.clone()),
@@ -155,8 +156,7 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
         printer.line(&summary)?;
     }
     let kept = shown(&dir.path);
-    let is_here = dir.path.parent().and_then(std::path::Path::parent) == Some(super::place::home_here().path());
-    let name = if is_here { "last".to_owned() } else { kept.clone() };
+    let name = if is_of_this_home(&dir) { "last".to_owned() } else { kept.clone() };
     let spent = super::spent::keys(&dir, &summary);
     say_ending(printer, &summary, &Ending { results, kept, name: name.clone(), spent });
     drop(lock);
@@ -164,6 +164,11 @@ pub(super) async fn engage(engagement: Engagement, printer: &mut Printer) -> Res
     spans::end(followings, &dir, &name, printer).await?;
     metrics::end(keeping, printer).await;
     Ok(exit_of(&plan, &ended.outcome, &tally))
+}
+
+/// Returns true when `last` names a run from the working folder.
+fn is_of_this_home(dir: &RunDir) -> bool {
+    dir.path.parent().and_then(std::path::Path::parent) == Some(super::place::home_here().path())
 }
 
 /// Brings together who follows, and tells them what to expect.

@@ -90,6 +90,7 @@ fn station(plan: &Arc<Plan>, models: Vec<Vec<Arc<str>>>) -> Station {
         plan: Arc::clone(plan),
         backends: Vec::new(),
         models,
+        refused: Vec::new(),
         stream: false,
         texts: Arc::new(|_, _| None),
         outputs: Arc::new(|_, _, _| Ok(())),

@@ -53,9 +53,8 @@ impl BackendState {
                     *lacks = lacks.with(feature);
                 }
             },
-            Capacity::HeldUntil(_) => {}
-            // Ends with its process: the next one works on as many as it finds.
-            Capacity::Slots(_) => {}
+            // Both end with their process: the next one works on as many as it finds.
+            Capacity::HeldUntil(_) | Capacity::Slots(_) => {}
         }
     }
 }

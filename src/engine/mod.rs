@@ -49,4 +49,4 @@ pub use repeats::Repeats;
 pub use replay::Replay;
 pub use spent::SpentBy;
 pub use state::{CallPhase, CallState, CaseState, ElementState, IllegalEvent, Opened, RunState, TaskState};
-pub use step::{Engine, Learned, Options};
+pub use step::{Engine, Options};

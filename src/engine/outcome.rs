@@ -9,7 +9,7 @@ use super::waits;
 use crate::base::{Millis, Timestamp};
 use crate::event::{
     AttemptEnded, Capacity, CapacityChanged, Event, Failure, FailureKind, Feature, Outcome, Report, StopCause,
-    Timings, Usage, WindowTrimmed,
+    WindowTrimmed,
 };
 use crate::plan::{BackendIdx, Limits};
 
@@ -51,15 +51,7 @@ impl Engine {
     /// Closes a request that was in flight when an earlier process died.
     pub(super) fn interrupt(&mut self, step: &mut Step, ticket: Ticket) {
         let failure = Failure::new(FailureKind::Interrupted, "the process ended while the call was in flight");
-        let report = Report {
-            request: Vec::new(),
-            dropped_turns: 0,
-            outcome: Outcome::Failed(failure),
-            usage: Usage::default(),
-            estimated: Usage::default(),
-            timings: Timings::default(),
-            from_cache: None,
-        };
+        let report = Report::failed(failure);
         self.end(step, ticket, report, &Decision { charged: false, retry_at: Some(self.now) });
     }
 

@@ -53,11 +53,13 @@ pub(super) fn class(failure: &Failure, lacked: Features) -> Class {
         | FailureKind::ContentFiltered
         | FailureKind::ReasoningCut
         | FailureKind::TooLarge
-        | FailureKind::Redirected
         | FailureKind::Mismatched
         | FailureKind::Render
         | FailureKind::Assertion => Class::Permanent,
-        FailureKind::QuotaExhausted | FailureKind::Unauthorized | FailureKind::ModelMissing => Class::Backend,
+        FailureKind::QuotaExhausted
+        | FailureKind::Unauthorized
+        | FailureKind::ModelMissing
+        | FailureKind::Redirected => Class::Backend,
         FailureKind::Forbidden => Class::Denied,
         FailureKind::FormatUnsupported => lacks(Feature::ResponseFormat, lacked),
         FailureKind::Unsupported(feature) => lacks(feature, lacked),

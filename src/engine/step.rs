@@ -7,10 +7,10 @@ use super::fan::{self, Next};
 use super::flow::{Flight, Flow, Stopping};
 use super::frontier;
 use super::state::{CallPhase, RunState};
-use crate::base::{AttemptNo, BackendName, CaseNo, Millis, ModelName, Timestamp};
+use crate::base::{AttemptNo, CaseNo, Millis, ModelName, Timestamp};
 use crate::event::{
-    AttemptId, AttemptStarted, CaseAdmitted, CaseReopened, DrainStage, Event, FailureKind, Features, Recorded,
-    RunEnded, RunOutcome, RunResumed, SourceEnded, Stage, StopCause, TimeoutPhase,
+    AttemptId, AttemptStarted, CaseAdmitted, CaseReopened, DrainStage, Event, FailureKind, Recorded, RunEnded,
+    RunOutcome, RunResumed, SourceEnded, Stage, StopCause, TimeoutPhase,
 };
 use crate::plan::{BackendIdx, Ground, ModelChoice, Place, Plan, StepIdx, StepKind};
 
@@ -26,17 +26,6 @@ pub struct Options {
     pub slots: Vec<u32>,
     /// How long calls in flight may go on after a stop was asked for.
     pub grace: Millis,
-}
-
-/// What a run has learned of a backend.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Learned {
-    /// Which.
-    pub backend: BackendName,
-    /// What it does not take.
-    pub lacks: Features,
-    /// The same of single models, by the name that the file asks for.
-    pub models_lack: Vec<(ModelName, Features)>,
 }
 
 /// A run: its state, and what is under way.
@@ -139,18 +128,6 @@ impl Engine {
     #[must_use]
     pub const fn state(&self) -> &RunState {
         &self.state
-    }
-
-    /// Returns what is known that each backend does not take, in all and of single models.
-    #[must_use]
-    pub fn learned(&self) -> Vec<Learned> {
-        let backends = self.plan.backends.iter().zip(&self.state.backends);
-        let learned = backends.map(|(plan, state)| Learned {
-            backend: plan.name.clone(),
-            lacks: state.lacks,
-            models_lack: state.models_lack.iter().map(|(model, lacks)| (model.clone(), *lacks)).collect(),
-        });
-        learned.collect()
     }
 
     /// Returns how many requests are recorded and not returned.

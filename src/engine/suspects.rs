@@ -112,7 +112,6 @@ const fn may_be_for_all(kind: FailureKind) -> bool {
         | FailureKind::Forbidden
         | FailureKind::FormatUnsupported
         | FailureKind::Unsupported(_)
-        | FailureKind::Redirected
         | FailureKind::Malformed
         | FailureKind::NoAnswer
         | FailureKind::ReasoningCut
@@ -131,6 +130,7 @@ const fn may_be_for_all(kind: FailureKind) -> bool {
         | FailureKind::QuotaExhausted
         | FailureKind::Unauthorized
         | FailureKind::ModelMissing
+        | FailureKind::Redirected
         | FailureKind::Loading
         | FailureKind::Interrupted
         | FailureKind::Cancelled

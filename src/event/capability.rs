@@ -1,6 +1,7 @@
 //! What a server takes in a request, as far as it is known.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::de::{Deserializer, Visitor};
 use serde::ser::Serializer;
@@ -133,6 +134,23 @@ impl Features {
     /// Returns what is in it, in a fixed order.
     pub fn iter(self) -> impl Iterator<Item = Feature> {
         Feature::ALL.into_iter().filter(move |feature| self.has(*feature))
+    }
+}
+
+/// A set of features that grows while several threads look at it.
+#[derive(Debug, Default)]
+pub struct GrowingFeatures(AtomicU32);
+
+impl GrowingFeatures {
+    /// Adds one.
+    pub fn add(&self, feature: Feature) {
+        self.0.fetch_or(Features::NONE.with(feature).0, Ordering::Relaxed);
+    }
+
+    /// Returns what is in it now.
+    #[must_use]
+    pub fn now(&self) -> Features {
+        Features(self.0.load(Ordering::Relaxed))
     }
 }
 

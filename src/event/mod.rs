@@ -21,7 +21,7 @@ mod traced;
 
 pub use aggregate::{ALL_CASES, CellClosing, CountTable, CountedRow, MeanOf, Method, Ranked, Standing, Without};
 pub use cached::FromCache;
-pub use capability::{Feature, Features};
+pub use capability::{Feature, Features, GrowingFeatures};
 pub use capacity::{Capacity, CapacityChanged};
 pub use codec::DecodeError;
 use codec::codec;

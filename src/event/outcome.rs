@@ -36,6 +36,22 @@ pub struct Report {
     pub from_cache: Option<Box<FromCache>>,
 }
 
+impl Report {
+    /// Returns what is to be reported of a request that failed before it used anything.
+    #[must_use]
+    pub fn failed(failure: Failure) -> Self {
+        Self {
+            request: Vec::new(),
+            dropped_turns: 0,
+            outcome: Outcome::Failed(failure),
+            usage: Usage::default(),
+            estimated: Usage::default(),
+            timings: Timings::default(),
+            from_cache: None,
+        }
+    }
+}
+
 /// A message of a request, written as `["user", "…digest…"]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message(

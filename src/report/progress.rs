@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::number::{counted, grouped, per, percent};
 use super::{Tally, duration, rate};
-use crate::base::{MicroUsd, Millis, Timestamp, plain_utc};
+use crate::base::{MicroUsd, Millis, Timestamp, TokenCount, clock_utc};
 use crate::event::FailureKind;
 
 /// Rates are taken over so much time: long enough to smooth a batch of slow calls, short enough to show a change.
@@ -54,8 +54,9 @@ impl Progress {
 
     /// Returns how much of the budget is spent, of what is spent most.
     fn spent(&self, tally: &Tally) -> Option<String> {
-        let input = tally.usage.input.map_or(0, |tokens| tokens.0);
-        let tokens = self.tokens.and_then(|most| per(input + output_tokens(tally), most, 1));
+        let count = |tokens: Option<TokenCount>| tokens.map_or(0, |TokenCount(count)| count);
+        let input = count(tally.usage.input).saturating_add(count(tally.estimated.input));
+        let tokens = self.tokens.and_then(|most| per(input.saturating_add(output_tokens(tally)), most, 1));
         let time = self.time.and_then(|Millis(most)| per(tally.active_us(), most.saturating_mul(1_000), 1));
         let cost = self.cost.and_then(|MicroUsd(most)| {
             let MicroUsd(spent) = tally.spent.cost(&tally.cells)?.micro_usd;
@@ -90,7 +91,7 @@ impl Progress {
         let held = tally.held_until(now);
         if let Some((backend, until)) = held {
             let left = duration(until.micros_since(now)).replace(".0 s", " s");
-            parts.push(format!("{backend}: no call before {} (in {left})", plain_utc(until)));
+            parts.push(format!("{backend}: no call before {} (in {left})", clock_utc(until, now)));
         }
         let moved = self.moved(tally, now).map(|moved| match (held, self.before_hold) {
             // While calls are held nothing moves: what moved before is the pace.
@@ -98,8 +99,10 @@ impl Progress {
             _ => moved,
         });
         if let Some((cases, tokens, micros)) = moved {
-            parts.extend(rate(cases, micros, 60_000_000).map(|speed| format!("{speed} items/min")));
-            if tokens > 0 {
+            if held.is_none() {
+                parts.extend(rate(cases, micros, 60_000_000).map(|speed| format!("{speed} items/min")));
+            }
+            if tokens > 0 && held.is_none() {
                 parts.extend(rate(tokens, micros, 1_000_000).map(|speed| format!("{speed} tokens/s")));
             }
             parts.extend(self.spent(tally));
@@ -166,7 +169,8 @@ impl Progress {
 }
 
 fn output_tokens(tally: &Tally) -> u64 {
-    tally.usage.output.map_or(0, |tokens| tokens.0)
+    let count = |tokens: Option<TokenCount>| tokens.map_or(0, |TokenCount(count)| count);
+    count(tally.usage.output).saturating_add(count(tally.estimated.output))
 }
 
 fn share(part: u64, whole: u64) -> String {

@@ -19,7 +19,7 @@ use super::sampling;
 use super::texts::TextCache;
 use crate::base::{BackendName, CaseNo, Timestamp};
 use crate::cache::{Entry, Keeper, Told};
-use crate::engine::{Effect, Engine, Input, Learned, Step, Ticket};
+use crate::engine::{Effect, Engine, Input, Step, Ticket};
 use crate::event::{Event, GpuDevice, Outcome, Recorded, RunFailed, RunOutcome, Snapshot, StopCause};
 use crate::gpu::{Sampler, Sampling};
 use crate::journal::{Batch, Committed, EventLog, JournalError, Text, Writer};
@@ -90,8 +90,6 @@ pub struct Ending {
     pub facts_lost: bool,
     /// What there is to tell of the cache.
     pub cache: Told,
-    /// What is known of each backend by its end.
-    pub learned: Vec<Learned>,
 }
 
 /// A run that could not be left in order.
@@ -229,7 +227,6 @@ impl Conductor {
             run.writer.submit(Batch { events: [Recorded { at, event }].into(), ..Batch::default() });
         }
         let outcome = run.outcome.take();
-        let learned = run.engine.learned();
         let Running { audience, keeping, sampling, .. } = run;
         if let Some(sampling) = sampling {
             sampling.stop();
@@ -242,7 +239,7 @@ impl Conductor {
         result?;
         closed?;
         let outcome = outcome.ok_or_else(|| RunError::Bug("a run ended without an outcome".to_owned()))?;
-        Ok(Ending { outcome, facts_lost, cache, learned })
+        Ok(Ending { outcome, facts_lost, cache })
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::live::Live;
 use crate::engine::{StartCall, Ticket};
-use crate::event::{AttemptId, Failure, FailureKind, Outcome, Report, Timings, Usage};
+use crate::event::{AttemptId, Failure, FailureKind, Report};
 use crate::plan::Plan;
 use crate::worker::{Station, Worked};
 
@@ -152,9 +152,6 @@ fn speak(plan: &Plan, live: &mpsc::Sender<Live>, ticket: Ticket, place: &crate::
 }
 
 fn unsent(ticket: Ticket) -> Returned {
-    let outcome = Outcome::Failed(Failure::new(FailureKind::Unsent, "the run stopped before it was sent"));
-    let (usage, timings) = (Usage::default(), Timings::default());
-    let report =
-        Report { request: Vec::new(), dropped_turns: 0, outcome, usage, estimated: usage, timings, from_cache: None };
+    let report = Report::failed(Failure::new(FailureKind::Unsent, "the run stopped before it was sent"));
     Returned { ticket, worked: Worked { report, texts: Vec::new(), keep: None } }
 }

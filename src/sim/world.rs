@@ -11,8 +11,8 @@ use crate::engine::{
     Ticket,
 };
 use crate::event::{
-    Answer, CaseAdmitted, CaseCounts, Event, Failure, FailureKind, Outcome, Recorded, Report, RunResumed, RunStarted,
-    TaskAdopted, TaskSettled, TimeoutPhase, Timings, Usage,
+    Answer, CaseAdmitted, CaseCounts, Event, Failure, FailureKind, Features, Outcome, Recorded, Report, RunResumed,
+    RunStarted, TaskAdopted, TaskSettled, TimeoutPhase, Timings, Usage,
 };
 use crate::journal::{Batch, EventLog, EventSeq, JournalError, Text};
 use crate::plan::{Aggregate, CellIdx, Ground, Plan, StepKind};
@@ -106,7 +106,7 @@ where
         memory: Vec::new(),
         version: None,
         digests: Vec::new(),
-        lacks: Default::default(),
+        lacks: Features::NONE,
         models_lack: Vec::new(),
     });
     let backends: Vec<_> = models.collect();
@@ -282,16 +282,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
         let mut inputs = Vec::new();
         if let Some((lane, ..)) = self.returns.remove(&ticket) {
             self.lanes[lane].busy -= 1;
-            let outcome = Outcome::Failed(Failure::new(why, "no answer in time"));
-            let report = Report {
-                estimated: Usage::default(),
-                request: Vec::new(),
-                dropped_turns: 0,
-                outcome,
-                usage: Usage::default(),
-                timings: Timings::default(),
-                from_cache: None,
-            };
+            let report = Report::failed(Failure::new(why, "no answer in time"));
             inputs.push(Input::Returned(ticket, Box::new(report)));
             inputs.extend(self.fill(log, lane)?);
         }
@@ -318,16 +309,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
         if let Some(failure) = self.trouble(call) {
             let total_us = 1_000 * failure.retry_after_ms.unwrap_or(250);
             let timings = Timings { total_us, ..Timings::default() };
-            let (outcome, usage) = (Outcome::Failed(failure), Usage::default());
-            return Ok(Report {
-                estimated: Usage::default(),
-                request: Vec::new(),
-                dropped_turns: 0,
-                outcome,
-                usage,
-                timings,
-                from_cache: None,
-            });
+            return Ok(Report { timings, ..Report::failed(failure) });
         }
         let plan = self.plan.cell(call.place.cell);
         let models = vec![Arc::from("sim"); plan.actors.len()];
@@ -359,7 +341,7 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             stream: false,
             reasoning: None,
             extra: Arc::default(),
-            lacks: crate::event::Features::NONE,
+            lacks: Features::NONE,
             trace: None,
             limits: CallLimits {
                 connect: call.timeouts.connect.duration(),
@@ -389,13 +371,12 @@ impl<I: Iterator<Item = (ItemId, CellIdx, u32, Arc<str>)>> World<I> {
             total_us: micros(simulated.total),
             claimed: None,
         };
-        let (outcome, usage) = (Outcome::Answered(answer), completion.usage);
         Ok(Report {
             estimated: Usage::default(),
             request: Vec::new(),
             dropped_turns,
-            outcome,
-            usage,
+            outcome: Outcome::Answered(answer),
+            usage: completion.usage,
             timings,
             from_cache: None,
         })
@@ -515,14 +496,5 @@ fn outputs(
 }
 
 fn unasked(error: &ComposeError) -> Report {
-    let outcome = Outcome::Failed(Failure::new(FailureKind::Render, error.to_string()));
-    Report {
-        estimated: Usage::default(),
-        request: Vec::new(),
-        dropped_turns: 0,
-        outcome,
-        usage: Usage::default(),
-        timings: Timings::default(),
-        from_cache: None,
-    }
+    Report::failed(Failure::new(FailureKind::Render, error.to_string()))
 }

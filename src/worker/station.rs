@@ -14,8 +14,8 @@ use crate::backend::{Backend, CallLimits, ChatRequest, Completion, Format, Progr
 use crate::base::{AttemptNo, CaseNo, Digest, RunId, SpanContext, SpanId, SpanParts, StepName, TraceId, TraceState};
 use crate::cache::{Entry, Kept};
 use crate::event::{
-    Answer, Failure, FailureKind, Feature, Features, FromCache, Message, Outcome, Report, Shape, Timings, Traced,
-    Usage,
+    Answer, Failure, FailureKind, Feature, Features, FromCache, GrowingFeatures, Message, Outcome, Report, Shape,
+    Timings, Traced, Usage,
 };
 use crate::plan::{BackendIdx, Place, Plan, StepKind, Timeouts};
 use crate::task::{self, ComposeError, Composed, OneOutput, Rows};
@@ -35,6 +35,9 @@ pub struct Station {
     pub backends: Vec<Arc<dyn Backend>>,
     /// By the plan's order of cells and of actors: the model as its server names it.
     pub models: Vec<Vec<Arc<str>>>,
+    /// What each backend has refused since this process began, by the plan's order: requests that were made ready
+    /// before the engine knew of it go without it, too.
+    pub refused: Vec<GrowingFeatures>,
     /// Whether to ask for streams.
     pub stream: bool,
     /// Where earlier texts are found.
@@ -136,16 +139,16 @@ impl Station {
             return self.recalled(place, kept, sent, dropped_turns, texts);
         }
         let trace = self.tracing.as_ref().map(|tracing| tracing.headers(&self.plan, place, attempt));
-        let request = ChatRequest { trace, ..request };
+        let request = self.without_refused(ChatRequest { trace, ..request }, backend);
 
         let start = Instant::now();
         let first_token = OnceLock::new();
         let spoken_bytes = AtomicUsize::new(0);
         let evidence = OnceLock::new();
-        let spent = OnceLock::new();
+        let used = OnceLock::new();
         let watch = |progress: Progress<'_>| match progress {
             Progress::Sent => {}
-            Progress::Spent(usage) => drop(spent.set(usage)),
+            Progress::Spent(usage) => drop(used.set(usage)),
             Progress::Text(piece) => {
                 let _ = first_token.get_or_init(|| micros(start));
                 spoken_bytes.fetch_add(piece.len(), Ordering::Relaxed);
@@ -159,6 +162,9 @@ impl Station {
             answer = self.backends[backend.0].chat(&request, watch) => answer,
             why = &mut cancel => Err(given_up(why.ok(), timeouts)),
         };
+        if let Err(failure) = &answer {
+            self.learn(failure.kind, backend);
+        }
         let answer = answer.map_err(|failure| Failure {
             evidence: evidence.into_inner().map(|shown| keep(&mut texts, shown)),
             ..failure
@@ -178,7 +184,7 @@ impl Station {
             }
             // What a failed answer has used counts.
             Err(failure) => {
-                let usage = spent.into_inner().unwrap_or_default();
+                let usage = used.into_inner().unwrap_or_default();
                 let bytes = spoken_bytes.into_inner();
                 let estimated = estimate::of_failure(&request, &usage, &failure, bytes);
                 (Outcome::Failed(failure), usage, estimated)
@@ -191,6 +197,30 @@ impl Station {
             _ => None,
         };
         Worked { report, texts, keep }
+    }
+
+    /// Takes out of a request what its backend has refused in another one by now.
+    fn without_refused(&self, request: ChatRequest, backend: BackendIdx) -> ChatRequest {
+        let refused = self.refused[backend.0].now();
+        if refused.is_empty() {
+            return request;
+        }
+        let format = if refused.has(Feature::ResponseFormat) { Format::Text } else { request.format };
+        let lacks = request.lacks.union(refused);
+        let stream = streams(self.stream, lacks);
+        ChatRequest { format, stream, lacks, ..request }
+    }
+
+    /// Remembers what a backend does not take, unless its models differ in that.
+    fn learn(&self, kind: FailureKind, backend: BackendIdx) {
+        let feature = match kind {
+            FailureKind::Unsupported(feature) => Some(feature),
+            FailureKind::FormatUnsupported => Some(Feature::ResponseFormat),
+            _ => None,
+        };
+        if let Some(feature) = feature.filter(|feature| !feature.is_of_model()) {
+            self.refused[backend.0].add(feature);
+        }
     }
 
     /// Reports the answer that was given before to the same request: what is read in it is read anew.
@@ -303,11 +333,7 @@ fn micros(start: Instant) -> u64 {
 }
 
 fn unasked(error: &task::ComposeError) -> Worked {
-    let failure = Failure::new(FailureKind::Render, error.to_string());
-    let outcome = Outcome::Failed(failure);
-    let (usage, timings) = (Usage::default(), Timings::default());
-    let report =
-        Report { request: Vec::new(), dropped_turns: 0, outcome, usage, estimated: usage, timings, from_cache: None };
+    let report = Report::failed(Failure::new(FailureKind::Render, error.to_string()));
     Worked { report, texts: Vec::new(), keep: None }
 }
 

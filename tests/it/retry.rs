@@ -60,7 +60,7 @@ fn only_what_failed_is_asked_and_the_rows_are_those_of_an_undisturbed_run() {
     let all: BTreeSet<String> = server.asked().into_iter().collect();
     assert_eq!(all.len(), 3 * ITEMS);
 
-    let project = begun(&format!("{}/fault/status-400/first/9", server.url));
+    let project = begun(&format!("{}/fault/overflow-openai/first/9", server.url));
     let failed = summary(&project)["cases"]["failed"].as_u64().expect("a count");
     assert!(failed >= 5, "nine refusals are in at least five of the cases: {failed}");
     let said = text(&project.run(&["show"]).stdout);
@@ -111,7 +111,7 @@ fn a_server_that_still_fails_is_retried_until_it_does_not() {
     let server = FaultServer::start();
     let calm = begun(&server.url);
     // Each time it refuses: the first, and what is tried again of it.
-    let project = begun(&format!("{}/fault/status-400/first/40", server.url));
+    let project = begun(&format!("{}/fault/overflow-openai/first/40", server.url));
     let mut failed = vec![summary(&project)["cases"]["failed"].as_u64().expect("a count")];
     while failed.last() != Some(&0) {
         assert!(failed.len() < 5, "{failed:?}");
@@ -131,7 +131,7 @@ fn a_server_that_still_fails_is_retried_until_it_does_not() {
 fn a_retry_that_is_killed_is_resumed() {
     let server = FaultServer::start();
     let calm = begun(&server.url);
-    let project = begun(&format!("{}/delay/40/fault/status-400/first/16", server.url));
+    let project = begun(&format!("{}/delay/40/fault/overflow-openai/first/16", server.url));
     let before = server.asked().len();
     let mut child = project.pipe(&["retry", "--quiet"]).stderr(Stdio::piped()).spawn().expect("pipe starts");
     let begun = Instant::now();
@@ -152,7 +152,7 @@ fn a_retry_that_is_killed_is_resumed() {
 #[test]
 fn a_step_or_an_item_alone_is_retried_and_what_there_is_not_is_named() {
     let server = FaultServer::start();
-    let project = begun(&format!("{}/fault/status-400/first/16", server.url));
+    let project = begun(&format!("{}/fault/overflow-openai/first/16", server.url));
     assert_eq!(summary(&project)["cases"]["failed"], ITEMS);
     let before = server.asked().len();
     let one = project.run(&["retry", "last", "i3", "--quiet"]);

@@ -22,6 +22,7 @@ const OWN: &[(&str, Feature)] = &[
     ("chat_template_kwargs", Feature::TemplateKwargs),
     ("enable_thinking", Feature::TemplateKwargs),
     ("thinking_budget_tokens", Feature::ThinkingBudget),
+    ("thinking_token_budget", Feature::ThinkingBudget),
     ("thinking_budget", Feature::ThinkingBudget),
     ("reasoning_budget", Feature::ThinkingBudget),
     ("reasoning", Feature::ReasoningObject),
@@ -33,6 +34,7 @@ const PARTS: &[(&str, &str)] = &[("include_usage", "stream_options"), ("enable_t
 const REASONING: &[&str] = &[
     "reasoning_effort",
     "thinking_budget_tokens",
+    "thinking_token_budget",
     "thinking_budget",
     "reasoning_budget",
     "chat_template_kwargs",

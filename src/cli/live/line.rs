@@ -74,7 +74,11 @@ impl LineDisplay {
         let (Outcome::Failed(failure), Some(retry_at)) = (&ended.outcome, ended.retry_at) else { return None };
         let is_ours = matches!(
             failure.kind,
-            FailureKind::Unsent | FailureKind::Cancelled | FailureKind::Interrupted | FailureKind::FormatUnsupported
+            FailureKind::Unsent
+                | FailureKind::Cancelled
+                | FailureKind::Interrupted
+                | FailureKind::FormatUnsupported
+                | FailureKind::Unsupported(_)
         );
         // These end the run, which says so itself.
         let is_the_end = matches!(
@@ -82,6 +86,10 @@ impl LineDisplay {
             FailureKind::QuotaExhausted | FailureKind::Unauthorized | FailureKind::ModelMissing
         );
         if is_ours || is_the_end || !self.told.insert(failure.kind) {
+            return None;
+        }
+        // That calls are held has a line of its own.
+        if self.tally.held_until(fact.at).is_some_and(|(_, until)| until >= retry_at) {
             return None;
         }
         let wait = duration(retry_at.micros_since(fact.at));

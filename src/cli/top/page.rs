@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use crate::base::{CaseNo, Digest, RunId, Timestamp, plain_utc};
+use crate::base::{CaseNo, Digest, RunId, Timestamp, clock_utc};
 use crate::cli::check::counted;
 use crate::cli::glance::word;
 use crate::cli::printer::inert;
@@ -169,7 +169,7 @@ fn backends(watch: &Watch, now: Timestamp, width: usize) -> Vec<Line<'static>> {
         let state = match held {
             Some(until) => {
                 let left = duration(until.micros_since(now));
-                format!("no call before {} (in {left})", plain_utc(until))
+                format!("no call before {} (in {left})", clock_utc(until, now))
             }
             None if *broken => "one call at a time until it answers".to_owned(),
             None => String::new(),

@@ -50,8 +50,8 @@ fn it_closes_no_breaker() {
         match world.calls.pop() {
             Some(call) => {
                 let failed = || report(Outcome::Failed(Failure::new(FailureKind::Unreachable, "gone")));
-                let answered = world.engine.state().backends[call.backend.0].answered;
-                let told = match (is_open, answered) {
+                let was_answered = world.engine.state().backends[call.backend.0].answered;
+                let told = match (is_open, was_answered) {
                     (true, _) => found(&call),
                     (false, true) => failed(),
                     (false, false) => report(answer(&call.place)),
@@ -66,13 +66,11 @@ fn it_closes_no_breaker() {
     let opened = changes(&world, Capacity::BreakerOpened);
     assert!(opened > 0, "the fixture must open it");
     // A refusal closes it; the fixture has some.
-    let closed = world.log.iter().filter(|recorded| match &recorded.event {
-        Event::CapacityChanged(changed) => {
-            changed.change == Capacity::BreakerClosed && changed.reason.contains("trial")
-        }
+    let closings = world.log.iter().filter(|recorded| match &recorded.event {
+        Event::CapacityChanged(event) => event.change == Capacity::BreakerClosed && event.reason.contains("trial"),
         _ => false,
     });
-    assert_eq!(closed.count(), 0);
+    assert_eq!(closings.count(), 0);
     let cached = world
         .log
         .iter()

@@ -62,7 +62,8 @@ pub(super) fn state(watch: &Watch) -> &'static str {
 /// Returns what is spent of each budget, as a share of it.
 fn budgets(allowed: Allowed, tally: &Tally) -> Vec<(&'static str, f64)> {
     let count = |tokens: Option<crate::base::TokenCount>| tokens.map_or(0, |count| count.0);
-    let tokens = count(tally.usage.input) + count(tally.usage.output);
+    let parts = [tally.usage.input, tally.usage.output, tally.estimated.input, tally.estimated.output];
+    let tokens = parts.into_iter().fold(0_u64, |sum, part| sum.saturating_add(count(part)));
     let spent = tally.cost().map(|cost| cost.micro_usd);
     let of = |most: u64, used: u64| if most == 0 { 1.0 } else { number(used) / number(most) };
     let shares = [
