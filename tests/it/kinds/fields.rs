@@ -23,9 +23,6 @@ fn learned() -> super::Expect {
     Is(check)
 }
 
-/// Calls that were begun before the first refusal was known: as many as are in flight.
-const AHEAD: usize = 1;
-
 /// A server that refuses a field for as long as it is there.
 fn lacks(name: &str, field: &'static str, status: u16, body: &str) -> Case {
     let reply = Reply::json(status, body);
@@ -38,7 +35,7 @@ fn lacks(name: &str, field: &'static str, status: u16, body: &str) -> Case {
 
 /// One of which `pipe` sends the field in every request.
 fn lacks_always(name: &str, field: &'static str, status: u16, body: &str) -> Case {
-    lacks(name, field, status, body).expect([Chats(5, 5 + AHEAD)])
+    lacks(name, field, status, body).expect([Chats(5, 5)])
 }
 
 #[test]
@@ -114,9 +111,8 @@ fn f12_a_seed_that_is_refused_is_left_out() {
 #[test]
 fn f12_stream_options_that_are_refused_are_left_out() {
     // Asked for whole, the field is not there and nothing is refused.
-    let lacks = |name: &str, status: u16, body: &str| {
-        lacks(name, "stream_options", status, body).expect([Chats(4, 5 + AHEAD)])
-    };
+    let lacks =
+        |name: &str, status: u16, body: &str| lacks(name, "stream_options", status, body).expect([Chats(4, 5)]);
     check_all(vec![
         lacks(
             "additional properties",
@@ -187,7 +183,7 @@ fn f12_several_fields_are_learned_one_by_one() {
         }
     });
     let both = both.items(4).retries("attempts: 1, within: 1m, backoff: 50ms..400ms");
-    check_all(vec![both.expect(fine(4)).expect([Text(TEXT), Chats(6, 6 + 2 * AHEAD), learned()])]);
+    check_all(vec![both.expect(fine(4)).expect([Text(TEXT), Chats(6, 6), learned()])]);
 }
 
 #[test]
@@ -311,7 +307,7 @@ fn f15_the_object_is_read_after_all() {
         .steps(Steps::Schema)
         .items(3)
         .expect(fine(3))
-        .expect([Chats(4, 4 + AHEAD)])
+        .expect([Chats(4, 4)])
         .is("the city is in no row", |ended| {
             ended.rows.len() == 3 && ended.rows.iter().all(|row| row.to_string().contains("Canberra"))
         }),
@@ -384,7 +380,7 @@ fn r07_a_field_is_no_model() {
         })
         .items(2)
         .expect(fine(2))
-        .expect([Text(TEXT), Chats(3, 3 + AHEAD)]),
+        .expect([Text(TEXT), Chats(3, 3)]),
         always("R7 temperature", temperature)
             .actor("temperature: 0.7")
             .expect([Exit(&[1, 4]), Chats(1, 1), Shows(&["unknown field `temperature`"])])
