@@ -52,8 +52,8 @@ pub(super) struct Lane {
     pub(super) first_sent: Option<(Timestamp, u64)>,
     /// When this process had its latest answer.
     pub(super) latest_answer: Option<Timestamp>,
-    /// What the latest request failed of that found nobody who answers.
-    pub(super) latest_outage: Option<Failure>,
+    /// What the latest request failed of that may pass.
+    pub(super) latest_trouble: Option<Failure>,
     /// The latest call that was tried while the breaker was open, and failed.
     pub(super) tried: Option<Key>,
     /// Calls that are kept back until it is known whether they failed for themselves.
@@ -97,7 +97,7 @@ impl Flow {
             announced: None,
             first_sent: None,
             latest_answer: None,
-            latest_outage: None,
+            latest_trouble: None,
             tried: None,
             suspects: Vec::new(),
             minute: Minute::default(),

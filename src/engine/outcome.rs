@@ -5,7 +5,6 @@ use super::call::{Key, Step, Ticket};
 use super::retry::{self, Class};
 use super::state::CallPhase;
 use super::step::Engine;
-use super::waits;
 use crate::base::{Millis, Timestamp};
 use crate::event::{
     AttemptEnded, Capacity, CapacityChanged, Event, Failure, FailureKind, Feature, Outcome, Report, StopCause,
@@ -94,8 +93,8 @@ impl Engine {
             true => Decision { charged: false, retry_at: Some(self.now) },
             false => self.decide(step, backend, ticket, failure, class),
         };
-        if waits::is_outage(failure) {
-            self.flow.lanes[backend.0].latest_outage = Some(failure.clone());
+        if matches!(class, Class::Transient | Class::Broken) {
+            self.flow.lanes[backend.0].latest_trouble = Some(failure.clone());
         }
         let (is_again, was_open) = (decision.retry_at.is_some(), self.flow.lanes[backend.0].trials.is_some());
         let report = match is_again {

@@ -75,7 +75,7 @@ impl Engine {
         let silent =
             lanes.map(BackendIdx).find(|&lane| self.lane_silent_until(lane).is_some_and(|at| at <= self.now));
         let Some(backend) = silent else { return };
-        let failure = self.flow.lanes[backend.0].latest_outage.clone();
+        let failure = self.flow.lanes[backend.0].latest_trouble.clone();
         let failure = failure.unwrap_or_else(|| Failure::new(FailureKind::Unreachable, "nothing has answered"));
         let backend = self.plan.backends[backend.0].name.to_string();
         self.stop(step, StopCause::BackendUnusable { backend, failure });

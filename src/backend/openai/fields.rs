@@ -61,6 +61,7 @@ const REFUSING: &[&str] = &[
     "invalid param",
     "invalid field",
     "invalid argument",
+    "no longer",
     "not accept",
     "n't accept",
     "not implemented",

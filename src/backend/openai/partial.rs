@@ -276,7 +276,7 @@ impl<'a> Partial<'a> {
         let hides_thought = self.usage.reasoning.is_some_and(|count| count.0 > 0);
         // A model that closes thoughts without opening them has not come to the close.
         let is_all_thought = is_cut && may_be_unopened && !split.was_closed && self.thought.trim().is_empty();
-        if split.answer.trim().is_empty() || is_all_thought {
+        if is_blank(&split.answer) || is_all_thought {
             let detail = if is_cut && (has_thought || hides_thought || is_all_thought) {
                 let detail =
                     "max_tokens went into reasoning before an answer began; raise max_tokens or bound `reasoning`";
@@ -309,6 +309,12 @@ impl<'a> Partial<'a> {
         };
         Ok((completion, split.was_unopened))
     }
+}
+
+/// Returns true for a text in which nobody sees anything: white space, and marks that have no width.
+fn is_blank(text: &str) -> bool {
+    const NO_WIDTH: [char; 6] = ['\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}', '\u{00ad}'];
+    text.chars().all(|letter| letter.is_whitespace() || letter.is_control() || NO_WIDTH.contains(&letter))
 }
 
 /// Reads why a choice ended; none when its word says that it has not.

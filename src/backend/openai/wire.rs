@@ -157,6 +157,10 @@ struct Piece<'a> {
     #[serde(default)]
     thoughts: Option<IgnoredAny>,
     #[serde(default)]
+    thinking_content: Option<IgnoredAny>,
+    #[serde(default)]
+    thinking_blocks: Option<IgnoredAny>,
+    #[serde(default)]
     tool_calls: Option<IgnoredAny>,
     #[serde(default)]
     function_call: Option<IgnoredAny>,
@@ -255,6 +259,8 @@ impl<'a> Piece<'a> {
             &self.reasoning_details,
             &self.thought,
             &self.thoughts,
+            &self.thinking_content,
+            &self.thinking_blocks,
             &self.tool_calls,
             &self.function_call,
         ];

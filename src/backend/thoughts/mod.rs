@@ -450,12 +450,15 @@ impl Splitter {
         if !end.is_empty()
             && let Some(length) = rest.find(end)
         {
-            self.split.answer.push_str(&rest[..length]);
+            self.split.answer.push_str(rest[..length].trim_end());
             self.state = State::Over;
             return;
         }
-        let held = if is_all || end.is_empty() { 0 } else { partial_end(rest, &[end]) };
-        let known = rest.len() - held;
+        // Blanks before the end of a wrapper are a part of the wrapper.
+        let known = match is_all || end.is_empty() {
+            true => rest.len(),
+            false => rest[..rest.len() - partial_end(rest, &[end])].trim_end().len(),
+        };
         self.split.answer.push_str(&rest[..known]);
         self.at += known;
     }

@@ -43,7 +43,7 @@ const SHAPES: &[(&str, &str)] = &[
     ("<|START_THINKING|>quetzal<|END_THINKING|><|START_RESPONSE|>Canberra.<|END_RESPONSE|>", "Canberra."),
     ("<|START_THINKING|>quetzal<|END_THINKING|>\n<|START_TEXT|>Canberra.<|END_TEXT|>", "Canberra."),
     (
-        "<|begin_of_thought|>\nquetzal\n<|end_of_thought|>\n\n<|begin_of_solution|>\nCanberra.<|end_of_solution|>",
+        "<|begin_of_thought|>\nquetzal\n<|end_of_thought|>\n\n<|begin_of_solution|>\nCanberra.\n\n<|end_of_solution|>",
         "Canberra.",
     ),
     ("<|thinking|>quetzal<|/thinking|>Canberra.", "Canberra."),

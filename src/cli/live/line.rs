@@ -92,6 +92,9 @@ impl LineDisplay {
         if self.tally.held_until(fact.at).is_some_and(|(_, until)| until >= retry_at) {
             return None;
         }
+        if retry_at <= fact.at {
+            return None;
+        }
         let wait = duration(retry_at.micros_since(fact.at));
         Some(format!("{}: asked again after {wait} ({})", failure.kind.word(), inert(&failure.detail)))
     }
