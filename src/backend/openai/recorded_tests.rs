@@ -73,7 +73,7 @@ const OLLAMA: &[(&str, &str)] = &[
     ("v1-models", "malformed: answered 200 without choices: is this an OpenAI-compa…"),
     ("v1-n2", "\"There's a simple explanation\" cut 27+5"),
     ("v1-prompt-too-long", "\"The game started with \\\"\" cut 4096+5"),
-    ("v1-reasoning-effort", "refused: 400: \"smollm2:135m\" does not support thinking"),
+    ("v1-reasoning-effort", "unsupported: 400: \"smollm2:135m\" does not support thinking"),
     ("v1-schema", "\"{\\n\\\"choice\\\": \\\"no\\\"}\" 27+11"),
     ("v1-stream-no-usage", "\"The answer could be\" cut"),
     ("v1-stream", "\"The sky can be described as blue because of a phenomenon known\" cut 27+12"),

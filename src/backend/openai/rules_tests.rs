@@ -440,7 +440,7 @@ fn a_refused_field_that_no_file_asks_for_is_a_capability() {
 
 #[test]
 fn a_refusal_to_think_is_about_the_field_that_asked_for_it() {
-    let request = every_field();
+    let request = ChatRequest { reasoning: None, ..every_field() };
     let lacks = |fields: &str, body: &str| judge(&request, fields, 400, &HeaderMap::new(), body).kind;
     let unsupported = crate::event::FailureKind::Unsupported;
     let ollama = r#"{"error":{"message":"\"smollm2:135m\" does not support thinking"}}"#;
