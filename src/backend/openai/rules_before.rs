@@ -77,8 +77,6 @@ pub(super) const BEFORE: &[Rule] = &[
                 "usage polic",
                 "usage guideline",
                 "content violates",
-                "safety_check",
-                "safety check",
                 "safety system",
                 "safety filter",
                 "safety polic",
@@ -104,6 +102,13 @@ pub(super) const BEFORE: &[Rule] = &[
             ]),
             Without(&["data policy", "api key", "your account", "organization", "subscription", "ip address"]),
         ],
+        kind: Kind::ContentFiltered,
+    },
+    Rule {
+        name: "a filter by its check",
+        source: "xAI: Content violates usage guidelines … Failed check: SAFETY_CHECK_TYPE_BIO, with the id of the key",
+        status: Status::But(&[401, 402, 429]),
+        signs: &[Says(&["safety_check", "safety check", "violates usage guideline"])],
         kind: Kind::ContentFiltered,
     },
     Rule {
@@ -285,9 +290,14 @@ pub(super) const BEFORE: &[Rule] = &[
     },
     Rule {
         name: "a limit per day without a wait",
-        source: "Google: quotaId …PerDay…; OpenRouter: free-models-per-day",
-        status: Status::Of(&[429]),
-        signs: &[Says(&["perday", "per day", "per-day", "per_day", "daily"]), Without(SHORT_LIMITS), NoWait],
+        source: "Google: quotaId …PerDay…; OpenRouter: free-models-per-day; Baidu: a 200 with error_code 17",
+        status: Status::But(&[400, 401, 404, 422, 500, 502, 503, 504]),
+        signs: &[
+            Says(&["perday", "per day", "per-day", "per_day", "daily"]),
+            Says(&["limit", "quota", "exceeded"]),
+            Without(SHORT_LIMITS),
+            NoWait,
+        ],
         kind: Kind::QuotaExhausted,
     },
     Rule {

@@ -28,6 +28,12 @@ const ROWS: &[(&str, u16, &str, &str)] = &[
         r#"{"error":{"message":"Your input was flagged for \"violence\"."}}"#,
         "content filtered",
     ),
+    (
+        "a filter by its check",
+        403,
+        r#"{"code":"x","error":"Content violates usage guidelines. API key ID: y, Failed check: SAFETY_CHECK_TYPE_BIO"}"#,
+        "content filtered",
+    ),
     ("payment required", 402, r#"{"error":{"message":"This request requires more credits"}}"#, "quota exhausted"),
     ("a key by the status", 401, "", "unauthorized"),
     ("a key by its code", 400, r#"{"error":{"message":"x","code":"invalid_api_key"}}"#, "unauthorized"),
