@@ -155,7 +155,9 @@ pub(super) fn thought(reader: &Reader, ended: &AttemptEnded, page: Folding) -> R
     let words: Vec<&str> = text.split_whitespace().take(FIRST_WORDS + 1).collect();
     let more = if words.len() > FIRST_WORDS { "…" } else { "" };
     let words = words[..words.len().min(FIRST_WORDS)].join(" ");
-    let line = format!("{tokens}: {}{more} (--thoughts shows it)", crate::report::cut(&words, LONGEST_START));
+    let start = crate::report::cut(&words, LONGEST_START);
+    let more = if start.ends_with('…') { "" } else { more };
+    let line = format!("{tokens}: {start}{more} (--thoughts shows it)");
     Ok(Some(paint(DIM, &beside("thought", &line, page.width))))
 }
 

@@ -203,6 +203,15 @@ async fn f4_a_thought_that_was_not_opened_is_held_back_once_the_model_is_known_f
 }
 
 #[tokio::test]
+async fn f4_a_whole_answer_to_a_stream_is_shown_without_its_thought() {
+    let message = r#"{"content":"quetzal\n</think>\n\nCanberra."}"#;
+    let body = format!(r#"{{"choices":[{{"index":0,"message":{message},"finish_reason":"stop"}}]}}"#);
+    let server = Scripted::start(move |_| Reply::json(200, body.clone())).await;
+    let outcome = ask(&adapter(server.url()), &ChatRequest { stream: true, ..request("m") }).await;
+    assert_eq!((outcome.story().as_str(), outcome.shown.as_str()), ("\"Canberra.\" (quetzal)", "Canberra."));
+}
+
+#[tokio::test]
 async fn f6_reasons_to_end_are_those_of_all_vendors() {
     let said = r#"{"content":"The capital of Aus"}"#;
     let check = async |reasons: &str, expected: &str| check_choice(said, reasons, expected).await;

@@ -13,7 +13,7 @@ use super::page;
 use super::partial::{Last, Partial, Spoilt, too_large};
 use super::refusal::Asked;
 use crate::backend::http::{BODY_LIMIT, ReadTrouble, Reading, seconds};
-use crate::backend::port::{ChatRequest, Completion, Watch};
+use crate::backend::port::{ChatRequest, Completion, Progress, Watch};
 use crate::event::{Failure, FailureKind, TimeoutPhase};
 
 /// Most bytes of a stream, chunks and comments included: an answer of 16 MiB in pieces of one token each.
@@ -130,8 +130,23 @@ async fn rest(body: &mut Reading<'_>, read: &mut Vec<u8>, coming: &Coming<'_>) -
 
 /// Reads JSON that stands in no event: one document, or one after another. `ended` says how its body ended.
 fn documents(body: &[u8], ended: Result<(), Failure>, coming: &Coming<'_>) -> Result<(Completion, bool), Spoilt> {
+    // All of it is here: nothing is shown before it is known what of it is a thought.
+    let silent = |_: Progress<'_>| {};
+    let read = documents_unseen(body, ended, coming, &silent);
+    if let (Ok((completion, _)), true) = (&read, coming.asked.request.stream) {
+        (coming.watch)(Progress::Text(&completion.text));
+    }
+    read
+}
+
+fn documents_unseen(
+    body: &[u8],
+    ended: Result<(), Failure>,
+    coming: &Coming<'_>,
+    watch: Watch<'_>,
+) -> Result<(Completion, bool), Spoilt> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let mut answer = Partial::new(coming.asked, coming.watch, coming.may_be_unopened);
+    let mut answer = Partial::new(coming.asked, watch, coming.may_be_unopened);
     if ended.is_ok() && answer.take(body, false).is_ok() {
         if answer.has_choices() {
             return answer.complete(Last::Said);
@@ -143,7 +158,7 @@ fn documents(body: &[u8], ended: Result<(), Failure>, coming: &Coming<'_>) -> Re
         });
     }
     // More than one document, something after it, or no document: each is read by itself.
-    let mut answer = Partial::new(coming.asked, coming.watch, coming.may_be_unopened);
+    let mut answer = Partial::new(coming.asked, watch, coming.may_be_unopened);
     let mut count = 0;
     let text = std::str::from_utf8(body).unwrap_or_default();
     for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
