@@ -152,6 +152,8 @@ class Audit:
             if "thought" in body["outcome"]["answered"]:
                 self.text(seq, body["outcome"]["answered"]["thought"], "thought", key[0])
         self.tokens.update(body.get("usage") or {})
+        # What the server did not report is estimated, and counts in the totals.
+        self.tokens.update(body.get("estimated") or {})
         for _, digest in body.get("request", []):
             self.text(seq, digest, "message of a request", key[0])
 
