@@ -60,6 +60,8 @@ pub(super) struct Lane {
     pub(super) suspects: Vec<Suspect>,
     /// Denied calls in a row.
     pub(super) refusals: u32,
+    /// Answers of no use since the latest one of use.
+    pub(super) flawed: u32,
 }
 
 /// One request.
@@ -103,6 +105,7 @@ impl Flow {
             minute: Minute::default(),
             trials: None,
             refusals: 0,
+            flawed: 0,
         };
         Self {
             lanes: slots.iter().map(lane).collect(),

@@ -64,6 +64,7 @@ impl Engine {
             return;
         }
         lane.refusals = 0;
+        lane.flawed = 0;
         lane.latest_answer = Some(self.now);
         self.close_breaker(step, backend, "a trial call was answered");
         self.condemn(step, backend);
@@ -134,7 +135,16 @@ impl Engine {
                 self.stop_unusable(step, backend, failure.clone());
             }
             Class::Lacks(feature) => self.lacks(step, backend, ticket, feature, &failure.detail),
-            Class::Transient | Class::Broken | Class::Flawed | Class::Excused | Class::Permanent => {}
+            Class::Flawed => {
+                self.flow.lanes[backend.0].flawed += 1;
+                if self.flow.lanes[backend.0].flawed >= retry::FLAWED_IN_A_ROW
+                    && !self.state.backends[backend.0].answered
+                {
+                    let backend = self.plan.backends[backend.0].name.to_string();
+                    self.stop_unusable(step, backend, failure.clone());
+                }
+            }
+            Class::Transient | Class::Broken | Class::Excused | Class::Permanent => {}
         }
     }
 

@@ -10,6 +10,9 @@ pub(super) const MALFORMED_ATTEMPTS: u32 = 3;
 /// attempts with the default back-off of 1 s then last for 67 s at least, where they lasted for 15 s.
 const THROTTLED: u64 = 5;
 
+/// Answers of no use in a row, before any of use, after which the run stops: as many as four calls may have.
+pub(super) const FLAWED_IN_A_ROW: u32 = 4 * MALFORMED_ATTEMPTS;
+
 /// Denied calls in a row after which the run stops: one may be about its own words, three are about the key
 /// (`design/reliability.md` 5, "pause the backend after few").
 pub(super) const DENIED_IN_A_ROW: u32 = 3;
