@@ -4,6 +4,7 @@
 
 mod causes;
 mod digest;
+mod framing;
 mod money;
 mod name;
 mod quantity;
@@ -13,6 +14,7 @@ mod utc;
 
 pub use causes::with_causes;
 pub use digest::{Digest, Hasher, Hashing, ParseDigestError};
+pub use framing::FRAMING_HEADERS;
 pub use money::{MicroUsd, Price};
 pub use name::{ActorName, BackendName, CallPath, EachKey, ItemId, ModelName, RunId, StepName};
 pub use quantity::{AttemptNo, CaseNo, Millis, Timestamp, TokenCount};

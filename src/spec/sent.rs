@@ -6,6 +6,7 @@ use super::decode::{Decode, Fields, Place, wrong_type};
 use super::node::{Kind, Node, Spanned};
 use super::words::one_of;
 use super::{FromScalar, Literal, Refusal, Required, Setting, Text, Tokens};
+use crate::base::FRAMING_HEADERS;
 use crate::diag::{Diagnostic, code};
 
 /// More headers of each request: names and values, in the file's order.
@@ -45,24 +46,6 @@ pub struct ThinkingBudget {
 /// More fields of a request's body.
 #[derive(Clone, Debug)]
 pub struct ExtraBody(pub Vec<(Spanned<String>, Node)>);
-
-/// Headers that belong to how a request is carried.
-const FRAMING: [&str; 14] = [
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Headers that hold a secret.
 const SECRET: [&str; 5] = ["api-key", "authorization", "cookie", "proxy-authorization", "x-api-key"];
@@ -107,7 +90,7 @@ fn refused_name(name: &Spanned<String>, own: &Place, earlier: &[(Spanned<String>
         let help = "write it as the server's documentation does, such as X-Gateway-Team";
         return Some(Diagnostic::error(code::BAD_NAME, message).at(&name.span, label).help(help));
     }
-    if FRAMING.contains(&text.to_ascii_lowercase().as_str()) {
+    if FRAMING_HEADERS.contains(&text.to_ascii_lowercase().as_str()) {
         return Some(
             Diagnostic::error(code::UNKNOWN_KEY, format!("{} cannot be set", own.what))
                 .at(&name.span, "it belongs to how the request is carried")
@@ -235,7 +218,7 @@ impl JsonSchema for Headers {
             true => format!("[{}{letter}]", letter.to_ascii_uppercase()),
             false => letter.to_string(),
         };
-        let framing: Vec<String> = FRAMING.iter().map(|name| name.chars().map(letter).collect()).collect();
+        let framing: Vec<String> = FRAMING_HEADERS.iter().map(|name| name.chars().map(letter).collect()).collect();
         let framing = framing.join("|");
         json_schema!({
             "type": "object",

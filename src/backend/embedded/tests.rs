@@ -63,7 +63,7 @@ async fn an_answer_is_streamed_counted_and_named() {
     let heard = Mutex::new(Vec::new());
     let watch = |progress: Progress<'_>| {
         heard.lock().unwrap().push(match progress {
-            Progress::Sent => "<sent>".to_owned(),
+            Progress::Sent | Progress::Spent(_) => "<sent>".to_owned(),
             Progress::Text(text) | Progress::Evidence(text) => text.to_owned(),
         });
     };

@@ -7,26 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::base_url::BaseUrl;
 use super::scrub::Scrub;
-
-/// Headers that belong to a connection or to the body of a request: one from a file would break either.
-const OURS: [&str; 16] = [
-    "accept",
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+use crate::base::FRAMING_HEADERS;
 
 /// A key and headers, fit to be sent, and what must not be shown of them.
 #[derive(Clone, Default)]
@@ -71,7 +52,7 @@ impl Credentials {
         for (name, value) in headers {
             let unsendable = |why| Unsendable::Header { name: name.to_string(), why };
             let own = HeaderName::try_from(&**name).map_err(|_| unsendable("is no name of an HTTP header"))?;
-            if OURS.contains(&own.as_str()) {
+            if FRAMING_HEADERS.contains(&own.as_str()) {
                 return Err(unsendable("belongs to the connection or to the body, which pipe writes itself"));
             }
             let mut value = HeaderValue::try_from(&**value).map_err(|_| {
